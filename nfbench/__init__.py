@@ -1,0 +1,49 @@
+"""nfbench compares approximate-posterior families for variational inference.
+
+Letters used in every docstring:
+
+====== =====================================================================
+E      seeds trained together
+S      draws
+B      data points
+D      latent dimensions
+K      depth: number of maps in a flow, as in the paper
+P      numbers a flow wants for each data point
+N      noise dimensions
+F      features that an encoder gives for each data point
+====== =====================================================================
+
+A *family* is a registered kind of posterior, a *target* what is inferred, an *experiment* a grid of *cells*
+(one target, family, K, seed and configuration), a *record* the stored outcome of a cell, a *profile* the size of an
+experiment's budget. Losses and bounds are in nats, times in seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nfbench.errors import InputError
+    from nfbench.posteriors import posterior
+    from nfbench.records import results
+    from nfbench.targets import target
+
+__all__ = ["InputError", "posterior", "results", "target"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "InputError": "nfbench.errors",
+    "posterior": "nfbench.posteriors",
+    "results": "nfbench.records",
+    "target": "nfbench.targets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: ``import nfbench`` loads no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nfbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,183 @@
+"""Configuration: what a cell is made of, how an experiment is written down, and errors that name the line."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nfbench.errors import InputError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A frozen pydantic model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(Strict):
+    """One standardized training: minimise the annealed free energy (paper, eq. 20)."""
+
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)  # RMSprop's momentum; Adam's beta_1
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    updates: int = Field(ge=1)
+    draws: int = Field(default=1, ge=1)  # S, Monte-Carlo draws for each data point and update
+    batch: int = Field(default=100, ge=1)  # B, data points in an update; targets without data ignore it
+    anneal_start: float = Field(default=0.01, gt=0, le=1)
+    anneal_updates: int = Field(ge=0)  # beta_t = min(1, anneal_start + t / anneal_updates); 0: no annealing
+    dtype: Literal["float32", "float64"] = "float32"
+    autocast: bool = False  # bfloat16 matrix products where the device has them
+
+    @model_validator(mode="after")
+    def _annealing_ends(self) -> Self:
+        if self.anneal_updates * (1 - self.anneal_start) > self.updates:
+            raise ValueError(
+                f"anneal_updates={self.anneal_updates} would not let beta reach 1 within updates={self.updates}"
+            )
+        return self
+
+    def beta(self, step: int) -> float:
+        """The annealing factor of update `step` (from 0), on the whole log p(x, z) (paper, eq. 20).
+
+        >>> paper = Training(learning_rate=1e-5, updates=500_000, anneal_updates=10_000)
+        >>> paper.beta(0), paper.beta(9_900)
+        (0.01, 1.0)
+        """
+        return min(1.0, self.anneal_start + step / self.anneal_updates) if self.anneal_updates else 1.0
+
+
+class Evaluation(Strict):
+    """One evaluation of bounds and likelihoods, the same for every family; counts of draws."""
+
+    draws: int = Field(default=100_000, ge=2)  # for F and the reverse KL; for a target with data: draws a data point
+    forward_draws: int = Field(default=20_000, ge=2)  # exact samples of the target for the forward KL
+    importance_draws: int = Field(default=200, ge=2)  # S of the importance-sampled -ln p(x)
+    grid: int = Field(default=80, ge=2)  # cells an axis of the stored density image over [-4, 4]^2
+
+
+class Push(Strict):
+    """An untrained flow: its parameters are drawn once, to show what its maps do (paper, Figure 1)."""
+
+    scale: float = Field(default=1.0, gt=0)  # standard deviation of every raw parameter
+
+
+class Cell(Strict):
+    """What one record is the outcome of."""
+
+    experiment: str
+    profile: str
+    target: str  # canonical spec
+    posterior: str  # canonical spec
+    seed: int = Field(ge=0)
+    training: Training | None = None
+    push: Push | None = None
+    evaluation: Evaluation
+    data: str | None = None  # the data protocol with its sha256
+
+    @property
+    def id(self) -> str:
+        """Hash of the configuration: the record's file name."""
+        return _digest(self.model_dump(mode="json"))
+
+    @property
+    def recipe(self) -> str:
+        """Hash of what all cells of one comparable set share: all but target, posterior and seed."""
+        return _digest(self.model_dump(mode="json", exclude={"target", "posterior", "seed", "data"}))[:8]
+
+
+class Profile(Strict):
+    """An experiment's budget; `targets` and `posteriors` narrow the grid where the budget asks for it."""
+
+    seeds: int = Field(ge=1)
+    training: Training | None = None
+    push: Push | None = None
+    evaluation: Evaluation = Evaluation()
+    targets: list[str] | None = None
+    posteriors: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.training is None) == (self.push is None):
+            raise ValueError("a profile has either 'training' or 'push'")
+        return self
+
+
+class Experiment(Strict):
+    """A grid of cells with a name: every target with every posterior and seed."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    title: str
+    summary: str
+    targets: list[str] = Field(min_length=1)
+    posteriors: list[str] = Field(min_length=1)
+    profiles: dict[str, Profile] = Field(min_length=1)
+
+
+def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = None) -> M:
+    """Read a YAML file as `model`; `overrides` maps dotted keys to values that replace the file's.
+
+    Raises:
+        InputError: ``file:line: key: reason`` for the first thing that is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}:1: expected keys and values, got {type(data).__name__}")
+    for key, value in (overrides or {}).items():
+        _put(data, key, value)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+        raise InputError(f"{path}:{_line(node, first['loc'])}: {where}: {first['msg']}{got}") from None
+
+
+def _put(data: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        child = data.get(part)
+        if child is None:
+            child = data[part] = {}
+        if not isinstance(child, dict):
+            raise InputError(f"--set {key}: {part!r} has no keys below it")
+        data = child
+    data[last] = value
+
+
+def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
+    """The line (from 1) of the deepest part of `location` that the file has."""
+    line = 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]

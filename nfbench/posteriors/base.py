@@ -1,0 +1,138 @@
+"""The contracts of floor 1: a flow is a whole chain of maps; a posterior turns noise into draws and their density."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from nfbench.numerics import standard_normal_log_prob
+
+LogJoint = Callable[[Tensor], Tensor]
+
+
+class Flow(nn.Module, ABC):
+    """A chain of K invertible maps with `num_params` = P numbers for each data point.
+
+    Weights that all data points share are the module's own parameters; what depends on x comes in through theta.
+    """
+
+    def __init__(self, dim: int, depth: int, num_params: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.depth = depth
+        self.num_params = num_params
+
+    @abstractmethod
+    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """`z (S, B, D), theta (B, P) -> z_K (S, B, D), ln|det dz_K/dz| (S, B)`; B of theta may be 1."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """`z_K (S, B, D), theta (B, P) -> z (S, B, D), ln|det dz/dz_K| (S, B)`: the exact inverse of `forward`."""
+
+    @abstractmethod
+    def initial(self) -> Tensor:
+        """`-> (P,)`: theta at the start of training, near the identity, drawn from torch's own generator."""
+
+
+class Identity(Flow):
+    """The chain of no maps."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, 0, 0)
+
+    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return z, z.new_zeros(z.shape[:-1])
+
+    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return self.forward(z, theta)
+
+    def initial(self) -> Tensor:
+        return torch.zeros(0)
+
+
+class Posterior(nn.Module, ABC):
+    """A distribution q(z) or q(z|x) that is sampled by transforming noise that the caller draws."""
+
+    dim: int
+    noise_dim: int
+
+    @abstractmethod
+    def forward(
+        self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`noise (S, B, N), features (B, F) | None -> z (S, B, D), ln q(z|x) (S, B)`.
+
+        Args:
+            noise: standard normal.
+            features: of the encoder; None for a free posterior.
+            log_joint: `z (S, B, D) -> (S, B)`, for families that follow the target's gradient; others ignore it.
+        """
+
+    @abstractmethod
+    def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
+        """`z (S, B, D), features (B, F) | None -> ln q(z|x) (S, B)` at given points."""
+
+
+class Free(nn.Module):
+    """A source of numbers that are the same for all data points: one learned vector."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(start.clone())
+
+    def forward(self, features: Tensor | None) -> Tensor:
+        """`-> (1, n)`."""
+        return self.numbers.unsqueeze(0)
+
+
+class Amortized(nn.Module):
+    """A source of numbers that depend on x: an affine head on the encoder's features (paper, Sec 4.2).
+
+    The bias starts at the free start; the weights start small, so that at first all data points share a posterior.
+    """
+
+    def __init__(self, start: Tensor, features: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(features, start.numel())
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias.copy_(start)
+
+    def forward(self, features: Tensor | None) -> Tensor:
+        """`features (B, F) -> (B, n)`."""
+        if features is None:
+            raise ValueError(f"an amortized posterior needs features (B, {self.head.in_features}), got None")
+        return self.head(features)
+
+
+class FlowPosterior(Posterior):
+    """A diagonal Gaussian q_0 pushed through a flow: ln q_K(z_K) = ln q_0(z_0) - ln|det dz_K/dz_0| (paper, eq. 7).
+
+    Mean, ln sigma and theta come from one source, free or amortized; the flow does not know which.
+    """
+
+    def __init__(self, flow: Flow, features: int | None = None) -> None:
+        super().__init__()
+        self.dim = self.noise_dim = flow.dim
+        self.flow = flow
+        start = torch.cat([torch.zeros(2 * flow.dim), flow.initial()])
+        self.source: nn.Module = Free(start) if features is None else Amortized(start, features)
+
+    def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        mean, log_sigma, theta = self.source(features).split([self.dim, self.dim, self.flow.num_params], -1)
+        return mean, log_sigma, theta
+
+    def forward(
+        self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
+    ) -> tuple[Tensor, Tensor]:
+        mean, log_sigma, theta = self._numbers(features)
+        z, log_det = self.flow(mean + log_sigma.exp() * noise, theta)
+        return z, standard_normal_log_prob(noise) - log_sigma.sum(-1) - log_det
+
+    def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
+        mean, log_sigma, theta = self._numbers(features)
+        z_0, log_det = self.flow.inverse(z, theta)
+        noise = (z_0 - mean) * (-log_sigma).exp()
+        return standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det
