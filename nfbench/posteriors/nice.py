@@ -1,0 +1,80 @@
+"""NICE as a volume-preserving flow with fixed random mixing (Rezende & Mohamed 2015, Sec 5, eq. 16-19)."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from nfbench.errors import InputError
+from nfbench.kernels import coupling as kernel
+from nfbench.posteriors.base import Flow
+from nfbench.registry import posterior
+
+Mixing = Literal["permutation", "orthogonal"]
+
+
+class Nice(Flow):
+    """K additive couplings, each after a mixing that is random and not learned; no scaling layer: ln|det| = 0.
+
+    The shift h_lambda, whose form the paper does not give, is a network with one hidden tanh layer. Its weights are
+    shared by all data points; its hidden biases are theta: P = K hidden.
+    """
+
+    mixing: Tensor
+
+    def __init__(self, dim: int, depth: int, mixing: Mixing, hidden: int) -> None:
+        if dim < 2:
+            raise InputError(f"posterior 'nice': dim={dim}: a coupling needs at least 2")
+        super().__init__(dim, depth, depth * hidden)
+        self.hidden = hidden
+        kept, moved = dim - dim // 2, dim // 2
+        draw = {"permutation": _permutation, "orthogonal": _orthogonal}[mixing]
+        matrices = [draw(dim) for _ in range(depth)]
+        self.register_buffer("mixing", torch.stack(matrices) if matrices else torch.zeros(0, dim, dim))
+        self.w_in = nn.Parameter(torch.randn(depth, kept, hidden) * math.sqrt(2 / kept))
+        self.w_out = nn.Parameter(torch.randn(depth, hidden, moved) * (0.01 / math.sqrt(hidden)))
+        self.b_out = nn.Parameter(torch.zeros(depth, moved))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """Move or cast, then make the mixing orthogonal to the new dtype's precision.
+
+        One Newton-Schulz step M (3 I - M'M) / 2 squares the error of a cast up, 1e-7 to 1e-14; permutations stay exact.
+        """
+        super()._apply(fn, recurse)
+        eye = torch.eye(self.dim, dtype=self.mixing.dtype, device=self.mixing.device)
+        self.mixing = self.mixing @ (1.5 * eye - 0.5 * self.mixing.mT @ self.mixing)
+        return self
+
+    def _network(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        return self.mixing, self.w_in, theta.unflatten(-1, (self.depth, self.hidden)), self.w_out, self.b_out
+
+    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return kernel.chain(z, *self._network(theta)), z.new_zeros(z.shape[:-1])
+
+    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return kernel.inverse(z, *self._network(theta)), z.new_zeros(z.shape[:-1])
+
+    def initial(self) -> Tensor:
+        """Hidden biases ~ N(0, 2): the units' hinges lie where the base has its mass."""
+        return torch.randn(self.num_params) * math.sqrt(2)
+
+
+def _permutation(dim: int) -> Tensor:
+    return torch.eye(dim)[torch.randperm(dim)]
+
+
+def _orthogonal(dim: int) -> Tensor:
+    """Q of a Gaussian matrix, its columns' signs fixed by R's diagonal, so that Q is uniform (Haar) distributed."""
+    q, r = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64))
+    return (q * r.diagonal().sign()).to(torch.get_default_dtype())
+
+
+@posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)
+def nice(
+    dim: int, depth: int = 8, mixing: Mixing = "permutation", hidden: Annotated[int, Field(ge=1)] = 64
+) -> Flow:
+    """Volume-preserving flow: K additive couplings, each after a fixed random permutation or rotation."""
+    return Nice(dim, depth, mixing, hidden)
