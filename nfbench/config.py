@@ -1,13 +1,16 @@
 """Configuration: what a cell is made of, how an experiment is written down, and errors that name the line."""
 
+import difflib
 import hashlib
 import json
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from nfbench.errors import InputError
 
@@ -59,6 +62,7 @@ class Evaluation(Strict):
     draws: int = Field(default=100_000, ge=2)  # for F and the reverse KL; for a target with data: draws a data point
     forward_draws: int = Field(default=20_000, ge=2)  # exact samples of the target for the forward KL
     importance_draws: int = Field(default=200, ge=2)  # S of the importance-sampled -ln p(x)
+    dtype: Literal["float32", "float64"] = "float64"
     grid: int = Field(default=80, ge=2)  # cells an axis of the stored density image over [-4, 4]^2
 
 
@@ -139,6 +143,7 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
         raise InputError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(data, dict):
         raise InputError(f"{path}:1: expected keys and values, got {type(data).__name__}")
+    _refuse_repeated_keys(path, node)
     for key, value in (overrides or {}).items():
         _put(data, key, value)
     try:
@@ -146,8 +151,42 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-        raise InputError(f"{path}:{_line(node, first['loc'])}: {where}: {first['msg']}{got}") from None
+        place = "--set" if where in (overrides or {}) else f"{path}:{_line(node, first['loc'])}"
+        raise InputError(f"{place}: {where}: {_reason(model, first)}") from None
+
+
+def _reason(model: type[BaseModel], error: ErrorDetails) -> str:
+    """Pydantic's reason, with the value, or with the keys that are known where one is not."""
+    if error["type"] == "extra_forbidden":
+        key, known = str(error["loc"][-1]), _keys(model, error["loc"][:-1])
+        close = difflib.get_close_matches(key, known)
+        hint = f" did you mean {' or '.join(close)}?" if close else ""
+        return f"unknown key;{hint} known: {', '.join(known)}"
+    text = error["msg"].removeprefix("Value error, ")
+    return text if isinstance(error["input"], dict) else f"{text}, got {error['input']!r}"
+
+
+def _keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the model at `location` below `model` has."""
+    for part in location:
+        kind = model.model_fields[part].annotation if hasattr(model, "model_fields") else typing.get_args(model)[-1]
+        arms = typing.get_args(kind)
+        model = next(arm for arm in arms if arm is not type(None)) if type(None) in arms else kind
+    return list(model.model_fields)
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:
+    """YAML keeps the last of two equal keys without a word."""
+    if isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            _refuse_repeated_keys(path, child)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, child in node.value:
+            if key.value in seen:
+                raise InputError(f"{path}:{key.start_mark.line + 1}: key {key.value!r} stands twice")
+            seen.add(key.value)
+            _refuse_repeated_keys(path, child)
 
 
 def _put(data: dict[str, Any], key: str, value: Any) -> None:

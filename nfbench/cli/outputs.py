@@ -1,0 +1,82 @@
+"""Commands that show stored records: table, plot, report."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nfbench.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Format = Literal["md", "latex", "csv", "json"]
+Name = Annotated[str, typer.Argument(help="Name of an experiment, or its .yaml file.")]
+Results = Annotated[Path, typer.Option(help="Folder of the records.")]
+Out = Annotated[Path, typer.Option(help="Folder to write to.")]
+
+
+def table(
+    experiment: Name,
+    *,
+    fmt: Annotated[Format, typer.Option("--format", help="Of the table.")] = "md",
+    results: Results = Path("results"),
+) -> None:
+    """Print an experiment's table."""
+    from nfbench.tables import table as render
+
+    name, frame = _records(experiment, results)
+    print(render(frame, name, fmt))
+
+
+def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Path("reports")) -> None:
+    """Draw an experiment's plots, PNG and SVG."""
+    from nfbench.cli.machine import check_writable
+    from nfbench.plots import plot as draw
+
+    name, frame = _records(experiment, results)
+    check_writable(out)
+    for file in draw(results, name, out, frame):
+        print(file)
+
+
+def report(*, results: Results = Path("results"), out: Out = Path("reports")) -> None:
+    """Write a report of all records: HTML that opens offline, Markdown, LaTeX."""
+    from nfbench.cli.machine import check_writable
+    from nfbench.report import report as write
+
+    check_writable(out)
+    print(f"report: {write(results, out)}")
+
+
+def show(names: Sequence[str], results: Path, out: Path) -> None:
+    """Tables, plots, the report and the verdict against the paper, for `reproduce`."""
+    for name in names:
+        table(name, results=results)
+        print()
+        plot(name, results=results, out=out)
+    report(results=results, out=out)
+
+
+def _records(name_or_path: str, results: Path) -> "tuple[str, pd.DataFrame]":
+    """The experiment's name and all stored results.
+
+    Raises:
+        InputError: there is no record of it.
+    """
+    from nfbench import records
+    from nfbench.experiments import load, names
+
+    name = load(name_or_path).name if name_or_path.endswith((".yaml", ".yml")) else name_or_path
+    frame = records.results(results)
+    stored = sorted(set(frame["experiment"]))
+    if name in stored:
+        return name, frame
+    close = difflib.get_close_matches(name, {*stored, *names()})
+    hint = f" did you mean {' or '.join(close)}?" if close and name not in names() else ""
+    raise InputError(
+        f"no records of experiment {name!r} in {str(results)!r};{hint} "
+        f"there are records of: {', '.join(stored) or 'none'}; expected 'nfbench run' before"
+    )

@@ -1,0 +1,161 @@
+"""Commands that train: run, reproduce."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nfbench.experiments.grid import Group
+
+Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick or paper.")]
+Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
+Results = Annotated[Path, typer.Option(help="Folder of the records.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; chosen by the machine if omitted.")]
+Force = Annotated[bool, typer.Option("--force", help="Run finished cells again.")]
+Posteriors = Annotated[
+    list[str] | None,
+    typer.Option("--posterior", metavar="SPEC", help="Instead of the experiment's, e.g. planar:K=2|8; repeatable."),
+]
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", metavar="SPEC", help="Instead of the experiment's; repeatable.")
+]
+Seeds = Annotated[str | None, typer.Option(help="Instead of the profile's, e.g. 0-9 or 0,2,5-7.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the profile, e.g. training.updates=100; repeatable."),
+]
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="Name of an experiment, or a .yaml file.")],
+    *,
+    profile: Profile = "quick",
+    posterior: Posteriors = None,
+    target: Targets = None,
+    seeds: Seeds = None,
+    device: Device = "cpu",
+    results: Results = Path("results"),
+    jobs: Jobs = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    force: Force = False,
+    overrides: Overrides = None,
+) -> int:
+    """Train and evaluate the cells of an experiment that are not finished yet."""
+    groups = _plan(experiment, profile, posterior, target, seeds, overrides)
+    if dry_run:
+        _print_plan(groups, results)
+        return 0
+    return _execute(groups, results, device, jobs, force=force)
+
+
+def reproduce(
+    experiments: Annotated[list[str], typer.Argument(metavar="NAME...", help="Experiments, or all.")],
+    *,
+    profile: Profile = "quick",
+    device: Device = "cpu",
+    results: Results = Path("results"),
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
+    jobs: Jobs = None,
+    force: Force = False,
+) -> int:
+    """Run experiments, then show tables, plots, a report and how close they come to the paper."""
+    from nfbench.cli import outputs
+    from nfbench.cli.machine import check_writable
+    from nfbench.experiments import names
+
+    chosen = names() if experiments == ["all"] else list(dict.fromkeys(experiments))
+    plans = [_plan(name, profile) for name in chosen]
+    check_writable(out)
+    code = _execute([group for groups in plans for group in groups], results, device, jobs, force=force)
+    outputs.show([groups[0].cells[0].experiment for groups in plans], results, out)
+    return code
+
+
+def _plan(
+    name: str,
+    profile: str,
+    posteriors: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    seeds: str | None = None,
+    overrides: Sequence[str] | None = None,
+) -> "list[Group]":
+    from nfbench.experiments import load
+    from nfbench.experiments.grid import label, parse_overrides, parse_seeds, plan, profile_of
+
+    experiment = load(name)
+    profile_of(experiment, profile)
+    changes = parse_overrides(overrides or ())
+    if changes:
+        experiment = load(name, {f"profiles.{profile}.{key}": value for key, value in changes.items()})
+    return plan(
+        experiment,
+        profile,
+        posteriors=posteriors,
+        targets=targets,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        overrides_label=label(changes),
+    )
+
+
+def _print_plan(groups: "Sequence[Group]", results: Path) -> None:
+    from nfbench.records import finished
+
+    cells = [cell for group in groups for cell in group.cells]
+    there = {cell.id for cell in cells if finished(results, cell)}
+    print(
+        f"{cells[0].experiment} ({cells[0].profile}): {len(cells)} cells in {len(groups)} groups, {len(there)} finished"
+    )
+    for group in groups:
+        count = sum(cell.id in there for cell in group.cells)
+        print(
+            f"  {group.target} | {group.posterior} | seeds {_ranges(group.seeds)} | "
+            f"{count} of {len(group.cells)} finished"
+        )
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Seeds as `parse_seeds` reads them.
+
+    >>> _ranges((0, 1, 2, 5))
+    '0-2,5'
+    """
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _execute(groups: "Sequence[Group]", results: Path, device: str, jobs: int | None, *, force: bool) -> int:
+    from nfbench.cli.machine import check_device, check_writable
+
+    check_device(device)
+    check_writable(results)
+    from nfbench.executors.local import execute
+
+    try:
+        summary = execute(groups, results, device=device, jobs=jobs, force=force)
+    except KeyboardInterrupt:
+        print(_interrupted(groups, results), file=sys.stderr)
+        return 130
+    total = sum(len(group.cells) for group in groups)
+    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count)
+    print(f"{total} cells: {counts or 'none run'}; {summary.skipped} were finished before; records in {results}")
+    for failure in summary.failures:
+        print(f"nfbench: failed: {failure}", file=sys.stderr)
+    return 1 if summary.failures else 0
+
+
+def _interrupted(groups: "Sequence[Group]", results: Path) -> str:
+    from nfbench.records import finished
+
+    cells = [cell for group in groups for cell in group.cells]
+    kept = sum(finished(results, cell) for cell in cells)
+    return (
+        f"nfbench: interrupted: {kept} of {len(cells)} cells are finished, kept in {results}; the same command resumes"
+    )
