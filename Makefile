@@ -1,0 +1,54 @@
+PYTHON ?= python3
+PROFILE ?= quick
+PIP_FLAGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS)
+
+.PHONY: help setup reproduce smoke test lint check clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make reproduce  set up, run the paper's experiments (PROFILE=smoke|quick|paper), write the report"
+	@echo "make test       set up, check style and types, run all tests and the benchmarks as tests"
+	@echo "make smoke      the smallest run of every experiment, into build/smoke"
+	@echo "make lint       set up, repair style where that can be done"
+	@echo "make clean      remove the environment and everything built"
+
+# Two stamps: the long installation follows the lock, the short one the package's own facts.
+$(VENV)/locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nfbench needs Python 3.11 or newer, found " + sys.version)'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) -r requirements.lock
+	@touch $@
+
+$(VENV)/installed: $(VENV)/locked pyproject.toml nfbench/__init__.py
+	$(PIP) --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(VENV)/installed
+
+reproduce: setup
+	$(BIN)/nfbench reproduce figure1 figure3 digits --profile $(PROFILE)
+
+smoke: setup
+	$(BIN)/nfbench reproduce all --profile smoke --results build/smoke/results --out build/smoke/reports
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# One thread each: small tensors, and pytest may run beside others.
+test: check
+	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks --benchmark-disable
+
+lint: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	find nfbench tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
