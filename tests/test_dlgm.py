@@ -1,0 +1,160 @@
+"""The deep latent Gaussian model against plain loops, torch's distributions and its own normalisation."""
+
+import copy
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from nfbench.errors import InputError
+from nfbench.numerics import seeded
+from nfbench.targets import Splits, target
+from nfbench.targets.dlgm import DeepLatentGaussian, Maxout
+
+
+@pytest.fixture(scope="module")
+def model():
+    with seeded(0, "digits"):
+        return target("digits:dim=3,hidden=5").double()
+
+
+@pytest.fixture(scope="module")
+def z():
+    with seeded(0, "z"):
+        return 2 * torch.randn(4, 6, 3, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def batch(model):
+    return model.splits().train[:6].double()
+
+
+def plain_maxout(layer, x):
+    weight, bias = layer.affine.weight.tolist(), layer.affine.bias.tolist()
+    y = [sum(w * v for w, v in zip(row, x, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
+    return [max(y[k : k + 4]) for k in range(0, len(y), 4)]
+
+
+def test_log_joint_against_plain_loops(model, z, batch):
+    """The joint is prior plus Bernoulli likelihood, as Python's own floats give it from the same weights."""
+    hidden, last = model.hidden, model.logits
+    weight, bias = last.weight.tolist(), last.bias.tolist()
+    log_p = model.log_joint(z, batch)
+    for s, b in itertools.product(range(4), range(6)):
+        point, x = z[s, b].tolist(), batch[b].tolist()
+        units = plain_maxout(hidden, point)
+        total = sum(-0.5 * v * v - 0.5 * math.log(2 * math.pi) for v in point)
+        for pixel, row, c in zip(x, weight, bias, strict=True):
+            chance = 1 / (1 + math.exp(-sum(w * u for w, u in zip(row, units, strict=True)) - c))
+            total += math.log(chance if pixel else 1 - chance)
+        assert log_p[s, b].item() == pytest.approx(total, abs=1e-9)
+
+
+def test_features_against_plain_loops(model, batch):
+    """The encoder is one maxout layer over windows of 4 neighbours, and F is what the model says."""
+    features = model.features(batch)
+    assert features.shape == (6, model.num_features)
+    for b in range(6):
+        assert features[b].tolist() == pytest.approx(plain_maxout(model.encoder, batch[b].tolist()), abs=1e-12)
+
+
+def test_likelihood_against_torch(model, z, batch):
+    """Value and gradient of ln p(x|z) are those of torch's Bernoulli, but for the exp(-20) a pixel softplus drops."""
+    z = z.clone().requires_grad_()
+    exact = torch.distributions.Bernoulli(logits=model.logits(model.hidden(z))).log_prob(batch).sum(-1)
+    found = model.log_likelihood(z, batch)
+    torch.testing.assert_close(found, exact, rtol=0, atol=64 * math.exp(-20))
+    gradients = (torch.autograd.grad(log_p.sum(), z)[0] for log_p in (found, exact))
+    torch.testing.assert_close(*gradients, rtol=0, atol=64 * math.exp(-20))
+
+
+def test_likelihood_is_stable_at_wild_logits(model, batch):
+    """Far out, where a probability would round to 0 or 1 in float32, value and gradient stay finite."""
+    wild = copy.deepcopy(model).float()
+    z = torch.full((1, 6, 3), 1e4, requires_grad=True)
+    log_p = wild.log_likelihood(z, batch.float())
+    (gradient,) = torch.autograd.grad(log_p.sum(), z)
+    assert log_p.isfinite().all()
+    assert (log_p < -1e3).any()
+    assert gradient.isfinite().all()
+
+
+def test_the_joint_is_normalised():
+    """Summed over all binary images of 4 pixels and integrated over z, p(x, z) is 1: no constant is missing."""
+    images = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4)), dtype=torch.float64)
+    with seeded(1, "tiny"):
+        tiny = DeepLatentGaussian(1, 3, Splits(images, images, images), "tiny").double()
+    z = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
+    log_p = tiny.log_joint(z[:, None, None].expand(-1, 16, 1), images)
+    assert torch.trapezoid(log_p.exp().sum(-1), z).item() == pytest.approx(1, abs=1e-10)
+
+
+def test_maxout_windows():
+    """Maxout(x)_k = max over x_4k to x_4k+3: neighbours, not a stride."""
+    layer = Maxout(8, 2)
+    with torch.no_grad():
+        layer.affine.weight.copy_(torch.eye(8))
+        layer.affine.bias.zero_()
+    assert layer(torch.tensor([1.0, 4.0, 2.0, 3.0, -1.0, -7.0, -2.0, -3.0])).tolist() == [4, -1]
+
+
+def test_bias_starts_at_the_log_odds(model):
+    """At the start each pixel's bias is the log-odds of the training images, finite where a pixel never is 1."""
+    train = model.splits().train
+    mean = (train.sum(0) + 1) / (len(train) + 2)
+    torch.testing.assert_close(torch.sigmoid(model.logits.bias).float(), mean, rtol=1e-5, atol=1e-6)
+    assert (train.sum(0) == 0).any()
+
+
+class Joint(nn.Module):
+    """`functional_call` needs a forward."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, z, batch):
+        return self.model.log_joint(z, batch) + self.model.features(batch).sum(-1)
+
+
+def test_models_stack(z, batch):
+    """Three models called as one program by vmap over stacked parameters give each model's own values and gradients."""
+    with seeded(2, "stack"):
+        models = [Joint(target("digits:dim=3,hidden=5").double()) for _ in range(3)]
+    parameters, buffers = torch.func.stack_module_state(models)
+    many = z.expand(3, -1, -1, -1), batch.expand(3, -1, -1)
+
+    def call(own, shared, z, batch):
+        return torch.func.functional_call(models[0], (own, shared), (z, batch))
+
+    together = torch.func.vmap(call)(parameters, buffers, *many)
+    together.sum().backward()
+    for e, joint in enumerate(models):
+        alone = joint(z, batch)
+        torch.testing.assert_close(together[e], alone, rtol=1e-12, atol=1e-10)
+        alone.sum().backward()
+        for name, parameter in joint.named_parameters():
+            torch.testing.assert_close(parameters[name].grad[e], parameter.grad, rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(together[0], together[1])
+
+
+def test_digits_target(model):
+    """The registered target has the protocol's data as float32 tensors, no ln Z, no sampler, and a seeded start."""
+    splits = model.splits()
+    assert [part.shape for part in splits] == [(1197, 64), (300, 64), (300, 64)]
+    assert {part.dtype for part in splits} == {torch.float32}
+    assert model.data.startswith("digits:static")
+    assert (model.dim, model.log_z, model.box, model.has_sampler) == (3, None, None, False)
+    with seeded(0, "digits"):
+        again = target("digits:dim=3,hidden=5").double()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_wrong_use(model, z):
+    """No latent variables and no batch are both refused, saying what was expected."""
+    with pytest.raises(InputError, match="dim=0"):
+        target("digits:dim=0")
+    with pytest.raises(ValueError, match=r"needs a batch"):
+        model.log_joint(z)
