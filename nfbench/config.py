@@ -88,12 +88,47 @@ class Cell(Strict):
     @property
     def id(self) -> str:
         """Hash of the configuration: the record's file name."""
-        return _digest(self.model_dump(mode="json"))
+        return digest(self.model_dump(mode="json"))
 
     @property
     def recipe(self) -> str:
         """Hash of what all cells of one comparable set share: all but target, posterior and seed."""
-        return _digest(self.model_dump(mode="json", exclude={"target", "posterior", "seed", "data"}))[:8]
+        return digest(self.model_dump(mode="json", exclude={"target", "posterior", "seed", "data"}))[:8]
+
+
+class Group(Strict):
+    """Cells that differ in their seed only: what trains together as one program.
+
+    Attributes:
+        cells: one for each seed.
+        order: of the target and of the posterior in the experiment; tables and plots keep it.
+    """
+
+    cells: tuple[Cell, ...] = Field(min_length=1)
+    order: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _one_configuration(self) -> Self:
+        if len({cell.model_copy(update={"seed": 0}).id for cell in self.cells}) > 1:
+            raise ValueError("the cells of a group differ in more than their seed")
+        if len(set(self.seeds)) < len(self.cells):
+            raise ValueError(f"a seed stands twice in {self.seeds}")
+        return self
+
+    @property
+    def target(self) -> str:
+        """Canonical spec."""
+        return self.cells[0].target
+
+    @property
+    def posterior(self) -> str:
+        """Canonical spec."""
+        return self.cells[0].posterior
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One for each cell, in order."""
+        return tuple(cell.seed for cell in self.cells)
 
 
 class Profile(Strict):
@@ -218,5 +253,6 @@ def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
     return line
 
 
-def _digest(data: Any) -> str:
+def digest(data: Any) -> str:
+    """The first 16 hexadecimal digits of the sha256 of JSON data, keys sorted."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]

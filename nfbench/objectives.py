@@ -34,5 +34,5 @@ class Inference(nn.Module):
 
 
 def free_energy(log_q: Tensor, log_p: Tensor, beta: float = 1.0) -> Tensor:
-    """ln q - beta ln p(x, z), draw by draw, in nats; its mean is F^beta (paper, eq. 20), at beta = 1 the bound F."""
+    """Ln q - beta ln p(x, z), draw by draw, in nats; its mean is F^beta (paper, eq. 20), at beta = 1 the bound F."""
     return log_q - beta * log_p

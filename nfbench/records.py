@@ -41,9 +41,9 @@ class Facts(Strict):
     K: int
     target_label: str
     target_cite: str
-    dim: int
+    dim: int | None  # None where the model could not be built
     log_z: float | None  # of the target, where it is exact
-    num_params: int  # learned numbers of the posterior (free source) or of its head and flow (amortized)
+    num_params: int | None  # learned numbers of the posterior (free source) or of its head and flow (amortized)
     order: tuple[int, int]  # of target and posterior in the experiment
 
 
@@ -189,5 +189,3 @@ def row(record: Record, source: str) -> dict[str, Any]:
         values[name] = metric.value
         values[f"{name}_se"] = math.nan if metric.se is None else metric.se
     return values
-
-

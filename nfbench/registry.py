@@ -1,7 +1,7 @@
 """Registries: named factories with their facts, found by dropping a file in a folder or by an entry point.
 
 A factory is a function whose signature *is* its schema: reserved parameters are supplied by the package, every other
-parameter is an option with a type and a default, set in a spec string and checked by pydantic. Nothing is listed by hand.
+parameter is an option with a type and a default, set in a spec string and checked by pydantic. No list is kept by hand.
 """
 
 import difflib
@@ -11,6 +11,7 @@ import itertools
 import pkgutil
 import re
 import typing
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -162,7 +163,11 @@ class Registry:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{self._package}.{module.name}")
         for point in entry_points(group=self._package):
-            point.load()
+            try:
+                point.load()
+            except Exception as error:  # whatever another package does wrong, this one goes on
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                warnings.warn(f"{self.kind} entry point {point.name!r} ({point.value}): {reason}; skipped", stacklevel=2)
 
 
 def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...]) -> dict[str, tuple[Any, Any]]:

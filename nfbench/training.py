@@ -1,6 +1,5 @@
 """One standardized training: E seeds of one model as one program, by `stack_module_state` and `vmap`."""
 
-import copy
 import io
 import time
 import warnings
@@ -50,7 +49,7 @@ def train(
     rounding, on which others run beside it. A seed whose bound is no longer finite is marked and left alone.
 
     Args:
-        models: one for each seed, alike but for their numbers.
+        models: one for each seed, alike but for their numbers; they are moved, cast and trained in place.
         seeds: E of them.
         config: the recipe.
         device: where to run.
@@ -81,12 +80,14 @@ class _Program:
     def __init__(self, models: Sequence[Inference], seeds: Sequence[int], config: Training, device: str) -> None:
         self.config, self.seeds, self.device = config, list(seeds), torch.device(device)
         dtype = getattr(torch, config.dtype)
-        placed = [copy.deepcopy(model).to(device=self.device, dtype=dtype) for model in models]
-        self.params, self.buffers = stack_module_state(placed)  # type: ignore[arg-type]
-        self.template = copy.deepcopy(placed[0]).to("meta")
+        placed = [model.to(device=self.device, dtype=dtype) for model in models]
+        self.params, self.buffers = stack_module_state(placed)
+        self.template = placed[0]
         self.noise_dim = placed[0].posterior.noise_dim
         target = placed[0].target
-        self.observations = target.splits().train.to(self.device, dtype) if isinstance(target, LatentVariableModel) else None
+        self.observations: Tensor | None = None
+        if isinstance(target, LatentVariableModel):
+            self.observations = target.splits().train.to(self.device, dtype)
         self.optimizer = _optimizer(config, list(self.params.values()))
         self.schedule = _schedule(config, self.optimizer)
         self.step = 0
@@ -116,7 +117,7 @@ class _Program:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
             loss, bound = torch.vmap(one)(self.params, self.buffers, *given)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
+        loss.sum().backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.schedule.step()
         self.window += bound
@@ -203,8 +204,12 @@ class _Noise:
             self.block = block
             device, dtype = self.program.device, getattr(torch, self.program.config.dtype)
             draws = [
-                torch.randn((self.length, *self.shape), generator=stream(seed, "noise", block, device=device),
-                            device=device, dtype=dtype)
+                torch.randn(
+                    (self.length, *self.shape),
+                    generator=stream(seed, "noise", block, device=device),
+                    device=device,
+                    dtype=dtype,
+                )
                 for seed in self.program.seeds
             ]
             self.values = torch.stack(draws, 1)
@@ -226,9 +231,7 @@ class _Order:
         epoch, index = divmod(step, len(data) // batch)
         if epoch != self.epoch:
             self.epoch = epoch
-            orders = [
-                torch.randperm(len(data), generator=stream(seed, "order", epoch)) for seed in self.program.seeds
-            ]
+            orders = [torch.randperm(len(data), generator=stream(seed, "order", epoch)) for seed in self.program.seeds]
             self.order = torch.stack(orders).to(data.device)
         return data[self.order[:, index * batch : (index + 1) * batch]]
 

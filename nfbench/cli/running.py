@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from nfbench.experiments.grid import Group
+    from nfbench.config import Group
 
 Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick or paper.")]
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
@@ -137,9 +137,10 @@ def _execute(groups: "Sequence[Group]", results: Path, device: str, jobs: int | 
     check_device(device)
     check_writable(results)
     from nfbench.executors.local import execute
+    from nfbench.experiments.run import run_group
 
     try:
-        summary = execute(groups, results, device=device, jobs=jobs, force=force)
+        summary = execute(run_group, groups, results, device=device, jobs=jobs, force=force)
     except KeyboardInterrupt:
         print(_interrupted(groups, results), file=sys.stderr)
         return 130

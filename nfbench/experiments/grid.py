@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import yaml
-from pydantic import Field, model_validator
 
 from nfbench import registry
-from nfbench.config import Cell, Experiment, Profile, Strict
+from nfbench.config import Cell, Experiment, Group, Profile
 from nfbench.errors import InputError
 from nfbench.numerics import seeded
 from nfbench.records import REFERENCE
@@ -19,41 +18,6 @@ from nfbench.targets.base import LatentVariableModel
 
 _SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-
-
-class Group(Strict):
-    """Cells that differ in their seed only: what trains together as one program.
-
-    Attributes:
-        cells: one for each seed.
-        order: of the target and of the posterior in the experiment; tables and plots keep it.
-    """
-
-    cells: tuple[Cell, ...] = Field(min_length=1)
-    order: tuple[int, int]
-
-    @model_validator(mode="after")
-    def _one_configuration(self) -> Self:
-        if len({cell.model_copy(update={"seed": 0}).id for cell in self.cells}) > 1:
-            raise ValueError("the cells of a group differ in more than their seed")
-        if len(set(self.seeds)) < len(self.cells):
-            raise ValueError(f"a seed stands twice in {self.seeds}")
-        return self
-
-    @property
-    def target(self) -> str:
-        """Canonical spec."""
-        return self.cells[0].target
-
-    @property
-    def posterior(self) -> str:
-        """Canonical spec."""
-        return self.cells[0].posterior
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """One for each cell, in order."""
-        return tuple(cell.seed for cell in self.cells)
 
 
 def profile_of(experiment: Experiment, name: str) -> Profile:

@@ -42,7 +42,8 @@ def chain(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def inverse(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Inverse of `chain`: `z_K (S, B, D) -> z (S, B, D), ln|det dz/dz_K| (S, B)`.
 
-    Going down, a = w.z + b solves a + (s - 1) tanh(a) = w.z' + b, increasing in a (App. A.1), with |a - right| <= |s - 1|.
+    Going down, a = w.z + b solves a + (s - 1) tanh(a) = right = w.z' + b (App. A.1): the left side increases in a, and
+    |a - right| <= |s - 1|.
     """
     u_hat, s = constrain(w, u)
     activations = []

@@ -1,0 +1,1 @@
+"""Executors: where the groups of a plan are run."""

@@ -1,0 +1,151 @@
+"""The local executor: the groups of a plan in a pool of processes on this machine."""
+
+import functools
+import multiprocessing
+import os
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from nfbench.config import Group
+from nfbench.executors.progress import Progress, Update
+from nfbench.executors.progress import name as _name
+from nfbench.records import Record, finished
+from nfbench.registry import posteriors
+
+Report = Callable[[int, float], None]
+Run = Callable[[Group, Path, str, Report | None], Sequence[Record]]
+Statuses = list[tuple[str, str]]  # of each cell of a group: status, message
+
+
+@dataclass
+class Summary:
+    """What became of a plan's cells: a count for each status, and one line for each cell that failed."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def execute(
+    run: Run,
+    groups: Sequence[Group],
+    root: Path,
+    *,
+    device: str = "cpu",
+    jobs: int | None = None,
+    force: bool = False,
+) -> Summary:
+    """Run what is not finished yet, the longest chains first, and store every outcome under `root`.
+
+    Args:
+        run: what runs a group, a function of a module: ``(group, root, device, report) -> records``, stored already.
+        groups: the plan.
+        root: folder of the records.
+        device: torch device; the processes share it.
+        jobs: processes at once. Small programs use one core best, so the default is one a core, and one on a GPU.
+        force: run finished cells again.
+    """
+    summary = Summary()
+    waiting = []
+    for group in groups:
+        cells = tuple(cell for cell in group.cells if force or not finished(root, cell))
+        summary.skipped += len(group.cells) - len(cells)
+        if cells:
+            waiting.append(group.model_copy(update={"cells": cells}))
+    waiting.sort(key=_length, reverse=True)
+    jobs = min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), max(1, len(waiting)))
+    task = functools.partial(_run, run, root, device)
+    with Progress(waiting) as progress:
+        outcomes = _inline(task, waiting, progress) if jobs == 1 else _pool(task, waiting, jobs, progress)
+        for group, statuses in outcomes:
+            summary.counts.update(status for status, _ in statuses)
+            failed = {message for status, message in statuses if status == "failed"}
+            summary.failures += [f"{group.target} | {group.posterior}: {message}" for message in sorted(failed)]
+            progress.finish(group, statuses)
+    return summary
+
+
+def _length(group: Group) -> int:
+    """A guess at the work in a group: its updates times its depth."""
+    training = group.cells[0].training
+    return (training.updates if training else 1) * (1 + posteriors.choose(group.posterior).depth)
+
+
+def _run(run: Run, root: Path, device: str, group: Group, report: Report) -> Statuses:
+    return [(record.status, record.message or "") for record in run(group, root, device, report)]
+
+
+Task = Callable[[Group, Report], Statuses]
+
+
+def _inline(task: Task, groups: Sequence[Group], progress: Progress) -> Iterator[tuple[Group, Statuses]]:
+    for group in groups:
+        yield group, task(group, functools.partial(_send, progress.show, _name(group)))
+
+
+def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: Progress) -> Iterator[tuple[Group, Statuses]]:
+    """Spawned processes that share the cores. One that is killed breaks the pool: its groups become failures."""
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        updates = manager.Queue()
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        pool = ProcessPoolExecutor(jobs, context, _start_worker, (threads, updates))
+        try:
+            with _shown(updates, progress):
+                futures = {pool.submit(_in_worker, task, group): group for group in groups}
+                for future in as_completed(futures):
+                    yield futures[future], _result(future)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: "Future[Statuses]") -> Statuses:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return [("failed", "a worker process died (killed, or out of memory); the same command runs its cells again")]
+
+
+@contextmanager
+def _shown(updates: "queue.Queue[Update | None]", progress: Progress) -> Iterator[None]:
+    """Pass the workers' updates on to the progress display, in a thread."""
+
+    def listen() -> None:
+        while (update := updates.get()) is not None:
+            progress.show(update)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        updates.put(None)
+        listener.join()
+
+
+_updates: "queue.Queue[Update | None] | None" = None  # of a worker process
+
+
+def _start_worker(threads: int, updates: "queue.Queue[Update | None]") -> None:
+    global _updates
+    torch.set_num_threads(threads)
+    _updates = updates
+
+
+def _in_worker(task: Task, group: Group) -> Statuses:
+    if _updates is None:
+        raise RuntimeError("a worker runs groups only after it was started with a queue for its updates")
+    return task(group, functools.partial(_send, _updates.put, _name(group)))
+
+
+def _send(show: Callable[[Update], None], name: str, done: int, bound: float) -> None:
+    show(Update(name, done, bound))

@@ -1,0 +1,148 @@
+"""Running a group of cells: build, train together, evaluate one by one, store every outcome."""
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nfbench import images
+from nfbench.config import Cell, Group, digest
+from nfbench.evaluation import draw_theta, evaluate, push_through
+from nfbench.numerics import seeded
+from nfbench.objectives import Inference
+from nfbench.posteriors import posterior
+from nfbench.posteriors.base import FlowPosterior, Posterior
+from nfbench.provenance import provenance
+from nfbench.records import Facts, Record, Status, write
+from nfbench.registry import posteriors, targets
+from nfbench.targets import target
+from nfbench.targets.base import LatentVariableModel, Target
+from nfbench.training import Trained, train
+
+Report = Callable[[int, float], None]
+
+
+def run_group(group: Group, root: Path, device: str = "cpu", report: Report | None = None) -> list[Record]:
+    """Train the seeds of a group as one program, evaluate each, and store one record a cell.
+
+    Divergence, lack of memory and any other failure are outcomes: they are stored and the grid goes on. An interrupt
+    is stored too, with a checkpoint from which the same call resumes, and then raised again.
+    """
+    run = _Run(group, root, device, time.perf_counter())
+    try:
+        return _push(run) if group.cells[0].push else _fit(run, report)
+    except KeyboardInterrupt:
+        run.fail("interrupted", "interrupted by the user; the same command resumes")
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines() or ["no message"]
+        return run.fail("failed", f"{type(error).__name__}: {reason[0]}")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A group being run: where its records go and since when."""
+
+    group: Group
+    root: Path
+    device: str
+    started: float
+
+    def share(self) -> float:
+        """Seconds so far, shared equally by the cells."""
+        return (time.perf_counter() - self.started) / len(self.group.cells)
+
+    def fail(self, status: Status, message: str) -> list[Record]:
+        facts = _facts(self.group, None, None)
+        return [self.store(cell, facts, status, self.share(), message=message) for cell in self.group.cells]
+
+    def store(
+        self, cell: Cell, facts: Facts, status: Status, seconds: float, arrays: images.Arrays | None = None, **rest: Any
+    ) -> Record:
+        device = torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else self.device
+        record = Record(
+            id=cell.id,
+            cell=cell,
+            facts=facts,
+            status=status,
+            seconds=round(seconds, 3),
+            finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            provenance={**provenance(), "device": device, "threads": torch.get_num_threads()},
+            **rest,
+        )
+        write(self.root, record, arrays)
+        return record
+
+
+def _fit(run: _Run, report: Report | None) -> list[Record]:
+    cells = run.group.cells
+    if cells[0].training is None:
+        raise ValueError(f"cell {cells[0].id} has neither training nor push")
+    checkpoint = run.root / cells[0].experiment / "checkpoints" / f"{digest([cell.id for cell in cells])}.pt"
+    models = [_model(cell) for cell in cells]
+    trained = train(models, run.group.seeds, cells[0].training, device=run.device, checkpoint=checkpoint, report=report)
+    share = run.share()
+    records = [_outcome(run, e, trained, share) for e in range(len(cells))]
+    checkpoint.unlink(missing_ok=True)
+    return records
+
+
+def _model(cell: Cell) -> Inference:
+    """A target and a posterior at the start that the cell's seed gives."""
+    with seeded(cell.seed, "target"):
+        what = target(cell.target)
+    features = what.num_features if isinstance(what, LatentVariableModel) else None
+    return Inference(what, posterior(cell.posterior, what.dim, features, seed=cell.seed))
+
+
+def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Record:
+    cell, model, at = run.group.cells[e], trained.models[e], trained.diverged[e]
+    facts = _facts(run.group, model.target, model.posterior)
+    if at is not None:
+        message = f"the bound was not finite within the updates before {at}"
+        return run.store(cell, facts, "diverged", share, message=message, curves=trained.curves[e])
+    started = time.perf_counter()
+    metrics = evaluate(model, cell.evaluation, cell.seed)
+    arrays = images.of_model(model, cell.evaluation) if model.target.dim == 2 else None
+    seconds = share + time.perf_counter() - started
+    return run.store(cell, facts, "done", seconds, arrays, metrics=metrics, curves=trained.curves[e])
+
+
+def _push(run: _Run) -> list[Record]:
+    """Untrained flows on a base density: what their maps do (paper, Figure 1)."""
+    return [_pushed(run, cell) for cell in run.group.cells]
+
+
+def _pushed(run: _Run, cell: Cell) -> Record:
+    started = time.perf_counter()
+    base = target(cell.target)
+    family = posterior(cell.posterior, base.dim, seed=cell.seed, dtype=torch.float64)
+    if not isinstance(family, FlowPosterior) or cell.push is None:
+        raise TypeError(f"posterior {cell.posterior} is not a flow: there are no maps to show")
+    theta = draw_theta(family.flow, cell.push, cell.seed, torch.float64)
+    metrics = push_through(family.flow, base, theta, cell.evaluation, cell.seed)
+    arrays = images.of_flow(family.flow, base, theta, cell.evaluation) if base.dim == 2 else None
+    facts = _facts(run.group, base, family)
+    return run.store(cell, facts, "done", time.perf_counter() - started, arrays, metrics=metrics)
+
+
+def _facts(group: Group, what: Target | None, family: Posterior | None) -> Facts:
+    """What the registries say of a group, as its records keep it."""
+    choice, chosen = posteriors.choose(group.posterior), targets.choose(group.target)
+    return Facts(
+        family=choice.family,
+        label=choice.label,
+        cite=choice.entry.cite,
+        year=choice.entry.year,
+        K=choice.depth,
+        target_label=chosen.label,
+        target_cite=chosen.entry.cite,
+        dim=None if what is None else what.dim,
+        log_z=None if what is None else what.log_z,
+        num_params=None if family is None else sum(parameter.numel() for parameter in family.parameters()),
+        order=group.order,
+    )
