@@ -184,7 +184,8 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also misses the right one; the misspelling is what helps.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
         place = "--set" if where in (overrides or {}) else f"{path}:{_line(node, first['loc'])}"
         raise InputError(f"{place}: {where}: {_reason(model, first)}") from None

@@ -3,6 +3,7 @@
 Layout: ``<root>/<experiment>/<id>.json``, with arrays (density images, per-example values) in ``<id>.npz`` beside it.
 """
 
+import contextlib
 import io
 import math
 import os
@@ -105,6 +106,9 @@ def replace(file: Path, content: bytes) -> None:
         partial.replace(file)
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def read(file: Path) -> Record:
