@@ -1,0 +1,84 @@
+"""What the stored numbers are called and what they mean: one text for tables, axes and reports."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of a record: how to print it and what it is."""
+
+    label: str
+    unit: str
+    meaning: str
+
+    @property
+    def title(self) -> str:
+        """Label with its unit, for a table's head or an axis."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+MEASURES = {
+    "kl": Measure(
+        "KL",
+        "nats",
+        "KL(q||p) = F + ln Z, the divergence of the approximation from the normalised target; at least 0, and 0 "
+        "only where both agree. Given where ln Z is exactly known.",
+    ),
+    "forward_kl": Measure(
+        "forward KL",
+        "nats",
+        "KL(p||q), estimated with exact draws of the target: it is large where q misses a part of the target.",
+    ),
+    "box_kl": Measure(
+        "KL in the box",
+        "nats",
+        "KL of the pair truncated to [-4, 4]^2, for energies that no constant normalises; read it with the mass.",
+    ),
+    "box_mass": Measure("mass in the box", "probability", "The probability that q gives to the box [-4, 4]^2."),
+    "free_energy": Measure(
+        "free energy",
+        "nats",
+        "F = E_q[ln q(z|x) - ln p(x, z)], the negative evidence lower bound. Lower is better; for a model of data, the "
+        "mean over data points that were not trained on.",
+    ),
+    "nll": Measure(
+        "-ln p(x)", "nats", "Negative log-likelihood by importance sampling with q; at most F in expectation."
+    ),
+    "gap": Measure("gap", "nats", "F + ln p(x): what the bound loses because q is not the exact posterior."),
+    "entropy": Measure("entropy", "nats", "Entropy of the distribution after the last map."),
+    "log_det": Measure(
+        "log-determinant", "nats", "Mean of the summed ln|det| of the maps: below 0 where they contract on average."
+    ),
+}
+
+WORDS = {
+    "interval": "Student's t, 95 %, over seeds: what a repetition of the whole training would vary. Printed as ± half "
+    "its width; one seed has none.",
+    "paired difference": "The difference of two configurations seed by seed, so that what both share cancels.",
+    "recipe": "A hash of everything that cells of one comparable set share: profile, training and evaluation. Results "
+    "of different recipes are never averaged together, and neither are those of different data.",
+    "own and reference": "Own records were made here; reference records are stored with the package.",
+    "diverged": "The training of that seed met a value that is not finite. It is counted and shown, and left out of "
+    "means: read a mean beside a count of diverged seeds as a mean over the survivors.",
+    "reproduced": "Two one-sided tests at 5 % place our difference within the printed margin of the paper's.",
+    "lower, higher than the paper's": "Not shown to be within the margin, and the 95 % interval excludes the paper's "
+    "difference.",
+    "undecided": "Neither of these: too few seeds, or too much spread, to tell.",
+    "not tested": "A test needs two seeds of both configurations.",
+    "not comparable": "The paper's number belongs to another problem; both are shown, nothing is concluded.",
+}
+
+
+def measure(name: str) -> Measure:
+    """The entry of a metric; one that this page does not know is shown under its own name.
+
+    >>> measure("kl").title, measure("my_score").title
+    ('KL (nats)', 'my score')
+    """
+    return MEASURES.get(name) or Measure(name.replace("_", " "), "", "A metric of the experiment's own.")
+
+
+def ordered(names: list[str]) -> list[str]:
+    """Known metrics in this page's order, then the others by name."""
+    known = list(MEASURES)
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))

@@ -1,0 +1,71 @@
+"""Pictures of stored results, chosen by what the records hold; nothing here trains or averages."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from nfbench.errors import InputError
+from nfbench.plots import density, depth, likelihood, pushforward, training
+from nfbench.plots.style import Look, Picture, looks, save, slug, theme
+from nfbench.published import published
+from nfbench.statistics import blocks
+
+__all__ = ["plot", "saved"]
+
+
+def plot(root: Path, experiment: str, out: Path, frame: pd.DataFrame) -> list[Path]:
+    """Draw every picture of an experiment as PNG and SVG.
+
+    Args:
+        root: of the results, for curves and densities.
+        experiment: whose records.
+        out: folder of the files, made if missing.
+        frame: rows of records; colours are assigned over all families in it.
+
+    Raises:
+        InputError: no record of that experiment, or `out` cannot be written.
+    """
+    return [file for _, _, files in saved(root, experiment, out, frame) for file in files]
+
+
+def saved(
+    root: Path, experiment: str, out: Path, frame: pd.DataFrame
+) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
+    """Draw and write picture by picture: the block that it shows, the picture, its files."""
+    rows = frame[frame["experiment"] == experiment]
+    if rows.empty:
+        known = ", ".join(sorted(frame["experiment"].unique())) or "none"
+        raise InputError(f"no records of experiment {experiment!r}; experiments with records: {known}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        shared = looks(frame["family"])
+        for block in blocks(rows):
+            for picture in _pictures(root, block, shared):
+                named = picture._replace(name=f"{experiment}-{picture.name}")
+                yield block, named, save(named, out, _suffix(block, rows))
+    except OSError as error:
+        raise InputError(f"cannot write figures to {out}: {error.strerror or error}") from None
+
+
+def _pictures(root: Path, block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:
+    with theme():
+        if (block["status"] != "done").all():
+            return
+        if "log_det" in block and block["log_det"].notna().any():
+            yield from pushforward.pictures(root, block)
+            return
+        yield from density.pictures(root, block)
+        yield from depth.pictures(block, shared, published(str(block["experiment"].iloc[0])))
+        yield from training.pictures(root, block, shared)
+        yield from likelihood.pictures(block, shared)
+
+
+def _suffix(block: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Source and profile; the recipe too where that leaves two blocks with one name."""
+    first = block.iloc[0]
+    name = slug(f"{first['source']}-{first['profile']}")
+    same = [other for other in blocks(rows) if slug(f"{other.iloc[0]['source']}-{other.iloc[0]['profile']}") == name]
+    if len(same) == 1:
+        return name
+    return slug(f"{name}-{first['recipe']}-{'' if pd.isna(first['data']) else first['data']}")

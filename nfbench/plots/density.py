@@ -1,0 +1,143 @@
+"""Density images: the target beside the posteriors, a row a family and a column a depth (paper, Figure 3 a-c)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from nfbench.glossary import measure
+from nfbench.plots.style import DENSITY_COLOURS, Picture, protocol, slug
+from nfbench.records import REFERENCE, arrays
+from nfbench.statistics import RANKING, median_seeds
+
+_PANEL = 1.55  # inches
+
+
+class Images(NamedTuple):
+    """Densities of one record on cell centres, row 0 at the lowest z2."""
+
+    p: np.ndarray | None
+    q: np.ndarray
+    half_width: float
+
+
+def images(root: Path, row: pd.Series) -> Images | None:
+    """The densities stored beside a record; None where it has none."""
+    base = root / REFERENCE if row["source"] == REFERENCE else root
+    stored = arrays(base, row["experiment"], row["id"])
+    if "q" not in stored:
+        return None
+    p = stored["p"] / 255 * float(stored["p_max"]) if "p" in stored else None
+    return Images(p, stored["q"] / 255 * float(stored["q_max"]), float(stored["half_width"]))
+
+
+def pictures(root: Path, block: pd.DataFrame) -> Iterator[Picture]:
+    """One picture for each target whose records hold densities."""
+    for target, rows in block.groupby("target", sort=False):
+        shown = _shown(root, rows)
+        if shown:
+            yield Picture(f"densities-{slug(str(target))}", _caption(rows), _figure(rows, shown))
+
+
+def _shown(root: Path, rows: pd.DataFrame) -> dict[tuple[str, int], tuple[pd.Series, Images]]:
+    found = {}
+    for _, row in median_seeds(rows).iterrows():
+        stored = images(root, row)
+        if stored:
+            found[row["family"], int(row["K"])] = row, stored
+    return found
+
+
+def _caption(rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    metric = ranking(rows)
+    return (
+        f"{first['target_label']}: density of the target and of the fitted posteriors over the box, on one colour "
+        f"scale that ends at the target's maximum. Of each configuration the seed with the median "
+        f"{measure(metric).label} is shown. z2 points upwards (the paper's Figure 3 has it pointing down). "
+        f"{protocol(rows)}."
+    )
+
+
+def ranking(rows: pd.DataFrame) -> str:
+    """The metric that ranks the seeds of `rows`."""
+    return next(name for name in RANKING if name in rows and rows[name].notna().any())
+
+
+def _figure(rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Images]]) -> Figure:
+    ordered = rows.sort_values("order")
+    labels = dict(zip(ordered["family"], ordered["label"], strict=True))
+    depths = sorted({int(depth) for depth in rows["K"]})
+    figure, axes = _grid(max(2, len(labels)), len(depths) + 1)
+    first = next(iter(shown.values()))[1]
+    top = float((first.q if first.p is None else first.p).max())
+    for i, line in enumerate(axes):
+        family = list(labels)[i] if i < len(labels) else ""
+        for j, depth in enumerate(depths):
+            drawn = not rows[(rows["family"] == family) & (rows["K"] == depth)].empty
+            head = f"K = {depth}\n" if i == 0 else ""
+            _panel(line[j + 1], shown.get((family, depth)), top, present=drawn, head=head)
+        line[1].set_ylabel(labels.get(family, ""), fontsize=8)
+    _target(figure, [line[0] for line in axes], first, top)
+    return figure
+
+
+def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """Square panels at fixed distances in inches; the first column stands apart."""
+    left, bottom, apart, across, down = 0.5, 0.12, 0.3, 0.09, 0.27
+    width = left + apart + columns * (_PANEL + across)
+    height = bottom + 0.15 + rows * (_PANEL + down)
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("none")
+    axes = []
+    for i in range(rows):
+        y = bottom + (rows - 1 - i) * (_PANEL + down)
+        xs = [left + j * (_PANEL + across) + (apart if j else 0) for j in range(columns)]
+        axes.append([figure.add_axes((x / width, y / height, _PANEL / width, _PANEL / height)) for x in xs])
+    return figure, axes
+
+
+def _panel(axis: Axes, found: tuple[pd.Series, Images] | None, top: float, *, present: bool, head: str) -> None:
+    if found:
+        row, stored = found
+        draw(axis, stored.q, stored.half_width, top)
+        metric = next(name for name in RANKING if pd.notna(row.get(name)))
+        axis.set_title(f"{head}{measure(metric).label} {row[metric]:.3f}", fontsize=8, pad=3)
+        return
+    axis.set(xticks=[], yticks=[])
+    axis.set_title(head.strip(), fontsize=8, pad=3)
+    if present:
+        axis.text(0.5, 0.5, "no seed\nis done", ha="center", va="center", transform=axis.transAxes, fontsize=8)
+    else:
+        axis.spines[:].set_visible(False)
+
+
+def _target(figure: Figure, column: list[Axes], stored: Images, top: float) -> None:
+    for axis in column:
+        axis.axis("off")
+    if stored.p is None:
+        return
+    column[0].axis("on")
+    image = draw(column[0], stored.p, stored.half_width, top)
+    ends = [-stored.half_width, 0, stored.half_width]
+    column[0].set(xticks=ends, yticks=ends, xlabel="$z_1$", ylabel="$z_2$")
+    column[0].set_title("target", fontsize=8, pad=3)
+    column[0].tick_params(labelsize=7)
+    place = column[1].inset_axes((0.05, 0.5, 0.9, 0.08))
+    bar = figure.colorbar(image, cax=place, orientation="horizontal", extend="max")
+    bar.set_label("density", fontsize=8)
+    bar.set_ticks([0.0, top], labels=["0", f"{top:.2f}"], fontsize=7)
+
+
+def draw(axis: Axes, density: np.ndarray, half_width: float, top: float) -> AxesImage:
+    """One density on the square box, z2 upwards, colours from 0 to `top`."""
+    extent = (-half_width, half_width, -half_width, half_width)
+    axis.set(xticks=[], yticks=[])
+    return axis.imshow(
+        density, origin="lower", extent=extent, vmin=0, vmax=top, cmap=DENSITY_COLOURS, interpolation="nearest"
+    )

@@ -1,0 +1,110 @@
+"""What all pictures share: theme, colours and marks of families, names of files, and how a picture is saved."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+DENSITY_COLOURS = "mako_r"
+_MARKS = "osD^vPX*<>"
+_DPI = 110
+
+
+class Picture(NamedTuple):
+    """A figure with the name of its file and the sentence under it."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+class Look(NamedTuple):
+    """How a family is drawn, in every figure alike."""
+
+    colour: tuple[float, float, float]
+    mark: str
+
+
+def looks(families: Iterable[str]) -> dict[str, Look]:
+    """Colour (safe for colour-blind readers) and mark of each family, by the sorted order of their names."""
+    names = sorted(set(families))
+    colours = sns.color_palette("colorblind", 10)
+    return {name: Look(colours[i % len(colours)], _MARKS[i % len(_MARKS)]) for i, name in enumerate(names)}
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """Within the block, figures are drawn in the package's style; afterwards settings are as before."""
+    settings = {
+        **sns.axes_style("ticks"),
+        **sns.plotting_context("paper"),
+        "font.family": "DejaVu Sans",
+        "axes.titlesize": 9,
+        "axes.labelsize": 9,
+        "legend.frameon": False,
+        "svg.hashsalt": "nfbench",
+        "figure.constrained_layout.use": True,
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def panels(num: int, columns: int = 2, size: tuple[float, float] = (3.5, 2.6)) -> tuple[Figure, list[Axes]]:
+    """A figure with `num` panels, row by row; `size` is of one panel in inches."""
+    columns = min(num, columns)
+    rows = -(-num // columns)
+    size = (max(size[0], 4.6), size[1]) if columns == 1 else size
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for spare in axes[num:]:
+        spare.remove()
+    for axis in axes[:num]:
+        sns.despine(ax=axis)
+        axis.grid(axis="y", color="0.92", linewidth=0.8)
+        axis.set_axisbelow(True)
+    return figure, axes[:num]
+
+
+def legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend for all panels, under them."""
+    entries: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    inches = 0.075 * max(len(label) for label in entries) + 0.6
+    fitting = max(1, int(figure.get_size_inches()[0] / inches))
+    columns = min(fitting, len(entries))
+    columns = -(-len(entries) // -(-len(entries) // columns))
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+
+
+def slug(text: str) -> str:
+    """Text as a part of a file name.
+
+    >>> slug("quick[training.updates=100]"), slug("u2:walls=0.25")
+    ('quick-training.updates-100', 'u2-walls-0.25')
+    """
+    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-")
+
+
+def protocol(block: pd.DataFrame) -> str:
+    """Which records a picture shows, for its caption."""
+    first = block.iloc[0]
+    return f"{first['source'].capitalize()} records, profile {first['profile']}, recipe {first['recipe']}"
+
+
+def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
+    """Write a picture as PNG and as SVG, the same bytes for the same content."""
+    stem = out / f"{picture.name}-{suffix}"
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    with theme():
+        picture.figure.savefig(files[0], dpi=_DPI, metadata={"Software": None})
+        picture.figure.savefig(files[1], dpi=_DPI, metadata={"Date": None, "Creator": None})
+    return files

@@ -1,0 +1,277 @@
+"""What stored results say: means with intervals over seeds, paired differences, equivalence, and checks.
+
+A *block* is what may stand in one table: one source, experiment, profile, recipe and data. A *configuration* is a
+block's target and posterior; its cells differ in seed only. No mean goes over more than a configuration's seeds.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nfbench.glossary import ordered
+from nfbench.published import Published
+
+BLOCK = ("source", "experiment", "profile", "recipe", "data")
+CONFIGURATION = (*BLOCK, "target", "posterior")
+FACTS = ("target_label", "family", "label", "K", "num_params", "log_z", "order")
+OUTCOMES = ("done", "diverged", "failed", "interrupted")
+DIVERGENCES = ("kl", "forward_kl", "box_kl")
+RANKING = ("kl", "box_kl", "nll", "free_energy", "entropy")  # the first that is there ranks the seeds
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its t-interval; what too few values leave open is None, never NaN."""
+
+    n: int
+    mean: float | None = None
+    sd: float | None = None
+    se: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Verdict(NamedTuple):
+    """Outcome of an equivalence test."""
+
+    verdict: str
+    p_value: float | None  # of the two one-sided tests
+    low: float | None  # interval of the deviation
+    high: float | None
+
+
+class Check(NamedTuple):
+    """One thing that must hold of any results."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """Mean, standard deviation and t-interval at `LEVEL`; values that are not finite are not values."""
+    sample = np.asarray(list(values), dtype=float)
+    sample = sample[np.isfinite(sample)]
+    n = len(sample)
+    if n < 2:
+        return Estimate(n, float(sample[0]) if n else None)
+    mean, sd = float(sample.mean()), float(sample.std(ddof=1))
+    se = sd / math.sqrt(n)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * se
+    return Estimate(n, mean, sd, se, mean - half, mean + half)
+
+
+def metrics(frame: pd.DataFrame) -> list[str]:
+    """The metrics that any row of `frame` has, in the glossary's order."""
+    return ordered([str(name) for name in frame if f"{name}_se" in frame and frame[name].notna().any()])
+
+
+def blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The blocks of `frame`, each as its rows."""
+    for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
+        yield rows
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a configuration: facts, counts of outcomes, and for each metric m: m, m_n, m_sd, m_se, m_low, m_high.
+
+    Sorted by block and, within it, by the experiment's order.
+    """
+    names = metrics(frame)
+    groups = frame.groupby(list(CONFIGURATION), dropna=False, sort=False)
+    rows = [_summarise(cells, names) for _, cells in groups]
+    table = pd.DataFrame(rows)
+    return table.sort_values([*BLOCK, "order"], kind="stable").reset_index(drop=True) if rows else table
+
+
+def _summarise(cells: pd.DataFrame, names: list[str]) -> dict[str, Any]:
+    first, done = cells.iloc[0], cells[cells["status"] == "done"]
+    row: dict[str, Any] = {name: first[name] for name in (*CONFIGURATION, *FACTS)}
+    row |= {"seeds": len(cells)} | {outcome: int((cells["status"] == outcome).sum()) for outcome in OUTCOMES}
+    row |= {"seconds": float(done["seconds"].mean()) if len(done) else None}
+    for name in names:
+        found = estimate(done[name])
+        row |= {name: found.mean} | {
+            f"{name}_{part}": getattr(found, part) for part in ("n", "sd", "se", "low", "high")
+        }
+        if found.n == 1:
+            row[f"{name}_se"] = done.loc[done[name].notna(), f"{name}_se"].iloc[0]  # the Monte-Carlo error of one cell
+    return row
+
+
+def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
+    """The difference `left` - `right` of two configurations over the seeds that are done in both."""
+    sides = [cells[cells["status"] == "done"].set_index("seed")[metric] for cells in (left, right)]
+    assert all(side.index.is_unique for side in sides), "a configuration has one cell a seed"
+    both = pd.concat(sides, axis=1, join="inner", keys=["left", "right"])
+    return estimate(both["left"] - both["right"])
+
+
+def depth_steps(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Paired differences of `metric` between consecutive K of a family, deeper less shallower; one row a step."""
+    rows = []
+    for key, cells in frame.groupby([*BLOCK, "target", "family"], dropna=False):
+        depths = sorted(cells["K"].unique())
+        for shallow, deep in itertools.pairwise(depths):
+            found = paired(cells[cells["K"] == deep], cells[cells["K"] == shallow], metric)
+            names = dict(zip([*BLOCK, "target", "family"], key, strict=True))
+            rows.append(names | {"K_from": shallow, "K_to": deep, **vars(found)})
+    return pd.DataFrame(rows)
+
+
+def against(frame: pd.DataFrame, metric: str, family: str, K: int | None = None) -> pd.DataFrame:
+    """Paired differences of every configuration to a baseline of the same block and target; one row each.
+
+    Args:
+        frame: rows of records.
+        metric: whose difference.
+        family: the baseline's, as in the records.
+        K: the baseline's depth; None compares at equal depth.
+    """
+    rows = []
+    for key, cells in frame.groupby(list(CONFIGURATION), dropna=False, sort=False):
+        names = dict(zip(CONFIGURATION, key, strict=True))
+        same = _where(frame, {name: names[name] for name in (*BLOCK, "target")})
+        depth = cells["K"].iloc[0] if K is None else K
+        base = same[(same["family"] == family) & (same["K"] == depth)]
+        if len(base):
+            rows.append(names | vars(paired(cells, base, metric)))
+    return pd.DataFrame(rows)
+
+
+def _where(frame: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
+    keep = pd.Series(data=True, index=frame.index)
+    for name, value in values.items():
+        keep &= frame[name].isna() if pd.isna(value) else frame[name] == value
+    return frame[keep]
+
+
+def equivalence(ours: Estimate, theirs: float, their_se: float, margin: float) -> Verdict:
+    """Is our mean within `margin` of theirs? Two one-sided t-tests (TOST), each at 1 - LEVEL.
+
+    Standard errors add in quadrature; the degrees of freedom are Welch and Satterthwaite's, theirs counting as known.
+    Not equivalent, it is *lower* or *higher* if the two-sided interval of the deviation excludes 0.
+    """
+    if ours.mean is None or ours.se is None:
+        return Verdict("not tested", None, None, None)
+    deviation, se = ours.mean - theirs, math.hypot(ours.se, their_se)
+    freedom = (ours.n - 1) * (se / ours.se) ** 4 if ours.se > 0 else math.inf
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * se
+    low, high = deviation - half, deviation + half
+    p_value = _tail(margin - abs(deviation), se, freedom)
+    if p_value < 1 - LEVEL:
+        return Verdict("reproduced", p_value, low, high)
+    apart = "lower than the paper's" if high < 0 else "higher than the paper's" if low > 0 else "undecided"
+    return Verdict(apart, p_value, low, high)
+
+
+def _tail(distance: float, se: float, freedom: float) -> float:
+    """P(T > distance / se); the larger p of two one-sided tests is that of the nearer end of the margin."""
+    if se == 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(stats.t.sf(distance / se, freedom))
+
+
+def compare(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
+    """Each configuration's paired difference to the published baseline beside the paper's, with a verdict."""
+    rows = []
+    for key, cells in frame.groupby(list(CONFIGURATION), dropna=False, sort=False):
+        names: dict[str, Any] = dict(zip(CONFIGURATION, key, strict=True))
+        theirs = source.difference(names["target"], cells["family"].iloc[0], int(cells["K"].iloc[0]))
+        if theirs is None:
+            continue
+        same = _where(frame, {name: names[name] for name in (*BLOCK, "target")})
+        is_base = [source.baseline.describes(*pair) for pair in zip(same["family"], same["K"], strict=True)]
+        ours = paired(cells, same[is_base], source.metric) if any(is_base) and source.metric in frame else Estimate(0)
+        verdict = equivalence(ours, theirs.value, theirs.se, source.margin)
+        if theirs.is_baseline:
+            verdict = Verdict("baseline", None, None, None)
+        elif source.objection(names["target"]):
+            verdict = Verdict("not comparable", None, None, None)
+        row = names | {f"difference_{part}": value for part, value in vars(ours).items() if part != "mean"}
+        row |= {"difference": ours.mean, "paper_difference": theirs.value, "paper_se": theirs.se}
+        rows.append(row | verdict._asdict() | {"hidden": theirs.hidden})
+    return pd.DataFrame(rows)
+
+
+def beside(frame: pd.DataFrame) -> pd.DataFrame:
+    """Own and reference results of equal configuration: their means and paired difference, one row a metric."""
+    shared = [name for name in CONFIGURATION if name != "source"]
+    rows = []
+    for key, cells in frame.groupby(shared, dropna=False, sort=False):
+        own, reference = cells[cells["source"] == "own"], cells[cells["source"] == "reference"]
+        if own.empty or reference.empty:
+            continue
+        names = dict(zip(shared, key, strict=True)) | {name: cells.iloc[0][name] for name in FACTS}
+        for metric in metrics(cells):
+            mine, stored = (estimate(side.loc[side["status"] == "done", metric]) for side in (own, reference))
+            rows.append(
+                names | {"metric": metric, "own": mine, "reference": stored, "paired": paired(own, reference, metric)}
+            )
+    return pd.DataFrame(rows)
+
+
+def median_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of every configuration the done cell whose ranking metric is the (lower) median over seeds, as its row."""
+    chosen = []
+    for _, cells in frame.groupby(list(CONFIGURATION), dropna=False, sort=False):
+        done = cells[cells["status"] == "done"]
+        metric = next((name for name in RANKING if name in done and done[name].notna().any()), None)
+        if metric:
+            ranked = done[done[metric].notna()].sort_values([metric, "seed"])
+            chosen.append(ranked.iloc[(len(ranked) - 1) // 2].name)
+    return frame.loc[chosen]
+
+
+def checks(frame: pd.DataFrame) -> list[Check]:
+    """What must hold of any results in `frame`: nothing impossible, nothing lost, deeper not worse."""
+    table = summary(frame)
+    lost = table["seeds"].sum() - table["done"].sum()
+    counts = ", ".join(f"{table[name].sum()} {name}" for name in OUTCOMES if table[name].sum())
+    found: list[Check | None] = [
+        Check("every cell is done", bool(lost == 0), f"{table['seeds'].sum()} cells: {counts}")
+    ]
+    names = metrics(frame)
+    found += [_not_negative(table, name) for name in (*DIVERGENCES, "gap") if name in names]
+    found += [_falls(frame, name) for name in ("kl", "free_energy") if name in names]
+    return [check for check in found if check is not None]
+
+
+def _not_negative(table: pd.DataFrame, metric: str) -> Check:
+    told = table[table[metric].notna()]
+    impossible = told[told[metric] + 3 * told[f"{metric}_se"].astype(float).fillna(0.0) < 0]
+    lowest = told.iloc[int(told[metric].astype(float).argmin())]
+    where = f"lowest {lowest[metric]:.4f} nats ({lowest['target']}, {lowest['posterior']})"
+    detail = f"{len(told)} means, {len(impossible)} below 0 by more than 3 standard errors; {where}"
+    return Check(f"{metric} is not below 0", impossible.empty, detail)
+
+
+def _falls(frame: pd.DataFrame, metric: str) -> Check | None:
+    steps = depth_steps(frame, metric)
+    told = steps[steps["low"].notna()] if len(steps) else steps
+    if told.empty:
+        return None
+    rising = told[told["low"].astype(float) > 0]
+    names = "; ".join(f"{row.target} {row.family} K={row.K_from} to {row.K_to}" for row in rising.itertuples())
+    detail = f"{len(told)} paired steps, {len(rising)} with an interval above 0{': ' + names if names else ''}"
+    return Check(f"{metric} does not rise with K", rising.empty, detail)
+
+
+def curve_bands(curves: Iterable[dict[str, list[float | None]]], name: str = "free_energy") -> pd.DataFrame:
+    """Median and the 10 % and 90 % quantiles over seeds of a training curve: columns step, n, median, low, high."""
+    parts = [pd.DataFrame({"step": curve["step"], "value": curve[name]}, dtype=float) for curve in curves]
+    values = pd.concat(parts).dropna().groupby("step")["value"]
+    quantiles = {
+        "n": values.size(),
+        "median": values.median(),
+        "low": values.quantile(0.1),
+        "high": values.quantile(0.9),
+    }
+    return pd.DataFrame(quantiles).reset_index()
