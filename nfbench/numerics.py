@@ -30,7 +30,7 @@ def seeded(seed: int, *names: str | int) -> Iterator[None]:
 
 
 def standard_normal_log_prob(z: Tensor) -> Tensor:
-    """ln N(z; 0, I), `z (..., D) -> (...)`."""
+    """Log-density of the standard normal, ln N(z; 0, I), `z (..., D) -> (...)`."""
     return -0.5 * (z.square().sum(-1) + z.shape[-1] * LOG_2PI)
 
 
@@ -40,7 +40,7 @@ def inverse_softplus(x: Tensor) -> Tensor:
 
 
 def log_mean_exp(x: Tensor, dim: int) -> Tensor:
-    """ln of the mean of exp(x) along `dim`, without overflow."""
+    """Logarithm of the mean of exp(x) along `dim`, without overflow."""
     return x.logsumexp(dim) - math.log(x.shape[dim])
 
 

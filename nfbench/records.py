@@ -19,7 +19,6 @@ from pydantic import Field, ValidationError
 from nfbench.config import Cell, Strict
 from nfbench.errors import InputError
 
-SCHEMA = 1
 REFERENCE = "reference"  # the folder under a results root that holds the committed records
 FINISHED = ("done", "diverged")  # outcomes that a second run would only repeat
 Status = Literal["done", "diverged", "failed", "interrupted"]
@@ -51,7 +50,7 @@ class Facts(Strict):
 class Record(Strict):
     """The stored outcome of one cell."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     id: str
     cell: Cell
     facts: Facts
@@ -124,7 +123,7 @@ def read(file: Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "content"
-        raise InputError(f"{file} is not a record of schema {SCHEMA}: {where}: {first['msg']}") from None
+        raise InputError(f"{file} is not a record of schema 1: {where}: {first['msg']}") from None
     if record.id != file.stem or record.id != record.cell.id:
         raise InputError(f"{file} is not the record that its name says: its configuration hashes to {record.cell.id}")
     return record

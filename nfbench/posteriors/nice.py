@@ -20,7 +20,8 @@ class Nice(Flow):
     """K additive couplings, each after a mixing that is random and not learned; no scaling layer: ln|det| = 0.
 
     The shift h_lambda, whose form the paper does not give, is a network with one hidden tanh layer. Its weights are
-    shared by all data points; its hidden biases are theta: P = K hidden.
+    shared by all data points; its hidden biases are theta: P = K hidden. Its output is divided by sqrt(K hidden), so that
+    one step of an optimizer moves z about as far at every depth and width, and one learning rate serves them all.
     """
 
     mixing: Tensor
@@ -30,12 +31,13 @@ class Nice(Flow):
             raise InputError(f"posterior 'nice': dim={dim}: a coupling needs at least 2")
         super().__init__(dim, depth, depth * hidden)
         self.hidden = hidden
+        self.scale = 1 / math.sqrt(hidden * max(1, depth))
         kept, moved = dim - dim // 2, dim // 2
         draw = {"permutation": _permutation, "orthogonal": _orthogonal}[mixing]
         matrices = [draw(dim) for _ in range(depth)]
         self.register_buffer("mixing", torch.stack(matrices) if matrices else torch.zeros(0, dim, dim))
         self.w_in = nn.Parameter(torch.randn(depth, kept, hidden) * math.sqrt(2 / kept))
-        self.w_out = nn.Parameter(torch.randn(depth, hidden, moved) * (0.01 / math.sqrt(hidden)))
+        self.w_out = nn.Parameter(0.01 * torch.randn(depth, hidden, moved))
         self.b_out = nn.Parameter(torch.zeros(depth, moved))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
@@ -49,7 +51,13 @@ class Nice(Flow):
         return self
 
     def _network(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        return self.mixing, self.w_in, theta.unflatten(-1, (self.depth, self.hidden)), self.w_out, self.b_out
+        return (
+            self.mixing,
+            self.w_in,
+            theta.unflatten(-1, (self.depth, self.hidden)),
+            self.w_out * self.scale,
+            self.b_out * self.scale,
+        )
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         return kernel.chain(z, *self._network(theta)), z.new_zeros(z.shape[:-1])
@@ -73,8 +81,6 @@ def _orthogonal(dim: int) -> Tensor:
 
 
 @posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)
-def nice(
-    dim: int, depth: int = 8, mixing: Mixing = "permutation", hidden: Annotated[int, Field(ge=1)] = 64
-) -> Flow:
+def nice(dim: int, depth: int = 8, mixing: Mixing = "permutation", hidden: Annotated[int, Field(ge=1)] = 32) -> Flow:
     """Volume-preserving flow: K additive couplings, each after a fixed random permutation or rotation."""
     return Nice(dim, depth, mixing, hidden)

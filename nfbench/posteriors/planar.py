@@ -30,12 +30,15 @@ class Planar(Flow):
         return kernel.inverse(z, *self._split(theta))
 
     def initial(self) -> Tensor:
-        """Random w and b, and the u along w at which u_hat = 0: exactly the identity, with gradients in u and w.
+        """Random w and b, and u = ln(e - 1) w / ||w||^2 + a small v orthogonal to w, so that w.u_hat = 0.
 
-        w ~ N(0, 2/D) keeps the spread of w.z the same at every D, so that tanh is not saturated; b ~ N(0, 1).
+        w ~ N(0, 2/D) keeps the spread of w.z the same at every D, so that tanh is not saturated; b ~ N(0, 1). With
+        v = 0 the chain is the identity; v ~ N(0, 0.01 / K) is volume preserving and tells the maps apart.
         """
         w = torch.randn(self.depth, self.dim) * math.sqrt(2 / self.dim)
-        u = IDENTITY * w / w.square().sum(-1, keepdim=True)
+        unit = w / w.norm(dim=-1, keepdim=True)
+        v = torch.randn(self.depth, self.dim) * (0.1 / math.sqrt(max(1, self.depth)))
+        u = IDENTITY * unit / w.norm(dim=-1, keepdim=True) + v - (v * unit).sum(-1, keepdim=True) * unit
         return torch.cat([w, u, torch.randn(self.depth, 1)], -1).flatten()
 
 
