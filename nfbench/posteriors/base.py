@@ -104,7 +104,8 @@ class Amortized(nn.Module):
         """`features (B, F) -> (B, n)`."""
         if features is None:
             raise ValueError(f"an amortized posterior needs features (B, {self.head.in_features}), got None")
-        return self.head(features)
+        numbers: Tensor = self.head(features)
+        return numbers
 
 
 class FlowPosterior(Posterior):

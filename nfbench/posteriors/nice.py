@@ -20,8 +20,8 @@ class Nice(Flow):
     """K additive couplings, each after a mixing that is random and not learned; no scaling layer: ln|det| = 0.
 
     The shift h_lambda, whose form the paper does not give, is a network with one hidden tanh layer. Its weights are
-    shared by all data points; its hidden biases are theta: P = K hidden. Its output is divided by sqrt(K hidden), so that
-    one step of an optimizer moves z about as far at every depth and width, and one learning rate serves them all.
+    shared by all data points; its hidden biases are theta: P = K hidden. Its output is divided by sqrt(K hidden), so
+    that a step of an optimizer moves z about as far at every depth and width: one learning rate serves them all.
     """
 
     mixing: Tensor
@@ -51,13 +51,8 @@ class Nice(Flow):
         return self
 
     def _network(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        return (
-            self.mixing,
-            self.w_in,
-            theta.unflatten(-1, (self.depth, self.hidden)),
-            self.w_out * self.scale,
-            self.b_out * self.scale,
-        )
+        b_in = theta.reshape(len(theta), self.depth, self.hidden)
+        return self.mixing, self.w_in, b_in, self.w_out * self.scale, self.b_out * self.scale
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         return kernel.chain(z, *self._network(theta)), z.new_zeros(z.shape[:-1])
@@ -77,7 +72,8 @@ def _permutation(dim: int) -> Tensor:
 def _orthogonal(dim: int) -> Tensor:
     """Q of a Gaussian matrix, its columns' signs fixed by R's diagonal, so that Q is uniform (Haar) distributed."""
     q, r = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64))
-    return (q * r.diagonal().sign()).to(torch.get_default_dtype())
+    signed: Tensor = q * r.diagonal().sign()
+    return signed.to(torch.get_default_dtype())
 
 
 @posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)

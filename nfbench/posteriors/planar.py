@@ -19,7 +19,7 @@ class Planar(Flow):
         super().__init__(dim, depth, depth * (2 * dim + 1))
 
     def _split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = theta.unflatten(-1, (self.depth, 2 * self.dim + 1))
+        maps = theta.reshape(len(theta), self.depth, 2 * self.dim + 1)
         w, u, b = maps.split([self.dim, self.dim, 1], -1)
         return w, u, b.squeeze(-1)
 

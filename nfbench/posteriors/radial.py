@@ -20,7 +20,7 @@ class Radial(Flow):
         super().__init__(dim, depth, depth * (dim + 2))
 
     def _split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = theta.unflatten(-1, (self.depth, self.dim + 2))
+        maps = theta.reshape(len(theta), self.depth, self.dim + 2)
         centre, raw = maps.split([self.dim, 2], -1)
         alpha, s = softplus(raw).unbind(-1)
         return centre, alpha, s
