@@ -132,7 +132,7 @@ DAMAGES = [_torn, _foreign, _other_schema, _edited, _binary, _renamed]
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_record_is_named_and_skipped(tmp_path, damage):
-    """Torn, foreign, of another schema, edited, binary or renamed: one warning that names the file; the rest is read."""
+    """Torn, foreign, edited, binary, renamed, another schema: one warning that names the file; the rest is read."""
     records.write(tmp_path, make(seed=1))
     damage(records.write(tmp_path, make(seed=0)))
     with pytest.warns(UserWarning, match=r"figure3/\w+\.json.*skipped") as caught:

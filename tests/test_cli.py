@@ -1,0 +1,258 @@
+"""The command line as its users see it: output, one line for what is wrong, exit codes."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import torch
+
+import nfbench
+from nfbench import records
+from nfbench.cli import main
+from nfbench.executors import local
+from nfbench.executors.local import Summary
+
+TINY = """\
+name: tiny
+title: The smallest grid
+summary: One energy, a few updates.
+targets: [u1]
+posteriors: ["planar:K=1", "gaussian"]
+profiles:
+  quick:
+    seeds: 2
+    training: {learning_rate: 0.02, updates: 4, draws: 8, anneal_updates: 2}
+    evaluation: {draws: 20, forward_draws: 20, grid: 4}
+"""
+
+
+@pytest.fixture
+def nf(capsys, tmp_path, monkeypatch):
+    """Run a command line in an empty folder: `(exit code, standard output, standard error)`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "wrong.yaml").write_text(TINY.replace("summary:", "sumary:"))
+    (tmp_path / "file").write_text("a regular file")
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return caught.value.code, printed.out, printed.err
+
+    return run
+
+
+WRONG = [
+    ("run figure3 --posterior plnar", ["'plnar'", "did you mean planar?", "known: gaussian"]),
+    ("run figure3 --posterior planar:K=-1", ["K=-1", "greater than or equal to 0"]),
+    ("run figure3 --posterior planar:k=", ["'k='", "expected name or name:option=value"]),
+    ("run figure3 --posterior planar:k=2", ["'k'", "planar takes: K"]),
+    ("run figure3 --target u9", ["'u9'", "known: digits"]),
+    ("run figure3 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
+    ("run figure4", ["'figure4'", "did you mean figure", "known: digits, figure1, figure3"]),
+    ("run wrong.yaml", ["wrong.yaml:3: sumary", "did you mean summary?"]),
+    ("run absent.yaml", ["absent.yaml", "No such file"]),
+    ("run tiny.yaml --seeds 4-2", ["'4-2'", "backwards", "expected 2-4"]),
+    ("run tiny.yaml --seeds x", ["'x'", "expected e.g. 3"]),
+    ("run tiny.yaml --set training.updtes=3", ["training.updtes", "did you mean updates"]),
+    ("run tiny.yaml --set training.updates=0", ["training.updates", "greater than or equal to 1", "got 0"]),
+    ("run tiny.yaml --set updates", ["'updates'", "expected key=value"]),
+    ("run tiny.yaml --device cuda", ["'cuda'", "known: cpu"]),
+    ("run tiny.yaml --device gpu", ["'gpu'", "known: cpu"]),
+    ("run tiny.yaml --jobs 0", ["--jobs", "greater than or equal to 1"]),
+    ("run tiny.yaml --results file/results", ["'file/results'", "expected a writable folder"]),
+    ("run tiny.yaml --reslts x", ["--reslts", "--results", "'nfbench run --help'"]),
+    ("run", ["Missing argument", "'nfbench run --help'"]),
+    ("runn tiny.yaml", ["'runn'", "'run'"]),
+    ("reproduce figure1 figure4", ["'figure4'", "known: digits"]),
+    ("reproduce figure1 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
+    ("reproduce figure1 --profile smoke --out file/reports", ["'file/reports'", "expected a writable folder"]),
+    ("info plnar", ["'plnar'", "did you mean planar?", "experiments: digits"]),
+    ("info planar:K=x", ["K=x", "valid integer"]),
+    ("ls posterior", ["'posterior'", "'posteriors', 'targets', 'experiments'"]),
+    ("table figure3 --results absent", ["'absent'", "expected what 'nfbench run' wrote"]),
+    ("table figure3 --format word", ["'word'", "'md', 'latex', 'csv', 'json'"]),
+    ("plot figure3 --results absent", ["'absent'", "expected what 'nfbench run' wrote"]),
+    ("report --results absent", ["'absent'", "expected what 'nfbench run' wrote"]),
+]
+
+
+@pytest.mark.parametrize(("line", "names"), WRONG, ids=[line for line, _ in WRONG])
+def test_wrong_input_is_one_line_and_exit_code_two(nf, monkeypatch, tmp_path, line, names):
+    """The line names the thing, its value and what was expected; nothing is printed, trained or written beside it."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = nf(*line.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("nfbench: error: ")
+    assert err.count("\n") == 1
+    assert all(name in err for name in names), err
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file()] == [
+        path for path in before if path.is_file()
+    ]
+
+
+def test_nothing_heavy_is_imported_for_help():
+    """`nfbench --help`, `--version` and the package itself load none of the libraries that take long."""
+    heavy = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "seaborn", "numpy")
+    script = (
+        "import sys, nfbench\n"
+        "from nfbench.cli import main\n"
+        "for words in (['--help'], ['--version'], ['run', '--help'], []):\n"
+        "    try: main(words)\n"
+        "    except SystemExit as done: assert done.code == 0, done.code\n"
+        f"print('loaded:', [name for name in {heavy} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert f"nfbench {nfbench.__version__}\n" in done.stdout
+    assert done.stdout.endswith("loaded: []\n")
+
+
+def test_help_names_every_command(nf):
+    """Without a command, help is printed."""
+    code, out, _ = nf()
+    assert code == 0
+    for command in ("ls", "info", "run", "table", "plot", "report", "reproduce", "env"):
+        assert f"\n  {command} " in out
+
+
+def test_ls(nf):
+    """Everything known is listed, one line each; one kind alone on request."""
+    code, out, _ = nf("ls")
+    assert code == 0
+    for name in ("planar", "u4", "figure3"):
+        assert f"\n  {name} " in out
+    assert nf("ls", "targets")[1].startswith("targets:\n  digits ")
+    assert "posteriors:" not in nf("ls", "targets")[1]
+
+
+def test_ls_json(nf):
+    """The JSON has the facts, options and types that the text leaves out."""
+    listed = json.loads(nf("ls", "--json")[1])
+    assert set(listed) == {"posteriors", "targets", "experiments"}
+    nice = next(entry for entry in listed["posteriors"] if entry["name"] == "nice")
+    assert nice["options"]["mixing"] == "permutation | orthogonal, default permutation"
+    assert set(json.loads(nf("ls", "experiments", "--json")[1])) == {"experiments"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("planar", ["posterior planar", "Rezende & Mohamed 2015", "K: integer >= 0, default", "u_hat"]),
+        ("nice:K=3", ["posterior nice", "permutation | orthogonal", "spec: nice:K=3,mixing=permutation"]),
+        ("u2", ["target u2", "walls", "spec: u2:walls=gaussian"]),
+        ("figure3", ["experiment figure3", "planar:K=2|8|32", "updates: 500000"]),
+        ("tiny.yaml", ["experiment tiny", "The smallest grid"]),
+    ],
+)
+def test_info(nf, name, expected):
+    """A posterior, a target, an experiment and a file of one's own are described."""
+    code, out, _ = nf("info", name)
+    assert code == 0
+    assert all(text in out for text in expected), out
+
+
+def test_env(nf):
+    """What numbers depend on is printed, as text and as JSON."""
+    assert f"torch: {torch.__version__}" in nf("env")[1]
+    assert "cpu" in json.loads(nf("env", "--json")[1])["devices"]
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(nf, tmp_path):
+    """Cells, groups, specs and seeds are shown; no folder is made."""
+    code, out, _ = nf("run", "tiny.yaml", "--dry-run", "--seeds", "0-1,5", "--posterior", "planar:K=1|3")
+    assert code == 0
+    assert out.splitlines() == [
+        "tiny (quick): 6 cells in 2 groups, 0 finished",
+        "  u1 | planar:K=1 | seeds 0-1,5 | 0 of 3 finished",
+        "  u1 | planar:K=3 | seeds 0-1,5 | 0 of 3 finished",
+    ]
+    assert not (tmp_path / "results").exists()
+
+
+def test_run_stores_and_does_not_repeat(nf, tmp_path):
+    """A run writes its records; the same again trains nothing; --force trains again; --set is another configuration."""
+    code, out, _ = nf("run", "tiny.yaml", "--jobs", 1)
+    assert code == 0
+    assert "4 cells: 4 done; 0 were finished before; records in results" in out
+    stored = list(records.records(tmp_path / "results"))
+    assert Counter(record.status for record in stored) == {"done": 4}
+    assert "none run; 4 were finished before" in nf("run", "tiny.yaml", "--jobs", 1)[1]
+    assert "4 finished" in nf("run", "tiny.yaml", "--dry-run")[1].splitlines()[0]
+    assert "4 done; 0 were finished" in nf("run", "tiny.yaml", "--jobs", 1, "--force")[1]
+    _, out, _ = nf(
+        "run", "tiny.yaml", "--jobs", 1, "--seeds", 0, "--set", "training.updates=3", "--posterior", "gaussian"
+    )
+    assert "1 cells: 1 done; 0 were finished" in out
+    profiles = {record.cell.profile for record in records.records(tmp_path / "results")}
+    assert profiles == {"quick", "quick[training.updates=3]"}
+
+
+def test_a_damaged_record_is_one_warning_line(nf, tmp_path):
+    """A truncated record is named in one line that is no Python warning; its cell runs again."""
+    nf("run", "tiny.yaml", "--jobs", 1)
+    file = next((tmp_path / "results" / "tiny").glob("*.json"))
+    file.write_text(file.read_text()[:50])
+    code, out, err = nf("run", "tiny.yaml", "--jobs", 1)
+    assert code == 0
+    assert "1 done; 3 were finished before" in out
+    warned = [line for line in err.splitlines() if "warning" in line]
+    assert len(warned) == 1
+    assert warned[0].startswith(f"nfbench: warning: results/tiny/{file.name} is not a record")
+    assert warned[0].endswith("it will be run again")
+
+
+@pytest.mark.parametrize(
+    ("summary", "code", "said"),
+    [
+        (Summary(Counter(done=3, diverged=1), 0, []), 0, "3 done, 1 diverged"),
+        (Summary(Counter(done=3, failed=1), 0, ["u1 | gaussian: OutOfMemoryError: no"]), 1, "3 done, 1 failed"),
+    ],
+)
+def test_exit_codes_of_outcomes(nf, monkeypatch, summary, code, said):
+    """A diverged cell is an outcome that is told; a failed one is an error that is named."""
+    monkeypatch.setattr(local, "execute", lambda *_, **__: summary)
+    got, out, err = nf("run", "tiny.yaml")
+    assert got == code
+    assert said in out
+    assert err == "".join(f"nfbench: failed: {failure}\n" for failure in summary.failures)
+
+
+def test_an_interrupt_says_what_is_kept(nf, monkeypatch):
+    """Ctrl-C ends with code 130 and one line: how much is finished, and that the same command goes on."""
+    nf("run", "tiny.yaml", "--jobs", 1, "--posterior", "gaussian")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "execute", interrupted)
+    code, _, err = nf("run", "tiny.yaml")
+    assert code == 130
+    assert err == ("nfbench: interrupted: 2 of 4 cells are finished, kept in results; the same command resumes\n")
+
+
+def test_a_records_experiment_can_be_shown(nf, tmp_path):
+    """A table of a user's own experiment comes by its file or by its name; one without records is refused."""
+    nf("run", "tiny.yaml", "--jobs", 1)
+    by_file, by_name = nf("table", "tiny.yaml"), nf("table", "tiny")
+    assert by_file == by_name
+    assert by_file[0] == 0
+    assert "Planar flow" in by_file[1]
+    assert json.loads(nf("table", "tiny", "--format", "json")[1])
+    code, _, err = nf("table", "figure3")
+    assert code == 2
+    assert "'figure3'" in err
+    assert "tiny" in err
+
+
+def test_a_closed_pipe_is_no_traceback():
+    """``nfbench ls | head -1`` ends quietly."""
+    command = f"{sys.executable} -m nfbench info figure3 | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == "experiment figure3\n"
+    assert done.stderr == ""
