@@ -92,7 +92,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summarise(cells: pd.DataFrame, names: list[str]) -> dict[str, Any]:
-    first, done = cells.iloc[0], cells[cells["status"] == "done"]
+    done = cells[cells["status"] == "done"]
+    first = (done if len(done) else cells).iloc[0]
     row: dict[str, Any] = {name: first[name] for name in (*CONFIGURATION, *FACTS)}
     row |= {"seeds": len(cells)} | {outcome: int((cells["status"] == outcome).sum()) for outcome in OUTCOMES}
     row |= {"seconds": float(done["seconds"].mean()) if len(done) else None}

@@ -43,7 +43,7 @@ def table(frame: pd.DataFrame, experiment: str, fmt: Format) -> str:
         return numbers(rows, experiment).to_csv(index=False)
     if fmt == "json":
         return str(numbers(rows, experiment).to_json(orient="records", indent=1, double_precision=15)) + "\n"
-    form = _markdown if fmt == "md" else _latex
+    form = markdown if fmt == "md" else latex
     return "\n".join(form(found) for found in tables(rows, experiment))
 
 
@@ -78,7 +78,7 @@ def _table(block: pd.DataFrame, source: Published | None) -> Table:
     first = block.iloc[0]
     found, names = summary(block), metrics(block)
     ours = compare(block, source) if source else pd.DataFrame()
-    compared = {_key(row): row for row in ours.to_dict("records")}
+    compared = {key(row): row for row in ours.to_dict("records")}
     head = ["Target", "Posterior", "K", *(measure(name).title for name in names), "seeds", "parameters", "s per cell"]
     if compared and source:
         base = f"{source.baseline.posterior} K={source.baseline.K}"
@@ -87,14 +87,15 @@ def _table(block: pd.DataFrame, source: Published | None) -> Table:
     for row in found.to_dict("records"):
         cells = [row["target_label"], row["label"], str(row["K"]) if row["K"] else NOTHING]
         cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
-        cells += [seeds(row), f"{row['num_params']:,}", number(row["seconds"], 1)]
-        rows.append(cells + (_comparison(compared.get(_key(row))) if compared else []))
-        keys.append(_key(row))
+        cells += [seeds(row), f"{row['num_params']:,}", number(row["seconds"], 2)]
+        rows.append(cells + (_comparison(compared.get(key(row))) if compared else []))
+        keys.append(key(row))
     title = f"{first['experiment']}, profile {first['profile']}, {first['source']} records"
     return Table(title, _protocol(block), head, rows, keys, _notes(block, source if compared else None))
 
 
-def _key(row: dict[Any, Any]) -> tuple[str, ...]:
+def key(row: dict[Any, Any]) -> tuple[str, ...]:
+    """A row's configuration as text."""
     return tuple("" if pd.isna(row[name]) else str(row[name]) for name in CONFIGURATION)
 
 
@@ -178,14 +179,15 @@ def seeds(row: dict[Any, Any]) -> str:
     return f"{row['done']} of {row['seeds']} ({others})"
 
 
-def _markdown(found: Table) -> str:
+def markdown(found: Table) -> str:
+    """A table with its heading, protocol and notes."""
     lines = [found.head, ["---"] * len(found.head), *found.rows]
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
     notes = "\n".join(f"- {note}" for note in found.notes).replace("* ", "\\* ")
     return f"### {found.title}\n\n{found.protocol}\n\n{body}\n" + (f"\n{notes}\n" if notes else "")
 
 
-def _latex(found: Table) -> str:
+def latex(found: Table) -> str:
     """A longtable with booktabs' rules (needs both packages); pandas writes and escapes it."""
     frame = pd.DataFrame(found.rows, columns=found.head)
     style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)

@@ -28,9 +28,9 @@ def pictures(block: pd.DataFrame, looks: dict[str, Look], source: Published | No
         _panel(axis, rows, looks)
         told |= _theirs(axis, rows, target, looks, source)
         _scale(axis, _metric(rows) or "")
-    if told and source:
-        axes[0].add_line(Line2D([], [], color="0.3", marker="o", mfc="none", ls=":", label=_name(source)))
-    legend(figure, axes)
+    base = source.baseline if told and source else None
+    name = f"the paper's, less {base.posterior} K={base.K}" if base else ""
+    legend(figure, axes, [Line2D([], [], color="0.3", marker="o", mfc="none", ls=":", label=name)] if name else [])
     yield Picture("depth", _caption(block, source if told else None), figure)
 
 
@@ -93,10 +93,6 @@ def _theirs(axis: Axes, rows: pd.DataFrame, target: str, looks: dict[str, Look],
                 depth, value, se, color=look.colour, marker=look.mark, mfc="none", ms=8, lw=0.8, ls=":", capsize=2
             )
     return bool(points)
-
-
-def _name(source: Published) -> str:
-    return f"{source.source}, less {source.baseline.posterior} K={source.baseline.K}"
 
 
 def _caption(block: pd.DataFrame, source: Published | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -72,12 +73,13 @@ def panels(num: int, columns: int = 2, size: tuple[float, float] = (3.5, 2.6)) -
     return figure, axes[:num]
 
 
-def legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend for all panels, under them."""
+def legend(figure: Figure, axes: Iterable[Axes], more: Iterable[Artist] = ()) -> None:
+    """One legend for all panels, under them; `more` stands last."""
     entries: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
+    entries |= {str(artist.get_label()): artist for artist in more}
     inches = 0.075 * max(len(label) for label in entries) + 0.6
     fitting = max(1, int(figure.get_size_inches()[0] / inches))
     columns = min(fitting, len(entries))
