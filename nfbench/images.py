@@ -10,11 +10,16 @@ from torch import Tensor
 from nfbench.config import Evaluation
 from nfbench.objectives import Inference
 from nfbench.posteriors.base import Flow
-from nfbench.targets.base import Target
+from nfbench.targets.base import LatentVariableModel, Target
 
 HALF_WIDTH = 4.0  # the paper's (-4, 4)^2
 Arrays = dict[str, NDArray[np.generic]]
 LogDensity = Callable[[Tensor], Tensor]
+
+
+def drawable(target: Target) -> bool:
+    """Whether a target's posterior is one density on the plane."""
+    return target.dim == 2 and not isinstance(target, LatentVariableModel)
 
 
 def of_model(model: Inference, config: Evaluation) -> Arrays:

@@ -59,7 +59,7 @@ def test_planar_identity_and_contraction():
 
 
 def test_planar_does_not_underflow():
-    """On the hyperplane with w.u = -20, ln|det| = ln softplus(-20) = -20 in float32 too, where log|1 + ...| gives -inf."""
+    """On the hyperplane with w.u = -20, ln|det| = -20 in float32 too, where log|1 + ...| gives -inf."""
     w = torch.tensor([[[1.0, 0.0]]])
     _, log_det = planar.chain(torch.zeros(1, 1, 2), w, -20 * w, torch.zeros(1, 1))
     assert log_det.item() == pytest.approx(-20, rel=1e-6)

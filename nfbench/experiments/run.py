@@ -107,7 +107,7 @@ def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Record:
         return run.store(cell, facts, "diverged", share, message=message, curves=trained.curves[e])
     started = time.perf_counter()
     metrics = evaluate(model, cell.evaluation, cell.seed)
-    arrays = images.of_model(model, cell.evaluation) if model.target.dim == 2 else None
+    arrays = images.of_model(model, cell.evaluation) if images.drawable(model.target) else None
     seconds = share + time.perf_counter() - started
     return run.store(cell, facts, "done", seconds, arrays, metrics=metrics, curves=trained.curves[e])
 
@@ -125,7 +125,7 @@ def _pushed(run: _Run, cell: Cell) -> Record:
         raise TypeError(f"posterior {cell.posterior} is not a flow: there are no maps to show")
     theta = draw_theta(family.flow, cell.push, cell.seed, torch.float64)
     metrics = push_through(family.flow, base, theta, cell.evaluation, cell.seed)
-    arrays = images.of_flow(family.flow, base, theta, cell.evaluation) if base.dim == 2 else None
+    arrays = images.of_flow(family.flow, base, theta, cell.evaluation) if images.drawable(base) else None
     facts = _facts(run.group, base, family)
     return run.store(cell, facts, "done", time.perf_counter() - started, arrays, metrics=metrics)
 

@@ -45,7 +45,7 @@ class Nice(Flow):
 
         One Newton-Schulz step M (3 I - M'M) / 2 squares the error of a cast up, 1e-7 to 1e-14; permutations stay exact.
         """
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         eye = torch.eye(self.dim, dtype=self.mixing.dtype, device=self.mixing.device)
         self.mixing = self.mixing @ (1.5 * eye - 0.5 * self.mixing.mT @ self.mixing)
         return self

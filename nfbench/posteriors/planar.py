@@ -20,7 +20,7 @@ class Planar(Flow):
 
     def _split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = theta.reshape(len(theta), self.depth, 2 * self.dim + 1)
-        w, u, b = maps.split([self.dim, self.dim, 1], -1)
+        w, u, b = torch.split(maps, [self.dim, self.dim, 1], -1)
         return w, u, b.squeeze(-1)
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:

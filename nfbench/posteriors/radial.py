@@ -21,7 +21,7 @@ class Radial(Flow):
 
     def _split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = theta.reshape(len(theta), self.depth, self.dim + 2)
-        centre, raw = maps.split([self.dim, 2], -1)
+        centre, raw = torch.split(maps, [self.dim, 2], -1)
         alpha, s = softplus(raw).unbind(-1)
         return centre, alpha, s
 

@@ -1,0 +1,187 @@
+"""Metrics with known answers."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nfbench import posterior, target
+from nfbench.config import Evaluation, Push
+from nfbench.evaluation import draw_theta, evaluate, push_through
+from nfbench.images import of_flow, of_model
+from nfbench.objectives import Inference
+from nfbench.posteriors.base import Posterior
+from nfbench.targets.base import LatentVariableModel, Splits
+
+CONFIG = Evaluation(draws=40_000, forward_draws=20_000, grid=40)
+
+
+def _gaussian(what: str, mean: tuple[float, float], sigma: tuple[float, float]) -> Inference:
+    model = Inference(target(what), posterior("gaussian", 2, dtype=torch.float64))
+    with torch.no_grad():
+        numbers = torch.tensor([*mean, *(math.log(s) for s in sigma)], dtype=torch.float64)
+        model.posterior.source.numbers.copy_(numbers)
+    return model
+
+
+def _within(metric, expected: float, errors: float = 5) -> bool:
+    return abs(metric.value - expected) < errors * metric.se
+
+
+def test_kl_of_two_gaussians():
+    """Both directions of KL between N(m, s^2) and N(0, I) agree with the closed forms, within 5 standard errors."""
+    mean, sigma = (0.3, -0.2), (1.2, 0.7)
+    found = evaluate(_gaussian("normal:dim=2", mean, sigma), CONFIG, seed=1)
+    pairs = list(zip(mean, sigma, strict=True))
+    reverse = sum(0.5 * (s**2 + m**2 - 1) - math.log(s) for m, s in pairs)
+    forward = sum(0.5 * (1 + m**2) / s**2 - 0.5 + math.log(s) for m, s in pairs)
+    assert _within(found["kl"], reverse)
+    assert _within(found["forward_kl"], forward)
+    assert found["kl"].se < 0.01
+
+
+def test_free_energy_of_a_gaussian_on_the_raw_u2():
+    """F on U2 without walls agrees with the closed form, and there is no KL to an improper density."""
+    found = evaluate(_gaussian("u2:walls=none", (0.3, -0.2), (1.5, 0.6)), CONFIG, seed=2)
+    assert _within(found["free_energy"], 0.1153229809)
+    assert "kl" not in found
+    assert "forward_kl" not in found
+
+
+def test_best_gaussian_at_one_mode_of_u1():
+    """The best single-mode Gaussian has KL 0.9024 (F = -0.9751)."""
+    found = evaluate(_gaussian("u1", (1.861, 0.0), (0.353, 0.987)), CONFIG, seed=3)
+    assert abs(found["free_energy"].value + 0.9751) < 5 * found["free_energy"].se + 5e-5
+    assert abs(found["kl"].value - 0.9024) < 5 * found["kl"].se + 5e-5
+
+
+def test_box_metrics():
+    """Mass and KL of the truncated pair agree with a fine midpoint rule over the box."""
+    mean, sigma = (3.0, 0.0), (1.5, 1.0)
+    found = evaluate(_gaussian("u2:walls=none", mean, sigma), CONFIG, seed=4)
+    what = target("u2:walls=none")
+    cells = 1000
+    axis = -4 + 8 * (torch.arange(cells, dtype=torch.float64) + 0.5) / cells
+    points = torch.cartesian_prod(axis, axis)
+    normal = torch.distributions.Normal(torch.tensor(mean).double(), torch.tensor(sigma).double())
+    log_q = normal.log_prob(points).sum(-1)
+    area = (8 / cells) ** 2
+    mass = float(log_q.exp().sum() * area)
+    log_p = what.log_joint(points) - what.box.log_z
+    kl = float(((log_q - math.log(mass) - log_p) * log_q.exp()).sum() * area / mass)
+    assert _within(found["box_mass"], mass)
+    assert _within(found["box_kl"], kl)
+    assert 0.5 < mass < 0.9
+
+
+class _LinearGaussian(LatentVariableModel):
+    """x = W z + noise, z ~ N(0, I): ln p(x) and p(z|x) are exact."""
+
+    def __init__(self, noise: float = 0.5) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.dim, self.num_features, self.data, self.noise = 2, 3, "linear@0", noise
+        self.register_buffer("weight", torch.randn(3, 2, generator=generator, dtype=torch.float64))
+        self.x = torch.randn(12, 3, generator=generator, dtype=torch.float64)
+
+    def features(self, batch: Tensor) -> Tensor:
+        return batch
+
+    def splits(self) -> Splits:
+        return Splits(self.x, self.x, self.x)
+
+    def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
+        likelihood = torch.distributions.Normal(z @ self.weight.T, self.noise).log_prob(batch).sum(-1)
+        return likelihood + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+
+    def exact(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Ln p(x) (B,), posterior mean (B, D) and covariance (D, D)."""
+        w, eye = self.weight, torch.eye(3, dtype=torch.float64)
+        marginal = torch.distributions.MultivariateNormal(torch.zeros(3).double(), w @ w.T + self.noise**2 * eye)
+        precision = torch.eye(2, dtype=torch.float64) + w.T @ w / self.noise**2
+        covariance = torch.linalg.inv(precision)
+        return marginal.log_prob(self.x), self.x @ w @ covariance / self.noise**2, covariance
+
+
+class _Exact(Posterior):
+    """The exact posterior of the linear Gaussian model, its covariance times a factor."""
+
+    def __init__(self, model: _LinearGaussian, factor: float) -> None:
+        super().__init__()
+        self.dim = self.noise_dim = 2
+        _, _, covariance = model.exact()
+        self.gain = nn.Parameter(model.weight @ covariance / model.noise**2)
+        self.root = nn.Parameter(torch.linalg.cholesky(covariance) * math.sqrt(factor))
+
+    def forward(self, noise, features=None, log_joint=None):
+        z = features @ self.gain + noise @ self.root.T
+        return z, self.log_prob(z, features)
+
+    def log_prob(self, z, features=None):
+        return torch.distributions.MultivariateNormal(features @ self.gain, scale_tril=self.root).log_prob(z)
+
+
+def test_exact_posterior_closes_the_gap():
+    """Where q is p(z|x), F and the importance-sampled -ln p(x) are -ln p(x) to rounding, draw by draw."""
+    model = _LinearGaussian()
+    found = evaluate(Inference(model, _Exact(model, 1.0)), Evaluation(draws=50, importance_draws=50), seed=5)
+    expected = -float(model.exact()[0].mean())
+    assert found["free_energy"].value == pytest.approx(expected, abs=1e-10)
+    assert found["nll"].value == pytest.approx(expected, abs=1e-10)
+    assert found["gap"].value == pytest.approx(0, abs=1e-10)
+
+
+def test_importance_sampling_finds_the_likelihood():
+    """With a posterior twice too wide, nll is -ln p(x) within 5 standard errors, and F is above it by the exact KL."""
+    model = _LinearGaussian()
+    found = evaluate(Inference(model, _Exact(model, 2.0)), Evaluation(draws=5000, importance_draws=20_000), seed=6)
+    expected = -float(model.exact()[0].mean())
+    assert _within(found["nll"], expected)
+    assert found["nll"].se < 0.005
+    kl = 0.5 * (2 * 2 - 2) - 0.5 * 2 * math.log(2)
+    assert _within(found["free_energy"], expected + kl)
+
+
+def test_evaluation_repeats():
+    """The same seed gives the same metrics, another seed others."""
+    one, again, other = (evaluate(_gaussian("u1", (0, 0), (1, 1)), CONFIG, seed=seed) for seed in (7, 7, 8))
+    assert one == again
+    assert one["kl"] != other["kl"]
+
+
+def test_infinite_metrics_are_left_out():
+    """A bound that is infinite is absent rather than a number."""
+    found = evaluate(_gaussian("uniform", (0, 0), (3, 3)), CONFIG, seed=9)
+    assert "kl" not in found
+    assert "free_energy" not in found
+
+
+def test_images_hold_the_densities():
+    """The stored bytes give back the normal density of q and of p at the cells' centres, within half a byte."""
+    config = Evaluation(grid=40)
+    arrays = of_model(_gaussian("normal:dim=2", (1.0, -0.5), (0.8, 1.1)), config)
+    axis = -4 + 0.2 * (torch.arange(40, dtype=torch.float64) + 0.5)
+    z2, z1 = torch.meshgrid(axis, axis, indexing="ij")
+    for name, mean, sigma in (("q", (1.0, -0.5), (0.8, 1.1)), ("p", (0.0, 0.0), (1.0, 1.0))):
+        normal = [torch.distributions.Normal(m, s) for m, s in zip(mean, sigma, strict=True)]
+        expected = (normal[0].log_prob(z1) + normal[1].log_prob(z2)).exp()
+        top = float(arrays[f"{name}_max"])
+        assert top == pytest.approx(float(expected.max()), rel=1e-12)
+        stored = torch.from_numpy(arrays[name]).double() / 255 * top
+        assert (stored - expected).abs().max() <= top / 510 * (1 + 1e-9)
+
+
+def test_push_through_keeps_the_books():
+    """Entropy after the maps is the base's plus the mean ln|det|; the image's mass is the share of draws in its box."""
+    base = target("uniform")
+    family = posterior("radial:K=2", 2, dtype=torch.float64)
+    theta = draw_theta(family.flow, Push(scale=1.0), 3, torch.float64)
+    config = Evaluation(draws=5000, grid=200)
+    found = push_through(family.flow, base, theta, config, seed=3)
+    assert found["entropy"].value == pytest.approx(base.log_z + found["log_det"].value, abs=1e-12)
+    arrays = of_flow(family.flow, base, theta, config)
+    mass = float(arrays["q"].astype(float).sum() / 255 * arrays["q_max"]) * 0.04**2
+    z, _ = family.flow(base.sample(20_000, torch.Generator().manual_seed(1)).double().unsqueeze(1), theta)
+    inside = float((z.abs() <= 4).all(-1).double().mean())
+    assert mass == pytest.approx(inside, abs=0.02)

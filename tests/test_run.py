@@ -1,0 +1,208 @@
+"""Running groups and plans: every outcome is stored, nothing crashes the grid, finished cells are not run again."""
+
+import warnings
+
+import pytest
+import torch
+
+from nfbench import records, registry, results, training
+from nfbench.config import Evaluation, Experiment, Profile, Push, Training
+from nfbench.executors.local import execute
+from nfbench.experiments import run as running
+from nfbench.experiments.grid import plan
+from nfbench.experiments.run import run_group
+from nfbench.posteriors.base import Flow
+from nfbench.targets.base import Target
+
+TRAINING = Training(learning_rate=0.01, updates=12, draws=8, anneal_updates=4)
+EVALUATION = Evaluation(draws=200, forward_draws=100, importance_draws=10, grid=8)
+
+
+def _plan(posteriors, targets=("u1",), seeds=2, training: Training | None = TRAINING, push=None):
+    profile = Profile(seeds=seeds, training=None if push else training, push=push, evaluation=EVALUATION)
+    experiment = Experiment(
+        name="trial",
+        title="Trial",
+        summary="A trial.",
+        targets=list(targets),
+        posteriors=list(posteriors),
+        profiles={"smoke": profile},
+    )
+    return plan(experiment, "smoke")
+
+
+@pytest.fixture
+def broken():
+    """Register, for one test, a family that raises and a target whose bound is never finite."""
+
+    class Broken(Flow):
+        def __init__(self, dim: int) -> None:
+            super().__init__(dim, 0, 1)
+
+        def forward(self, z, theta):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB\nmore lines")
+
+        inverse = forward
+
+        def initial(self):
+            return torch.zeros(1)
+
+    class Nowhere(Target):
+        dim = 2
+
+        def log_joint(self, z, batch=None):
+            return z.sum(-1) * torch.inf
+
+    registry.posteriors.names()
+    registry.targets.names()
+
+    @registry.posterior("broken", label="Broken", cite="nobody")
+    def family(dim: int) -> Flow:
+        """A family that asks for too much."""
+        return Broken(dim)
+
+    @registry.target("nowhere", label="Nowhere", cite="nobody")
+    def nowhere() -> Target:
+        """A target that is infinite everywhere."""
+        return Nowhere()
+
+    yield
+    del registry.posteriors._entries["broken"]
+    del registry.targets._entries["nowhere"]
+
+
+def test_records_of_a_group(tmp_path):
+    """Each seed has a record with facts, metrics with errors, curves, an image and where it came from."""
+    (group,) = _plan(["planar:K=2"])
+    stored = run_group(group, tmp_path)
+    read = list(records.records(tmp_path))
+    assert sorted(read, key=lambda r: r.cell.seed) == stored
+    one = read[0]
+    assert one.status == "done"
+    assert one.facts.num_params == 2 * 2 + 2 * (2 * 2 + 1)
+    assert one.facts.K == 2
+    assert set(one.metrics) == {"free_energy", "kl", "forward_kl"}
+    assert all(metric.se > 0 for metric in one.metrics.values())
+    assert one.curves["step"][-1] == 12
+    assert one.provenance["libraries"]["torch"] == torch.__version__
+    assert records.arrays(tmp_path, "trial", one.id)["q"].shape == (8, 8)
+    assert not list((tmp_path / "trial").glob("checkpoints/*"))
+
+
+def test_every_family_on_every_kind_of_target(tmp_path):
+    """All registered variants run on an energy, an improper energy and a model of data, and give that target's metrics."""
+    variants = [variant for entry in registry.posteriors for variant in entry.variants()]
+    expected = {
+        "u3": {"free_energy", "kl", "forward_kl"},
+        "u3:walls=none": {"free_energy", "box_kl", "box_mass"},
+        "digits:dim=2,hidden=3": {"free_energy", "nll", "gap"},
+    }
+    for what, metrics in expected.items():
+        for group in _plan(variants, [what], seeds=1, training=TRAINING.model_copy(update={"updates": 4})):
+            (record,) = run_group(group, tmp_path)
+            assert record.status == "done", (what, record.message)
+            assert set(record.metrics) == metrics
+    assert results(tmp_path)["data"].nunique() == 1
+
+
+def test_failure_is_an_outcome(tmp_path, broken):
+    """Out of memory becomes a failed record of one line, and the other groups run."""
+    summary = execute(run_group, _plan(["broken", "gaussian"]), tmp_path, jobs=1)
+    assert summary.counts == {"failed": 2, "done": 2}
+    assert summary.failures == ["u1 | broken: OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB"]
+    frame = results(tmp_path)
+    assert set(frame.loc[frame["family"] == "broken", "status"]) == {"failed"}
+
+
+def test_divergence_is_an_outcome(tmp_path, broken):
+    """A bound that is not finite becomes a diverged record without metrics, which is not run again."""
+    groups = _plan(["gaussian"], ["nowhere"])
+    assert execute(run_group, groups, tmp_path, jobs=1).counts == {"diverged": 2}
+    record = next(iter(records.records(tmp_path)))
+    assert record.metrics == {}
+    assert "not finite" in record.message
+    assert execute(run_group, groups, tmp_path, jobs=1).skipped == 2
+
+
+def test_finished_cells_are_skipped_unless_forced(tmp_path):
+    """Only the missing seeds are run; --force runs all."""
+    assert execute(run_group, _plan(["gaussian"], seeds=2), tmp_path, jobs=1).counts == {"done": 2}
+    more = execute(run_group, _plan(["gaussian"], seeds=3), tmp_path, jobs=1)
+    assert (more.counts, more.skipped) == ({"done": 1}, 2)
+    assert execute(run_group, _plan(["gaussian"], seeds=3), tmp_path, jobs=1, force=True).counts == {"done": 3}
+
+
+def test_failed_cells_are_run_again(tmp_path, broken):
+    """A failure is not an end: the same command tries again."""
+    for _ in range(2):
+        assert execute(run_group, _plan(["broken"]), tmp_path, jobs=1).counts == {"failed": 2}
+
+
+def test_interrupt_is_stored_and_resumed(tmp_path, monkeypatch):
+    """Ctrl-C stores `interrupted` records and a checkpoint; the next run takes it up, ends equal, and cleans up."""
+    (group,) = _plan(["planar:K=2"])
+    straight = run_group(group, tmp_path / "straight")
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+
+    def stop(done: int, bound: float) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_group(group, tmp_path, report=stop)
+    assert {record.status for record in records.records(tmp_path)} == {"interrupted"}
+    assert list((tmp_path / "trial" / "checkpoints").glob("*.pt"))
+    seen: list[int] = []
+    resumed = run_group(group, tmp_path, report=lambda done, _: seen.append(done))
+    assert seen[0] == 7
+    assert [record.metrics for record in resumed] == [record.metrics for record in straight]
+    assert not list((tmp_path / "trial" / "checkpoints").glob("*.pt"))
+
+
+def test_processes_give_the_same_records(tmp_path):
+    """Two worker processes store what one process stores."""
+    groups = _plan(["gaussian", "nice:K=2"])
+    execute(run_group, groups, tmp_path / "one", jobs=1)
+    summary = execute(run_group, groups, tmp_path / "two", jobs=2)
+    assert summary.counts == {"done": 4}
+    for record in records.records(tmp_path / "one"):
+        other = records.read(records.path(tmp_path / "two", "trial", record.id))
+        for name, metric in record.metrics.items():
+            assert other.metrics[name].value == pytest.approx(metric.value, rel=1e-5)
+
+
+def _die(*_):
+    import os
+
+    os._exit(9)
+
+
+def test_killed_worker_is_a_failure(tmp_path):
+    """A worker process that is killed does not hang or crash the plan."""
+    summary = execute(_die, _plan(["gaussian", "planar:K=2"]), tmp_path, jobs=2)
+    assert summary.counts["failed"] > 0
+    assert all("worker process died" in failure for failure in summary.failures)
+
+
+def test_push_forward_of_untrained_flows(tmp_path):
+    """An experiment with `push` stores entropy, mean ln|det| and the image; volume is kept where the flow keeps it."""
+    groups = _plan(["nice:K=2", "radial:K=2"], ["normal", "uniform"], seeds=1, push=Push(scale=1.0))
+    assert execute(run_group, groups, tmp_path, jobs=1).counts == {"done": 4}
+    frame = results(tmp_path).set_index(["target", "family"])
+    nice = frame[frame.index.get_level_values("family").str.startswith("nice")]
+    assert (nice["log_det"] == 0).all()
+    radial = frame[frame.index.get_level_values("family") == "radial"]
+    assert (radial["log_det"] != 0).all()
+
+
+def test_start_of_a_seed_is_its_own(tmp_path):
+    """A seed's start, decoder and posterior, does not depend on the group it is in."""
+    (group,) = _plan(["nice:K=2"], ["digits:dim=2,hidden=3"], seeds=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        models = [running._model(cell) for cell in group.cells]
+        again = running._model(group.cells[2])
+    for name, value in models[2].state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+    weights = [model.target.logits.weight for model in models]
+    assert not torch.equal(weights[0], weights[1])

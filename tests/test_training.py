@@ -1,0 +1,161 @@
+"""Training: it learns, seeds are independent of their company, one may diverge, and a stopped run resumes exactly."""
+
+import math
+
+import pytest
+import torch
+
+from nfbench import posterior, target, training
+from nfbench.config import Training
+from nfbench.objectives import Inference
+from nfbench.targets.base import Target
+from nfbench.training import train
+
+SHORT = Training(learning_rate=0.02, updates=60, draws=16, batch=20, anneal_updates=20, schedule="one-cycle")
+CASES = ["u1", "digits:dim=3,hidden=4"]
+
+
+def _models(spec: str, what: str, seeds: list[int]) -> list[Inference]:
+    found = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        one = target(what)
+        found.append(Inference(one, posterior(spec, one.dim, getattr(one, "num_features", None), seed=seed)))
+    return found
+
+
+def _state(model: Inference) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_learns_a_gaussian_exactly():
+    """A Gaussian posterior of a standard normal target reaches F = -ln Z = 0 from a start that is 2 nats away."""
+    (model,) = _models("gaussian", "normal:dim=2", [0])
+    with torch.no_grad():
+        model.posterior.source.numbers.copy_(torch.tensor([1.5, -1.0, 0.5, -0.5]))
+    config = Training(learning_rate=0.05, updates=400, draws=1024, anneal_updates=0, schedule="one-cycle")
+    out = train([model], [0], config)
+    assert out.curves[0]["free_energy"][0] > 0.5
+    assert torch.allclose(model.posterior.source.numbers, torch.zeros(4), atol=0.02)
+    assert abs(out.curves[0]["free_energy"][-1]) < 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+@pytest.mark.parametrize("what", CASES)
+def test_seed_alone_agrees_with_seed_in_company(optimizer, what):
+    """Seed 3 alone and seed 3 among four end at the same numbers, to float32's rounding over 60 updates."""
+    config = SHORT.model_copy(update={"optimizer": optimizer, "learning_rate": 0.002})
+    alone = train(_models("planar:K=4", what, [3]), [3], config)
+    company = train(_models("planar:K=4", what, [0, 1, 3, 7]), [0, 1, 3, 7], config)
+    for name, value in _state(alone.models[0]).items():
+        assert torch.allclose(value, company.models[2].state_dict()[name], rtol=1e-4, atol=1e-5), name
+    assert alone.curves[0]["free_energy"] == pytest.approx(company.curves[2]["free_energy"], rel=1e-4, abs=1e-4)
+    assert company.curves[0]["free_energy"] != company.curves[1]["free_energy"]
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_resumes_to_the_same_numbers(what, tmp_path, monkeypatch):
+    """A run stopped in the middle and taken up again ends at exactly the numbers of one that ran through."""
+    straight = train(_models("nice:K=2", what, [0, 1]), [0, 1], SHORT)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    checkpoint = tmp_path / "run.pt"
+
+    def stop(done: int, bound: float) -> None:
+        if done == 31:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(_models("nice:K=2", what, [0, 1]), [0, 1], SHORT, checkpoint=checkpoint, report=stop)
+    assert checkpoint.exists()
+    seen: list[int] = []
+    resumed = train(
+        _models("nice:K=2", what, [0, 1]),
+        [0, 1],
+        SHORT,
+        checkpoint=checkpoint,
+        report=lambda done, _: seen.append(done),
+    )
+    assert seen[0] == 32
+    assert resumed.curves == straight.curves
+    for ours, theirs in zip(resumed.models, straight.models, strict=True):
+        for name, value in _state(ours).items():
+            assert torch.equal(value, theirs.state_dict()[name]), name
+
+
+def test_torn_checkpoint_is_named_and_starts_over(tmp_path):
+    """A checkpoint that cannot be read is a warning that names it, and the training starts at its beginning."""
+    checkpoint = tmp_path / "run.pt"
+    checkpoint.write_bytes(b"torn")
+    with pytest.warns(UserWarning, match=r"run\.pt cannot be read .* starts over"):
+        out = train(_models("gaussian", "u1", [0]), [0], SHORT, checkpoint=checkpoint)
+    assert out.curves[0]["step"][0] == 1
+
+
+class _Trap(Target):
+    """Standard normal, but undefined for draws beyond a threshold: some seeds fall in, others do not."""
+
+    dim = 2
+
+    def __init__(self, edge: float) -> None:
+        super().__init__()
+        self.register_buffer("edge", torch.tensor(edge))
+
+    def log_joint(self, z, batch=None):
+        value = -0.5 * z.square().sum(-1)
+        return value * torch.where(z[..., 0] > self.edge, torch.nan, 1.0)
+
+
+def test_one_seed_diverges_alone():
+    """A seed whose bound becomes NaN is marked with the update; its neighbour ends as if it had been alone."""
+    edges = [math.inf, 2.5]
+    models = [Inference(_Trap(edge), posterior("planar:K=2", 2, seed=e)) for e, edge in enumerate(edges)]
+    alone = train([Inference(_Trap(math.inf), posterior("planar:K=2", 2, seed=0))], [0], SHORT)
+    out = train(models, [0, 1], SHORT)
+    assert out.diverged[0] is None
+    assert out.diverged[1] is not None
+    assert out.curves[1]["free_energy"][-1] is None
+    assert out.curves[0]["free_energy"] == pytest.approx(alone.curves[0]["free_energy"], rel=1e-4, abs=1e-4)
+
+
+def test_stops_when_all_seeds_diverged():
+    """When no seed is left the program ends at once, with a curve up to there."""
+    out = train([Inference(_Trap(-math.inf), posterior("gaussian", 2))], [0], SHORT)
+    assert out.diverged == [1]
+    assert out.curves[0]["step"] == [1.0]
+
+
+def test_one_cycle_and_annealing_are_in_the_curves():
+    """Beta starts at 0.01 and reaches 1; the rate peaks at the one asked for."""
+    out = train(_models("gaussian", "u1", [0]), [0], SHORT)
+    curve = out.curves[0]
+    assert curve["beta"][0] == pytest.approx(0.01)
+    assert curve["beta"][-1] == 1
+    assert max(curve["learning_rate"]) == pytest.approx(0.02, rel=1e-3)
+    assert curve["learning_rate"][-1] < 1e-4
+
+
+def test_batches_cover_an_epoch():
+    """In one epoch a seed sees no data point twice, and the next epoch has another order."""
+    (model,) = _models("gaussian", "digits:dim=2,hidden=2", [0])
+    program = training._Program([model], [0], SHORT, "cpu")
+    order = training._Order(program)
+    steps = len(program.observations) // SHORT.batch
+    first = torch.cat([order(step)[0] for step in range(steps)])
+    assert torch.equal(first.sum(0), _rows_sum(program, order.order[0][: steps * SHORT.batch]))
+    indices = order.order[0].clone()
+    assert indices.unique().numel() == len(program.observations)
+    order(steps)
+    assert not torch.equal(indices, order.order[0])
+
+
+def _rows_sum(program, indices):
+    return program.observations[indices].sum(0)
+
+
+def test_autocast_trains():
+    """bfloat16 matrix products leave the bound finite and near the float32 one."""
+    exact = train(_models("nice:K=2", CASES[1], [0]), [0], SHORT)
+    coarse = train(_models("nice:K=2", CASES[1], [0]), [0], SHORT.model_copy(update={"autocast": True}))
+    ours, theirs = coarse.curves[0]["free_energy"][-1], exact.curves[0]["free_energy"][-1]
+    assert ours != theirs
+    assert ours == pytest.approx(theirs, rel=0.05)
