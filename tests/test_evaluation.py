@@ -164,7 +164,8 @@ def test_images_hold_the_densities():
     axis = -4 + 0.2 * (torch.arange(40, dtype=torch.float64) + 0.5)
     z2, z1 = torch.meshgrid(axis, axis, indexing="ij")
     for name, mean, sigma in (("q", (1.0, -0.5), (0.8, 1.1)), ("p", (0.0, 0.0), (1.0, 1.0))):
-        normal = [torch.distributions.Normal(m, s) for m, s in zip(mean, sigma, strict=True)]
+        numbers = torch.tensor([mean, sigma], dtype=torch.float64).T
+        normal = [torch.distributions.Normal(m, s) for m, s in numbers]
         expected = (normal[0].log_prob(z1) + normal[1].log_prob(z2)).exp()
         top = float(arrays[f"{name}_max"])
         assert top == pytest.approx(float(expected.max()), rel=1e-12)

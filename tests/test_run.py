@@ -90,7 +90,7 @@ def test_records_of_a_group(tmp_path):
 
 
 def test_every_family_on_every_kind_of_target(tmp_path):
-    """All registered variants run on an energy, an improper energy and a model of data, and give that target's metrics."""
+    """All registered variants run on an energy, an improper one and a model of data, and give that target's metrics."""
     variants = [variant for entry in registry.posteriors for variant in entry.variants()]
     expected = {
         "u3": {"free_energy", "kl", "forward_kl"},
