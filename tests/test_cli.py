@@ -256,3 +256,40 @@ def test_a_closed_pipe_is_no_traceback():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout == "experiment figure3\n"
     assert done.stderr == ""
+
+
+def test_reproduce_runs_shows_and_reports(nf, tmp_path):
+    """One command runs an experiment, prints table and verdict, and writes the report; again, it trains nothing."""
+    code, out, _ = nf("reproduce", "figure1", "--profile", "smoke", "--jobs", 1)
+    assert code == 0
+    assert "12 cells: 12 done; 0 were finished before" in out
+    assert "| Uniform | Radial flow | 10 |" in out
+    assert "figure1, profile smoke, own records: 12 cells, 12 done." in out
+    assert out.endswith("report: reports/index.html\n")
+    for name in ("index.html", "report.md", "report.tex"):
+        assert (tmp_path / "reports" / name).stat().st_size > 1000
+    assert list((tmp_path / "reports" / "figures").glob("figure1-*.png"))
+    assert "none run; 12 were finished before" in nf("reproduce", "figure1", "--profile", "smoke")[1]
+
+
+def test_plots_are_written_where_asked(nf, tmp_path):
+    """Every file that is printed is there, as PNG and SVG."""
+    nf("run", "figure1", "--profile", "smoke", "--jobs", 1, "--target", "normal", "--posterior", "planar:K=1")
+    code, out, _ = nf("plot", "figure1", "--out", "pictures")
+    assert code == 0
+    files = [tmp_path / line for line in out.splitlines()]
+    assert {file.suffix for file in files} == {".png", ".svg"}
+    assert all(file.parent.name == "pictures" and file.stat().st_size > 1000 for file in files)
+
+
+def test_an_interrupted_reproduce_shows_nothing(nf, monkeypatch, tmp_path):
+    """Ctrl-C while training ends the command; half a result is not reported."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "execute", interrupted)
+    code, out, err = nf("reproduce", "figure1", "--profile", "smoke")
+    assert (code, out) == (130, "")
+    assert "0 of 12 cells are finished" in err
+    assert not (tmp_path / "reports" / "index.html").exists()

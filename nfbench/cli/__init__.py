@@ -47,7 +47,7 @@ def _outcome(arguments: Sequence[str] | None) -> int:
         return 2
     except KeyboardInterrupt:
         _line("error", "interrupted")
-        return 130
+        return running.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -31,7 +31,7 @@ def table(
     print(render(frame, name, fmt))
 
 
-def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Path("reports")) -> None:
+def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Path("reports/figures")) -> None:
     """Draw an experiment's plots, PNG and SVG."""
     from nfbench.cli.machine import check_writable
     from nfbench.plots import plot as draw
@@ -52,11 +52,16 @@ def report(*, results: Results = Path("results"), out: Out = Path("reports")) ->
 
 
 def show(names: Sequence[str], results: Path, out: Path) -> None:
-    """Tables, plots, the report and the verdict against the paper, for `reproduce`."""
+    """Tables, the report with its plots, and the verdict against the paper: what `reproduce` ends with."""
+    from nfbench.records import results as stored
+    from nfbench.report import verdicts
+
     for name in names:
         table(name, results=results)
         print()
-        plot(name, results=results, out=out)
+    frame = stored(results)
+    for name in names:
+        print(*verdicts(frame, name), sep="\n")
     report(results=results, out=out)
 
 

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from nfbench.config import Group
 
+INTERRUPTED = 130
 Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick or paper.")]
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
@@ -61,7 +62,7 @@ def reproduce(
     jobs: Jobs = None,
     force: Force = False,
 ) -> int:
-    """Run experiments, then show tables, plots, a report and how close they come to the paper."""
+    """Run experiments, then print tables and how close they come to the paper, and write the report with its plots."""
     from nfbench.cli import outputs
     from nfbench.cli.machine import check_writable
     from nfbench.experiments import names
@@ -70,6 +71,8 @@ def reproduce(
     plans = [_plan(name, profile) for name in chosen]
     check_writable(out)
     code = _execute([group for groups in plans for group in groups], results, device, jobs, force=force)
+    if code == INTERRUPTED:
+        return code
     outputs.show([groups[0].cells[0].experiment for groups in plans], results, out)
     return code
 
@@ -143,7 +146,7 @@ def _execute(groups: "Sequence[Group]", results: Path, device: str, jobs: int | 
         summary = execute(run_group, groups, results, device=device, jobs=jobs, force=force)
     except KeyboardInterrupt:
         print(_interrupted(groups, results), file=sys.stderr)
-        return 130
+        return INTERRUPTED
     total = sum(len(group.cells) for group in groups)
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count)
     print(f"{total} cells: {counts or 'none run'}; {summary.skipped} were finished before; records in {results}")
