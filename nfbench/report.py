@@ -87,13 +87,14 @@ def _verdict(block: pd.DataFrame, source: Published | None) -> str:
     words = ", ".join(f"{count} {verdict}" for verdict, count in tested["verdict"].value_counts().items()) or "none"
     return (
         f"{text} Against {source.source}, {len(tested)} differences of {measure(source.metric).label} to "
-        f"{source.baseline.posterior} K={source.baseline.K} (margin {source.margin:g} nats): {words}."
+        f"{source.baseline.posterior} K={source.baseline.K} (margin {source.margin:g} nats): {words}; "
+        f"{(found['verdict'] == 'not comparable').sum()} more are not comparable."
     )
 
 
 def _context(root: Path, out: Path, frame: pd.DataFrame) -> dict[str, Any]:
     stored = [*records(root), *records(root / REFERENCE)]
-    names = sorted(frame["experiment"].unique())
+    names = sorted(frame["experiment"].unique(), key=lambda name: (published(name) is None, name))
     papers = [source for source in map(published, names) if source]
     return {
         "version": nfbench.__version__,

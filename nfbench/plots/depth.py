@@ -78,21 +78,15 @@ def _scale(axis: Axes, metric: str) -> None:
 def _theirs(axis: Axes, rows: pd.DataFrame, target: str, looks: dict[str, Look], source: Published | None) -> bool:
     if source is None or source.objection(target) or source.metric != _metric(rows):
         return False
-    points = [row for row in source.rows if row.target == parse(target).name]
+    depths = sorted({row.K for row in source.rows if row.target == parse(target).name})
     for family in rows["family"].unique():
-        mine = [
-            (point.K, source.difference(target, family, point.K))
-            for point in points
-            if point.describes(family, point.K)
-        ]
-        told = [(depth, found.value, found.se) for depth, found in mine if found]
+        found = {depth: source.difference(target, family, depth) for depth in depths}
+        told = [(depth * _aside(rows, family), one.value, one.se) for depth, one in found.items() if one]
         if told:
-            depth, value, se = zip(*sorted(told), strict=True)
-            look = looks[family]
-            axis.errorbar(
-                depth, value, se, color=look.colour, marker=look.mark, mfc="none", ms=8, lw=0.8, ls=":", capsize=2
-            )
-    return bool(points)
+            x, value, se = zip(*told, strict=True)
+            look = {"color": looks[family].colour, "marker": looks[family].mark, "mfc": "none", "ms": 7}
+            axis.errorbar(x, value, se, lw=0.8, ls=":", capsize=2, **look)
+    return bool(depths)
 
 
 def _caption(block: pd.DataFrame, source: Published | None) -> str:

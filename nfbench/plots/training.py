@@ -54,8 +54,10 @@ def _panel(axis: Axes, bands: list[tuple[pd.Series, pd.DataFrame]], looks: dict[
 
 
 def _caption(block: pd.DataFrame) -> str:
+    known = block["log_z"].notna().any()
+    shift = ", with ln Z added where it is known, which makes it an estimate of the KL" if known else ""
+    shift += f" (linear below {_LINEAR:g} nats)" if known else ""
     return (
-        "Free energy on the training draws (at beta = 1), with ln Z added where it is known, which makes it an "
-        f"estimate of the KL (linear below {_LINEAR:g} nats); the deepest posterior of each family. Line: median over "
-        f"the seeds that are done; band: 10 % to 90 %. {protocol(block)}."
+        f"Free energy on the training draws (at beta = 1){shift}; the deepest posterior of each family. Line: median "
+        f"over the seeds that are done; band: 10 % to 90 %. {protocol(block)}."
     )

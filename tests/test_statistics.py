@@ -1,0 +1,265 @@
+"""Statistics of stored records, against scipy and against records made to show one thing."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from synthetic import FIGURE3_KL, Plan, figure3
+
+from nfbench import records
+from nfbench.published import published
+from nfbench.statistics import (
+    Estimate,
+    against,
+    beside,
+    blocks,
+    checks,
+    compare,
+    curve_bands,
+    depth_steps,
+    equivalence,
+    estimate,
+    median_seeds,
+    metrics,
+    paired,
+    summary,
+)
+
+KEY = ("u1", "nice:K=32,mixing=orthogonal", 3)
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    figure3(Plan(root, diverged={KEY}), targets=("u1", "u2"))
+    figure3(Plan(root, learning_rate=0.01, seeds=2), targets=("u1",))
+    figure3(Plan(root / "reference", spread=0.2), targets=("u1",))
+    return records.results(root)
+
+
+def cells(frame, target="u1", posterior="planar:K=8", source="own"):
+    """The rows of one configuration of the block with five seeds."""
+    rows = frame[(frame["target"] == target) & (frame["posterior"] == posterior) & (frame["source"] == source)]
+    return rows[rows.groupby("recipe")["seed"].transform("max") == 4]
+
+
+def block_of_five(frame):
+    return next(block for block in blocks(frame) if len(block) > 100)
+
+
+def test_interval_is_scipys_t_interval():
+    """Mean and 95 % interval are those of a one-sample t-test, and values that are not finite do not count."""
+    sample = np.random.default_rng(0).normal(3, 2, 7)
+    found = estimate([*sample, math.nan, math.inf])
+    interval = stats.ttest_1samp(sample, 0).confidence_interval(0.95)
+    assert found.n == 7
+    np.testing.assert_allclose(
+        [found.mean, found.low, found.high], [sample.mean(), interval.low, interval.high], rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("values", [[], [2.0], [math.nan, 2.0]])
+def test_too_few_values_leave_none_not_nan(values):
+    """Without two values there is no interval, and what is missing is None."""
+    found = estimate(values)
+    assert found.mean in (None, 2.0)
+    assert (found.sd, found.se, found.low, found.high) == (None, None, None, None)
+
+
+def test_paired_difference_is_scipys_related_test(frame):
+    """The paired interval over common seeds is that of ttest_rel."""
+    left, right = cells(frame, posterior="radial:K=8"), cells(frame, posterior="planar:K=8")
+    found = paired(left, right, "kl")
+    test = stats.ttest_rel(left.sort_values("seed")["kl"], right.sort_values("seed")["kl"])
+    np.testing.assert_allclose([found.low, found.high], list(test.confidence_interval(0.95)), rtol=1e-10)
+    np.testing.assert_allclose(found.mean / found.se, test.statistic, rtol=1e-10)
+
+
+def test_pairs_are_by_seed_and_skip_what_diverged(frame):
+    """The seed that diverged on one side is left out on both, whatever the order of rows."""
+    left, right = cells(frame, posterior=KEY[1]), cells(frame)
+    shuffled = right.sample(frac=1, random_state=1)
+    found = paired(left, shuffled, "kl")
+    common = [0, 1, 2, 4]
+    sides = [side.set_index("seed")["kl"].loc[common] for side in (left, right)]
+    assert found.n == 4
+    assert math.isclose(found.mean, (sides[0] - sides[1]).mean(), rel_tol=1e-12)
+
+
+def test_nothing_is_averaged_across_recipes_or_sources(frame):
+    """Own records of two learning rates and reference records stay three rows of one configuration."""
+    found = summary(frame)
+    rows = found[(found["target"] == "u1") & (found["posterior"] == "planar:K=8")]
+    assert sorted(rows["seeds"]) == [2, 5, 5]
+    assert len(list(blocks(frame))) == 3
+    one = rows[(rows["source"] == "own") & (rows["seeds"] == 5)].iloc[0]
+    assert math.isclose(one["kl"], cells(frame)["kl"].mean(), rel_tol=1e-12)
+
+
+def test_other_data_are_another_block(frame):
+    """Two protocols of data are never in one mean."""
+    other = cells(frame).assign(data="sha256:1")
+    assert len(summary(pd.concat([cells(frame), other]))) == 2
+
+
+def test_diverged_seed_is_counted_and_left_out(frame):
+    """Counts of outcomes stand beside the mean over the others."""
+    found = summary(block_of_five(frame)).set_index(["target", "posterior"]).loc[KEY[:2]]
+    assert (found["seeds"], found["done"], found["diverged"], found["kl_n"]) == (5, 4, 1, 4)
+
+
+def test_summary_keeps_the_experiments_order(frame):
+    """Rows come as the experiment lists them, not by name."""
+    found = summary(block_of_five(frame))
+    assert list(found["order"]) == sorted(found["order"])
+    assert found["posterior"].iloc[0] == "planar:K=2"
+
+
+def test_equivalence_is_two_one_sided_tests():
+    """With their value known exactly, the p-value is the larger of scipy's two one-sided tests."""
+    sample = np.random.default_rng(3).normal(0.02, 0.05, 9)
+    found = equivalence(estimate(sample), 0.0, 0.0, 0.05)
+    below = stats.ttest_1samp(sample, -0.05, alternative="greater").pvalue
+    above = stats.ttest_1samp(sample, 0.05, alternative="less").pvalue
+    assert math.isclose(found.p_value, max(below, above), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("mean", "se", "verdict"),
+    [
+        (0.31, 0.005, "reproduced"),
+        (0.28, 0.030, "undecided"),
+        (0.10, 0.020, "lower than the paper's"),
+        (0.60, 0.020, "higher than the paper's"),
+    ],
+)
+def test_verdicts(mean, se, verdict):
+    """Within the margin, apart from it on either side, or too uncertain: each gets its own word."""
+    ours = Estimate(n=10, mean=mean, se=se)
+    assert equivalence(ours, 0.3, 0.001, 0.05).verdict == verdict
+
+
+def test_their_uncertainty_counts():
+    """What is reproduced against an exact value is undecided against one known to a tenth of a nat."""
+    ours = Estimate(n=10, mean=0.3, se=0.005)
+    assert equivalence(ours, 0.3, 0.0, 0.05).verdict == "reproduced"
+    assert equivalence(ours, 0.3, 0.1, 0.05).verdict == "undecided"
+
+
+def test_one_seed_is_not_tested():
+    """A single seed gets no verdict and no p-value."""
+    assert equivalence(estimate([0.3]), 0.3, 0.01, 0.05) == ("not tested", None, None, None)
+
+
+def test_compare_gives_verdicts_on_u1_only(frame):
+    """U1 is judged, the baseline is named, and U2, whose published problem is another, is shown without a verdict."""
+    found = compare(block_of_five(frame), published("figure3")).set_index(["target", "posterior"])
+    assert found.loc[("u1", "planar:K=32"), "verdict"] == "baseline"
+    assert found.loc[("u1", "nice:K=2,mixing=permutation"), "verdict"] == "lower than the paper's"
+    assert found.loc[("u1", "planar:K=8"), "verdict"] == "reproduced"
+    walls = found.loc["u2:walls=0.25"]
+    assert set(walls["verdict"]) == {"not comparable", "baseline"}
+    assert walls["difference"].notna().all()
+    assert math.isclose(walls.loc["planar:K=2", "paper_difference"], -0.635 + 1.269)
+
+
+def test_compare_without_the_baseline_tests_nothing(frame):
+    """Where planar K=32 was not run there is nothing to subtract, and no verdict."""
+    rows = block_of_five(frame)
+    found = compare(rows[(rows["K"] != 32) & (rows["target"] == "u1")], published("figure3"))
+    assert set(found["verdict"]) == {"not tested"}
+
+
+def test_depth_steps_are_paired(frame):
+    """A step from K=2 to K=8 is the paired difference of the two."""
+    found = depth_steps(block_of_five(frame), "kl").set_index(["target", "family", "K_from"])
+    step = found.loc[("u1", "planar", 2)]
+    expected = paired(cells(frame), cells(frame, posterior="planar:K=2"), "kl")
+    assert (step["K_to"], step["mean"], step["low"]) == (8, expected.mean, expected.low)
+
+
+def test_against_takes_equal_or_fixed_depth(frame):
+    """Differences to a baseline family are at equal K, or to one K of it."""
+    rows = block_of_five(frame)
+    equal = against(rows, "kl", "planar").set_index(["target", "posterior"])
+    fixed = against(rows, "kl", "planar", K=32).set_index(["target", "posterior"])
+    assert equal.loc[("u1", "planar:K=2"), "mean"] == 0.0
+    expected = paired(cells(frame, posterior="planar:K=2"), cells(frame, posterior="planar:K=32"), "kl")
+    assert fixed.loc[("u1", "planar:K=2"), "mean"] == expected.mean
+
+
+def test_median_seed_has_the_median_kl(frame):
+    """Of five seeds the third by KL is shown, of four the second; a diverged one never."""
+    chosen = median_seeds(block_of_five(frame)).set_index(["target", "posterior"])
+    assert chosen.loc[("u1", "planar:K=8"), "kl"] == cells(frame)["kl"].median()
+    four = cells(frame, posterior=KEY[1])["kl"].dropna().sort_values()
+    assert chosen.loc[KEY[:2], "kl"] == four.iloc[1]
+
+
+def test_beside_pairs_equal_configurations_of_both_sources(frame):
+    """Own and reference stand beside each other where recipe and seed agree, and only there."""
+    found = beside(frame).query("metric == 'kl'").set_index("posterior")
+    row = found.loc["planar:K=8"]
+    assert set(found["target"]) == {"u1"}
+    assert (row["own"].n, row["reference"].n, row["paired"].n) == (5, 5, 5)
+    assert row["own"].mean == pytest.approx(cells(frame)["kl"].mean(), rel=1e-12)
+    assert row["reference"].mean == pytest.approx(cells(frame, source="reference")["kl"].mean(), rel=1e-12)
+
+
+def test_checks_pass_on_sound_records_but_name_the_lost_cell(frame):
+    """Only the check on lost cells fails where one seed diverged."""
+    found = {check.name: check for check in checks(block_of_five(frame))}
+    assert not found["every cell is done"].passed
+    assert "1 diverged" in found["every cell is done"].detail
+    assert all(check.passed for name, check in found.items() if name != "every cell is done")
+
+
+def test_impossible_kl_is_flagged(tmp_path):
+    """A KL below 0 by more than three standard errors cannot be, and the check says so."""
+    figure3(Plan(tmp_path, spread=0.0), targets=("u1",), kls={"planar": {2: 0.3, 8: -0.2}})
+    found = {check.name: check for check in checks(records.results(tmp_path))}
+    assert not found["kl is not below 0"].passed
+    assert "1 below 0" in found["kl is not below 0"].detail
+
+
+def test_rising_with_depth_is_flagged(tmp_path):
+    """A family that gets worse with K, by more than its interval, is named."""
+    figure3(Plan(tmp_path), targets=("u1",), kls={"planar": {2: 0.1, 8: 0.9}})
+    found = {check.name: check for check in checks(records.results(tmp_path))}
+    assert not found["kl does not rise with K"].passed
+    assert "planar K=2 to 8" in found["kl does not rise with K"].detail
+
+
+def test_metrics_are_what_the_records_hold(frame):
+    """Columns are the metrics that are there, not a fixed list."""
+    assert metrics(frame) == ["kl", "forward_kl", "free_energy"]
+    assert metrics(frame.assign(my_score=1.0, my_score_se=math.nan))[-1] == "my_score"
+
+
+def test_curve_bands_are_quantiles_over_seeds():
+    """Median and deciles at each step over the seeds that still have a value there."""
+    curves = [{"step": [0, 10], "free_energy": [float(i), None if i == 4 else 10.0 * i]} for i in range(5)]
+    found = curve_bands(curves)
+    assert list(found["n"]) == [5, 4]
+    assert list(found["median"]) == [2.0, 15.0]
+    np.testing.assert_allclose(found["low"], [0.4, 3.0])
+
+
+def test_all_seeds_lost_still_gives_a_row(tmp_path):
+    """A configuration of which nothing is done keeps its row, with counts and without a mean."""
+    lost = {("u1", "planar:K=2", seed) for seed in range(2)}
+    figure3(Plan(tmp_path, seeds=2, diverged=lost), targets=("u1",), kls={"planar": FIGURE3_KL["planar"]})
+    found = summary(records.results(tmp_path)).set_index("posterior").loc["planar:K=2"]
+    assert (found["diverged"], found["kl_n"]) == (2, 0)
+    assert pd.isna(found["kl"])
+
+
+def test_downstream_of_records_needs_no_torch():
+    """Statistics, tables, plots and the report run where torch is not."""
+    modules = "statistics, nfbench.tables, nfbench.plots, nfbench.report"
+    code = f"import sys, nfbench.{modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
