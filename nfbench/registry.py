@@ -167,7 +167,8 @@ class Registry:
                 point.load()
             except Exception as error:  # whatever another package does wrong, this one goes on
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
-                warnings.warn(f"{self.kind} entry point {point.name!r} ({point.value}): {reason}; skipped", stacklevel=2)
+                place = f"{self.kind} entry point {point.name!r} ({point.value})"
+                warnings.warn(f"{place}: {reason}; skipped", stacklevel=2)
 
 
 def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...]) -> dict[str, tuple[Any, Any]]:
