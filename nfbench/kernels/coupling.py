@@ -18,12 +18,13 @@ def chain(z: Tensor, mixing: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, 
     Returns:
         z_K (S, B, D).
     """
-    split = w_in.shape[-2]
-    for k in range(mixing.shape[0]):
-        z = z @ mixing[k]
-        kept = z[..., :split]
-        shift = torch.tanh(kept @ w_in[k] + b_in[..., k, :]) @ w_out[k] + b_out[k]
-        z = torch.cat([kept, z[..., split:] + shift], -1)
+    split, hidden = w_in.shape[-2:]
+    # The mixing is folded into the first layer, so that one product gives the units' inputs and y together.
+    joint = torch.cat([mixing[..., :split] @ w_in, mixing], -1)
+    layers = (joint.unbind(0), b_in.unbind(-2), w_out.unbind(0), b_out.unbind(0))
+    for joint_k, b_in_k, w_out_k, b_out_k in zip(*layers, strict=True):
+        inputs, kept, moved = torch.split(z @ joint_k, [hidden, split, z.shape[-1] - split], -1)
+        z = torch.cat([kept, moved + torch.tanh(inputs + b_in_k) @ w_out_k + b_out_k], -1)
     return z
 
 
