@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 DENSITY_COLOURS = "mako_r"
-_MARKS = "osD^vPX*<>"
+_MARKS = "osD^vPX<>"  # nine to ten colours: 90 families before a pair repeats
 _DPI = 110
 
 

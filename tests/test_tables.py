@@ -1,0 +1,147 @@
+"""Tables in every format, with what was lost in sight and no NaN."""
+
+import io
+import json
+import re
+
+import pandas as pd
+import pytest
+from synthetic import FIGURE3_KL, Plan, digits, figure1, figure3
+
+from nfbench import records
+from nfbench.errors import InputError
+from nfbench.statistics import summary
+from nfbench.tables import interval, number, table, tables
+
+DIVERGED = ("u1", "radial:K=8", 1)
+FORMATS = ("md", "latex", "csv", "json")
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    figure3(Plan(root, diverged={DIVERGED}))
+    figure3(Plan(root / "reference", seeds=1), targets=("u1",))
+    lost = {("u1", "planar:K=2", 0), ("u1", "planar:K=2", 1)}
+    planar = {"planar": {K: FIGURE3_KL["planar"][K] for K in (2, 8)}}
+    figure3(Plan(root, experiment="mine", seeds=2, diverged=lost), targets=("u1",), kls=planar)
+    digits(Plan(root, seeds=3))
+    figure1(Plan(root, seeds=2))
+    return records.results(root)
+
+
+def rows(text):
+    """Cells of the lines of Markdown tables."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("experiment", ["figure3", "figure1", "digits", "mine"])
+def test_nothing_prints_nan(frame, experiment, fmt):
+    """Whatever is missing, one seed, no seed, no metric: no format prints a NaN or a None."""
+    assert not re.search(r"\b(nan|none)\b", table(frame, experiment, fmt), flags=re.IGNORECASE)
+
+
+def test_csv_holds_the_statistics_to_full_precision(frame):
+    """Read back, CSV has one row a configuration and the means that the statistics gave."""
+    stored = pd.read_csv(io.StringIO(table(frame, "figure3", "csv")))
+    expected = summary(frame[frame["experiment"] == "figure3"])
+    assert len(stored) == 60
+    pd.testing.assert_series_equal(stored["kl"], expected["kl"].astype(float), rtol=1e-12)
+    assert {"verdict", "paper_difference", "difference", "kl_low", "kl_n"} <= set(stored)
+
+
+def test_json_holds_the_same_numbers_as_csv(frame):
+    """JSON parses, its missing numbers are null, and it agrees with CSV."""
+    stored = json.loads(table(frame, "figure3", "json"))
+    flat = pd.read_csv(io.StringIO(table(frame, "figure3", "csv")))
+    assert [row["posterior"] for row in stored] == list(flat["posterior"])
+    assert [row["kl"] for row in stored] == pytest.approx(list(flat["kl"]), rel=1e-12)
+    assert next(row for row in stored if row["seeds"] == 1)["kl_low"] is None
+
+
+def test_markdown_has_equal_columns_and_a_block_for_each_source(frame):
+    """Every line of a block has the head's number of cells; own and reference are two tables."""
+    text = table(frame, "figure3", "md")
+    assert text.count("### ") == 2
+    assert "reference records" in text
+    assert {len(row) for row in rows(text)} == {12}
+    assert len(rows(text)) == 48 + 12 + 2 * 2
+
+
+def test_latex_has_booktabs_rules_and_escapes(frame):
+    """Rules of booktabs, a column letter for each head, escaped per cent signs, no bare symbols."""
+    text = table(frame, "figure3", "latex")
+    assert text.count(r"\toprule") == 4  # first head and continued head, of two blocks
+    assert r"\bottomrule" in text
+    assert r"95 \%" in text
+    assert r"$\pm$" in text
+    assert all(symbol not in text for symbol in "±—")
+    line = next(line for line in text.splitlines() if line.startswith("U1 &"))
+    assert line.count("&") == 11
+    assert "$-$1.5" in line
+
+
+def test_diverged_seed_is_visible(frame):
+    """The count of what diverged stands in the row that it belongs to."""
+    found = [row for row in rows(table(frame, "figure3", "md")) if "4 of 5 (1 diverged)" in row]
+    assert [row[:3] for row in found] == [["U1", "Radial flow", "8"]]
+
+
+def test_a_configuration_without_a_finished_seed_keeps_its_row(frame):
+    """All seeds diverged: the row is there, with a dash for each number."""
+    row = next(row for row in rows(table(frame, "mine", "md")) if "0 of 2 (2 diverged)" in row)
+    assert row[:4] == ["U1", "Planar flow", "2", "—"]
+
+
+def test_one_seed_has_a_value_without_interval_and_no_verdict(frame):
+    """A single seed shows its value, no ±, and is not tested."""
+    block = next(
+        found for found in tables(frame[frame["experiment"] == "figure3"], "figure3") if "reference" in found.title
+    )
+    first = dict(zip(block.head, block.rows[0], strict=True))
+    assert "±" not in first["KL (nats)"]
+    assert first["verdict"] == "not tested"
+
+
+def test_published_numbers_stand_beside_ours_with_their_margin(frame):
+    """The paper's difference, the margin with its reason, and why U2 to U4 get no verdict are all in the table."""
+    text = table(frame, "figure3", "md")
+    row = next(row for row in rows(text) if row[:3] == ["U1", "Planar flow", "2"])
+    assert row[-2] == "+0.321 ± 0.009"
+    assert "margin 0.05" in text
+    assert "walls" in next(line for line in text.splitlines() if "Not comparable" in line)
+    hidden = next(row for row in rows(text) if row[0].startswith("U4") and row[2] == "2")
+    assert hidden[-2].endswith("*")
+    assert hidden[-1] == "not comparable"
+
+
+def test_columns_are_what_the_records_hold(frame):
+    """An experiment without published numbers shows its own metrics and no comparison."""
+    heads = {name: tables(frame[frame["experiment"] == name], name)[0].head for name in ("figure1", "digits", "mine")}
+    assert heads["figure1"][3:5] == ["entropy (nats)", "log-determinant (nats)"]
+    assert heads["digits"][3:6] == ["free energy (nats)", "-ln p(x) (nats)", "gap (nats)"]
+    assert "verdict" not in heads["mine"]
+
+
+def test_protocol_is_said(frame):
+    """Profile, recipe, data and number of seeds stand above the numbers."""
+    text = table(frame, "digits", "md")
+    assert "3 seeds a configuration" in text
+    assert "sha256:0123" in text
+    assert frame[frame["experiment"] == "digits"]["recipe"].iloc[0] in text
+
+
+def test_unknown_experiment_and_format_are_named(frame):
+    """An experiment without records is refused with those that have some; so is an unknown format."""
+    with pytest.raises(InputError, match=r"'figure9'.*digits, figure1, figure3, mine"):
+        table(frame, "figure9", "md")
+    with pytest.raises(InputError, match=r"'xls'.*md, latex, csv, json"):
+        table(frame, "figure3", "xls")
+
+
+def test_numbers_as_text():
+    """Decimals are fixed, tiny intervals are not shown as zero, and nothing is a dash."""
+    assert number(None) == number(float("nan")) == "—"
+    assert interval(-1.23456, -1.24456, -1.22456) == "-1.235 ± 0.010"
+    assert interval(0.5, float("nan"), float("nan")) == "0.500"
