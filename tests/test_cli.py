@@ -188,7 +188,7 @@ def test_run_stores_and_does_not_repeat(nf, tmp_path):
     _, out, _ = nf(
         "run", "tiny.yaml", "--jobs", 1, "--seeds", 0, "--set", "training.updates=3", "--posterior", "gaussian"
     )
-    assert "1 cells: 1 done; 0 were finished" in out
+    assert "1 cell: 1 done; 0 were finished" in out
     profiles = {record.cell.profile for record in records.records(tmp_path / "results")}
     assert profiles == {"quick", "quick[training.updates=3]"}
 
