@@ -20,7 +20,7 @@ from nfbench.plots import saved
 from nfbench.published import Published, published
 from nfbench.records import REFERENCE, Record, path, records, replace, results
 from nfbench.statistics import CONFIGURATION, RANKING, beside, blocks, checks, compare, metrics
-from nfbench.tables import NOTHING, Table, escape, key, latex, markdown, spread, tables
+from nfbench.tables import NOTHING, Table, depth, escape, key, latex, markdown, spread, tables
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FIGURES = "figures"  # folder beside the report
@@ -150,10 +150,9 @@ def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
     for _, group in found.groupby(["profile", "recipe", "target", "posterior"], sort=False):
         ranked = {row["metric"]: row for row in group.to_dict("records")}
         row = next(ranked[name] for name in (*RANKING, *ranked) if name in ranked)
-        depth = str(row["K"]) if row["K"] else NOTHING
         sides = [f"{spread(row[side])} ({row[side].n})" for side in ("own", "reference")]
         difference = f"{spread(row['paired'])} ({row['paired'].n})"
-        cells = [row["target_label"], row["label"], depth, measure(row["metric"]).title, *sides, difference]
+        cells = [row["target_label"], row["label"], depth(row), measure(row["metric"]).title, *sides, difference]
         own, reference = (key(row | {"source": side}) for side in ("own", "reference"))
         lines.append(Pair(cells, own, reference))
     return lines, "Equal configurations only; in brackets the number of seeds. The difference is paired by seed."

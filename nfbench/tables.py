@@ -12,6 +12,7 @@ import pandas as pd
 from nfbench.errors import InputError
 from nfbench.glossary import measure
 from nfbench.published import Published, published
+from nfbench.spec import parse
 from nfbench.statistics import CONFIGURATION, OUTCOMES, Estimate, blocks, compare, metrics, summary
 
 Format = Literal["md", "latex", "csv", "json"]
@@ -85,7 +86,7 @@ def _table(block: pd.DataFrame, source: Published | None) -> Table:
         head += [f"{measure(source.metric).label} less {base}", "the paper's (± s.e.)", "verdict"]
     rows, keys = [], []
     for row in found.to_dict("records"):
-        cells = [row["target_label"], row["label"], str(row["K"]) if row["K"] else NOTHING]
+        cells = [row["target_label"], row["label"], depth(row)]
         cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
         cells += [seeds(row), f"{row['num_params']:,}", number(row["seconds"], 2)]
         rows.append(cells + (_comparison(compared.get(key(row))) if compared else []))
@@ -109,16 +110,22 @@ def _comparison(row: dict[Any, Any] | None) -> list[str]:
     return [ours, theirs + (" *" if row["hidden"] else ""), row["verdict"]]
 
 
+def depth(row: dict[Any, Any]) -> str:
+    """K as text; a dash for a family that has no depth."""
+    return str(row["K"]) if "K" in dict(parse(row["posterior"]).options) else NOTHING
+
+
 def _protocol(block: pd.DataFrame) -> str:
     first = block.iloc[0]
     data = "" if pd.isna(first["data"]) else f" Data: {first['data']}."
     counts = sorted(set(block.groupby(["target", "posterior"]).size()))
     several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
     word = "seed" if counts[-1] == 1 else "seeds"
-    return (
-        f"Profile {first['profile']}, recipe {first['recipe']}, {first['source']} records, {several} {word} a "
-        f"configuration.{data} Mean over the seeds that are done ± half the 95 % t-interval over seeds."
+    what = (
+        "Mean over the seeds that are done ± half the 95 % t-interval over seeds." if counts[-1] > 1 else "No interval."
     )
+    where = f"Profile {first['profile']}, recipe {first['recipe']}, {first['source']} records"
+    return f"{where}, {several} {word} a configuration.{data} {what}"
 
 
 def _notes(block: pd.DataFrame, source: Published | None) -> list[str]:
@@ -198,7 +205,7 @@ def latex(found: Table) -> str:
         caption=escape(found.protocol),
     )
     notes = "".join(f"\\par\\noindent {escape(note)}\n" for note in found.notes)
-    return f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n{symbols(text)}{notes}}}\n"
+    return f"{{\\scriptsize\\setlength{{\\tabcolsep}}{{2.5pt}}\n{symbols(text)}{notes}}}\n"
 
 
 _ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}

@@ -112,6 +112,15 @@ def test_family_without_depth_is_a_line_across(frame):
     assert len(axis.patches) == 1
 
 
+def test_depth_zero_has_a_place_of_its_own(tmp_path):
+    """K=0 has no logarithm: it stands left of the others, under its own label, and its mark is drawn."""
+    figure3(Plan(tmp_path), targets=("u1",), kls={"planar": {0: 1.0, 2: 0.3, 8: 0.03}})
+    axis = next(depth.pictures(records.results(tmp_path), looks(["planar"]), None)).figure.axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "2", "8"]
+    places = axis.containers[0].lines[0].get_xdata()
+    assert 0 < places[0] < places[1] < places[2]
+
+
 def test_training_picture_shows_the_deepest_of_each_family(root, frame):
     """A panel a target, a line a family at its largest K, with ln Z added."""
     picture = next(training.pictures(root, block(frame, "figure3"), looks(frame["family"])))

@@ -124,6 +124,13 @@ def test_columns_are_what_the_records_hold(frame):
     assert "verdict" not in heads["mine"]
 
 
+def test_no_depth_is_a_dash_and_no_maps_are_a_zero(frame, tmp_path):
+    """A Gaussian has no K; a flow of no maps has K = 0."""
+    figure3(Plan(tmp_path, seeds=1), targets=("u1",), kls={"planar": {0: 1.0}})
+    assert rows(table(records.results(tmp_path), "figure3", "md"))[2][:3] == ["U1", "Planar flow", "0"]
+    assert rows(table(frame, "digits", "md"))[2][1:3] == ["Diagonal Gaussian", "—"]
+
+
 def test_protocol_is_said(frame):
     """Profile, recipe, data and number of seeds stand above the numbers."""
     text = table(frame, "digits", "md")

@@ -1,6 +1,7 @@
 """A metric against the depth K, with intervals over seeds (paper, Figure 3 d)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def _metric(rows: pd.DataFrame) -> str | None:
 
 def _panel(axis: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
     metric = _metric(rows) or ""
-    depths = sorted({int(depth) for depth in rows["K"] if depth > 0})
+    places = _places(rows)
     for family, line in rows[rows[metric].notna()].groupby("family", sort=False):
         look, label = looks[str(family)], line["label"].iloc[0]
         if line["K"].max() == 0:
@@ -52,12 +53,19 @@ def _panel(axis: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
         line = line.sort_values("K")
         value = line[metric].astype(float)
         half = (line[f"{metric}_high"].astype(float) - value).fillna(0.0)
-        x = line["K"] * _aside(rows, str(family))
+        x = line["K"].map(places) * _aside(rows, str(family))
         axis.errorbar(x, value, half, color=look.colour, marker=look.mark, ms=4.5, lw=1.3, capsize=2.5, label=label)
     axis.set_xscale("log", base=2)
-    axis.set_xticks(depths, labels=[str(depth) for depth in depths])
+    axis.set_xticks(list(places.values()), labels=[str(depth) for depth in places])
     axis.minorticks_off()
     axis.set(xlabel="K (maps)", ylabel=measure(metric).title, title=rows["target_label"].iloc[0])
+
+
+def _places(rows: pd.DataFrame) -> dict[int, float]:
+    """Where each K stands on the logarithmic axis; K=0, which has no logarithm, left of the others."""
+    layered = rows[rows.groupby("family")["K"].transform("max") > 0]
+    depths = sorted({int(depth) for depth in layered["K"]})
+    return {depth: float(depth or depths[1] / 4) for depth in depths}
 
 
 def _aside(rows: pd.DataFrame, family: str) -> float:
@@ -72,7 +80,7 @@ def _scale(axis: Axes, metric: str) -> None:
     axis.axhline(0, color="0.6", lw=0.8)
     low, high = axis.dataLim.y0, axis.dataLim.y1
     axis.set_yscale("symlog", linthresh=_LINEAR, linscale=0.5)
-    axis.set_ylim(min(-0.2 * _LINEAR, 1.3 * low), 1.6 * high)
+    axis.set_ylim(min(-0.2 * _LINEAR, max(1.3 * low, -2 * _LINEAR)), 1.6 * high)
 
 
 def _theirs(axis: Axes, rows: pd.DataFrame, target: str, looks: dict[str, Look], source: Published | None) -> bool:
@@ -84,7 +92,7 @@ def _theirs(axis: Axes, rows: pd.DataFrame, target: str, looks: dict[str, Look],
         told = [(depth * _aside(rows, family), one.value, one.se) for depth, one in found.items() if one]
         if told:
             x, value, se = zip(*told, strict=True)
-            look = {"color": looks[family].colour, "marker": looks[family].mark, "mfc": "none", "ms": 7}
+            look: dict[str, Any] = {"color": looks[family].colour, "marker": looks[family].mark, "mfc": "none", "ms": 7}
             axis.errorbar(x, value, se, lw=0.8, ls=":", capsize=2, **look)
     return bool(depths)
 
@@ -92,7 +100,7 @@ def _theirs(axis: Axes, rows: pd.DataFrame, target: str, looks: dict[str, Look],
 def _caption(block: pd.DataFrame, source: Published | None) -> str:
     text = "Mean over seeds with its 95 % t-interval against the number of maps K"
     if any(name in block and block[name].notna().any() for name in DIVERGENCES):
-        text += f"; the axis of a divergence is linear below {_LINEAR:g} nats"
+        text += f"; the axis of a divergence is linear below {_LINEAR:g} nats and cuts intervals that reach far below 0"
     if source:
         text += (
             f". Open marks, dotted: {source.source}, of which only differences are known; what is drawn is each value "

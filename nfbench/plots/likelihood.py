@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from nfbench.glossary import measure
-from nfbench.plots.style import Look, Picture, panels, protocol
+from nfbench.plots.style import Look, Picture, panels, protocol, slug
 from nfbench.statistics import summary
 
 _METRICS = ("free_energy", "nll", "gap")
@@ -25,7 +25,7 @@ def pictures(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
         for axis in axes[1:]:
             axis.tick_params(labelleft=False)
         figure.suptitle(rows["target_label"].iloc[0], fontsize=10)
-        yield Picture(f"likelihood-{target}", _caption(block), figure)
+        yield Picture(f"likelihood-{slug(str(target))}", _caption(block), figure)
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, metric: str, looks: dict[str, Look]) -> None:
