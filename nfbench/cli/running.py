@@ -149,9 +149,8 @@ def _execute(groups: "Sequence[Group]", results: Path, device: str, jobs: int | 
         return INTERRUPTED
     total = sum(len(group.cells) for group in groups)
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count)
-    print(
-        f"{total} cell{'s' * (total != 1)}: {counts or 'none run'}; {summary.skipped} were finished before; records in {results}"
-    )
+    before = f"{summary.skipped} were finished before"
+    print(f"{total} cell{'s' * (total != 1)}: {counts or 'none run'}; {before}; records in {results}")
     for failure in summary.failures:
         print(f"nfbench: failed: {failure}", file=sys.stderr)
     return 1 if summary.failures else 0
