@@ -1,5 +1,6 @@
 """Running groups and plans: every outcome is stored, nothing crashes the grid, finished cells are not run again."""
 
+import os
 import warnings
 
 import pytest
@@ -10,7 +11,7 @@ from nfbench.config import Evaluation, Experiment, Profile, Push, Training
 from nfbench.executors.local import execute
 from nfbench.experiments import run as running
 from nfbench.experiments.grid import plan
-from nfbench.experiments.run import run_group
+from nfbench.experiments.run import lose_group, run_group
 from nfbench.posteriors.base import Flow
 from nfbench.targets.base import Target
 
@@ -107,7 +108,7 @@ def test_every_family_on_every_kind_of_target(tmp_path):
 
 def test_failure_is_an_outcome(tmp_path, broken):
     """Out of memory becomes a failed record of one line, and the other groups run."""
-    summary = execute(run_group, _plan(["broken", "gaussian"]), tmp_path, jobs=1)
+    summary = execute(run_group, lose_group, _plan(["broken", "gaussian"]), tmp_path, jobs=1)
     assert summary.counts == {"failed": 2, "done": 2}
     assert summary.failures == ["u1 | broken: OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB"]
     frame = results(tmp_path)
@@ -117,25 +118,27 @@ def test_failure_is_an_outcome(tmp_path, broken):
 def test_divergence_is_an_outcome(tmp_path, broken):
     """A bound that is not finite becomes a diverged record without metrics, which is not run again."""
     groups = _plan(["gaussian"], ["nowhere"])
-    assert execute(run_group, groups, tmp_path, jobs=1).counts == {"diverged": 2}
+    assert execute(run_group, lose_group, groups, tmp_path, jobs=1).counts == {"diverged": 2}
     record = next(iter(records.records(tmp_path)))
     assert record.metrics == {}
     assert "not finite" in record.message
-    assert execute(run_group, groups, tmp_path, jobs=1).skipped == 2
+    assert execute(run_group, lose_group, groups, tmp_path, jobs=1).skipped == 2
 
 
 def test_finished_cells_are_skipped_unless_forced(tmp_path):
     """Only the missing seeds are run; --force runs all."""
-    assert execute(run_group, _plan(["gaussian"], seeds=2), tmp_path, jobs=1).counts == {"done": 2}
-    more = execute(run_group, _plan(["gaussian"], seeds=3), tmp_path, jobs=1)
+    assert execute(run_group, lose_group, _plan(["gaussian"], seeds=2), tmp_path, jobs=1).counts == {"done": 2}
+    more = execute(run_group, lose_group, _plan(["gaussian"], seeds=3), tmp_path, jobs=1)
     assert (more.counts, more.skipped) == ({"done": 1}, 2)
-    assert execute(run_group, _plan(["gaussian"], seeds=3), tmp_path, jobs=1, force=True).counts == {"done": 3}
+    assert execute(run_group, lose_group, _plan(["gaussian"], seeds=3), tmp_path, jobs=1, force=True).counts == {
+        "done": 3
+    }
 
 
 def test_failed_cells_are_run_again(tmp_path, broken):
     """A failure is not an end: the same command tries again."""
     for _ in range(2):
-        assert execute(run_group, _plan(["broken"]), tmp_path, jobs=1).counts == {"failed": 2}
+        assert execute(run_group, lose_group, _plan(["broken"]), tmp_path, jobs=1).counts == {"failed": 2}
 
 
 def test_interrupt_is_stored_and_resumed(tmp_path, monkeypatch):
@@ -162,8 +165,8 @@ def test_interrupt_is_stored_and_resumed(tmp_path, monkeypatch):
 def test_processes_give_the_same_records(tmp_path):
     """Two worker processes store what one process stores."""
     groups = _plan(["gaussian", "nice:K=2"])
-    execute(run_group, groups, tmp_path / "one", jobs=1)
-    summary = execute(run_group, groups, tmp_path / "two", jobs=2)
+    execute(run_group, lose_group, groups, tmp_path / "one", jobs=1)
+    summary = execute(run_group, lose_group, groups, tmp_path / "two", jobs=2)
     assert summary.counts == {"done": 4}
     for record in records.records(tmp_path / "one"):
         other = records.read(records.path(tmp_path / "two", "trial", record.id))
@@ -171,23 +174,27 @@ def test_processes_give_the_same_records(tmp_path):
             assert other.metrics[name].value == pytest.approx(metric.value, rel=1e-5)
 
 
-def _die(*_):
-    import os
+def _die_on_planar(group, root, device, report):
+    if group.posterior.startswith("planar"):
+        os._exit(9)
+    return run_group(group, root, device, report)
 
-    os._exit(9)
 
-
-def test_killed_worker_is_a_failure(tmp_path):
-    """A worker process that is killed does not hang or crash the plan."""
-    summary = execute(_die, _plan(["gaussian", "planar:K=2"]), tmp_path, jobs=2)
-    assert summary.counts["failed"] > 0
-    assert all("worker process died" in failure for failure in summary.failures)
+def test_killed_worker_is_an_outcome(tmp_path):
+    """A group whose process is killed becomes failed records, one a seed; the others of its pool still get done."""
+    groups = _plan(["gaussian", "planar:K=2", "radial:K=2", "nice:K=2"])
+    summary = execute(_die_on_planar, lose_group, groups, tmp_path, jobs=2)
+    assert summary.counts == {"failed": 2, "done": 6}
+    assert len(summary.failures) == 1
+    assert "planar:K=2: its process died" in summary.failures[0]
+    frame = results(tmp_path)
+    assert set(frame.loc[frame["status"] == "failed", "family"]) == {"planar"}
 
 
 def test_push_forward_of_untrained_flows(tmp_path):
     """An experiment with `push` stores entropy, mean ln|det| and the image; volume is kept where the flow keeps it."""
     groups = _plan(["nice:K=2", "radial:K=2"], ["normal", "uniform"], seeds=1, push=Push(scale=1.0))
-    assert execute(run_group, groups, tmp_path, jobs=1).counts == {"done": 4}
+    assert execute(run_group, lose_group, groups, tmp_path, jobs=1).counts == {"done": 4}
     frame = results(tmp_path).set_index(["target", "family"])
     nice = frame[frame.index.get_level_values("family").str.startswith("nice")]
     assert (nice["log_det"] == 0).all()

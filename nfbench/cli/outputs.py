@@ -51,15 +51,19 @@ def report(*, results: Results = Path("results"), out: Out = Path("reports")) ->
     print(f"report: {write(results, out)}")
 
 
-def show(names: Sequence[str], results: Path, out: Path) -> None:
-    """Tables, the report with its plots, and the verdict against the paper: what `reproduce` ends with."""
+def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
+    """Tables, verdicts against the paper and the report with its plots: what `reproduce` ends with.
+
+    The tables are those of the user's own records of `profile`; the report has whatever else is stored beside them.
+    """
     from nfbench.records import results as stored
     from nfbench.report import verdicts
+    from nfbench.tables import table as render
 
-    for name in names:
-        table(name, results=results)
-        print()
     frame = stored(results)
+    frame = frame[(frame["source"] == "own") & (frame["profile"] == profile)]
+    for name in names:
+        print(render(frame, name, "md"), end="\n\n")
     for name in names:
         print(*verdicts(frame, name), sep="\n")
     report(results=results, out=out)

@@ -73,7 +73,7 @@ def reproduce(
     code = _execute([group for groups in plans for group in groups], results, device, jobs, force=force)
     if code == INTERRUPTED:
         return code
-    outputs.show([groups[0].cells[0].experiment for groups in plans], results, out)
+    outputs.show([groups[0].cells[0].experiment for groups in plans], profile, results, out)
     return code
 
 
@@ -140,10 +140,10 @@ def _execute(groups: "Sequence[Group]", results: Path, device: str, jobs: int | 
     check_device(device)
     check_writable(results)
     from nfbench.executors.local import execute
-    from nfbench.experiments.run import run_group
+    from nfbench.experiments.run import lose_group, run_group
 
     try:
-        summary = execute(run_group, groups, results, device=device, jobs=jobs, force=force)
+        summary = execute(run_group, lose_group, groups, results, device=device, jobs=jobs, force=force)
     except KeyboardInterrupt:
         print(_interrupted(groups, results), file=sys.stderr)
         return INTERRUPTED

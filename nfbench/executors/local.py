@@ -23,6 +23,7 @@ from nfbench.registry import posteriors
 
 Report = Callable[[int, float], None]
 Run = Callable[[Group, Path, str, Report | None], Sequence[Record]]
+Lose = Callable[[Group, Path, str], Sequence[Record]]
 Statuses = list[tuple[str, str]]  # of each cell of a group: status, message
 
 
@@ -37,6 +38,7 @@ class Summary:
 
 def execute(
     run: Run,
+    lose: Lose,
     groups: Sequence[Group],
     root: Path,
     *,
@@ -48,6 +50,7 @@ def execute(
 
     Args:
         run: what runs a group, a function of a module: ``(group, root, device, report) -> records``, stored already.
+        lose: stores the outcome of a group whose process died, and names it: ``(group, root, device) -> records``.
         groups: the plan.
         root: folder of the records.
         device: torch device; the processes share it.
@@ -65,8 +68,9 @@ def execute(
     jobs = min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), max(1, len(waiting)))
     task = functools.partial(_run, run, root, device)
     with Progress(waiting) as progress:
-        outcomes = _inline(task, waiting, progress) if jobs == 1 else _pool(task, waiting, jobs, progress)
-        for group, statuses in outcomes:
+        outcomes = _inline(task, waiting, progress) if jobs == 1 else _isolated(task, waiting, jobs, progress)
+        for group, found in outcomes:
+            statuses = _statuses(lose(group, root, device)) if found is None else found
             summary.counts.update(status for status, _ in statuses)
             failed = {message for status, message in statuses if status == "failed"}
             summary.failures += [f"{group.target} | {group.posterior}: {message}" for message in sorted(failed)]
@@ -80,20 +84,37 @@ def _length(group: Group) -> int:
     return (training.updates if training else 1) * (1 + posteriors.choose(group.posterior).depth)
 
 
+def _statuses(records: Sequence[Record]) -> Statuses:
+    return [(record.status, record.message or "") for record in records]
+
+
 def _run(run: Run, root: Path, device: str, group: Group, report: Report) -> Statuses:
-    return [(record.status, record.message or "") for record in run(group, root, device, report)]
+    return _statuses(run(group, root, device, report))
 
 
 Task = Callable[[Group, Report], Statuses]
+Outcomes = Iterator[tuple[Group, Statuses | None]]  # None: the process died
 
 
-def _inline(task: Task, groups: Sequence[Group], progress: Progress) -> Iterator[tuple[Group, Statuses]]:
+def _inline(task: Task, groups: Sequence[Group], progress: Progress) -> Outcomes:
     for group in groups:
         yield group, task(group, functools.partial(_send, progress.show, _name(group)))
 
 
-def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: Progress) -> Iterator[tuple[Group, Statuses]]:
-    """Spawned processes that share the cores. One that is killed breaks the pool: its groups become failures."""
+def _isolated(task: Task, groups: Sequence[Group], jobs: int, progress: Progress) -> Outcomes:
+    """A process that dies takes its pool along: what was lost is tried once more, each group in a pool of its own."""
+    lost = []
+    for group, found in _pool(task, groups, jobs, progress):
+        if found is None:
+            lost.append(group)
+        else:
+            yield group, found
+    for group in lost:
+        yield from _pool(task, [group], 1, progress)
+
+
+def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: Progress) -> Outcomes:
+    """Spawned processes that share the cores."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         updates = manager.Queue()
@@ -108,11 +129,11 @@ def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: Progress) ->
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _result(future: "Future[Statuses]") -> Statuses:
+def _result(future: "Future[Statuses]") -> Statuses | None:
     try:
         return future.result()
     except BrokenProcessPool:
-        return [("failed", "a worker process died (killed, or out of memory); the same command runs its cells again")]
+        return None
 
 
 @contextmanager

@@ -43,6 +43,12 @@ def run_group(group: Group, root: Path, device: str = "cpu", report: Report | No
         return run.fail("failed", f"{type(error).__name__}: {reason[0]}")
 
 
+def lose_group(group: Group, root: Path, device: str = "cpu") -> list[Record]:
+    """Store, from outside, the outcome of a group whose process died."""
+    message = "its process died (killed, or out of memory); the same command runs it again"
+    return _Run(group, root, device, time.perf_counter()).fail("failed", message)
+
+
 @dataclass(frozen=True)
 class _Run:
     """A group being run: where its records go and since when."""
