@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from nfbench.config import Group
 
@@ -81,8 +82,11 @@ class Progress:
 
 
 def _bars(console: Console) -> Bars:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-    return Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+    """Bars whose names, not numbers, give way on a narrow terminal."""
+    named = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    note = TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, min_width=32))
+    columns = (named, BarColumn(12), TaskProgressColumn(), note, TimeRemainingColumn(compact=True))
+    return Bars(*columns, console=console, transient=True, expand=True)
 
 
 def _updates(group: Group) -> int:
