@@ -88,7 +88,7 @@ def _table(block: pd.DataFrame, source: Published | None) -> Table:
     for row in found.to_dict("records"):
         cells = [row["target_label"], row["label"], depth(row)]
         cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
-        cells += [seeds(row), f"{row['num_params']:,}", number(row["seconds"], 2)]
+        cells += [seeds(row), number(row["num_params"], 0, ","), number(row["seconds"], 2)]
         rows.append(cells + (_comparison(compared.get(key(row))) if compared else []))
         keys.append(key(row))
     title = f"{first['experiment']}, profile {first['profile']}, {first['source']} records"
@@ -147,13 +147,13 @@ def _notes(block: pd.DataFrame, source: Published | None) -> list[str]:
     return notes + ([f"* {source.hidden_note}"] if hidden else [])
 
 
-def number(value: float | None, decimals: int = 3, sign: str = "") -> str:
-    """A number as text; a dash where there is none.
+def number(value: float | None, decimals: int = 3, form: str = "") -> str:
+    """A number as text, with a sign (`form` "+") or thousands apart (","); a dash where there is none.
 
     >>> number(0.03141), number(float("nan"))
     ('0.031', '—')
     """
-    return NOTHING if value is None or pd.isna(value) else f"{value:{sign}.{decimals}f}"
+    return NOTHING if value is None or pd.isna(value) else f"{value:{form}.{decimals}f}"
 
 
 def interval(value: float | None, low: float | None, high: float | None, *, sign: str = "") -> str:
@@ -162,7 +162,7 @@ def interval(value: float | None, low: float | None, high: float | None, *, sign
     >>> interval(0.0312, 0.0271, 0.0353), interval(0.0312, None, None), interval(0.5, 0.49999, 0.50001)
     ('0.031 ± 0.004', '0.031', '0.500 ± <0.001')
     """
-    text = number(value, sign=sign)
+    text = number(value, form=sign)
     if text == NOTHING or low is None or high is None or pd.isna(low) or pd.isna(high):
         return text
     half = (high - low) / 2

@@ -13,6 +13,8 @@ from nfbench.experiments import run as running
 from nfbench.experiments.grid import plan
 from nfbench.experiments.run import lose_group, run_group
 from nfbench.posteriors.base import Flow
+from nfbench.report import report
+from nfbench.tables import table
 from nfbench.targets.base import Target
 
 TRAINING = Training(learning_rate=0.01, updates=12, draws=8, anneal_updates=4)
@@ -213,3 +215,17 @@ def test_start_of_a_seed_is_its_own(tmp_path):
         assert torch.equal(value, again.state_dict()[name])
     weights = [model.target.logits.weight for model in models]
     assert not torch.equal(weights[0], weights[1])
+
+
+def test_failed_configurations_have_their_rows(tmp_path, broken):
+    """Tables in every format and the report show a configuration of which no cell is done, without any number."""
+    execute(run_group, lose_group, _plan(["broken", "gaussian"]), tmp_path / "results", jobs=1)
+    frame = results(tmp_path / "results")
+    text = table(frame, "trial", "md")
+    (row,) = [line for line in text.splitlines() if "Broken" in line]
+    assert "0 of 2 (2 failed)" in row
+    assert "nan" not in row.lower()
+    for fmt in ("latex", "csv", "json"):
+        assert "Broken" in table(frame, "trial", fmt)
+    page = report(tmp_path / "results", tmp_path / "out").read_text()
+    assert "Tried to allocate 20 GiB" in page
