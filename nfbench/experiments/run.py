@@ -1,5 +1,6 @@
 """Running a group of cells: build, train together, evaluate one by one, store every outcome."""
 
+import contextlib
 import datetime
 import time
 from collections.abc import Callable
@@ -94,6 +95,8 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     share = run.share()
     records = [_outcome(run, e, trained, share) for e in range(len(cells))]
     checkpoint.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # others may still be in training
+        checkpoint.parent.rmdir()
     return records
 
 

@@ -1,0 +1,70 @@
+"""The README's code runs as it stands, and its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from nfbench import records
+from nfbench.tables import table
+
+PAGE = Path(__file__).parents[1] / "README.md"
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def test_python_example(monkeypatch):
+    """The Python block runs from the repository's root, and its last line has one row for every committed record."""
+    monkeypatch.chdir(PAGE.parent)
+    (block,) = _blocks("python")
+    space: dict = {}
+    with torch.random.fork_rng():
+        exec(compile(block, "README.md", "exec"), space)
+    assert space["z"].shape == (1, 100, 40)
+    assert len(space["frame"]) == len(list(Path("results/reference").glob("*/*.json"))) > 0
+
+
+def test_numbers_are_those_of_the_records():
+    """Every row of the README's table stands so, cell by cell, in the table of the committed records."""
+    stored = table(records.results(PAGE.parent / "results" / "reference"), "figure3", "md")
+    rows = [_cells(line) for line in stored.splitlines() if line.startswith("| U1 ")]
+    assert rows
+    text = PAGE.read_text().split("| posterior |")[1].split("\n\n")[0]
+    ours = [_cells(line) for line in text.splitlines()[2:]]
+    assert ours == [[row[1], row[2], row[3], *row[-3:]] for row in rows]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_commands_exist():
+    """Every `nfbench` command in the README is one, with options that it has."""
+    from typer.main import get_command
+
+    from nfbench.cli import app
+
+    commands = get_command(app).commands
+    lines = [line.partition("#")[0] for block in _blocks("") for line in block.splitlines()]
+    used = [line.split() for line in lines if line.startswith("nfbench ")]
+    assert used
+    for words in used:
+        options = {option for parameter in commands[words[1]].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("target", ["reproduce", "test"])
+def test_make_targets_exist(target):
+    """The two commands at the top are targets of the Makefile."""
+    assert f"make {target}" in PAGE.read_text().split("##")[0]
+    assert re.search(rf"^{target}:", (PAGE.parent / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_pictures_are_there():
+    """Every picture and page that the README links to in this repository exists."""
+    links = [link for link in re.findall(r"\]\(([^)#]+)", PAGE.read_text()) if "://" not in link]
+    assert links
+    assert [link for link in links if not (PAGE.parent / link).exists()] == []
