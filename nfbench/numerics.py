@@ -17,7 +17,7 @@ def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> 
     Every use of randomness names its own stream, ``stream(seed, "noise", block)``, so no state has to be kept:
     a resumed run asks for the same stream again.
     """
-    digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
+    digest = hashlib.sha256(repr((int(seed), *names)).encode()).digest()  # numpy's integers print otherwise
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little", signed=True))
 
 
@@ -25,7 +25,7 @@ def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> 
 def seeded(seed: int, *names: str | int) -> Iterator[None]:
     """Within the block, torch's own CPU generator is that of ``stream(seed, *names)``; afterwards it is as before."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, *names).initial_seed())
+        torch.default_generator.manual_seed(stream(seed, *names).initial_seed())
         yield
 
 

@@ -68,7 +68,7 @@ def train(
                 program.save(checkpoint)
                 saved = time.monotonic()
     except KeyboardInterrupt:
-        if checkpoint is not None:
+        if checkpoint is not None and program.settled:
             program.save(checkpoint)
         raise
     return program.outcome(models)
@@ -95,6 +95,7 @@ class _Program:
         self.window = torch.zeros(len(self.seeds), device=self.device, dtype=torch.float64)
         self.counted = 0
         self.diverged: list[int | None] = [None] * len(self.seeds)
+        self.settled = True  # False while an update is half made: an interrupt there must not be stored
 
     def run(self) -> Iterator[int]:
         """Run to the end, yielding the number of updates done after each stretch of the curve."""
@@ -102,12 +103,19 @@ class _Program:
         source = _Noise(self)
         order = _Order(self)
         while self.step < self.config.updates and not all(at is not None for at in self.diverged):
-            self._update(source(self.step), order(self.step))
-            if self.step % every == 0 or self.step == self.config.updates:
+            bound = self._gradient(source(self.step), order(self.step))
+            self.settled = False
+            self._update(bound)
+            marks = self.step % every == 0 or self.step == self.config.updates
+            if marks:
                 self._mark()
+            self.settled = True
+            if marks:
                 yield self.step
 
-    def _update(self, noise: Tensor, batch: Tensor | None) -> None:
+    def _gradient(self, noise: Tensor, batch: Tensor | None) -> Tensor:
+        """Give every parameter its gradient of the annealed free energy, and return the bound of each seed, (E,)."""
+
         def one(params: dict[str, Tensor], buffers: dict[str, Tensor], *given: Tensor) -> tuple[Tensor, Tensor]:
             log_q, log_p = functional_call(self.template, (params, buffers), given)
             beta = self.config.beta(self.step)
@@ -118,6 +126,9 @@ class _Program:
             loss, bound = torch.vmap(one)(self.params, self.buffers, *given)
         self.optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()  # type: ignore[no-untyped-call]
+        return bound
+
+    def _update(self, bound: Tensor) -> None:
         self.optimizer.step()
         self.schedule.step()
         self.window += bound
@@ -157,9 +168,9 @@ class _Program:
             "learning_rate": [rate for *_, rate, _ in self.points],
         }
 
-    def save(self, file: Path) -> None:
-        """Store the state at the last stretch's end."""
-        state: dict[str, Any] = {
+    def _state(self) -> dict[str, Any]:
+        return {
+            "training": {"seeds": self.seeds, **self.config.model_dump()},
             "params": {name: value.detach() for name, value in self.params.items()},
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -168,24 +179,37 @@ class _Program:
             "points": self.points,
             "diverged": self.diverged,
         }
+
+    def save(self, file: Path) -> None:
+        """Store the state."""
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(self._state(), buffer)
         replace(file, buffer.getvalue())
 
     def restore(self, file: Path) -> None:
-        """Take up a stored state; a torn file is named in a warning and the training starts over."""
+        """Take up a stored state; a torn or foreign file is named in a warning and the training starts over."""
         try:
-            state = torch.load(file, map_location=self.device, weights_only=True)
-            with torch.no_grad():
-                for name, value in self.params.items():
-                    value.copy_(state["params"][name])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
-            self.step, self.points, self.diverged = state["step"], state["points"], state["diverged"]
-            self.window, self.counted = state["window"]
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            if _form(state) != _form(self._state()):
+                raise ValueError("it is of another training")
         except Exception as error:
             reason = str(error).splitlines()[0]
             warnings.warn(f"checkpoint {file} cannot be read ({reason}); the training starts over", stacklevel=2)
+            return
+        with torch.no_grad():
+            for name, value in self.params.items():
+                value.copy_(state["params"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step, self.points, self.diverged = state["step"], state["points"], state["diverged"]
+        window, self.counted = state["window"]
+        self.window.copy_(window)
+
+
+def _form(state: dict[str, Any]) -> tuple[Any, ...]:
+    """What two states of the same training have in common."""
+    shapes = {name: value.shape for name, value in state["params"].items()}
+    return set(state), state["training"], shapes
 
 
 class _Noise:

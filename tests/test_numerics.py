@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from families import normal
@@ -16,6 +17,32 @@ def test_streams_depend_on_seed_and_names_only():
     assert torch.equal(first, torch.rand(5, generator=stream(3, "noise", 0)))
     for other in (stream(4, "noise", 0), stream(3, "noise", 1), stream(3, "order", 0), stream(3, "noise", "0")):
         assert not torch.equal(first, torch.rand(5, generator=other))
+
+
+def test_streams_take_any_integer():
+    """A seed from numpy is the same seed."""
+    one, other = (torch.rand(3, generator=stream(seed, "noise")) for seed in (3, np.int64(3)))
+    assert torch.equal(one, other)
+
+
+def test_seeded_depends_on_seed_and_names():
+    """Another seed or another name gives other draws, so that two uses of one seed do not share a stream."""
+    found = []
+    for seed, name in ((1, "target"), (1, "posterior"), (2, "target")):
+        with seeded(seed, name):
+            found.append(torch.rand(1).item())
+    assert len(set(found)) == 3
+
+
+def test_seeded_leaves_gpus_alone(monkeypatch):
+    """The generators of other devices, which are not put back, are not seeded either."""
+
+    def refuse(seed: int) -> None:
+        raise AssertionError("a GPU's generator was seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", refuse)
+    with seeded(1, "a"):
+        torch.rand(1)
 
 
 def test_seeded_leaves_the_generator_alone():
@@ -40,6 +67,13 @@ def test_log_mean_exp_does_not_overflow():
     """The mean of exp(1000) and exp(1000 + ln 3) is exp(1000) times 2."""
     x = torch.tensor([1000.0, 1000.0 + math.log(3)], dtype=torch.float64)
     assert log_mean_exp(x, 0).item() == pytest.approx(1000 + math.log(2), abs=1e-12)
+
+
+def test_log_mean_exp_counts_along_its_dimension():
+    """The mean of equal numbers is the number, along either side of a rectangle."""
+    x = torch.full((2, 7), 3.0, dtype=torch.float64)
+    for dim in (0, 1):
+        assert torch.allclose(log_mean_exp(x, dim), torch.tensor(3.0, dtype=torch.float64), rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

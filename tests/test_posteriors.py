@@ -160,6 +160,17 @@ def test_no_maps_is_the_gaussian(spec, features):
 
 
 @EVERY
+def test_amortized_start_is_the_free_one(spec):
+    """Without features an amortized posterior starts as the free one of its seed, and features hardly matter yet."""
+    free, amortized = (posterior(spec, 3, features, seed=4, dtype=torch.float64) for features in (None, FEATURES))
+    noise = normal(8, 2, 3, seed=24)
+    for ours, theirs in zip(amortized(noise, torch.zeros(2, FEATURES).double()), free(noise), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    weight = amortized.source.head.weight
+    assert 0 < weight.abs().max() <= 0.1 / math.sqrt(FEATURES)
+
+
+@EVERY
 @MODES
 def test_seed_decides_the_start(spec, features):
     """The same seed gives the same draw, and building a posterior leaves torch's own generator alone."""
@@ -191,6 +202,19 @@ def test_float32_agrees_with_float64(spec, features):
     assert z.dtype == log_q.dtype == torch.float32
     assert torch.allclose(z.double(), z64, rtol=1e-4, atol=1e-4)
     assert torch.allclose(log_q.double(), log_q64, rtol=1e-4, atol=1e-4)
+
+
+@EVERY
+def test_autocast_keeps_the_density(spec):
+    """Under autocast only matrix products are coarse: ln q is that of the numbers used, to float32's resolution."""
+    q = wild(spec, 5, seed=21, scale=0.5, features=FEATURES).float()
+    given, noise = (normal(3, FEATURES, seed=22).float(), normal(16, 3, 5, seed=23).float())
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        _, log_q = q(noise, given)
+        mean, log_sigma, theta = (numbers.float() for numbers in q._numbers(given))
+    log_det = q.flow(mean + log_sigma.exp() * noise, theta)[1]
+    expected = -0.5 * (noise.square().sum(-1) + 5 * math.log(2 * math.pi)) - log_sigma.sum(-1) - log_det
+    assert torch.allclose(log_q, expected, rtol=1e-5, atol=1e-5)
 
 
 @EVERY

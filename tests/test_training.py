@@ -7,6 +7,7 @@ import torch
 
 from nfbench import posterior, target, training
 from nfbench.config import Training
+from nfbench.numerics import stream
 from nfbench.objectives import Inference
 from nfbench.targets.base import Target
 from nfbench.training import train
@@ -43,14 +44,78 @@ def test_learns_a_gaussian_exactly():
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 @pytest.mark.parametrize("what", CASES)
 def test_seed_alone_agrees_with_seed_in_company(optimizer, what):
-    """Seed 3 alone and seed 3 among four end at the same numbers, to float32's rounding over 60 updates."""
-    config = SHORT.model_copy(update={"optimizer": optimizer, "learning_rate": 0.002})
+    """Seed 3 alone and seed 3 among four end at the same numbers, to float64's rounding over 60 updates."""
+    config = SHORT.model_copy(update={"optimizer": optimizer, "learning_rate": 0.002, "dtype": "float64"})
     alone = train(_models("planar:K=4", what, [3]), [3], config)
     company = train(_models("planar:K=4", what, [0, 1, 3, 7]), [0, 1, 3, 7], config)
     for name, value in _state(alone.models[0]).items():
-        assert torch.allclose(value, company.models[2].state_dict()[name], rtol=1e-4, atol=1e-5), name
-    assert alone.curves[0]["free_energy"] == pytest.approx(company.curves[2]["free_energy"], rel=1e-4, abs=1e-4)
+        assert torch.allclose(value, company.models[2].state_dict()[name], rtol=1e-8, atol=1e-8), name
+    assert alone.curves[0]["free_energy"] == pytest.approx(company.curves[2]["free_energy"], rel=1e-8, abs=1e-8)
     assert company.curves[0]["free_energy"] != company.curves[1]["free_energy"]
+
+
+def _by_hand(model: Inference, seed: int, config: Training) -> None:
+    """Eq. 20 in a plain loop over one model, with torch's own optimizers."""
+    if config.optimizer == "adam":
+        optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=(config.momentum, 0.999))
+    else:
+        optimizer = torch.optim.RMSprop(model.parameters(), lr=config.learning_rate, momentum=config.momentum)
+    program = training._Program([model], [seed], config, "cpu")
+    noise, order = training._Noise(program), training._Order(program)
+    for t in range(config.updates):
+        batch = order(t)
+        log_q, log_p = model(noise(t)[0], None if batch is None else batch[0])
+        beta = min(1, 0.05 + t / 8)
+        optimizer.zero_grad()
+        (log_q - beta * log_p).mean().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+@pytest.mark.parametrize("what", CASES)
+def test_agrees_with_a_plain_loop(optimizer, what):
+    """Twelve updates of two seeds are those of eq. 20 written out for each, with the momentum and beta asked for."""
+    config = Training(
+        optimizer=optimizer, learning_rate=0.003, momentum=0.8, updates=12, draws=8, batch=20,
+        anneal_start=0.05, anneal_updates=8, dtype="float64",
+    )  # fmt: skip
+    out = train(_models("planar:K=2", what, [2, 3]), [2, 3], config)
+    for e, (seed, model) in enumerate(zip([2, 3], _models("planar:K=2", what, [2, 3]), strict=True)):
+        model.double()
+        _by_hand(model, seed, config)
+        for name, value in _state(model).items():
+            assert torch.allclose(out.models[e].state_dict()[name], value, rtol=1e-9, atol=1e-9), name
+
+
+def test_noise_is_new_for_every_update_and_seed(monkeypatch):
+    """Across a block's end too, no update and no seed sees noise that another saw; asked again, it is the same."""
+    monkeypatch.setattr(training, "_NOISE_BLOCK", 3 * 16 * 2)
+    program = training._Program(_models("gaussian", "u1", [0, 1]), [0, 1], SHORT, "cpu")
+    noise = training._Noise(program)
+    assert noise.length == 3
+    seen = torch.stack([noise(step) for step in range(8)])
+    assert seen.shape == (8, 2, 16, 1, 2)
+    assert seen.flatten(0, 1).flatten(1).unique(dim=0).shape == (16, 32)
+    assert torch.equal(training._Noise(program)(4), seen[4])
+
+
+def test_noise_and_order_use_streams_of_their_own(monkeypatch):
+    """No generator of the minibatches' order starts where one of the noise does."""
+    program = training._Program(_models("gaussian", CASES[1], [0, 1]), [0, 1], SHORT, "cpu")
+    used: dict[str, set[int]] = {}
+    for kind in (training._Noise, training._Order):
+        starts = used[kind.__name__] = set()
+
+        def record(*names, starts=starts, **where):
+            starts.add(stream(*names).initial_seed())
+            return stream(*names, **where)
+
+        monkeypatch.setattr(training, "stream", record)
+        source = kind(program)
+        for step in (0, 59, 1000):
+            source(step)
+    assert all(len(starts) >= 4 for starts in used.values())
+    assert not used["_Noise"] & used["_Order"]
 
 
 @pytest.mark.parametrize("what", CASES)
@@ -89,6 +154,65 @@ def test_torn_checkpoint_is_named_and_starts_over(tmp_path):
     with pytest.warns(UserWarning, match=r"run\.pt cannot be read .* starts over"):
         out = train(_models("gaussian", "u1", [0]), [0], SHORT, checkpoint=checkpoint)
     assert out.curves[0]["step"][0] == 1
+
+
+def test_interrupt_within_an_update_is_not_stored(tmp_path, monkeypatch):
+    """Interrupted between an optimizer's step and its count, a run resumes from before it and ends as if it had not."""
+    straight = train(_models("planar:K=2", "u1", [0]), [0], SHORT)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    step, steps = torch.optim.Adam.step, iter(range(60))
+
+    def interrupted(self, *given):
+        step(self, *given)
+        if next(steps) == 31:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(_models("planar:K=2", "u1", [0]), [0], SHORT, checkpoint=tmp_path / "run.pt")
+    resumed = train(_models("planar:K=2", "u1", [0]), [0], SHORT, checkpoint=tmp_path / "run.pt")
+    assert resumed.curves == straight.curves
+    for name, value in _state(resumed.models[0]).items():
+        assert torch.equal(value, straight.models[0].state_dict()[name]), name
+
+
+@pytest.mark.parametrize("change", ["rate", "seed", "depth", "part"])
+def test_foreign_checkpoint_is_named_and_starts_over(change, tmp_path):
+    """A checkpoint of another recipe, seed or model, or one that lacks a part, leaves no trace in the training."""
+    checkpoint = tmp_path / "run.pt"
+    recipe = SHORT.model_copy(update={"learning_rate": 0.03}) if change == "rate" else SHORT
+    other = _models("planar:K=3" if change == "depth" else "planar:K=2", "u1", [0])
+    program = training._Program(other, [1 if change == "seed" else 0], recipe, "cpu")
+    for _ in zip(range(10), program.run(), strict=False):
+        pass
+    program.save(checkpoint)
+    if change == "part":
+        state = torch.load(checkpoint)
+        del state["window"]
+        torch.save(state, checkpoint)
+    seen: list[int] = []
+    with pytest.warns(UserWarning, match=r"run\.pt cannot be read \(it is of another training\); .* starts over"):
+        out = train(
+            _models("planar:K=2", "u1", [0]),
+            [0],
+            SHORT,
+            checkpoint=checkpoint,
+            report=lambda done, _: seen.append(done),
+        )
+    assert seen[0] == 1
+    assert out.curves == train(_models("planar:K=2", "u1", [0]), [0], SHORT).curves
+
+
+@pytest.mark.parametrize("beta", [0.01, 1.0])
+def test_curve_holds_the_bound_whatever_beta(beta):
+    """The first point of the curve is the mean of ln q - ln p over the update's own noise: the bound, not F^beta."""
+    config = SHORT.model_copy(update={"anneal_start": beta})
+    out = train(_models("planar:K=2", "u1", [5]), [5], config)
+    (model,) = _models("planar:K=2", "u1", [5])
+    noise = training._Noise(training._Program([model], [5], config, "cpu"))(0)[0]
+    log_q, log_p = model(noise)
+    assert out.curves[0]["free_energy"][0] == pytest.approx((log_q - log_p).mean().item(), rel=1e-5)
 
 
 class _Trap(Target):

@@ -105,7 +105,7 @@ class Amortized(nn.Module):
         if features is None:
             raise ValueError(f"an amortized posterior needs features (B, {self.head.in_features}), got None")
         numbers: Tensor = self.head(features)
-        return numbers
+        return numbers.to(self.head.weight.dtype)  # bfloat16 under autocast, too coarse for a log-determinant
 
 
 class FlowPosterior(Posterior):
