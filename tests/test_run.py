@@ -1,5 +1,6 @@
 """Running groups and plans: every outcome is stored, nothing crashes the grid, finished cells are not run again."""
 
+import math
 import os
 import warnings
 
@@ -125,6 +126,24 @@ def test_divergence_is_an_outcome(tmp_path, broken):
     assert record.metrics == {}
     assert "not finite" in record.message
     assert execute(run_group, lose_group, groups, tmp_path, jobs=1).skipped == 2
+
+
+def test_divergence_in_the_last_update_is_an_outcome(tmp_path):
+    """A posterior that only its last update, which no bound follows, threw to infinity is diverged, not done."""
+    (group,) = _plan(["gaussian"], training=Training(learning_rate=1e30, updates=1, draws=8, anneal_updates=0))
+    for record in run_group(group, tmp_path):
+        assert math.isfinite(record.curves["free_energy"][-1])
+        assert record.status == "diverged"
+        assert record.metrics == {}
+        assert "not finite" in record.message
+
+
+def test_untrained_flows_name_the_device_they_ran_on(tmp_path):
+    """Push-forwards run on the CPU whatever device is asked for, and their records say so."""
+    (group,) = _plan(["radial:K=2"], ["normal"], seeds=1, push=Push(scale=1.0))
+    (record,) = run_group(group, tmp_path, device="cuda")
+    assert record.status == "done"
+    assert record.provenance["device"] == "cpu"
 
 
 def test_finished_cells_are_skipped_unless_forced(tmp_path):

@@ -1,6 +1,7 @@
 """Running a group of cells: build, train together, evaluate one by one, store every outcome."""
 
 import contextlib
+import dataclasses
 import datetime
 import time
 from collections.abc import Callable
@@ -35,7 +36,7 @@ def run_group(group: Group, root: Path, device: str = "cpu", report: Report | No
     """
     run = _Run(group, root, device, time.perf_counter())
     try:
-        return _push(run) if group.cells[0].push else _fit(run, report)
+        return _push(dataclasses.replace(run, device="cpu")) if group.cells[0].push else _fit(run, report)
     except KeyboardInterrupt:
         run.fail("interrupted", "interrupted by the user; the same command resumes")
         raise
@@ -116,6 +117,9 @@ def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Record:
         return run.store(cell, facts, "diverged", share, message=message, curves=trained.curves[e])
     started = time.perf_counter()
     metrics = evaluate(model, cell.evaluation, cell.seed)
+    if "free_energy" not in metrics:
+        message = "the bound of the trained posterior is not finite"
+        return run.store(cell, facts, "diverged", share, message=message, curves=trained.curves[e])
     arrays = images.of_model(model, cell.evaluation) if images.drawable(model.target) else None
     seconds = share + time.perf_counter() - started
     return run.store(cell, facts, "done", seconds, arrays, metrics=metrics, curves=trained.curves[e])
