@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nfbench import posterior, target
+from nfbench import evaluation, posterior, target
 from nfbench.config import Evaluation, Push
 from nfbench.evaluation import draw_theta, evaluate, push_through
 from nfbench.images import of_flow, of_model
@@ -89,7 +89,7 @@ class _LinearGaussian(LatentVariableModel):
         return batch
 
     def splits(self) -> Splits:
-        return Splits(self.x, self.x, self.x)
+        return Splits(self.x + 1, self.x - 1, self.x)  # results are of the test data alone
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         likelihood = torch.distributions.Normal(z @ self.weight.T, self.noise).log_prob(batch).sum(-1)
@@ -143,11 +143,66 @@ def test_importance_sampling_finds_the_likelihood():
     assert _within(found["free_energy"], expected + kl)
 
 
+def _repeats(model: Inference, config: Evaluation, num: int = 300) -> dict[str, tuple[Tensor, Tensor]]:
+    """Every metric's values and standard errors over evaluation seeds."""
+    found = [evaluate(model, config, seed) for seed in range(num)]
+    return {name: torch.tensor([[one[name].value, one[name].se] for one in found]).T for name in found[0]}
+
+
+@pytest.mark.parametrize("what", ["u1", "u2:walls=none", "linear"])
+def test_standard_errors_are_the_spread_over_seeds(what):
+    """The stated errors of all metrics are the standard deviation over 300 seeds, to five errors of the latter."""
+    if what == "linear":
+        model, config = _LinearGaussian(), Evaluation(draws=50, importance_draws=200)
+        found = _repeats(Inference(model, _Exact(model, 1.3)), config)
+        assert set(found) == {"free_energy", "nll", "gap"}
+    else:
+        found = _repeats(_gaussian(what, (2.5, 0.0), (0.9, 0.8)), Evaluation(draws=1000, forward_draws=1000))
+        assert len(found) == 3
+    for name, (values, errors) in found.items():
+        assert (values.std() / errors.mean()).item() == pytest.approx(1, abs=5 / math.sqrt(2 * 300)), name
+
+
+class _Counting(_Exact):
+    """Remembers the noise it was given."""
+
+    def __init__(self, model: _LinearGaussian) -> None:
+        super().__init__(model, 1.5)
+        self.seen: list[Tensor] = []
+
+    def forward(self, noise, features=None, log_joint=None):
+        self.seen.append(noise)
+        return super().forward(noise, features)
+
+
+@pytest.mark.parametrize("chunk", [2**20, 200, 30])
+def test_every_draw_is_made_once(chunk, monkeypatch):
+    """However memory cuts it up, each data point gets the draws asked for, for F and for nll, and no draw twice."""
+    monkeypatch.setattr(evaluation, "_CHUNK", chunk)
+    model = _LinearGaussian()
+    counting = _Counting(model)
+    evaluate(Inference(model, counting), Evaluation(draws=7, importance_draws=20), seed=10)
+    sizes = {7: 0, 20: 0}
+    for noise in counting.seen:
+        sizes[len(noise)] += noise.shape[1]
+    assert sizes == {7: 12, 20: 12}
+    numbers = torch.cat([noise.flatten() for noise in counting.seen])
+    assert numbers.unique().numel() == numbers.numel() == 27 * 12 * 2
+
+
+def test_every_draw_of_a_density_is_made_once(monkeypatch):
+    """Without data too: as many draws as asked for, in pieces, all different."""
+    monkeypatch.setattr(evaluation, "_CHUNK", 30)
+    parts = list(evaluation._noise(_gaussian("u1", (0, 0), (1, 1)), 100, 1, 11))
+    assert [len(part) for part in parts] == [15] * 6 + [10]
+    assert torch.cat(parts).unique().numel() == 200
+
+
 def test_evaluation_repeats():
     """The same seed gives the same metrics, another seed others."""
     one, again, other = (evaluate(_gaussian("u1", (0, 0), (1, 1)), CONFIG, seed=seed) for seed in (7, 7, 8))
     assert one == again
-    assert one["kl"] != other["kl"]
+    assert all(one[name] != other[name] for name in ("free_energy", "kl", "forward_kl"))
 
 
 def test_infinite_metrics_are_left_out():
@@ -171,6 +226,24 @@ def test_images_hold_the_densities():
         assert top == pytest.approx(float(expected.max()), rel=1e-12)
         stored = torch.from_numpy(arrays[name]).double() / 255 * top
         assert (stored - expected).abs().max() <= top / 510 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("what", ["u1", "u2", "u3:walls=none", "uniform"])
+def test_images_of_targets_are_normalised(what):
+    """The target's image has mass 1 in the box, or what of it lies there, to the width of a byte."""
+    config = Evaluation(grid=80)
+    arrays = of_model(_gaussian(what, (0, 0), (1, 1)), config)
+    inside = 8 / (8 + 0.25 * math.sqrt(2 * math.pi)) if what == "u2" else 1.0
+    assert arrays["p"].sum() / 255 * arrays["p_max"] * 0.1**2 == pytest.approx(inside, abs=0.01)
+
+
+def test_theta_of_a_push_is_scaled_and_seeded():
+    """Raw parameters are one draw per seed, times the scale."""
+    flow = posterior("planar:K=3", 2).flow
+    one, wide, other = (draw_theta(flow, Push(scale=s), seed, torch.float64) for s, seed in ((1, 0), (3, 0), (1, 1)))
+    assert one.shape == (1, flow.num_params)
+    assert torch.equal(wide, 3 * one)
+    assert not torch.equal(other, one)
 
 
 def test_push_through_keeps_the_books():

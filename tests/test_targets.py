@@ -278,6 +278,18 @@ def test_walls_change_nothing_inside(name):
     assert (slope[1] - slope[0]).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("name", ["u2", "u3", "u4"])
+def test_share_of_draws_in_the_walls(name):
+    """Beyond |z1| = 4 lie w/(8 + w) of the draws, w = 0.25 sqrt(2 pi), within 5 standard errors, half on either side."""
+    num, wall = 100_000, 0.25 * math.sqrt(2 * math.pi)
+    z1 = target(name).sample(num, stream(8, "walls"))[:, 0].double()
+    share = wall / (8 + wall)
+    for beyond, expected in ((z1.abs() > 4, share), (z1 > 4, share / 2)):
+        assert abs(beyond.double().mean() - expected) < 5 * math.sqrt(expected * (1 - expected) / num)
+    depth = z1.abs()[z1.abs() > 4].unsqueeze(-1) - 4
+    assert has_mean(torch.cat([depth, depth.square()], -1), (0.25 * math.sqrt(2 / math.pi), 0.25**2))
+
+
 def test_normal_and_uniform():
     """The bases of Figure 1: the normal has its constant in every dimension, the uniform is -inf outside its square."""
     z = torch.tensor([[0.5, -1.0, 2.0]], dtype=torch.float64)

@@ -177,6 +177,44 @@ def test_interrupt_within_an_update_is_not_stored(tmp_path, monkeypatch):
         assert torch.equal(value, straight.models[0].state_dict()[name]), name
 
 
+def test_interrupt_between_two_points_of_the_curve(tmp_path, monkeypatch):
+    """Updates since the last point of the curve are part of what is stored: the next point is the straight run's."""
+    config = SHORT.model_copy(update={"updates": 220})
+    straight = train(_models("gaussian", "u1", [0]), [0], config)
+    gradient = training._Program._gradient
+
+    def interrupted(program, *given):
+        if program.step == 51:
+            raise KeyboardInterrupt
+        return gradient(program, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Program, "_gradient", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(_models("gaussian", "u1", [0]), [0], config, checkpoint=tmp_path / "run.pt")
+    resumed = train(_models("gaussian", "u1", [0]), [0], config, checkpoint=tmp_path / "run.pt")
+    assert resumed.curves == straight.curves
+    assert [step for step in straight.curves[0]["step"] if 49 < step < 53] == [50, 52]
+    assert straight.curves[0]["step"][-1] == 220
+
+
+def test_curve_points_are_means_since_the_last(monkeypatch):
+    """A point of the curve is the mean bound of the updates since the point before, the last one of those left."""
+    bounds: list[float] = []
+    gradient = training._Program._gradient
+
+    def listening(program, *given):
+        bound = gradient(program, *given)
+        bounds.append(bound.item())
+        return bound
+
+    monkeypatch.setattr(training._Program, "_gradient", listening)
+    curve = train(_models("gaussian", "u1", [0]), [0], SHORT.model_copy(update={"updates": 203})).curves[0]
+    assert curve["step"] == [*map(float, range(2, 203, 2)), 203]
+    expected = [sum(bounds[i : i + 2]) / len(bounds[i : i + 2]) for i in range(0, 203, 2)]
+    assert curve["free_energy"] == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("change", ["rate", "seed", "depth", "part"])
 def test_foreign_checkpoint_is_named_and_starts_over(change, tmp_path):
     """A checkpoint of another recipe, seed or model, or one that lacks a part, leaves no trace in the training."""
@@ -239,6 +277,24 @@ def test_one_seed_diverges_alone():
     assert out.diverged[1] is not None
     assert out.curves[1]["free_energy"][-1] is None
     assert out.curves[0]["free_energy"] == pytest.approx(alone.curves[0]["free_energy"], rel=1e-4, abs=1e-4)
+
+
+def test_divergence_outlives_an_interrupt(tmp_path):
+    """Which seed diverged, and when, is in the checkpoint; what is reported is the mean over the others."""
+    edges, bounds = [math.inf, -math.inf], []
+
+    def models() -> list[Inference]:
+        return [Inference(_Trap(edge), posterior("gaussian", 2, seed=e)) for e, edge in enumerate(edges)]
+
+    def stop(done: int, bound: float) -> None:
+        bounds.append(bound)
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(models(), [0, 1], SHORT, checkpoint=tmp_path / "run.pt", report=stop)
+    assert all(math.isfinite(bound) for bound in bounds)
+    assert train(models(), [0, 1], SHORT, checkpoint=tmp_path / "run.pt").diverged == [None, 1]
 
 
 def test_stops_when_all_seeds_diverged():
