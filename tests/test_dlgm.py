@@ -81,6 +81,18 @@ def test_likelihood_is_stable_at_wild_logits(model, batch):
     assert gradient.isfinite().all()
 
 
+def test_autocast_sums_in_full_precision(model, z, batch):
+    """Under autocast the logits are coarse, but the sum over pixels of what follows from them is float32's."""
+    coarse = copy.deepcopy(model).float()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = coarse.logits(coarse.hidden(z.float()))
+        found = coarse.log_likelihood(z.float(), batch.float())
+    assert logits.dtype == torch.bfloat16
+    exact = torch.distributions.Bernoulli(logits=logits.double()).log_prob(batch).sum(-1)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-5)
+
+
 def test_the_joint_is_normalised():
     """Summed over all binary images of 4 pixels and integrated over z, p(x, z) is 1: no constant is missing."""
     images = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4)), dtype=torch.float64)

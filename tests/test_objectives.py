@@ -5,6 +5,7 @@ from families import normal
 
 from nfbench import posterior, target
 from nfbench.objectives import Inference, free_energy
+from nfbench.posteriors.base import Posterior
 
 
 def test_beta_multiplies_the_whole_joint():
@@ -25,6 +26,31 @@ def test_the_prior_is_taken_at_the_end_of_the_chain():
     ours_q, ours_p = model(noise)
     assert torch.equal(ours_q, log_q)
     assert torch.equal(ours_p, model.target.log_joint(z))
+
+
+class _Follower(Posterior):
+    """Noise as draws, with the target's own log-density as ln q."""
+
+    dim = noise_dim = 2
+
+    def forward(self, noise, features=None, log_joint=None):
+        return noise, log_joint(noise)
+
+    def log_prob(self, z, features=None):
+        raise NotImplementedError
+
+
+def test_families_may_follow_the_target():
+    """A posterior is given ln p(x, z) of its target, data included."""
+    noise = normal(5, 1, 2, seed=4)
+    what = target("u1")
+    log_q, log_p = Inference(what, _Follower())(noise)
+    assert torch.equal(log_q, what.log_joint(noise))
+    assert torch.equal(log_q, log_p)
+    data = target("digits:dim=2,hidden=3").double()
+    batch = data.splits().test[:3].double()
+    log_q, _ = Inference(data, _Follower())(normal(5, 3, 2, seed=4), batch)
+    assert torch.equal(log_q, data.log_joint(normal(5, 3, 2, seed=4), batch))
 
 
 def test_features_reach_the_posterior():

@@ -150,6 +150,30 @@ def test_their_uncertainty_counts():
     assert equivalence(ours, 0.3, 0.1, 0.05).verdict == "undecided"
 
 
+def test_degrees_of_freedom_are_welchs():
+    """With their error as large as ours, of five seeds, the t distribution has 4 (1 + 1)^2 = 16 degrees of freedom."""
+    found = equivalence(Estimate(n=5, mean=0.31, se=0.01), 0.3, 0.01, 0.05)
+    se = math.hypot(0.01, 0.01)
+    assert found.p_value == pytest.approx(stats.t.sf(0.04 / se, 16), rel=1e-9)
+    assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, 16) * se, rel=1e-9)
+
+
+@pytest.mark.parametrize(("mean", "verdict"), [(0.34, "reproduced"), (0.36, "higher than the paper's")])
+def test_numbers_without_any_error(mean, verdict):
+    """Where nothing varies, inside the margin is certain and outside it impossible."""
+    found = equivalence(estimate([mean] * 3), 0.3, 0.0, 0.05)
+    assert (found.verdict, found.p_value) == (verdict, 0.0 if verdict == "reproduced" else 1.0)
+
+
+def test_one_seed_keeps_its_own_error(frame):
+    """A mean over one seed has that cell's Monte-Carlo error, one over several their spread."""
+    rows = cells(frame)
+    (one,) = summary(rows[rows["seed"] == 2]).itertuples()
+    (five,) = summary(rows).itertuples()
+    assert (one.kl_n, one.kl_se) == (1, 0.003)
+    assert five.kl_se == pytest.approx(rows["kl"].std() / math.sqrt(5), rel=1e-12)
+
+
 def test_one_seed_is_not_tested():
     """A single seed gets no verdict and no p-value."""
     assert equivalence(estimate([0.3]), 0.3, 0.01, 0.05) == ("not tested", None, None, None)
@@ -207,6 +231,7 @@ def test_beside_pairs_equal_configurations_of_both_sources(frame):
     assert set(found["target"]) == {"u1"}
     assert (row["own"].n, row["reference"].n, row["paired"].n) == (5, 5, 5)
     assert row["own"].mean == pytest.approx(cells(frame)["kl"].mean(), rel=1e-12)
+    assert row["paired"].mean == pytest.approx(row["own"].mean - row["reference"].mean, rel=1e-9)
     assert row["reference"].mean == pytest.approx(cells(frame, source="reference")["kl"].mean(), rel=1e-12)
 
 
@@ -247,6 +272,7 @@ def test_curve_bands_are_quantiles_over_seeds():
     assert list(found["n"]) == [5, 4]
     assert list(found["median"]) == [2.0, 15.0]
     np.testing.assert_allclose(found["low"], [0.4, 3.0])
+    np.testing.assert_allclose(found["high"], [3.6, 27.0])
 
 
 def test_all_seeds_lost_still_gives_a_row(tmp_path):

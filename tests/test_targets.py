@@ -280,7 +280,7 @@ def test_walls_change_nothing_inside(name):
 
 @pytest.mark.parametrize("name", ["u2", "u3", "u4"])
 def test_share_of_draws_in_the_walls(name):
-    """Beyond |z1| = 4 lie w/(8 + w) of the draws, w = 0.25 sqrt(2 pi), within 5 standard errors, half on either side."""
+    """Beyond |z1| = 4 lie w/(8 + w) of the draws, w = 0.25 sqrt(2 pi), within 5 standard errors, half on a side."""
     num, wall = 100_000, 0.25 * math.sqrt(2 * math.pi)
     z1 = target(name).sample(num, stream(8, "walls"))[:, 0].double()
     share = wall / (8 + wall)
