@@ -159,6 +159,42 @@ def test_no_maps_is_the_gaussian(spec, features):
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 50])
+def test_planar_start(dim):
+    """At every D the start has w.u = ln(e - 1), so that u_hat is orthogonal to w, and E||w||^2 = 2."""
+    q = posterior("planar:K=400", dim, dtype=torch.float64)
+    w, u, _ = q.flow._split(q.source.numbers[None, 2 * dim :])
+    # The start is drawn in float32; its rounding is relative to |w| |u|, large where w is small.
+    assert ((w * u).sum(-1) - math.log(math.e - 1)).abs().max() < 1e-4
+    square = w.square().sum(-1)
+    assert abs(square.mean() - 2) < 5 * 2 * math.sqrt(2 / dim) / math.sqrt(400)
+
+
+@pytest.mark.parametrize("kind", ["permutation", "orthogonal"])
+def test_nice_mixes_uniformly(kind):
+    """Each of 2000 mixings is drawn anew, orthogonal, and its entries have mean 1/D or 0, within 5 standard errors."""
+    mixing = posterior(f"nice:K=2000,hidden=1,mixing={kind}", 3, dtype=torch.float64).flow.mixing
+    eye = torch.eye(3, dtype=torch.float64)
+    assert torch.allclose(mixing @ mixing.mT, eye.expand(2000, 3, 3), rtol=0, atol=1e-12)
+    assert len(mixing.unique(dim=0)) == (6 if kind == "permutation" else 2000)
+    expected = 1 / 3 if kind == "permutation" else 0.0
+    error = mixing.std(0) / math.sqrt(2000)
+    assert ((mixing.mean(0) - expected).abs() < 5 * error).all()
+
+
+@pytest.mark.parametrize("spec", specs(3))
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e9])
+def test_log_prob_is_finite_far_away(spec, size):
+    """In float32 the density at points far outside, and its gradients, are finite."""
+    q = posterior(spec, 3)
+    z = (size * normal(20, 1, 3, seed=25)).float().requires_grad_()
+    log_q = q.log_prob(z)
+    (log_q / size**2).sum().backward()
+    assert log_q.isfinite().all()
+    assert z.grad.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in q.parameters() if parameter.grad is not None)
+
+
 @EVERY
 def test_amortized_start_is_the_free_one(spec):
     """Without features an amortized posterior starts as the free one of its seed, and features hardly matter yet."""

@@ -223,6 +223,27 @@ def test_push_forward_of_untrained_flows(tmp_path):
     assert (radial["log_det"] != 0).all()
 
 
+def test_a_cell_alone_has_the_record_it_has_in_company(tmp_path):
+    """Seed 2 run by itself stores the curve and the metrics that it stores as one of three, its own and no other's."""
+    training = TRAINING.model_copy(update={"dtype": "float64"})
+    (group,) = _plan(["planar:K=2"], seeds=3, training=training)
+    company = run_group(group, tmp_path / "company")
+    (alone,) = run_group(group.model_copy(update={"cells": group.cells[2:]}), tmp_path / "alone")
+    assert alone.curves["free_energy"] == pytest.approx(company[2].curves["free_energy"], rel=1e-9)
+    for name, metric in alone.metrics.items():
+        assert metric.value == pytest.approx(company[2].metrics[name].value, rel=1e-9)
+    assert company[0].curves != company[1].curves
+
+
+def test_every_cell_is_evaluated_by_its_own_seed(tmp_path, monkeypatch):
+    """Evaluation gets the cell's seed, so that the Monte-Carlo errors of the seeds are independent."""
+    seeds: list[int] = []
+    monkeypatch.setattr(running, "evaluate", lambda model, config, seed: seeds.append(seed) or {})
+    (group,) = _plan(["gaussian"], seeds=3)
+    run_group(group, tmp_path)
+    assert seeds == [0, 1, 2]
+
+
 def test_start_of_a_seed_is_its_own(tmp_path):
     """A seed's start, decoder and posterior, does not depend on the group it is in."""
     (group,) = _plan(["nice:K=2"], ["digits:dim=2,hidden=3"], seeds=3)
