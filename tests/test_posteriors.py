@@ -170,6 +170,32 @@ def test_planar_start(dim):
     assert abs(square.mean() - 2) < 5 * 2 * math.sqrt(2 / dim) / math.sqrt(400)
 
 
+def test_theta_of_the_worked_examples():
+    """Theta is (w, u, b) of a planar map and (centre, raw alpha, raw beta) of a radial one, as the values show."""
+    z = torch.tensor([[[0.5, -1.2]]], dtype=torch.float64)
+    raw = math.log(math.expm1(0.7))
+    cases = {
+        "planar:K=1": ([1.5, -0.7, -2.0, 1.0, 0.3], [0.0141663615, -0.9095860939], -0.0889743993),
+        "radial:K=1": ([0.2, 0.1, raw, 0.4], [0.5314156086, -1.3361343041], 0.1349925571),
+    }
+    for spec, (theta, point, log_det) in cases.items():
+        ours, ours_det = posterior(spec, 2).flow(z, torch.tensor([theta], dtype=torch.float64))
+        assert ours[0, 0].tolist() == pytest.approx(point, abs=1e-10)
+        assert ours_det.item() == pytest.approx(log_det, abs=1e-10)
+
+
+@pytest.mark.parametrize("depth", [1, 9])
+def test_nice_shift_is_scaled(depth):
+    """With all units at one and unit weights out, each of K layers shifts by sqrt(hidden / K)."""
+    q = posterior(f"nice:K={depth},hidden=16", 2, dtype=torch.float64)
+    with torch.no_grad():
+        q.flow.w_in.zero_()
+        q.flow.w_out.fill_(1.0)
+        q.flow.mixing.copy_(torch.eye(2).double())
+        z, _ = q.flow(torch.zeros(1, 1, 2).double(), torch.full((1, q.flow.num_params), 50.0).double())
+    assert z[0, 0].tolist() == pytest.approx([0, depth * math.sqrt(16 / depth)], rel=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["permutation", "orthogonal"])
 def test_nice_mixes_uniformly(kind):
     """Each of 2000 mixings is drawn anew, orthogonal, and its entries have mean 1/D or 0, within 5 standard errors."""
@@ -209,12 +235,15 @@ def test_amortized_start_is_the_free_one(spec):
 @EVERY
 @MODES
 def test_seed_decides_the_start(spec, features):
-    """The same seed gives the same draw, and building a posterior leaves torch's own generator alone."""
+    """The same seed gives the same draw, another another start, and torch's own generator is left alone by building."""
     state = torch.get_rng_state()
     one, other = (posterior(spec, 3, features, seed=4, dtype=torch.float64) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), state)
     for ours, theirs in zip(_draw(one, (4, 2), features), _draw(other, (4, 2), features), strict=True):
         assert torch.equal(ours, theirs)
+    third = posterior(spec, 3, features, seed=5, dtype=torch.float64)
+    same = [torch.equal(value, third.state_dict()[name]) for name, value in one.state_dict().items()]
+    assert all(same) == (features is None and one.flow.num_params == 0)
 
 
 @EVERY

@@ -318,6 +318,7 @@ def test_batches_cover_an_epoch():
     """In one epoch a seed sees no data point twice, and the next epoch has another order."""
     (model,) = _models("gaussian", "digits:dim=2,hidden=2", [0])
     program = training._Program([model], [0], SHORT, "cpu")
+    assert torch.equal(program.observations, model.target.splits().train)
     order = training._Order(program)
     steps = len(program.observations) // SHORT.batch
     first = torch.cat([order(step)[0] for step in range(steps)])
