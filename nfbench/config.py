@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 from nfbench.errors import InputError
 
 M = TypeVar("M", bound=BaseModel)
+
+MOST_SEEDS = 100_000  # of one configuration in one run; more is a slip of the keyboard
 
 
 class Strict(BaseModel):
@@ -27,7 +29,7 @@ class Training(Strict):
     """One standardized training: minimise the annealed free energy (paper, eq. 20)."""
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)  # RMSprop's momentum; Adam's beta_1
     schedule: Literal["constant", "one-cycle"] = "constant"
     updates: int = Field(ge=1)
@@ -69,7 +71,7 @@ class Evaluation(Strict):
 class Push(Strict):
     """An untrained flow: its parameters are drawn once, to show what its maps do (paper, Figure 1)."""
 
-    scale: float = Field(default=1.0, gt=0)  # standard deviation of every raw parameter
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)  # standard deviation of every raw parameter
 
 
 class Cell(Strict):
@@ -134,12 +136,12 @@ class Group(Strict):
 class Profile(Strict):
     """An experiment's budget; `targets` and `posteriors` narrow the grid where the budget asks for it."""
 
-    seeds: int = Field(ge=1)
+    seeds: int = Field(ge=1, le=MOST_SEEDS)
     training: Training | None = None
     push: Push | None = None
     evaluation: Evaluation = Evaluation()
-    targets: list[str] | None = None
-    posteriors: list[str] | None = None
+    targets: list[str] | None = Field(default=None, min_length=1)
+    posteriors: list[str] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -151,7 +153,7 @@ class Profile(Strict):
 class Experiment(Strict):
     """A grid of cells with a name: every target with every posterior and seed."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100)  # it names a folder
     title: str
     summary: str
     targets: list[str] = Field(min_length=1)
@@ -165,20 +167,9 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
     Raises:
         InputError: ``file:line: key: reason`` for the first thing that is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    node, data = _parsed(path)
     if not isinstance(data, dict):
         raise InputError(f"{path}:1: expected keys and values, got {type(data).__name__}")
-    _refuse_repeated_keys(path, node)
     for key, value in (overrides or {}).items():
         _put(data, key, value)
     try:
@@ -187,8 +178,34 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
         # A misspelt key also misses the right one; the misspelling is what helps.
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
-        place = "--set" if where in (overrides or {}) else f"{path}:{_line(node, first['loc'])}"
+        place = "--set" if _set_there(where, overrides or ()) else f"{path}:{_line(node, first['loc'])}"
         raise InputError(f"{place}: {where}: {_reason(model, first)}") from None
+
+
+def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:
+    """A YAML file as nodes, which know their lines, and as data."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeated_keys(path, node)
+        return node, yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested without end; expected keys, lists and values of a few levels") from None
+    except InputError:
+        raise
+    except ValueError as error:  # a scalar of YAML's own types that Python refuses, such as month 13
+        raise InputError(f"{path}: not YAML: {error}") from None
+
+
+def _set_there(where: str, overrides: Iterable[str]) -> bool:
+    """Whether an override changed the place `where`, or something below or around it."""
+    return any(f"{key}.".startswith(f"{where}.") or f"{where}.".startswith(f"{key}.") for key in overrides)
 
 
 def _reason(model: type[BaseModel], error: ErrorDetails) -> str:
@@ -219,9 +236,9 @@ def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, child in node.value:
-            if key.value in seen:
+            if str(key.value) in seen:
                 raise InputError(f"{path}:{key.start_mark.line + 1}: key {key.value!r} stands twice")
-            seen.add(key.value)
+            seen.add(str(key.value))
             _refuse_repeated_keys(path, child)
 
 

@@ -61,6 +61,10 @@ def test_a_good_file_is_read(tmp_path):
         ("targets: [u1]", "targets: []", 4, ["targets", "at least 1"]),
         ("targets: [u1]", "targets: [u1", 5, ["not YAML"]),
         ("targets: [u1]", "targets:\t[u1", 4, ["not YAML"]),
+        ("    seeds: 3", "    seeds: 99999999999999", 9, ["quick.seeds", "less than or equal to 100000", "got 999"]),
+        ("    seeds: 3", "    seeds: 3\n    targets: []", 10, ["quick.targets", "at least 1"]),
+        ("learning_rate: 0.02", "learning_rate: .inf", 11, ["learning_rate", "finite number", "got inf"]),
+        ("name: mine", "name: m" + 100 * "y", 1, ["name", "at most 100"]),
     ],
 )
 def test_errors_name_the_line(tmp_path, old, new, line, names):
@@ -91,6 +95,28 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         read_yaml(tmp_path / "binary.yaml", Experiment)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("title: &a [*a]\n", "nested without end"),
+        ("&a {title: *a}\n", "nested without end"),
+        ("[" * 3000, "nested without end"),
+        ("title: 2020-13-41\n", "not YAML: month must be in 1..12"),
+        ("seeds: " + 5000 * "9", "not YAML: Exceeds the limit"),
+        ("? [a, b]\n: 1\n", "not YAML: found unhashable key"),
+    ],
+    ids=["recursive list", "recursive mapping", "deep", "no date", "long number", "list as key"],
+)
+def test_what_python_cannot_hold_is_refused(tmp_path, text, reason):
+    """YAML that is well formed and yet no data of Python's is one line that names the file."""
+    file = written(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        read_yaml(file, Experiment)
+    assert str(caught.value).startswith(str(file))
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_overrides_replace_what_is_written(tmp_path):
     """A dotted key changes one value, or adds one that had its default."""
     changes = {"profiles.quick.training.updates": 500, "profiles.quick.evaluation.grid": 9}
@@ -105,6 +131,9 @@ def test_overrides_replace_what_is_written(tmp_path):
         ("profiles.quick.training.updtes", 5, ["--set", "updtes", "did you mean updates"]),
         ("profiles.quick.training.updates", "x", ["--set", "training.updates", "valid integer", "'x'"]),
         ("profiles.quick.seeds.more", 5, ["--set", "'seeds' has no keys below it"]),
+        ("profiles.quick.trainng.updates", 5, ["--set: profiles.quick.trainng", "did you mean training"]),
+        ("profiles.quick.training.anneal_updates", 999, ["--set: profiles.quick.training", "updates=100"]),
+        ("profiles.quick.training", None, ["--set: profiles.quick", "either 'training' or 'push'"]),
     ],
 )
 def test_wrong_overrides_are_not_blamed_on_the_file(tmp_path, key, value, names):

@@ -7,6 +7,7 @@ from nfbench.config import Experiment
 from nfbench.errors import InputError
 from nfbench.experiments import load, names
 from nfbench.experiments.grid import label, parse_overrides, parse_seeds, plan
+from nfbench.registry import targets
 from nfbench.targets import target
 
 PAPER = {"optimizer": "rmsprop", "learning_rate": 1e-5, "momentum": 0.9, "schedule": "constant"}
@@ -146,6 +147,23 @@ def test_wrong_names_are_refused_before_anything_runs(asked, names_in):
     assert all(name in str(caught.value) for name in names_in), str(caught.value)
 
 
+def test_a_target_that_cannot_be_built_is_refused():
+    """What a factory raises, be it the user's own or torch's lack of memory, fails the plan in one line."""
+    targets.names()
+
+    @targets.register("hopeless", label="Hopeless", cite="nobody")
+    def hopeless() -> None:
+        """A target that is too large."""
+        raise RuntimeError("can't allocate memory\nmore lines")
+
+    try:
+        with pytest.raises(InputError) as caught:
+            plan(experiment(targets=["hopeless"]), "quick")
+    finally:
+        del targets._entries["hopeless"]
+    assert str(caught.value) == "target 'hopeless' cannot be built: RuntimeError: can't allocate memory"
+
+
 def test_the_reference_folders_name_is_taken():
     """An experiment called reference would write among the committed records."""
     with pytest.raises(InputError, match="'reference' is taken"):
@@ -169,7 +187,10 @@ def test_seeds_are_read(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "-1", "1-", "0--3", "1;2", "1,,2", "4-2", "1.5", "²"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "-1", "1-", "0--3", "1;2", "1,,2", "4-2", "1.5", "²", "0-99999999999", "9223372036854775808", "9" * 30],
+)
 def test_wrong_seeds_are_refused(text):
     """One line that repeats the text and says what was expected."""
     with pytest.raises(InputError, match=r"seeds .*expected"):

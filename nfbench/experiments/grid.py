@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from nfbench import registry
-from nfbench.config import Cell, Experiment, Group, Profile
+from nfbench.config import MOST_SEEDS, Cell, Experiment, Group, Profile
 from nfbench.errors import InputError
 from nfbench.numerics import seeded
 from nfbench.records import REFERENCE
@@ -16,7 +16,8 @@ from nfbench.spec import Spec, expand
 from nfbench.targets import target
 from nfbench.targets.base import LatentVariableModel
 
-_SEEDS = re.compile(r"(\d+)(?:-(\d+))?")
+_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
+_SEEDS_END = 2**63  # tables keep seeds in 64 bits
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -81,7 +82,7 @@ def parse_seeds(text: str) -> list[int]:
     [0, 2, 5, 6, 7]
 
     Raises:
-        InputError: not of that form, or a range that runs backwards.
+        InputError: not of that form, too many, or a range that runs backwards.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -93,6 +94,8 @@ def parse_seeds(text: str) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise InputError(f"seeds {text!r}: the range {part.strip()} runs backwards; expected {last}-{first}")
+        if last >= _SEEDS_END or last - first >= MOST_SEEDS:
+            raise InputError(f"seeds {text!r}: {part.strip()}: expected at most {MOST_SEEDS} seeds, each below 2^63")
         seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))
 
@@ -153,6 +156,10 @@ def _ordered(
 
 def _data(spec: str) -> str | None:
     """The data protocol with its hash; None for a target without data."""
-    with seeded(0, "data"):
-        built = target(spec)
+    try:
+        with seeded(0, "data"):
+            built = target(spec)
+    except Exception as error:  # a factory of the user's own may raise anything, torch lacks memory in its own way
+        reason = str(error).strip().splitlines() or ["no message"]
+        raise InputError(f"target {spec!r} cannot be built: {type(error).__name__}: {reason[0]}") from None
     return built.data if isinstance(built, LatentVariableModel) else None
