@@ -10,11 +10,11 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from nfbench.config import Cell, Strict
 from nfbench.errors import InputError
@@ -62,6 +62,13 @@ class Record(Strict):
     finished: str  # UTC, ISO 8601
     provenance: dict[str, Any]
 
+    @model_validator(mode="after")
+    def _curves_can_be_drawn(self) -> Self:
+        lengths = {name: len(curve) for name, curve in self.curves.items()}
+        if lengths and ("step" not in lengths or len(set(lengths.values())) > 1):
+            raise ValueError(f"curves need a 'step' and one length, got lengths {lengths}")
+        return self
+
 
 def path(root: Path, experiment: str, identity: str) -> Path:
     """Where a cell's record lies."""
@@ -69,12 +76,19 @@ def path(root: Path, experiment: str, identity: str) -> Path:
 
 
 def arrays(root: Path, experiment: str, identity: str) -> dict[str, np.ndarray]:
-    """The arrays stored beside a record; empty where there are none."""
+    """The arrays stored beside a record; empty where there are none.
+
+    Raises:
+        InputError: torn or foreign; the message names the file.
+    """
     file = path(root, experiment, identity).with_suffix(".npz")
-    if not file.exists():
+    try:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except FileNotFoundError:
         return {}
-    with np.load(file, allow_pickle=False) as stored:
-        return {key: stored[key] for key in stored.files}
+    except Exception as error:  # a damaged archive can raise almost anything
+        raise InputError(f"cannot read arrays {file}: {type(error).__name__}: {error}") from None
 
 
 def write(root: Path, record: Record, images: Mapping[str, np.ndarray] | None = None) -> Path:
@@ -114,7 +128,7 @@ def read(file: Path) -> Record:
     """Read and validate one record.
 
     Raises:
-        InputError: torn, foreign, of another schema, or renamed; the message names the file.
+        InputError: torn, foreign, of another schema, renamed or moved; the message names the file.
     """
     try:
         record = Record.model_validate_json(file.read_text(encoding="utf-8"))
@@ -123,16 +137,19 @@ def read(file: Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "content"
-        raise InputError(f"{file} is not a record of schema 1: {where}: {first['msg']}") from None
+        got = f", got {first['input']!r}" if isinstance(first["input"], int | float) else ""
+        raise InputError(f"{file} is not a record of schema 1: {where}: {first['msg']}{got}") from None
     if record.id != file.stem or record.id != record.cell.id:
         raise InputError(f"{file} is not the record that its name says: its configuration hashes to {record.cell.id}")
+    if record.cell.experiment != file.parent.name:
+        raise InputError(f"{file} does not lie where it belongs: it is a record of {record.cell.experiment!r}")
     return record
 
 
 def finished(root: Path, cell: Cell) -> bool:
     """Whether a cell has an outcome that a second run would only repeat."""
     file = path(root, cell.experiment, cell.id)
-    if not file.exists():
+    if not os.path.exists(file):  # noqa: PTH110  Path.exists raises in a folder that cannot be read
         return False
     try:
         return read(file).status in FINISHED
@@ -142,12 +159,34 @@ def finished(root: Path, cell: Cell) -> bool:
 
 
 def records(root: Path) -> Iterator[Record]:
-    """All readable records directly under a root (not its reference folder); the rest is named in a warning."""
-    for file in sorted(root.glob("*/*.json")):
+    """All readable records directly under a root (not its reference folder); the rest is named in a warning.
+
+    Raises:
+        InputError: the root cannot be read.
+    """
+    for file in _files(root):
         try:
             yield read(file)
         except InputError as error:
             warnings.warn(f"{error}; skipped", stacklevel=2)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder in _entries(root):
+        try:
+            yield from (file for file in _entries(folder) if file.suffix == ".json")
+        except InputError as error:
+            warnings.warn(f"{error}; skipped", stacklevel=2)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted; nothing where there is no folder (`Path.glob` is silent where it may not look)."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(f"cannot read folder {str(folder)!r}: {error.strerror}; expected a readable folder") from None
 
 
 def results(root: str | Path = "results") -> pd.DataFrame:
@@ -159,7 +198,7 @@ def results(root: str | Path = "results") -> pd.DataFrame:
         InputError: `root` is not a folder.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not os.path.isdir(root):  # noqa: PTH112  as above
         raise InputError(f"no results folder {str(root)!r}; expected what 'nfbench run' wrote")
     rows = [row(record, "own") for record in records(root)]
     rows += [row(record, REFERENCE) for record in records(root / REFERENCE)]

@@ -62,6 +62,24 @@ def test_density_picture_has_a_panel_for_each_configuration(root, frame):
     assert "median KL" in picture.caption
 
 
+@pytest.mark.parametrize("damage", ["torn", "no keys", "no image"])
+def test_a_damaged_image_is_named_and_the_rest_drawn(tmp_path, damage):
+    """Of a done cell whose arrays are damaged the panel says `no image`, a warning names the file or the record."""
+    figure3(Plan(tmp_path, seeds=1), targets=("u1",), kls={"planar": {2: 0.3, 8: 0.03}})
+    frame = records.results(tmp_path)
+    row = frame[frame["K"] == 8].iloc[0]
+    file = records.path(tmp_path, "figure3", row["id"]).with_suffix(".npz")
+    if damage == "torn":
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        np.savez(file, q=np.zeros((3, 3) if damage == "no keys" else 3), q_max=1.0)
+    with pytest.warns(UserWarning, match=rf"{row['id']}.*is left out") as caught:
+        picture = next(density.pictures(tmp_path, frame))
+    assert len(caught) == 1
+    assert [text.get_text() for axis in picture.figure.axes for text in axis.texts if text.get_text()] == ["no image"]
+    assert sum(bool(axis.images) for axis in picture.figure.axes) == 2
+
+
 def test_density_is_upright_and_to_scale(root, frame):
     """z2 grows upwards, and the image integrates to one over the box."""
     row = block(frame, "figure3").query("target != 'u1'").iloc[0]

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +70,41 @@ def test_no_arrays_is_an_empty_answer(tmp_path):
     assert records.arrays(tmp_path, "figure3", make().id) == {}
 
 
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04torn"], ids=["empty", "foreign", "torn"])
+def test_damaged_arrays_are_named(tmp_path, content):
+    """Arrays that cannot be read are refused in one line that names their file."""
+    file = records.write(tmp_path, make(), {"q": np.zeros(3)}).with_suffix(".npz")
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=rf"cannot read arrays {file}: \w+: ."):
+        records.arrays(tmp_path, "figure3", make().id)
+
+
+def test_a_record_of_another_schema_says_which(tmp_path):
+    """The line shows the version that was found."""
+    file = records.write(tmp_path, make())
+    _other_schema(file)
+    with pytest.raises(InputError, match=r"not a record of schema 1: schema_version: .* got 99"):
+        records.read(file)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    """The records of a folder without permission are missed with a warning, a root without permission is refused."""
+    records.write(tmp_path, make())
+    look, closed = Path.iterdir, {tmp_path / "figure3"}
+
+    def guarded(folder):
+        if folder in closed:
+            raise PermissionError(13, "Permission denied")
+        return look(folder)
+
+    monkeypatch.setattr(Path, "iterdir", guarded)
+    with pytest.warns(UserWarning, match=r"cannot read folder .*figure3.*Permission denied.*skipped"):
+        assert len(records.results(tmp_path)) == 0
+    closed.add(tmp_path)
+    with pytest.raises(InputError, match=r"cannot read folder .*Permission denied; expected a readable folder"):
+        records.results(tmp_path)
+
+
 def test_identity_depends_on_everything_and_recipe_on_the_protocol_only():
     """Every field of a cell changes its id; the recipe is blind to target, posterior, seed and data alone."""
     cell = make().cell
@@ -127,15 +163,38 @@ def _renamed(file):
     shutil.move(file, file.with_name("0123456789abcdef.json"))
 
 
-DAMAGES = [_torn, _foreign, _other_schema, _edited, _binary, _renamed]
+def _moved(file):
+    (file.parent.parent / "other").mkdir()
+    shutil.copy(file, file.parent.parent / "other" / file.name)
+    file.unlink()
+
+
+def _uneven(file):
+    content = json.loads(file.read_text())
+    content["curves"]["free_energy"].append(1.0)
+    file.write_text(json.dumps(content))
+
+
+def _stepless(file):
+    content = json.loads(file.read_text())
+    del content["curves"]["step"]
+    file.write_text(json.dumps(content))
+
+
+def _a_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+DAMAGES = [_torn, _foreign, _other_schema, _edited, _binary, _renamed, _moved, _uneven, _stepless, _a_folder]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_record_is_named_and_skipped(tmp_path, damage):
-    """Torn, foreign, edited, binary, renamed, another schema: one warning that names the file; the rest is read."""
+    """Torn, foreign, edited, moved, with curves that cannot be drawn: one warning that names the file, no more."""
     records.write(tmp_path, make(seed=1))
     damage(records.write(tmp_path, make(seed=0)))
-    with pytest.warns(UserWarning, match=r"figure3/\w+\.json.*skipped") as caught:
+    with pytest.warns(UserWarning, match=r"(figure3|other)/\w+\.json.*skipped") as caught:
         frame = records.results(tmp_path)
     assert len(caught) == 1
     assert "\n" not in str(caught[0].message)

@@ -1,5 +1,6 @@
 """Density images: the target beside the posteriors, a row a family and a column a depth (paper, Figure 3 a-c)."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from nfbench.errors import InputError
 from nfbench.glossary import measure
 from nfbench.plots.style import DENSITY_COLOURS, Picture, protocol, slug
 from nfbench.records import REFERENCE, arrays
@@ -27,13 +29,22 @@ class Images(NamedTuple):
 
 
 def images(root: Path, row: pd.Series) -> Images | None:
-    """The densities stored beside a record; None where it has none."""
+    """The densities stored beside a record; None where it has none that can be read, which a warning tells."""
     base = root / REFERENCE if row["source"] == REFERENCE else root
-    stored = arrays(base, row["experiment"], row["id"])
-    if "q" not in stored:
+    try:
+        stored = arrays(base, row["experiment"], row["id"])
+        p = _density(stored, "p") if "p" in stored else None
+        return Images(p, _density(stored, "q"), float(stored["half_width"])) if "q" in stored else None
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        warnings.warn(f"{error or 'no image'}; the image of record {row['id']} is left out", stacklevel=2)
         return None
-    p = stored["p"] / 255 * float(stored["p_max"]) if "p" in stored else None
-    return Images(p, stored["q"] / 255 * float(stored["q_max"]), float(stored["half_width"]))
+
+
+def _density(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
+    density: np.ndarray = stored[name] / 255 * float(stored[f"{name}_max"])
+    if density.ndim != 2:
+        raise ValueError(f"an image has two axes, {name!r} has shape {density.shape}")
+    return density
 
 
 def pictures(root: Path, block: pd.DataFrame) -> Iterator[Picture]:
@@ -79,9 +90,10 @@ def _figure(rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Im
     for i, line in enumerate(axes):
         family = list(labels)[i] if i < len(labels) else ""
         for j, depth in enumerate(depths):
-            drawn = not rows[(rows["family"] == family) & (rows["K"] == depth)].empty
+            statuses = rows.loc[(rows["family"] == family) & (rows["K"] == depth), "status"]
+            missing = "" if statuses.empty else "no image" if "done" in set(statuses) else "no seed\nis done"
             head = f"K = {depth}\n" if i == 0 else ""
-            _panel(line[j + 1], shown.get((family, depth)), top, present=drawn, head=head)
+            _panel(line[j + 1], shown.get((family, depth)), top, missing=missing, head=head)
         line[1].set_ylabel(labels.get(family, ""), fontsize=8)
     _target(figure, [line[0] for line in axes], first, top)
     return figure
@@ -102,7 +114,7 @@ def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     return figure, axes
 
 
-def _panel(axis: Axes, found: tuple[pd.Series, Images] | None, top: float, *, present: bool, head: str) -> None:
+def _panel(axis: Axes, found: tuple[pd.Series, Images] | None, top: float, *, missing: str, head: str) -> None:
     if found:
         row, stored = found
         draw(axis, stored.q, stored.half_width, top)
@@ -111,10 +123,8 @@ def _panel(axis: Axes, found: tuple[pd.Series, Images] | None, top: float, *, pr
         return
     axis.set(xticks=[], yticks=[])
     axis.set_title(head.strip(), fontsize=8, pad=3)
-    if present:
-        axis.text(0.5, 0.5, "no seed\nis done", ha="center", va="center", transform=axis.transAxes, fontsize=8)
-    else:
-        axis.spines[:].set_visible(False)
+    axis.text(0.5, 0.5, missing, ha="center", va="center", transform=axis.transAxes, fontsize=8)
+    axis.spines[:].set_visible(bool(missing))
 
 
 def _target(figure: Figure, column: list[Axes], stored: Images, top: float) -> None:
@@ -131,7 +141,7 @@ def _target(figure: Figure, column: list[Axes], stored: Images, top: float) -> N
     place = column[1].inset_axes((0.05, 0.5, 0.9, 0.08))
     bar = figure.colorbar(image, cax=place, orientation="horizontal", extend="max")
     bar.set_label("density", fontsize=8)
-    bar.set_ticks([0.0, top], labels=["0", f"{top:.2f}"], fontsize=7)
+    bar.set_ticks([0.0, top], labels=["0", f"{top:.2g}"], fontsize=7)
 
 
 def draw(axis: Axes, density: np.ndarray, half_width: float, top: float) -> AxesImage:

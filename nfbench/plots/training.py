@@ -19,7 +19,7 @@ def pictures(root: Path, block: pd.DataFrame, looks: dict[str, Look]) -> Iterato
     deepest = done[done["K"] == done.groupby(["target", "family"])["K"].transform("max")]
     bands = {}
     for key, rows in deepest.groupby(["target", "family"], sort=False):
-        curves = [curve for curve in (_curve(root, row) for _, row in rows.iterrows()) if curve]
+        curves = [curve for curve in (_curve(root, row) for _, row in rows.iterrows()) if "free_energy" in curve]
         if curves:
             bands[key] = rows.iloc[0], curve_bands(curves)
     targets = list(dict.fromkeys(target for target, _ in bands))
