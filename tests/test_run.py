@@ -2,7 +2,11 @@
 
 import math
 import os
+import subprocess
+import sys
+import time
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -210,6 +214,75 @@ def test_killed_worker_is_an_outcome(tmp_path):
     assert "planar:K=2: its process died" in summary.failures[0]
     frame = results(tmp_path)
     assert set(frame.loc[frame["status"] == "failed", "family"]) == {"planar"}
+
+
+def test_a_late_failure_keeps_what_is_done(tmp_path, monkeypatch):
+    """When the second seed's evaluation fails, the first seed's record stays; a run beside it loses nothing either."""
+    (group,) = _plan(["gaussian"], seeds=3)
+    real = running.evaluate
+
+    def fails_once(model, config, seed):
+        if seed == 1:
+            raise RuntimeError("no")
+        return real(model, config, seed)
+
+    monkeypatch.setattr(running, "evaluate", fails_once)
+    assert [record.status for record in run_group(group, tmp_path)] == ["done", "failed", "failed"]
+    assert list(results(tmp_path).sort_values("seed")["status"]) == ["done", "failed", "failed"]
+    monkeypatch.setattr(running, "evaluate", real)
+    assert {record.status for record in run_group(group, tmp_path)} == {"done"}
+    monkeypatch.setattr(running, "evaluate", fails_once)
+    assert [record.status for record in run_group(group, tmp_path)] == ["done", "failed", "failed"]
+    assert list(results(tmp_path)["status"]) == ["done"] * 3
+
+
+def test_no_process_outlives_a_killed_command(tmp_path):
+    """Killed without warning in the middle, a run takes its workers along; the same again ends as one that was not."""
+    (tmp_path / "long.yaml").write_text(
+        "{name: long, title: t, summary: s, targets: [u1], posteriors: ['planar:K=1|2'], profiles: {quick: {seeds: 1, "
+        "training: {learning_rate: 0.01, updates: 600, anneal_updates: 0}, evaluation: {draws: 20, grid: 4}}}}"
+    )
+    (tmp_path / "command.py").write_text(
+        "import nfbench.training\nnfbench.training.CHECKPOINT_SECONDS = 0.0\n"
+        "from nfbench.cli import main\nif __name__ == '__main__':\n    main()\n"
+    )
+    command = [sys.executable, "command.py", "run", "long.yaml", "--jobs", "2", "--results"]
+    where = {"cwd": tmp_path, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen([*command, "results"], **where) as running_command:
+        _wait_for(lambda: list((tmp_path / "results").glob("long/checkpoints/*.pt")))
+        workers = _children(running_command.pid)
+        running_command.kill()
+    assert len(workers) >= 2
+    _wait_for(lambda: not any(_alive(worker) for worker in workers))
+    for root in ("results", "straight"):
+        subprocess.run([*command, root], check=True, **where)
+    killed, straight = (results(tmp_path / root).set_index("id")["kl"] for root in ("results", "straight"))
+    assert killed.to_dict() == straight.to_dict()
+    assert {file.suffix for file in (tmp_path / "results" / "long").iterdir()} == {".json", ".npz"}
+
+
+def _wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "waited a minute in vain"
+        time.sleep(0.02)
+
+
+def _stat(pid):
+    """State and parent of a process, as Linux tells them."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z", "0"
+
+
+def _children(pid):
+    known = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [one for one in known if _stat(one)[1] == str(pid)]
+
+
+def _alive(pid):
+    return _stat(pid)[0] != "Z"
 
 
 def test_push_forward_of_untrained_flows(tmp_path):

@@ -5,12 +5,14 @@ import multiprocessing
 import os
 import queue
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 
 import torch
@@ -116,7 +118,9 @@ def _isolated(task: Task, groups: Sequence[Group], jobs: int, progress: Progress
 def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: Progress) -> Outcomes:
     """Spawned processes that share the cores."""
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
+    manager = SyncManager(ctx=context)
+    manager.start(_end_with_parent)
+    with manager:
         updates = manager.Queue()
         threads = max(1, (os.cpu_count() or 1) // jobs)
         pool = ProcessPoolExecutor(jobs, context, _start_worker, (threads, updates))
@@ -156,8 +160,23 @@ def _shown(updates: "queue.Queue[Update | None]", progress: Progress) -> Iterato
 _updates: "queue.Queue[Update | None] | None" = None  # of a worker process
 
 
+def _end_with_parent() -> None:
+    """Let this process not outlive the command that started it, however that ended; checkpoints are there for it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("only a process that was started by another can end with it")
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _start_worker(threads: int, updates: "queue.Queue[Update | None]") -> None:
     global _updates
+    _end_with_parent()
+    warnings.formatwarning = lambda message, *_: f"nfbench: warning: {message}\n"
     torch.set_num_threads(threads)
     _updates = updates
 

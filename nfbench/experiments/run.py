@@ -5,7 +5,7 @@ import dataclasses
 import datetime
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from nfbench.objectives import Inference
 from nfbench.posteriors import posterior
 from nfbench.posteriors.base import FlowPosterior, Posterior
 from nfbench.provenance import provenance
-from nfbench.records import Facts, Record, Status, write
+from nfbench.records import FINISHED, Facts, Record, Status, finished, write
 from nfbench.registry import posteriors, targets
 from nfbench.targets import target
 from nfbench.targets.base import LatentVariableModel, Target
@@ -59,14 +59,19 @@ class _Run:
     root: Path
     device: str
     started: float
+    stored: dict[str, Record] = field(default_factory=dict)  # by the cell's id, what this run has stored so far
 
     def share(self) -> float:
         """Seconds so far, shared equally by the cells."""
         return (time.perf_counter() - self.started) / len(self.group.cells)
 
     def fail(self, status: Status, message: str) -> list[Record]:
+        """Store an outcome for every cell that has none yet from this run."""
         facts = _facts(self.group, None, None)
-        return [self.store(cell, facts, status, self.share(), message=message) for cell in self.group.cells]
+        return [
+            self.stored.get(cell.id) or self.store(cell, facts, status, self.share(), message=message)
+            for cell in self.group.cells
+        ]
 
     def store(
         self, cell: Cell, facts: Facts, status: Status, seconds: float, arrays: images.Arrays | None = None, **rest: Any
@@ -82,7 +87,9 @@ class _Run:
             provenance={**provenance(), "device": device, "threads": torch.get_num_threads()},
             **rest,
         )
-        write(self.root, record, arrays)
+        if status in FINISHED or not finished(self.root, cell):  # a failure replaces no result, of another run neither
+            write(self.root, record, arrays)
+        self.stored[cell.id] = record
         return record
 
 
