@@ -102,7 +102,8 @@ class Registry:
         """Decorate a factory so that it is known by `name`.
 
         Raises:
-            ValueError: the name is taken or malformed, an option has no default or type, the docstring is missing.
+            ValueError: the name is taken or malformed, an option has no default or type, the label asks for an option
+                that is not there, the docstring is missing.
         """
 
         def decorate(factory: F) -> F:
@@ -114,6 +115,10 @@ class Registry:
                 raise ValueError(f"{self.kind} {name!r}: its factory needs a docstring; the first line is its summary")
             summary = factory.__doc__.strip().splitlines()[0]
             options = _options(f"{self.kind} {name!r}", factory, self._reserved)
+            try:
+                label.format(**{key: default for key, (_, default) in options.items()})
+            except (LookupError, ValueError) as error:
+                raise ValueError(f"{self.kind} {name!r}: label {label!r} names no option: {error}") from None
             self._entries[name] = Entry(name, factory, label, cite, year, summary, options)
             return factory
 

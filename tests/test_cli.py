@@ -35,6 +35,8 @@ def nf(capsys, tmp_path, monkeypatch):
     (tmp_path / "tiny.yaml").write_text(TINY)
     (tmp_path / "wrong.yaml").write_text(TINY.replace("summary:", "sumary:"))
     (tmp_path / "file").write_text("a regular file")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "tiny").write_text("a regular file")
 
     def run(*arguments):
         capsys.readouterr()
@@ -58,6 +60,7 @@ WRONG = [
     ("run absent.yaml", ["absent.yaml", "No such file"]),
     ("run tiny.yaml --seeds 4-2", ["'4-2'", "backwards", "expected 2-4"]),
     ("run tiny.yaml --seeds x", ["'x'", "expected e.g. 3"]),
+    ("run tiny.yaml --seeds 0-99999999999", ["'0-99999999999'", "at most 100000 seeds"]),
     ("run tiny.yaml --set training.updtes=3", ["training.updtes", "did you mean updates"]),
     ("run tiny.yaml --set training.updates=0", ["training.updates", "greater than or equal to 1", "got 0"]),
     ("run tiny.yaml --set updates", ["'updates'", "expected key=value"]),
@@ -65,10 +68,12 @@ WRONG = [
     ("run tiny.yaml --device gpu", ["'gpu'", "known: cpu"]),
     ("run tiny.yaml --jobs 0", ["--jobs", "greater than or equal to 1"]),
     ("run tiny.yaml --results file/results", ["'file/results'", "expected a writable folder"]),
+    ("run tiny.yaml --results taken", ["'taken/tiny'", "expected a writable folder"]),
     ("run tiny.yaml --reslts x", ["--reslts", "--results", "'nfbench run --help'"]),
     ("run", ["Missing argument", "'nfbench run --help'"]),
     ("runn tiny.yaml", ["'runn'", "'run'"]),
     ("reproduce figure1 figure4", ["'figure4'", "known: digits"]),
+    ("reproduce all figure4", ["'figure4'", "known: digits"]),
     ("reproduce figure1 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
     ("reproduce figure1 --profile smoke --out file/reports", ["'file/reports'", "expected a writable folder"]),
     ("info plnar", ["'plnar'", "did you mean planar?", "experiments: digits"]),
@@ -144,7 +149,10 @@ def test_ls_json(nf):
     ("name", "expected"),
     [
         ("planar", ["posterior planar", "Rezende & Mohamed 2015", "K: integer >= 0, default", "u_hat"]),
-        ("nice:K=3", ["posterior nice", "permutation | orthogonal", "spec: nice:K=3,mixing=permutation"]),
+        (
+            "nice:K=3",
+            ["posterior nice", "label: NICE (permutation)", "permutation | orthogonal", "spec: nice:K=3,mixing="],
+        ),
         ("u2", ["target u2", "walls", "spec: u2:walls=gaussian"]),
         ("figure3", ["experiment figure3", "planar:K=2|8|32", "updates: 500000"]),
         ("tiny.yaml", ["experiment tiny", "The smallest grid"]),
@@ -205,6 +213,21 @@ def test_a_damaged_record_is_one_warning_line(nf, tmp_path):
     assert len(warned) == 1
     assert warned[0].startswith(f"nfbench: warning: results/tiny/{file.name} is not a record")
     assert warned[0].endswith("it will be run again")
+
+
+def test_a_report_names_a_damaged_record_once(nf, tmp_path):
+    """The report reads records twice and still says one line of each damaged file, and is written."""
+    nf("run", "tiny.yaml", "--jobs", 1)
+    first = next((tmp_path / "results" / "tiny").glob("*.json"))
+    first.write_text("{")
+    for file in first.parent.glob("*.npz"):
+        file.write_bytes(b"torn")
+    code, out, err = nf("report")
+    assert (code, out) == (0, "report: reports/index.html\n")
+    lines = err.splitlines()
+    assert sum(line.startswith(f"nfbench: warning: results/tiny/{first.name} is not") for line in lines) == 1
+    assert sum(line.startswith("nfbench: warning: cannot read arrays results/tiny/") for line in lines) == 2
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize(

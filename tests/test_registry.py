@@ -133,6 +133,14 @@ def test_a_wrong_registration_is_refused(known, name, factory, reason):
     assert known.names() == before
 
 
+@pytest.mark.parametrize("label", ["{width}", "{", "{0}"])
+def test_a_label_that_no_option_fills_is_refused(known, label):
+    """A placeholder that is no option would fail at the end of every training; it fails at registration."""
+    with pytest.raises(ValueError, match="names no option"):
+        known.register("bare", label=label, cite="y")(_good)
+    assert "bare" not in known.names()
+
+
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
     """Another distribution on the path, with one module and two entry points, one of them to nothing."""

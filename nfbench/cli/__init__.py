@@ -6,8 +6,8 @@ Exit codes: 0 done (a diverged cell is an outcome, not an error), 1 a cell faile
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Annotated, Any, TextIO
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -34,8 +34,8 @@ app.command("env")(listing.env)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command, ``sys.argv`` if none is given, and exit with its code; what is wrong stands in one line."""
     with warnings.catch_warnings():
-        warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = _show_warning
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _each_once()
         sys.exit(_outcome(arguments))
 
 
@@ -69,15 +69,16 @@ def _line(kind: str, text: str) -> None:
     print(f"nfbench: {kind}: {' '.join(text.split())}", file=sys.stderr)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    _line("warning", str(message))
+def _each_once() -> Callable[..., None]:
+    """What shows a warning as one line, and the same text only once, wherever it comes from."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            _line("warning", str(message))
+
+    return show
 
 
 @app.callback(invoke_without_command=True)

@@ -102,11 +102,11 @@ def _find(text: str) -> list[dict[str, Any]]:
     spec, found = expand(text)[0], []
     for kind in ("posteriors", "targets"):
         if spec.name in (registry := _registry(kind)).names():
-            specs = [str(registry.choose(one)) for one in expand(text)]
-            entry = registry[spec.name]
-            found.append(
-                {"kind": registry.kind, **_entry(entry), "spec": specs, "docstring": inspect.getdoc(entry.factory)}
-            )
+            choices = [registry.choose(one) for one in expand(text)]
+            entry = choices[0].entry
+            facts = _entry(entry) | {"label": list(dict.fromkeys(choice.label for choice in choices))}
+            specs = [str(choice) for choice in choices]
+            found.append({"kind": registry.kind, **facts, "spec": specs, "docstring": inspect.getdoc(entry.factory)})
     if not found:
         raise InputError(_unknown(text, spec.name))
     return found

@@ -67,7 +67,7 @@ def reproduce(
     from nfbench.cli.machine import check_writable
     from nfbench.experiments import names
 
-    chosen = names() if experiments == ["all"] else list(dict.fromkeys(experiments))
+    chosen = dict.fromkeys(name for word in experiments for name in (names() if word == "all" else [word]))
     plans = [_plan(name, profile) for name in chosen]
     check_writable(out)
     code = _execute([group for groups in plans for group in groups], results, device, jobs, force=force)
@@ -109,7 +109,8 @@ def _print_plan(groups: "Sequence[Group]", results: Path) -> None:
     cells = [cell for group in groups for cell in group.cells]
     there = {cell.id for cell in cells if finished(results, cell)}
     print(
-        f"{cells[0].experiment} ({cells[0].profile}): {len(cells)} cells in {len(groups)} groups, {len(there)} finished"
+        f"{cells[0].experiment} ({cells[0].profile}): {len(cells)} cell{'s' * (len(cells) != 1)} in "
+        f"{len(groups)} group{'s' * (len(groups) != 1)}, {len(there)} finished"
     )
     for group in groups:
         count = sum(cell.id in there for cell in group.cells)
@@ -138,7 +139,8 @@ def _execute(groups: "Sequence[Group]", results: Path, device: str, jobs: int | 
     from nfbench.cli.machine import check_device, check_writable
 
     check_device(device)
-    check_writable(results)
+    for folder in dict.fromkeys([results, *(results / group.cells[0].experiment for group in groups)]):
+        check_writable(folder)
     from nfbench.executors.local import execute
     from nfbench.experiments.run import lose_group, run_group
 
