@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = ("torch", "numpy", "scipy", "pandas", "scikit-learn", "pydantic")
+_LIBRARIES = ("torch", "numpy", "numba", "scipy", "pandas", "scikit-learn", "pydantic")
 
 
 @functools.cache

@@ -24,9 +24,10 @@ def _draw(q: Posterior, size: tuple[int, int], features: int | None, seed: int =
 
 
 def _jacobians(q: Posterior, noise: torch.Tensor) -> torch.Tensor:
-    """dz/dnoise of a free posterior for each of `noise (S, 1, D)`, by autograd: `-> (S, D, D)`."""
-    jacobian = torch.func.vmap(torch.func.jacrev(lambda one: q(one[None, None])[0][0, 0]))
-    return jacobian(noise[:, 0])
+    """dz/dnoise of a free posterior for each of `noise (S, 1, D)`, by autograd: `-> (S, D, D)`; draws do not mix."""
+    noise = noise.clone().requires_grad_()
+    rows = [torch.autograd.grad(q(noise)[0][..., i].sum(), noise)[0][:, 0] for i in range(noise.shape[-1])]
+    return torch.stack(rows, 1)
 
 
 @EVERY

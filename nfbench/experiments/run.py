@@ -14,6 +14,7 @@ import torch
 from nfbench import images
 from nfbench.config import Cell, Group, digest
 from nfbench.evaluation import draw_theta, evaluate, push_through
+from nfbench.kernels.backend import backend
 from nfbench.numerics import seeded
 from nfbench.objectives import Inference
 from nfbench.posteriors import posterior
@@ -76,7 +77,6 @@ class _Run:
     def store(
         self, cell: Cell, facts: Facts, status: Status, seconds: float, arrays: images.Arrays | None = None, **rest: Any
     ) -> Record:
-        device = torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else self.device
         record = Record(
             id=cell.id,
             cell=cell,
@@ -84,7 +84,7 @@ class _Run:
             status=status,
             seconds=round(seconds, 3),
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            provenance={**provenance(), "device": device, "threads": torch.get_num_threads()},
+            provenance={**provenance(), **_runtime(self.device)},
             **rest,
         )
         if status in FINISHED or not finished(self.root, cell):  # a failure replaces no result, of another run neither
@@ -148,6 +148,12 @@ def _pushed(run: _Run, cell: Cell) -> Record:
     arrays = images.of_flow(family.flow, base, theta, cell.evaluation) if images.drawable(base) else None
     facts = _facts(run.group, base, family)
     return run.store(cell, facts, "done", time.perf_counter() - started, arrays, metrics=metrics)
+
+
+def _runtime(device: str) -> dict[str, Any]:
+    """What of this process a number may depend on beside the code."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    return {"device": name, "threads": torch.get_num_threads(), "backend": backend()}
 
 
 def _facts(group: Group, what: Target | None, family: Posterior | None) -> Facts:

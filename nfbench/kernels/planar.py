@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from nfbench.kernels import planar_cpu
+from nfbench.kernels.backend import fused
 from nfbench.numerics import monotone_root
 
 
@@ -27,7 +29,14 @@ def log_det(h: Tensor, s: Tensor) -> Tensor:
 
 
 def chain(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """`z (S, B, D), w and u (B, K, D), b (B, K) -> z_K (S, B, D), ln|det| (S, B)`."""
+    """`z (S, B, D), w and u (B or 1, K, D), b (B or 1, K) -> z_K (S, B, D), ln|det| (S, B)`."""
+    if fused(z) and w.shape[-2]:
+        return planar_cpu.chain(z, w, u, b)
+    return reference(z, w, u, b)
+
+
+def reference(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
     u_hat, s = constrain(w, u)
     activations = []
     for w_k, u_k, b_k in zip(w.unbind(-2), u_hat.unbind(-2), b.unbind(-1), strict=True):

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+from nfbench.kernels import radial_cpu
+from nfbench.kernels.backend import fused
+
 
 def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
     """`r (S, B, K), alpha and s (B, K) -> (S, B)`: the sum over K of the maps' ln|det|.
@@ -16,7 +19,17 @@ def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
 
 
 def chain(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """`z (S, B, D), centre (B, K, D), alpha and s (B, K) -> z_K (S, B, D), ln|det| (S, B)`; beta_hat = s - alpha."""
+    """`z (S, B, D), centre (B or 1, K, D), alpha and s (B or 1, K) -> z_K (S, B, D), ln|det| (S, B)`.
+
+    s = alpha + beta_hat is the softplus of the raw beta.
+    """
+    if fused(z) and centre.shape[-2]:
+        return radial_cpu.chain(z, centre, alpha, s)
+    return reference(z, centre, alpha, s)
+
+
+def reference(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
     radii = []
     for c_k, alpha_k, s_k in zip(centre.unbind(-2), alpha.unbind(-1), s.unbind(-1), strict=True):
         offset = z - c_k
