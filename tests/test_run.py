@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -236,18 +237,37 @@ def test_a_late_failure_keeps_what_is_done(tmp_path, monkeypatch):
     assert list(results(tmp_path)["status"]) == ["done"] * 3
 
 
-def test_no_process_outlives_a_killed_command(tmp_path):
-    """Killed without warning in the middle, a run takes its workers along; the same again ends as one that was not."""
-    (tmp_path / "long.yaml").write_text(
-        "{name: long, title: t, summary: s, targets: [u1], posteriors: ['planar:K=1|2'], profiles: {quick: {seeds: 1, "
-        "training: {learning_rate: 0.01, updates: 600, anneal_updates: 0}, evaluation: {draws: 20, grid: 4}}}}"
+def _command(folder, posteriors, updates):
+    """A run in two processes that keeps checkpoints all the time, but for its results folder; and where to run it."""
+    (folder / "long.yaml").write_text(
+        f"{{name: long, title: t, summary: s, targets: [u1], posteriors: ['{posteriors}'], profiles: {{quick: {{"
+        f"seeds: 1, training: {{learning_rate: 0.01, updates: {updates}, anneal_updates: 0}}, "
+        "evaluation: {draws: 20, grid: 4}}}}"
     )
-    (tmp_path / "command.py").write_text(
+    (folder / "command.py").write_text(
         "import nfbench.training\nnfbench.training.CHECKPOINT_SECONDS = 0.0\n"
         "from nfbench.cli import main\nif __name__ == '__main__':\n    main()\n"
     )
-    command = [sys.executable, "command.py", "run", "long.yaml", "--jobs", "2", "--results"]
-    where = {"cwd": tmp_path, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    where = {"cwd": folder, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    return [sys.executable, "command.py", "run", "long.yaml", "--jobs", "2", "--results"], where
+
+
+def test_an_interrupt_begins_no_other_group(tmp_path):
+    """Ctrl-C with groups still waiting ends the command at once: those in training are kept, no other is begun."""
+    command, where = _command(tmp_path, "planar:K=1|2|3|4|5|6", 50_000)
+    with subprocess.Popen([*command, "results"], start_new_session=True, **where) as running_command:
+        _wait_for(lambda: len(list((tmp_path / "results").glob("long/checkpoints/*.pt"))) == 2)
+        os.killpg(running_command.pid, signal.SIGINT)
+        try:
+            assert running_command.wait(timeout=60) == 130
+        finally:
+            running_command.kill()
+    assert list(results(tmp_path / "results")["status"]) == ["interrupted"] * 2
+
+
+def test_no_process_outlives_a_killed_command(tmp_path):
+    """Killed without warning in the middle, a run takes its workers along; the same again ends as one that was not."""
+    command, where = _command(tmp_path, "planar:K=1|2", 600)
     with subprocess.Popen([*command, "results"], **where) as running_command:
         _wait_for(lambda: list((tmp_path / "results").glob("long/checkpoints/*.pt")))
         workers = _children(running_command.pid)
@@ -262,9 +282,9 @@ def test_no_process_outlives_a_killed_command(tmp_path):
 
 
 def _wait_for(condition):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() < end, "waited a minute in vain"
+        assert time.monotonic() < end, "waited two minutes in vain"
         time.sleep(0.02)
 
 

@@ -182,9 +182,14 @@ def _start_worker(threads: int, updates: "queue.Queue[Update | None]") -> None:
 
 
 def _in_worker(task: Task, group: Group) -> Statuses:
+    global _updates
     if _updates is None:
-        raise RuntimeError("a worker runs groups only after it was started with a queue for its updates")
-    return task(group, functools.partial(_send, _updates.put, _name(group)))
+        raise RuntimeError("a worker runs groups only between its start, with a queue for updates, and an interrupt")
+    try:
+        return task(group, functools.partial(_send, _updates.put, _name(group)))
+    except KeyboardInterrupt:
+        _updates = None  # the pool has handed out the next groups already: they are not to be begun
+        raise
 
 
 def _send(show: Callable[[Update], None], name: str, done: int, bound: float) -> None:
