@@ -82,12 +82,13 @@ def test_paired_difference_is_scipys_related_test(frame):
 def test_pairs_are_by_seed_and_skip_what_diverged(frame):
     """The seed that diverged on one side is left out on both, whatever the order of rows."""
     left, right = cells(frame, posterior=KEY[1]), cells(frame)
-    shuffled = right.sample(frac=1, random_state=1)
-    found = paired(left, shuffled, "kl")
     common = [0, 1, 2, 4]
     sides = [side.set_index("seed")["kl"].loc[common] for side in (left, right)]
-    assert found.n == 4
-    assert math.isclose(found.mean, (sides[0] - sides[1]).mean(), rel_tol=1e-12)
+    for order in (0, 1, 2):
+        found = paired(left, right.sample(frac=1, random_state=order), "kl")
+        assert found.n == 4
+        assert math.isclose(found.mean, (sides[0] - sides[1]).mean(), rel_tol=1e-12)
+        assert math.isclose(found.sd, (sides[0] - sides[1]).std(), rel_tol=1e-12)
 
 
 def test_nothing_is_averaged_across_recipes_or_sources(frame):
@@ -257,6 +258,16 @@ def test_rising_with_depth_is_flagged(tmp_path):
     found = {check.name: check for check in checks(records.results(tmp_path))}
     assert not found["kl does not rise with K"].passed
     assert "planar K=2 to 8" in found["kl does not rise with K"].detail
+
+
+@pytest.mark.parametrize(("shift", "passed"), [(0.0, True), (-0.03, True), (-0.3, False)])
+def test_what_chance_explains_is_not_flagged(frame, shift, passed):
+    """A mean KL is impossible from 3 standard errors below 0 on, and a step to a deeper flow rises beyond its interval."""
+    rows = pd.concat([cells(frame, posterior="planar:K=2"), cells(frame)])
+    noise = [0.05, -0.02, 0.01, -0.05, 0.01, -0.04, 0.05, 0.02, -0.01, -0.02]  # K = 2, then 8; each of mean 0
+    found = {check.name: check for check in checks(rows.assign(kl=[value + shift for value in noise]))}
+    assert found["kl is not below 0"].passed == passed
+    assert found["kl does not rise with K"].passed
 
 
 def test_metrics_are_what_the_records_hold(frame):
