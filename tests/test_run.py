@@ -259,7 +259,7 @@ def test_an_interrupt_begins_no_other_group(tmp_path):
         _wait_for(lambda: len(list((tmp_path / "results").glob("long/checkpoints/*.pt"))) == 2)
         os.killpg(running_command.pid, signal.SIGINT)
         try:
-            assert running_command.wait(timeout=60) == 130
+            assert running_command.wait(timeout=300) == 130
         finally:
             running_command.kill()
     assert list(results(tmp_path / "results")["status"]) == ["interrupted"] * 2

@@ -11,6 +11,7 @@ from nfbench.records import REFERENCE, path, read
 from nfbench.statistics import curve_bands
 
 _LINEAR = 0.1  # nats, below which the axis is linear where ln Z is known
+_SHOWN = 0.9  # of the values, where no ln Z gives the axis a zero
 
 
 def pictures(root: Path, block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
@@ -51,12 +52,18 @@ def _panel(axis: Axes, bands: list[tuple[pd.Series, pd.DataFrame]], looks: dict[
     if known:
         axis.set_yscale("symlog", linthresh=_LINEAR, linscale=0.7)
         axis.axhline(0, color="0.6", lw=0.8)
+        return
+    low = pd.concat([band["low"] for _, band in bands]).min()
+    top = pd.concat([band["high"] for _, band in bands]).quantile(_SHOWN)
+    if top > low:
+        axis.set_ylim(low - 0.05 * (top - low), top)
 
 
 def _caption(block: pd.DataFrame) -> str:
     known = block["log_z"].notna().any()
     shift = ", with ln Z added where it is known, which makes it an estimate of the KL" if known else ""
     shift += f" (linear below {_LINEAR:g} nats)" if known else ""
+    shift += "" if known else f" (the axis ends at the {_SHOWN:.0%} quantile: the first updates are far above)"
     return (
         f"Free energy on the training draws (at beta = 1){shift}; the deepest posterior of each family. Line: median "
         f"over the seeds that are done; band: 10 % to 90 %. {protocol(block)}."
