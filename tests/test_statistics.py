@@ -262,7 +262,7 @@ def test_rising_with_depth_is_flagged(tmp_path):
 
 @pytest.mark.parametrize(("shift", "passed"), [(0.0, True), (-0.03, True), (-0.3, False)])
 def test_what_chance_explains_is_not_flagged(frame, shift, passed):
-    """A mean KL is impossible from 3 standard errors below 0 on, and a step to a deeper flow rises beyond its interval."""
+    """A mean KL is impossible from 3 standard errors below 0 on; a step to a deeper flow rises beyond its interval."""
     rows = pd.concat([cells(frame, posterior="planar:K=2"), cells(frame)])
     noise = [0.05, -0.02, 0.01, -0.05, 0.01, -0.04, 0.05, 0.02, -0.01, -0.02]  # K = 2, then 8; each of mean 0
     found = {check.name: check for check in checks(rows.assign(kl=[value + shift for value in noise]))}
