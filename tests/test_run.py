@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nfbench import records, registry, results, training
+from nfbench import evaluation, records, registry, results, training
 from nfbench.config import Evaluation, Experiment, Profile, Push, Training
 from nfbench.executors.local import execute
 from nfbench.experiments import run as running
@@ -188,6 +188,32 @@ def test_interrupt_is_stored_and_resumed(tmp_path, monkeypatch):
     assert not (tmp_path / "trial" / "checkpoints").exists()
 
 
+def test_interrupt_between_evaluations_resumes_the_group(tmp_path, monkeypatch):
+    """Ctrl-C while the second seed is evaluated leaves the group to its checkpoint: nothing is trained again."""
+    (group,) = _plan(["planar:K=2"])
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    calls = []
+
+    def evaluate(model, config, seed):
+        calls.append(seed)
+        if calls == [0, 1]:
+            raise KeyboardInterrupt
+        return evaluation.evaluate(model, config, seed)
+
+    monkeypatch.setattr(running, "evaluate", evaluate)
+    with pytest.raises(KeyboardInterrupt):
+        run_group(group, tmp_path)
+    assert [record.status for record in records.records(tmp_path)] == ["interrupted"] * 2
+    seen: list[int] = []
+    resumed = run_group(group, tmp_path, report=lambda done, _: seen.append(done))
+    assert [record.status for record in resumed] == ["done"] * 2
+    assert seen == []
+    run_group(group, tmp_path / "straight")
+    assert calls == [0, 1] * 3
+    for record in records.records(tmp_path):
+        assert record.metrics == records.read(records.path(tmp_path / "straight", "trial", record.id)).metrics
+
+
 def test_processes_give_the_same_records(tmp_path):
     """Two worker processes store what one process stores."""
     groups = _plan(["gaussian", "nice:K=2"])
@@ -218,7 +244,7 @@ def test_killed_worker_is_an_outcome(tmp_path):
 
 
 def test_a_late_failure_keeps_what_is_done(tmp_path, monkeypatch):
-    """When the second seed's evaluation fails, the first seed's record stays; a run beside it loses nothing either."""
+    """When the second seed's evaluation fails, the others' records stand; a run beside it loses nothing either."""
     (group,) = _plan(["gaussian"], seeds=3)
     real = running.evaluate
 
@@ -228,12 +254,12 @@ def test_a_late_failure_keeps_what_is_done(tmp_path, monkeypatch):
         return real(model, config, seed)
 
     monkeypatch.setattr(running, "evaluate", fails_once)
-    assert [record.status for record in run_group(group, tmp_path)] == ["done", "failed", "failed"]
-    assert list(results(tmp_path).sort_values("seed")["status"]) == ["done", "failed", "failed"]
+    assert [record.status for record in run_group(group, tmp_path)] == ["done", "failed", "done"]
+    assert list(results(tmp_path).sort_values("seed")["status"]) == ["done", "failed", "done"]
     monkeypatch.setattr(running, "evaluate", real)
     assert {record.status for record in run_group(group, tmp_path)} == {"done"}
     monkeypatch.setattr(running, "evaluate", fails_once)
-    assert [record.status for record in run_group(group, tmp_path)] == ["done", "failed", "failed"]
+    assert [record.status for record in run_group(group, tmp_path)] == ["done", "failed", "done"]
     assert list(results(tmp_path)["status"]) == ["done"] * 3
 
 

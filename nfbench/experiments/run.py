@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from nfbench.targets.base import LatentVariableModel, Target
 from nfbench.training import Trained, train
 
 Report = Callable[[int, float], None]
+Outcome = tuple[Record, images.Arrays | None]
 
 
 def run_group(group: Group, root: Path, device: str = "cpu", report: Report | None = None) -> list[Record]:
@@ -42,8 +44,7 @@ def run_group(group: Group, root: Path, device: str = "cpu", report: Report | No
         run.fail("interrupted", "interrupted by the user; the same command resumes")
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines() or ["no message"]
-        return run.fail("failed", f"{type(error).__name__}: {reason[0]}")
+        return run.fail("failed", _reason(error))
 
 
 def lose_group(group: Group, root: Path, device: str = "cpu") -> list[Record]:
@@ -77,7 +78,12 @@ class _Run:
     def store(
         self, cell: Cell, facts: Facts, status: Status, seconds: float, arrays: images.Arrays | None = None, **rest: Any
     ) -> Record:
-        record = Record(
+        """Make a record and write it."""
+        return self.write(self.make(cell, facts, status, seconds, **rest), arrays)
+
+    def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **rest: Any) -> Record:
+        """The record of an outcome, not yet written."""
+        return Record(
             id=cell.id,
             cell=cell,
             facts=facts,
@@ -87,9 +93,12 @@ class _Run:
             provenance={**provenance(), **_runtime(self.device)},
             **rest,
         )
-        if status in FINISHED or not finished(self.root, cell):  # a failure replaces no result, of another run neither
+
+    def write(self, record: Record, arrays: images.Arrays | None) -> Record:
+        """Write a record; a failure replaces no result, be it of another run."""
+        if record.status in FINISHED or not finished(self.root, record.cell):
             write(self.root, record, arrays)
-        self.stored[cell.id] = record
+        self.stored[record.id] = record
         return record
 
 
@@ -101,7 +110,9 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     models = [_model(cell) for cell in cells]
     trained = train(models, run.group.seeds, cells[0].training, device=run.device, checkpoint=checkpoint, report=report)
     share = run.share()
-    records = [_outcome(run, e, trained, share) for e in range(len(cells))]
+    # All are evaluated before any is written: an interrupt in between leaves the group whole, as its checkpoint is.
+    outcomes = [_outcome(run, e, trained, share) for e in range(len(cells))]
+    records = [run.write(*outcome) for outcome in outcomes]
     checkpoint.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # others may still be in training
         checkpoint.parent.rmdir()
@@ -116,20 +127,27 @@ def _model(cell: Cell) -> Inference:
     return Inference(what, posterior(cell.posterior, what.dim, features, seed=cell.seed))
 
 
-def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Record:
+def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:
+    """One seed's record; what goes wrong in its evaluation concerns no other seed."""
     cell, model, at = run.group.cells[e], trained.models[e], trained.diverged[e]
-    facts = _facts(run.group, model.target, model.posterior)
+    make = functools.partial(run.make, cell, _facts(run.group, model.target, model.posterior), curves=trained.curves[e])
     if at is not None:
-        message = f"the bound was not finite within the updates before {at}"
-        return run.store(cell, facts, "diverged", share, message=message, curves=trained.curves[e])
+        return make("diverged", share, message=f"the bound was not finite within the updates before {at}"), None
     started = time.perf_counter()
-    metrics = evaluate(model, cell.evaluation, cell.seed)
+    try:
+        metrics = evaluate(model, cell.evaluation, cell.seed)
+        arrays = images.of_model(model, cell.evaluation) if images.drawable(model.target) else None
+    except Exception as error:
+        return make("failed", share, message=_reason(error)), None
     if "free_energy" not in metrics:
-        message = "the bound of the trained posterior is not finite"
-        return run.store(cell, facts, "diverged", share, message=message, curves=trained.curves[e])
-    arrays = images.of_model(model, cell.evaluation) if images.drawable(model.target) else None
-    seconds = share + time.perf_counter() - started
-    return run.store(cell, facts, "done", seconds, arrays, metrics=metrics, curves=trained.curves[e])
+        return make("diverged", share, message="the bound of the trained posterior is not finite"), None
+    return make("done", share + time.perf_counter() - started, metrics=metrics), arrays
+
+
+def _reason(error: Exception) -> str:
+    """Type and first line of an error."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 def _push(run: _Run) -> list[Record]:
