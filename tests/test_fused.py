@@ -202,6 +202,11 @@ def test_backend_is_chosen_by_the_environment(monkeypatch):
         monkeypatch.setenv(backend.VARIABLE, value)
         planar.chain(z, *numbers)
         assert len(calls) == expected
+    single = [one.float() for one in (z, *numbers)]
+    for value, expected in (("auto", len(calls)), ("numba", len(calls) + 1)):
+        monkeypatch.setenv(backend.VARIABLE, value)
+        planar.chain(*single)
+        assert len(calls) == expected, "float32 is not for the kernels unless they are asked for"
     half = [one.half() for one in (z, *numbers)]
     monkeypatch.setenv(backend.VARIABLE, "auto")
     assert planar.chain(*half)[0].dtype == torch.float16
