@@ -271,6 +271,8 @@ def _command(folder, posteriors, updates):
         "evaluation: {draws: 20, grid: 4}}}}"
     )
     (folder / "command.py").write_text(
+        # A command that a script starts in the background ignores Ctrl-C, and so would this one under such a test run.
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import nfbench.training\nnfbench.training.CHECKPOINT_SECONDS = 0.0\n"
         "from nfbench.cli import main\nif __name__ == '__main__':\n    main()\n"
     )
