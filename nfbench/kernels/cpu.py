@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -68,6 +69,13 @@ def ungrouped(values: Tensor, shape: torch.Size) -> Tensor:
 def arrays(*tensors: Tensor) -> list[np.ndarray[Any, Any]]:
     """Contiguous numpy views; copies only of what lies in memory in another order."""
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
+
+
+def chosen(loops: ModuleType, z: Tensor) -> tuple[Callable[..., None], Callable[..., None]]:
+    """A map's compiled forward and backward for this number of draws in a group, `z (G, N, D)`."""
+    if z.shape[1] < FEW:
+        return loops.dimensions_forward, loops.dimensions_backward
+    return loops.draws_forward, loops.draws_backward
 
 
 def zeros(*tensors: Tensor) -> list[Tensor]:

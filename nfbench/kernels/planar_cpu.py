@@ -1,12 +1,10 @@
 """Fused planar chain on the CPU: one pass forward, one backward, and K scalars a draw in between."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from nfbench.kernels import planar_loops as loops
-from nfbench.kernels.cpu import FEW, arrays, differentiable, grouped, ungrouped, zeros
+from nfbench.kernels.cpu import arrays, chosen, differentiable, grouped, ungrouped, zeros
 
 
 def chain(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -19,7 +17,7 @@ def chain(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def _forward(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`z (G, N, D), w and u (G, K, D), b (G, K) -> z_K (G, N, D), ln|det| (G, N), h (G, K, N), s (G, K)`."""
     out, log_det, h, s = _shapes(z, w, u, b)
-    _loops(z)[0](*arrays(z, w, u, b), *arrays(out, h, s))
+    chosen(loops, z)[0](*arrays(z, w, u, b), *arrays(out, h, s))
     square = h.square()
     torch.sum((square + s.unsqueeze(-1) * (1 - square)).log_(), 1, out=log_det)
     return out, log_det, h, s
@@ -31,7 +29,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients in z, w, u and b, from z_K and the saved scalars: z_{k-1} = z_k - u_hat_k h_k is rebuilt going down."""
     grads = zeros(z, w, u, s)
-    _loops(z)[1](*arrays(z, h, s, w, u, grad_z, grad_log_det), *arrays(*grads))
+    chosen(loops, z)[1](*arrays(z, h, s, w, u, grad_z, grad_log_det), *arrays(*grads))
     return grads[0], grads[1], grads[2], grads[3]
 
 
@@ -60,10 +58,3 @@ def _save(inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> tuple[Tenso
 
 
 differentiable(_forward, _backward, _save)
-
-
-def _loops(z: Tensor) -> tuple[Any, Any]:
-    """Forward and backward for this number of draws in a group."""
-    if z.shape[1] < FEW:
-        return loops.dimensions_forward, loops.dimensions_backward
-    return loops.draws_forward, loops.draws_backward

@@ -1,12 +1,10 @@
 """Fused radial chain on the CPU: one pass forward, one backward, and K radii a draw in between."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from nfbench.kernels import radial_loops as loops
-from nfbench.kernels.cpu import FEW, arrays, differentiable, grouped, ungrouped, zeros
+from nfbench.kernels.cpu import arrays, chosen, differentiable, grouped, ungrouped, zeros
 
 
 def chain(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -19,7 +17,7 @@ def chain(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, 
 def _forward(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`z (G, N, D), centre (G, K, D), alpha and s (G, K) -> z_K (G, N, D), ln|det| (G, N), r (G, K, N)`."""
     out, log_det, r = _shapes(z, centre, alpha, s)
-    _loops(z)[0](*arrays(z, centre, alpha, s), *arrays(out, r))
+    chosen(loops, z)[0](*arrays(z, centre, alpha, s), *arrays(out, r))
     alpha, s = alpha.unsqueeze(-1), s.unsqueeze(-1)
     reach = alpha + r
     along = ((r * (r + 2 * alpha) + alpha * s) / reach.square()).log_()
@@ -34,7 +32,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients in z, centre, alpha and s, from z_K and the radii: z_{k-1} = c + (z_k - c)(alpha + r)/(r + s)."""
     grads = zeros(z, centre, alpha, s)
-    _loops(z)[1](*arrays(z, r, centre, alpha, s, grad_z, grad_log_det), *arrays(*grads))
+    chosen(loops, z)[1](*arrays(z, r, centre, alpha, s, grad_z, grad_log_det), *arrays(*grads))
     return grads[0], grads[1], grads[2], grads[3]
 
 
@@ -58,10 +56,3 @@ def _save(inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> tuple[Tenso
 
 
 differentiable(_forward, _backward, _save)
-
-
-def _loops(z: Tensor) -> tuple[Any, Any]:
-    """Forward and backward for this number of draws in a group."""
-    if z.shape[1] < FEW:
-        return loops.dimensions_forward, loops.dimensions_backward
-    return loops.draws_forward, loops.draws_backward
