@@ -20,6 +20,7 @@ from nfbench.config import Cell, Strict
 from nfbench.errors import InputError
 
 REFERENCE = "reference"  # the folder under a results root that holds the committed records
+TIMING = "timing"  # the folder under a results root whose records are of another kind: see `timings`
 FINISHED = ("done", "diverged")  # outcomes that a second run would only repeat
 Status = Literal["done", "diverged", "failed", "interrupted"]
 
@@ -172,7 +173,7 @@ def records(root: Path) -> Iterator[Record]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder in _entries(root):
+    for folder in (folder for folder in _entries(root) if folder.name != TIMING):
         try:
             yield from (file for file in _entries(folder) if file.suffix == ".json")
         except InputError as error:

@@ -21,7 +21,7 @@ def _gaussian(what: str, mean: tuple[float, float], sigma: tuple[float, float]) 
     model = Inference(target(what), posterior("gaussian", 2, dtype=torch.float64))
     with torch.no_grad():
         numbers = torch.tensor([*mean, *(math.log(s) for s in sigma)], dtype=torch.float64)
-        model.posterior.source.numbers.copy_(numbers)
+        model.posterior.source.base.copy_(numbers)
     return model
 
 

@@ -33,11 +33,11 @@ def test_learns_a_gaussian_exactly():
     """A Gaussian posterior of a standard normal target reaches F = -ln Z = 0 from a start that is 2 nats away."""
     (model,) = _models("gaussian", "normal:dim=2", [0])
     with torch.no_grad():
-        model.posterior.source.numbers.copy_(torch.tensor([1.5, -1.0, 0.5, -0.5]))
+        model.posterior.source.base.copy_(torch.tensor([1.5, -1.0, 0.5, -0.5]))
     config = Training(learning_rate=0.05, updates=400, draws=1024, anneal_updates=0, schedule="one-cycle")
     out = train([model], [0], config)
     assert out.curves[0]["free_energy"][0] > 0.5
-    assert torch.allclose(model.posterior.source.numbers, torch.zeros(4), atol=0.02)
+    assert torch.allclose(model.posterior.source.base, torch.zeros(4), atol=0.02)
     assert abs(out.curves[0]["free_energy"][-1]) < 0.01
 
 

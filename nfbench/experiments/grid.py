@@ -10,7 +10,7 @@ from nfbench import registry
 from nfbench.config import MOST_SEEDS, Cell, Experiment, Group, Profile
 from nfbench.errors import InputError
 from nfbench.numerics import seeded
-from nfbench.records import REFERENCE
+from nfbench.records import REFERENCE, TIMING
 from nfbench.registry import Choice, Registry
 from nfbench.spec import Spec, expand
 from nfbench.targets import target
@@ -56,8 +56,11 @@ def plan(
     Raises:
         InputError: unknown profile, target, posterior or option, or a name that records cannot have.
     """
-    if experiment.name == REFERENCE:
-        raise InputError(f"experiment name {REFERENCE!r} is taken: that folder of results holds the committed records")
+    taken = {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
+    if experiment.name in taken:
+        raise InputError(
+            f"experiment name {experiment.name!r} is taken: that folder of results holds {taken[experiment.name]}"
+        )
     budget = profile_of(experiment, profile)
     common = {
         "experiment": experiment.name,

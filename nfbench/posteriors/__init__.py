@@ -14,6 +14,7 @@ def posterior(
     dim: int,
     features: int | None = None,
     *,
+    points: int = 1,
     seed: int = 0,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
@@ -24,6 +25,7 @@ def posterior(
         spec: such as ``planar:K=8`` or ``nice:K=4,mixing=orthogonal``.
         dim: D, latent dimensions.
         features: F; None for free parameters, else numbers come from a head on features (B, F).
+        points: free parameters of a flow for each of that many data points; 1: the same for all.
         seed: of the start and of whatever is random and fixed in the family.
         dtype: torch's default if None.
         device: CPU if None.
@@ -41,7 +43,9 @@ def posterior(
         raise InputError(f"posterior {str(spec)!r}: dim={dim}: expected at least 1")
     with seeded(seed, "posterior"):
         built = choice.build(dim=dim, features=features)
-        module = FlowPosterior(built, features) if isinstance(built, Flow) else built
+        module = FlowPosterior(built, features, points=points) if isinstance(built, Flow) else built
+    if points != 1 and not isinstance(built, Flow):
+        raise InputError(f"posterior {str(spec)!r}: points={points}: expected 1, as the family is not a flow")
     if not isinstance(module, Posterior):
         raise TypeError(f"posterior {choice.entry.name!r}: its factory returned {type(built).__name__}, not a Flow")
     return module.to(device=device, dtype=dtype)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,13 @@ from torch import Tensor, nn
 from nfbench.numerics import standard_normal_log_prob
 
 LogJoint = Callable[[Tensor], Tensor]
+
+
+class Cost(NamedTuple):
+    """What the mathematics of a chain needs at least, whoever computes it."""
+
+    numbers: float  # moved between memory and the processor, each as wide as the dtype
+    flops: float  # additions and multiplications
 
 
 class Flow(nn.Module, ABC):
@@ -34,6 +42,17 @@ class Flow(nn.Module, ABC):
     @abstractmethod
     def initial(self) -> Tensor:
         """`-> (P,)`: theta at the start of training, near the identity, drawn from torch's own generator."""
+
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost | None:
+        """What S draws for each of B data points need at least; None where nobody has counted.
+
+        Args:
+            draws: S.
+            batch: B.
+            points: rows of theta: B, or 1 where all data points share one.
+            gradient: forward and backward, else forward alone.
+        """
+        return None
 
 
 class Identity(Flow):
@@ -76,36 +95,50 @@ class Posterior(nn.Module, ABC):
 
 
 class Free(nn.Module):
-    """A source of numbers that are the same for all data points: one learned vector."""
+    """A source of numbers that are learned themselves: the same for all data points, or each point's own.
 
-    def __init__(self, start: Tensor) -> None:
+    With `points` > 1 these are the local variational parameters that an inference network would put out.
+    """
+
+    theta: nn.Parameter | None
+
+    def __init__(self, base: Tensor, theta: Tensor, points: int = 1) -> None:
         super().__init__()
-        self.numbers = nn.Parameter(start.clone())
+        self.base = nn.Parameter(base.repeat(points, 1))
+        self.register_parameter("theta", nn.Parameter(theta.repeat(points, 1)) if theta.numel() else None)
 
-    def forward(self, features: Tensor | None) -> Tensor:
-        """`-> (1, n)`."""
-        return self.numbers.unsqueeze(0)
+    def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`-> (points, 2 D), (points, P)`."""
+        return self.base, self.base[:, :0] if self.theta is None else self.theta
 
 
 class Amortized(nn.Module):
     """A source of numbers that depend on x: an affine head on the encoder's features (paper, Sec 4.2).
 
     The bias starts at the free start; the weights start small, so that at first all data points share a posterior.
+    Base and flow have heads of their own: theta is then a tensor of its own, which no split has to copy.
     """
 
-    def __init__(self, start: Tensor, features: int) -> None:
+    def __init__(self, base: Tensor, theta: Tensor, features: int) -> None:
         super().__init__()
-        self.head = nn.Linear(features, start.numel())
-        with torch.no_grad():
-            self.head.weight.mul_(0.1)
-            self.head.bias.copy_(start)
+        head = nn.Linear(features, base.numel() + theta.numel())
+        weights = torch.split(0.1 * head.weight.detach(), [base.numel(), theta.numel()])
+        self.base = _affine(weights[0], base)
+        self.theta = _affine(weights[1], theta) if theta.numel() else None
 
-    def forward(self, features: Tensor | None) -> Tensor:
-        """`features (B, F) -> (B, n)`."""
+    def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`features (B, F) -> (B, 2 D), (B, P)`."""
         if features is None:
-            raise ValueError(f"an amortized posterior needs features (B, {self.head.in_features}), got None")
-        numbers: Tensor = self.head(features)
-        return numbers.to(self.head.weight.dtype)  # bfloat16 under autocast, too coarse for a log-determinant
+            raise ValueError(f"an amortized posterior needs features (B, {self.base.in_features}), got None")
+        dtype = self.base.weight.dtype  # autocast gives bfloat16, too coarse for a log-determinant
+        base = self.base(features).to(dtype)
+        return base, base[:, :0] if self.theta is None else self.theta(features).to(dtype)
+
+
+def _affine(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
+    return layer
 
 
 class FlowPosterior(Posterior):
@@ -114,15 +147,16 @@ class FlowPosterior(Posterior):
     Mean, ln sigma and theta come from one source, free or amortized; the flow does not know which.
     """
 
-    def __init__(self, flow: Flow, features: int | None = None) -> None:
+    def __init__(self, flow: Flow, features: int | None = None, *, points: int = 1) -> None:
         super().__init__()
         self.dim = self.noise_dim = flow.dim
         self.flow = flow
-        start = torch.cat([torch.zeros(2 * flow.dim), flow.initial()])
-        self.source: nn.Module = Free(start) if features is None else Amortized(start, features)
+        start = torch.zeros(2 * flow.dim), flow.initial()
+        self.source: nn.Module = Free(*start, points) if features is None else Amortized(*start, features)
 
     def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        mean, log_sigma, theta = self.source(features).split([self.dim, self.dim, self.flow.num_params], -1)
+        base, theta = self.source(features)
+        mean, log_sigma = base.chunk(2, -1)
         return mean, log_sigma, theta
 
     def forward(
