@@ -1,0 +1,93 @@
+"""Who is timed: nfbench itself and whatever else does the same work; dropping a file here adds a contender."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nfbench.numerics import stream
+from nfbench.posteriors import posterior
+from nfbench.timings import Case
+
+
+class Inputs(NamedTuple):
+    """What every contender is given, in float64 on the CPU; each casts and moves it once, outside the clock.
+
+    Attributes:
+        noise: (S, B, N) standard normal.
+        state: parameters and buffers of nfbench's own posterior, by its names; peers map them to theirs.
+        to_z: (S, B, D), to_log_q: (S, B): the gradient that comes back; the loss is sum(z to_z) + sum(ln q to_log_q).
+        points: (S, B, D) where ln q is asked for by ``inverse``.
+    """
+
+    noise: Tensor
+    state: Mapping[str, Tensor]
+    to_z: Tensor
+    to_log_q: Tensor
+    points: Tensor
+
+
+class Work(NamedTuple):
+    """A contender made ready for one case.
+
+    Attributes:
+        run: one repetition of the case's mode: what the clock sees.
+        outcome: what one repetition computes: ``z`` and ``log_q``, for ``backward`` also ``grad.NAME`` for the names
+            of the state whose gradient it can give; for ``inverse`` ``log_q`` alone.
+        models: of the case's E models, how many one repetition of a step trains.
+    """
+
+    run: Callable[[], object]
+    outcome: Callable[[], dict[str, Tensor]]
+    models: int = 1
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to do the work.
+
+    Attributes:
+        build: ``(case, inputs) -> Work``; None where it has no such map or mode.
+        distributions: the installed packages whose versions belong into the record.
+        group: by which ``--vs`` asks for it.
+    """
+
+    name: str
+    label: str
+    build: Callable[[Case, Inputs], Work | None]
+    distributions: tuple[str, ...] = ("torch",)
+    group: str = ""
+
+
+CONTENDERS: dict[str, Contender] = {}
+
+
+def register(contender: Contender) -> Contender:
+    """Make a contender known.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if contender.name in CONTENDERS:
+        raise ValueError(f"contender {contender.name!r} is registered twice")
+    CONTENDERS[contender.name] = contender
+    return contender
+
+
+def inputs(case: Case) -> Inputs:
+    """The case's inputs, the same in every process: the family's start, moved by noise so that nothing is special."""
+    q = posterior(case.posterior, case.dim, points=case.batch if case.amortized else 1, dtype=torch.float64)
+    generator = stream(0, "timing")
+    state = {
+        name: value + 0.3 * torch.randn(value.shape, generator=generator, dtype=value.dtype)
+        if name in dict(q.named_parameters())
+        else value
+        for name, value in q.state_dict().items()
+    }
+    shape = (case.draws, case.batch)
+    noise, points, to_z = (
+        torch.randn(*shape, size, generator=generator, dtype=torch.float64) for size in (q.noise_dim, q.dim, q.dim)
+    )
+    return Inputs(noise, state, to_z, torch.randn(shape, generator=generator, dtype=torch.float64), points)
