@@ -20,7 +20,8 @@ from nfbench.plots import saved
 from nfbench.published import Published, published
 from nfbench.records import REFERENCE, Record, path, records, replace, results
 from nfbench.statistics import CONFIGURATION, RANKING, beside, blocks, checks, compare, metrics
-from nfbench.tables import NOTHING, Table, depth, escape, key, latex, markdown, spread, tables
+from nfbench.tables.experiment import depth, key, spread, tables
+from nfbench.tables.text import NOTHING, Table, escape, latex, markdown
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FIGURES = "figures"  # folder beside the report

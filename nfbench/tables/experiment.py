@@ -1,11 +1,10 @@
-"""Tables of stored results: one for each block, as Markdown, LaTeX (booktabs), CSV or JSON.
+"""Tables of experiments: one for each block, as Markdown, LaTeX (booktabs), CSV or JSON.
 
 The columns are the metrics that the records hold, whatever experiment wrote them; where published numbers of the
 experiment are stored, its differences stand beside ours with a verdict.
 """
 
-import re
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -14,21 +13,7 @@ from nfbench.glossary import measure
 from nfbench.published import Published, published
 from nfbench.spec import parse
 from nfbench.statistics import CONFIGURATION, OUTCOMES, Estimate, blocks, compare, metrics, summary
-
-Format = Literal["md", "latex", "csv", "json"]
-NOTHING = "—"
-_TEXT = ("Target", "Posterior", "verdict")
-
-
-class Table(NamedTuple):
-    """One block's results as text, ready for any format."""
-
-    title: str
-    protocol: str
-    head: list[str]
-    rows: list[list[str]]
-    keys: list[tuple[str, ...]]  # of each row: its configuration
-    notes: list[str]
+from nfbench.tables.text import NOTHING, Format, Table, interval, latex, markdown, number
 
 
 def table(frame: pd.DataFrame, experiment: str, fmt: Format) -> str:
@@ -147,28 +132,6 @@ def _notes(block: pd.DataFrame, source: Published | None) -> list[str]:
     return notes + ([f"* {source.hidden_note}"] if hidden else [])
 
 
-def number(value: float | None, decimals: int = 3, form: str = "") -> str:
-    """A number as text, with a sign (`form` "+") or thousands apart (","); a dash where there is none.
-
-    >>> number(0.03141), number(float("nan"))
-    ('0.031', '—')
-    """
-    return NOTHING if value is None or pd.isna(value) else f"{value:{form}.{decimals}f}"
-
-
-def interval(value: float | None, low: float | None, high: float | None, *, sign: str = "") -> str:
-    """A mean with half its interval; without an interval, the mean alone.
-
-    >>> interval(0.0312, 0.0271, 0.0353), interval(0.0312, None, None), interval(0.5, 0.49999, 0.50001)
-    ('0.031 ± 0.004', '0.031', '0.500 ± <0.001')
-    """
-    text = number(value, form=sign)
-    if text == NOTHING or low is None or high is None or pd.isna(low) or pd.isna(high):
-        return text
-    half = (high - low) / 2
-    return f"{text} ± {half:.3f}" if half >= 0.0005 or half == 0 else f"{text} ± <0.001"
-
-
 def spread(found: Estimate) -> str:
     """An estimate as text."""
     return interval(found.mean, found.low, found.high)
@@ -184,40 +147,3 @@ def seeds(row: dict[Any, Any]) -> str:
         return str(row["done"])
     others = ", ".join(f"{row[name]} {name}" for name in OUTCOMES[1:] if row[name])
     return f"{row['done']} of {row['seeds']} ({others})"
-
-
-def markdown(found: Table) -> str:
-    """A table with its heading, protocol and notes."""
-    lines = [found.head, ["---"] * len(found.head), *found.rows]
-    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    notes = "\n".join(f"- {note}" for note in found.notes).replace("* ", "\\* ")
-    return f"### {found.title}\n\n{found.protocol}\n\n{body}\n" + (f"\n{notes}\n" if notes else "")
-
-
-def latex(found: Table) -> str:
-    """A longtable with booktabs' rules (needs both packages); pandas writes and escapes it."""
-    frame = pd.DataFrame(found.rows, columns=found.head)
-    style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    text = style.to_latex(
-        environment="longtable",
-        hrules=True,
-        column_format="".join("l" if name in _TEXT else "r" for name in found.head),
-        caption=escape(found.protocol),
-    )
-    notes = "".join(f"\\par\\noindent {escape(note)}\n" for note in found.notes)
-    return f"{{\\scriptsize\\setlength{{\\tabcolsep}}{{2.5pt}}\n{symbols(text)}{notes}}}\n"
-
-
-_ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
-_ESCAPES |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
-
-
-def escape(text: str) -> str:
-    """Plain text for LaTeX."""
-    return symbols("".join(_ESCAPES.get(letter, letter) for letter in text))
-
-
-def symbols(text: str) -> str:
-    """The symbols of this module in plain LaTeX, so that no font or input encoding is needed."""
-    text = text.replace("±", r"$\pm$").replace(NOTHING, "--").replace("<0.", "$<$0.")
-    return re.sub(r"(?<![\w-])-(?=\d|ln)", "$-$", text)

@@ -1,0 +1,81 @@
+"""Tables as text, whatever they show: numbers, and Markdown or LaTeX (booktabs) of a finished table."""
+
+import re
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+Format = Literal["md", "latex", "csv", "json"]
+NOTHING = "—"
+_COLUMNS = dict.fromkeys(("Target", "Posterior", "Contender", "fastest peer", "verdict"), "l")
+_COLUMNS |= {"remark": "p{42mm}"}  # of LaTeX; whatever is not named is a number
+
+
+class Table(NamedTuple):
+    """One block's results as text, ready for any format."""
+
+    title: str
+    protocol: str
+    head: list[str]
+    rows: list[list[str]]
+    keys: list[tuple[str, ...]]  # of each row: its configuration
+    notes: list[str]
+
+
+def number(value: float | None, decimals: int = 3, form: str = "") -> str:
+    """A number as text, with a sign (`form` "+") or thousands apart (","); a dash where there is none.
+
+    >>> number(0.03141), number(float("nan"))
+    ('0.031', '—')
+    """
+    return NOTHING if value is None or pd.isna(value) else f"{value:{form}.{decimals}f}"
+
+
+def interval(value: float | None, low: float | None, high: float | None, *, sign: str = "") -> str:
+    """A mean with half its interval; without an interval, the mean alone.
+
+    >>> interval(0.0312, 0.0271, 0.0353), interval(0.0312, None, None), interval(0.5, 0.49999, 0.50001)
+    ('0.031 ± 0.004', '0.031', '0.500 ± <0.001')
+    """
+    text = number(value, form=sign)
+    if text == NOTHING or low is None or high is None or pd.isna(low) or pd.isna(high):
+        return text
+    half = (high - low) / 2
+    return f"{text} ± {half:.3f}" if half >= 0.0005 or half == 0 else f"{text} ± <0.001"
+
+
+def markdown(found: Table) -> str:
+    """A table with its heading, protocol and notes."""
+    lines = [found.head, ["---"] * len(found.head), *found.rows]
+    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    notes = "\n".join(f"- {note}" for note in found.notes).replace("* ", "\\* ")
+    return f"### {found.title}\n\n{found.protocol}\n\n{body}\n" + (f"\n{notes}\n" if notes else "")
+
+
+def latex(found: Table) -> str:
+    """A longtable with booktabs' rules (needs both packages); pandas writes and escapes it."""
+    frame = pd.DataFrame(found.rows, columns=found.head)
+    style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    text = style.to_latex(
+        environment="longtable",
+        hrules=True,
+        column_format="".join(_COLUMNS.get(name, "r") for name in found.head),
+        caption=escape(found.protocol),
+    )
+    notes = "".join(f"\\par\\noindent {escape(note)}\n" for note in found.notes)
+    return f"{{\\scriptsize\\setlength{{\\tabcolsep}}{{2.5pt}}\n{symbols(text)}{notes}}}\n"
+
+
+_ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+_ESCAPES |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
+
+
+def escape(text: str) -> str:
+    """Plain text for LaTeX."""
+    return symbols("".join(_ESCAPES.get(letter, letter) for letter in text))
+
+
+def symbols(text: str) -> str:
+    """The symbols of this module in plain LaTeX, so that no font or input encoding is needed."""
+    text = text.replace("±", r"$\pm$").replace(NOTHING, "--").replace("<0.", "$<$0.").replace("µ", r"$\mu$")
+    return re.sub(r"(?<![\w-])-(?=\d|ln)", "$-$", text)
