@@ -19,6 +19,11 @@ class Cost(NamedTuple):
     flops: float  # additions and multiplications
 
 
+def combine(*parts: tuple[float, Cost]) -> Cost:
+    """The sum of costs, each taken so many times."""
+    return Cost(sum(times * cost.numbers for times, cost in parts), sum(times * cost.flops for times, cost in parts))
+
+
 class Flow(nn.Module, ABC):
     """A chain of K invertible maps with `num_params` = P numbers for each data point.
 
@@ -44,7 +49,7 @@ class Flow(nn.Module, ABC):
         """`-> (P,)`: theta at the start of training, near the identity, drawn from torch's own generator."""
 
     def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost | None:
-        """What S draws for each of B data points need at least; None where nobody has counted.
+        """What ln q and S draws for each of B data points need at least, base included; None where nobody has counted.
 
         Args:
             draws: S.
@@ -69,6 +74,22 @@ class Identity(Flow):
 
     def initial(self) -> Tensor:
         return torch.zeros(0)
+
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
+        """The base alone, z = mean + sigma noise and ln q_0; a flow's own `cost` is added to it.
+
+        Numbers: noise read, z and ln q written, S B (2 D + 1); mean and ln sigma read, 2 D each row of them. With
+        gradient as many a draw again: z or the noise read, the gradients of z and ln q read; and the rows
+        read again and their gradient written, 4 D. What the caller does in between has emptied the caches.
+
+        Flops, where a square root, division, exp, ln or tanh counts as one: 4 D + 1 a draw, 2 D a row; with gradient
+        3 D + 1 a draw (sums of dz, of dz noise and of the gradient of ln q) and 2 D a row more.
+        """
+        D = self.dim
+        per_draw, per_row = Cost(2 * D + 1, 4 * D + 1), Cost(2 * D, 2 * D)
+        if gradient:
+            per_draw, per_row = Cost(2 * (2 * D + 1), 7 * D + 2), Cost(6 * D, 4 * D)
+        return combine((draws * batch, per_draw), (points, per_row))
 
 
 class Posterior(nn.Module, ABC):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nfbench.errors import InputError
 from nfbench.kernels import coupling as kernel
-from nfbench.posteriors.base import Flow
+from nfbench.posteriors.base import Cost, Flow, Identity, combine
 from nfbench.registry import posterior
 
 Mixing = Literal["permutation", "orthogonal"]
@@ -31,6 +31,7 @@ class Nice(Flow):
             raise InputError(f"posterior 'nice': dim={dim}: a coupling needs at least 2")
         super().__init__(dim, depth, depth * hidden)
         self.hidden = hidden
+        self.rotates = mixing == "orthogonal"
         self.scale = 1 / math.sqrt(hidden * max(1, depth))
         kept, moved = dim - dim // 2, dim // 2
         draw = {"permutation": _permutation, "orthogonal": _orthogonal}[mixing]
@@ -63,6 +64,33 @@ class Nice(Flow):
     def initial(self) -> Tensor:
         """Hidden biases ~ N(0, 2): the units' hinges lie where the base has its mass."""
         return torch.randn(self.num_params) * math.sqrt(2)
+
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
+        """What the base needs (`Identity.cost` says how it is counted) and, for each of the K maps, besides.
+
+        With H hidden units, A coordinates kept and M moved:
+
+        Numbers: the weights A H + H M + M, once; hidden biases, H a row; both with gradient read again and their
+        gradient written. The mixing, D^2 (D for a permutation), with gradient twice. Nothing is saved: a coupling is
+        undone exactly.
+
+        Flops a draw: the two products 2 D H, tanh H, the shift M. With gradient also: their transposes 4 D H - H, and
+        4 H + M of what is elementwise or summed; hidden units count as kept. A permutation costs nothing; a rotation,
+        each way, 2 D^2 - D or, folded into both layers' weights, 2 D H: what is less.
+
+        Flops of the weights: M (H + 1) for their scale, with gradient twice.
+        """
+        D, H, M = self.dim, self.hidden, self.dim // 2
+        weights, mixing = (D - M) * H + H * M + M, D * D if self.rotates else D
+        turn = min(2 * D * D - D, 2 * D * H) if self.rotates else 0
+        per_draw, per_row = Cost(0, 2 * D * H + H + M + turn), Cost(H, 0)
+        shared = Cost(weights + mixing, M * (H + 1))
+        if gradient:
+            per_draw, per_row = Cost(0, 6 * D * H + 4 * H + 2 * M + 2 * turn), Cost(3 * H, 0)
+            shared = Cost(3 * weights + 2 * mixing, 2 * M * (H + 1))
+        base = Identity(D).cost(draws, batch, points, gradient=gradient)
+        maps = (self.depth * draws * batch, per_draw), (self.depth * points, per_row), (self.depth, shared)
+        return combine((1, base), *maps)
 
 
 def _permutation(dim: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nfbench.kernels import planar as kernel
-from nfbench.posteriors.base import Flow
+from nfbench.posteriors.base import Cost, Flow, Identity, combine
 from nfbench.registry import posterior
 
 IDENTITY = math.log(math.e - 1)  # the w.u at which u_hat is orthogonal to w (m = 0)
@@ -40,6 +40,24 @@ class Planar(Flow):
         v = torch.randn(self.depth, self.dim) * (0.1 / math.sqrt(max(1, self.depth)))
         u = IDENTITY * unit / w.norm(dim=-1, keepdim=True) + v - (v * unit).sum(-1, keepdim=True) * unit
         return torch.cat([w, u, torch.randn(self.depth, 1)], -1).flatten()
+
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
+        """What the base needs (`Identity.cost` says how it is counted) and, for each of the K maps, besides.
+
+        Numbers: theta read, 2 D + 1 a row; with gradient read again and its gradient written, and the activation h of
+        each draw written and read back, 2 a draw: z is rebuilt from it.
+
+        Flops a draw: w.z + b 2 D, u_hat h added to z 2 D, h and ln(h^2 + s (1 - h^2)) 7. With gradient also: z rebuilt
+        2 D, dz.u_hat 2 D - 1, the sums of h dz and of da z 4 D, da w added to dz 2 D, da = d ln q/da and sums 12.
+
+        Flops a row: u_hat of w and u 6 D + 4; with gradient that again, and 10 D + 8 to go back through it.
+        """
+        D = self.dim
+        per_draw, per_row = Cost(0, 4 * D + 7), Cost(2 * D + 1, 6 * D + 4)
+        if gradient:
+            per_draw, per_row = Cost(2, 14 * D + 18), Cost(3 * (2 * D + 1), 22 * D + 16)
+        base = Identity(D).cost(draws, batch, points, gradient=gradient)
+        return combine((1, base), (self.depth * draws * batch, per_draw), (self.depth * points, per_row))
 
 
 @posterior("planar", label="Planar flow", cite="Rezende & Mohamed 2015, eq. 10", year=2015)

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nfbench.kernels import radial as kernel
-from nfbench.posteriors.base import Flow
+from nfbench.posteriors.base import Cost, Flow, Identity, combine
 from nfbench.registry import posterior
 
 
@@ -35,6 +35,24 @@ class Radial(Flow):
         """Centres ~ N(0, 1) and softplus(beta) = alpha: exactly the identity."""
         raw = torch.zeros(self.depth, 2)
         return torch.cat([torch.randn(self.depth, self.dim), raw], -1).flatten()
+
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
+        """What the base needs (`Identity.cost` says how it is counted) and, for each of the K maps, besides.
+
+        Numbers: theta read, D + 2 a row; with gradient read again and its gradient written, and the radius of each draw
+        written and read back, 2 a draw: z is rebuilt from it.
+
+        Flops a draw: r = |z - c| 3 D, the multiple of z - c added to z 2 D, ln|det| and scalars 14. With gradient
+        also: z - c and z rebuilt 3 D, its product with dz 2 D - 1, dz passed on 4 D, the sum for c D, scalars 32.
+
+        Flops a row: two softplus and what follows from alpha and s 9; with gradient that again, and 8 to go back.
+        """
+        D = self.dim
+        per_draw, per_row = Cost(0, 5 * D + 14), Cost(D + 2, 9)
+        if gradient:
+            per_draw, per_row = Cost(2, 15 * D + 45), Cost(3 * (D + 2), 26)
+        base = Identity(D).cost(draws, batch, points, gradient=gradient)
+        return combine((1, base), (self.depth * draws * batch, per_draw), (self.depth * points, per_row))
 
 
 @posterior("radial", label="Radial flow", cite="Rezende & Mohamed 2015, eq. 14", year=2015)
