@@ -68,6 +68,33 @@ WORDS = {
     "not comparable": "The paper's number belongs to another problem; both are shown, nothing is concluded.",
 }
 
+MODES = {
+    "sample": "draws and ln q, no gradient wanted",
+    "forward": "draws and ln q, with what a gradient will need",
+    "backward": "draws and ln q, then the gradient of all learned numbers",
+    "inverse": "ln q at given points",
+    "step": "a whole training update on a target",
+}  # what a timing is of
+
+TIMING_WORDS = {
+    "contender": "Who does the timed work: nfbench, its plain reference form, the textbook form as it stands in "
+    "tutorials, the same through torch.compile, or a peer, which is a library of other people.",
+    "interleaved": "The contenders of a run are timed in turn, A B A B, so that a slow minute of the machine is "
+    "slow for all of them.",
+    "ratio": "A contender's time over nfbench's in the same round; the median over rounds with quartiles. Above 1, "
+    "nfbench is faster.",
+    "agreement": "A contender's results lie within the printed tolerance of the same mathematics in float64, relative "
+    "to the largest value of each output. Without agreement no ratio is given.",
+    "floor": "The time that a case needs at least on the machine at hand: the bytes that must move at the measured "
+    "copy bandwidth, or the flops at the measured rate of a matrix product, whichever is longer.",
+    "roofline": "Flops a second that were reached against flops for each byte that must move; bandwidth and the rate "
+    "of a matrix product are the roof.",
+    "quartiles": "A quarter of the rounds were below the first, a quarter above the third. They say how steady the "
+    "machine was, not how sure a ratio is on another one.",
+    "textbook step": "The time in which the textbook form trains one model by one update, in the same run.",
+    "lacking": "The contender has no such map, or no such mode.",
+}
+
 
 def measure(name: str) -> Measure:
     """The entry of a metric; one that this page does not know is shown under its own name.

@@ -16,20 +16,21 @@ FLOORS = (
     {"spec", "numerics", "provenance", "glossary"},
     {"config", "registry", "data"},
     {"kernels", "posteriors.base", "targets.base", "records", "published"},
-    {"timings"},
+    {"timings", "runtime"},
     {"posteriors", "targets"},
     {"objectives"},
     {"training", "evaluation", "images", "timing"},
     {"experiments"},
     {"executors"},
-    {"statistics"},
+    {"statistics", "speed"},
+    {"scaling"},
     {"tables", "plots"},
     {"report"},
     {"cli"},
     {"__main__"},
 )
 PUBLIC_FACE = "__init__"  # imports on first use, whatever floor a public name lives on
-FROM_RECORDS_ONLY = ("statistics", "tables", "plots", "report")
+FROM_RECORDS_ONLY = ("statistics", "speed", "scaling", "tables", "plots", "report")
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -1,5 +1,6 @@
 """Tables as text, whatever they show: numbers, and Markdown or LaTeX (booktabs) of a finished table."""
 
+import math
 import re
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,7 @@ class Table(NamedTuple):
     rows: list[list[str]]
     keys: list[tuple[str, ...]]  # of each row: its configuration
     notes: list[str]
+    leading: int = 3  # columns that say what a row is; the others are results
 
 
 def number(value: float | None, decimals: int = 3, form: str = "") -> str:
@@ -42,6 +44,34 @@ def interval(value: float | None, low: float | None, high: float | None, *, sign
         return text
     half = (high - low) / 2
     return f"{text} ± {half:.3f}" if half >= 0.0005 or half == 0 else f"{text} ± <0.001"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number to so many significant digits, never as a power of ten; a dash where there is none.
+
+    >>> significant(0.041234), significant(466.6), significant(12345.6), significant(None)
+    ('0.0412', '467', '12,346', '—')
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:,.{_decimals(value, digits)}f}"
+
+
+def quartiles(value: float | None, low: float | None, high: float | None, *, factor: float = 1.0) -> str:
+    """A median with its quartiles, to the digits of the median, in a unit of which `factor` make one.
+
+    >>> quartiles(0.00041234, 0.000405, 0.000421, factor=1e6), quartiles(None, None, None)
+    ('412 [405, 421]', '—')
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    decimals = _decimals(value * factor, 3)
+    ends = [number(None if end is None else end * factor, decimals, ",") for end in (low, high)]
+    return f"{value * factor:,.{decimals}f} [{ends[0]}, {ends[1]}]"
+
+
+def _decimals(value: float, digits: int) -> int:
+    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
 
 
 def markdown(found: Table) -> str:

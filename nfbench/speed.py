@@ -1,0 +1,191 @@
+"""What stored timings say: one row a record, and who may be compared with whom.
+
+A *block* is what may stand in one table: one source, profile, mode, machine, device, number of threads and precision.
+A *case* is the same work for every contender. A speed-up is a number only where both sides were timed in turn, in one
+run, and both agree with the float64 reference; where it is not, the remark says why.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nfbench.records import REFERENCE
+from nfbench.timings import Spread, Timing, timings
+
+OURS, TEXTBOOK, COMPILE = "nfbench", "textbook", "compile"
+HOUSE = (OURS, TEXTBOOK, COMPILE, "reference")  # all others are peers, libraries of other people
+BLOCK = ("source", "profile", "mode", "machine", "device", "threads", "dtype")
+SIZES = {"K": "K", "draws": "S", "batch": "B", "dim": "D", "seeds": "E"}  # columns with their letters
+CASE = (*BLOCK, "target", "posterior", "amortized", "dim", "draws", "batch", "seeds")
+ITEM_BYTES = {"float32": 4, "float64": 8}
+_SORTED = (*BLOCK, "target", "place", "family", "amortized", "dim", "draws", "batch", "K", "seeds", "rank", "contender")
+
+
+def timed(root: Path) -> pd.DataFrame:
+    """One row a timing record under `root` and ``root/reference``; empty where there is none.
+
+    Times are in seconds, `peak_bytes` in bytes. `ratio` is this contender's time for a model over nfbench's, round by
+    round; `steps` is its time in units of the textbook's step of one model; `fraction` is of the floor. All three are
+    missing where a comparison would mislead, and `remark` says why. `low` and `high` are quartiles.
+    """
+    rows = _rows(list(timings(root)), "own") + _rows(list(timings(root / REFERENCE)), REFERENCE)
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    frame["place"] = frame.groupby([*BLOCK, "family"], dropna=False)["place"].transform("min")
+    frame = frame.sort_values(list(_SORTED), kind="stable", ignore_index=True)
+    return frame.drop(columns=["place", "rank"])
+
+
+def blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The blocks of `frame`, each as its rows."""
+    if len(frame):
+        for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
+            yield rows
+
+
+def cases(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The cases of `frame`, each as the rows of its contenders, in the order of the rows."""
+    if len(frame):
+        for _, rows in frame.groupby(list(CASE), dropna=False, sort=False):
+            yield rows
+
+
+def _rows(found: list[Timing], source: str) -> list[dict[str, Any]]:
+    beside: dict[str, dict[str, Timing]] = {}
+    for timing in found:
+        beside.setdefault(timing.case.model_dump_json(), {})[timing.contender] = timing
+    return [_row(timing, case, source) for case in beside.values() for timing in case.values()]
+
+
+def _row(timing: Timing, beside: dict[str, Timing], source: str) -> dict[str, Any]:
+    facts, provenance = timing.facts, timing.provenance
+    machine = [provenance.get("processor") or "unknown processor", f"{provenance.get('cores') or 'unknown'} cores"]
+    machine += [str(provenance["gpu"])] if provenance.get("gpu") else []
+    rank = HOUSE.index(timing.contender) if timing.contender in HOUSE else len(HOUSE)
+    row: dict[str, Any] = {"source": source, "id": timing.id, "machine": ", ".join(machine)}
+    row |= timing.case.model_dump()
+    row |= {"family": facts.family, "label": facts.label, "cite": facts.cite, "K": facts.K, "place": facts.order[0]}
+    row |= {"contender": timing.contender, "version": _version(timing), "rank": rank, "status": timing.status}
+    row |= {"message": timing.message, "models": timing.models, "run": timing.run, "rounds": len(timing.seconds)}
+    row |= _spread("", timing.spread if timing.status == "done" else None)
+    row |= {"agrees": _agrees(timing), "error": None, "tolerance": None}
+    if timing.agreement:
+        row |= timing.agreement.model_dump()
+    row |= {"compile_seconds": timing.compile_seconds, "peak_bytes": timing.peak_bytes} | _floor(timing)
+    row |= _compared(timing, beside)
+    row |= {"nfbench": provenance.get("nfbench"), "revision": provenance.get("revision")}
+    row |= {"libraries": ", ".join(f"{name} {version}" for name, version in sorted(timing.versions.items()))}
+    return row | {"finished": timing.finished}
+
+
+def _version(timing: Timing) -> str:
+    """The contender with the version of what it is made of, torch apart, which all share."""
+    own = {name: version for name, version in timing.versions.items() if name != "torch"}
+    if timing.contender in own:
+        return f"{timing.contender} {own[timing.contender]}"
+    text = ", ".join(f"{name} {version}" for name, version in sorted(own.items()))
+    return f"{timing.contender} ({text})" if text else timing.contender
+
+
+def _spread(name: str, found: Spread | None) -> dict[str, float | None]:
+    names = (name, f"{name}_low", f"{name}_high") if name else ("median", "low", "high")
+    return dict(zip(names, (found.median, found.low, found.high) if found else (None,) * 3, strict=True))
+
+
+def _agrees(timing: Timing) -> bool:
+    return timing.status == "done" and timing.agreement is not None and timing.agreement.holds
+
+
+def _floor(timing: Timing) -> dict[str, Any]:
+    names = ("floor_bytes", "floor_flops", "bandwidth", "rate", "floor_seconds", "binds", "fraction")
+    if not (floor := timing.floor):
+        return dict.fromkeys(names)
+    binds = "bytes" if floor.bytes / floor.bandwidth >= floor.flops / floor.rate else "flops"
+    fraction = floor.seconds / timing.spread.median if timing.spread and _agrees(timing) else None
+    values = (floor.bytes, floor.flops, floor.bandwidth, floor.rate, floor.seconds, binds, fraction)
+    return dict(zip(names, values, strict=True))
+
+
+def _compared(timing: Timing, beside: dict[str, Timing]) -> dict[str, Any]:
+    ours, textbook = beside.get(OURS), beside.get(TEXTBOOK)
+    remark, ratio, steps = _objection(timing, ours), None, None
+    if not remark and ours and ours is not timing and timing.ratio:
+        ratio = _scaled(timing.ratio, ours.models / timing.models)
+    together = textbook is not None and textbook.run == timing.run and _agrees(textbook) and _agrees(timing)
+    if textbook and together and timing.case.mode == "step":
+        steps = _quotient(timing.seconds, textbook.seconds, textbook.models)
+    return {"remark": remark} | _spread("ratio", ratio) | _spread("steps", steps)
+
+
+def _scaled(found: Spread, factor: float) -> Spread:
+    return Spread(median=found.median * factor, low=found.low * factor, high=found.high * factor)
+
+
+def _quotient(seconds: list[float], unit: list[float], models: int) -> Spread | None:
+    """The quotient round by round; None where the rounds are not the same ones."""
+    if not seconds or len(seconds) != len(unit):
+        return None
+    low, median, high = np.quantile(np.array(seconds) * models / np.array(unit), [0.25, 0.5, 0.75])
+    return Spread(median=float(median), low=float(low), high=float(high))
+
+
+def _objection(timing: Timing, ours: Timing | None) -> str:
+    """Why a contender's time may not be divided by nfbench's; empty where it may."""
+    if reason := _fault(timing):
+        return reason
+    if timing is ours:
+        return ""
+    if ours is None:
+        return "nfbench was not timed beside it"
+    if _fault(ours):
+        return "nfbench itself gave nothing to compare with"
+    return "" if ours.run == timing.run else "not timed in turn with nfbench"
+
+
+def _fault(timing: Timing) -> str:
+    if timing.status != "done":
+        reason = " ".join((timing.message or "no reason given").split())
+        return reason if len(reason) <= 160 else f"{reason[:159]}…"
+    if timing.agreement is None:
+        return "not compared with the float64 reference"
+    if timing.agreement.holds:
+        return ""
+    return f"disagrees: {timing.agreement.error:.1e} from the reference, {timing.agreement.tolerance:.0e} allowed"
+
+
+def against(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a case: nfbench's own row with the ratios of the fastest agreeing peer, of compile and of textbook.
+
+    `peer` names that peer, or says why there is none.
+    """
+    return pd.DataFrame([_against(case) for case in cases(frame)])
+
+
+def _against(case: pd.DataFrame) -> dict[Any, Any]:
+    ours = case[case["contender"] == OURS]
+    row = (ours if len(ours) else case).iloc[0].to_dict()
+    if ours.empty:
+        row |= dict.fromkeys(("median", "low", "high", "fraction", "peak_bytes", "steps"))
+    peers = case[~case["contender"].isin(HOUSE)]
+    told = peers[peers["ratio"].notna()]
+    fastest = min(told.to_dict("records"), key=lambda side: float(side["ratio"]), default={})
+    row["peer"] = fastest.get("version") or _absent(peers)
+    sides = {"peer": fastest}
+    for name in (COMPILE, TEXTBOOK):
+        found = case[case["contender"] == name].to_dict("records")
+        sides[name] = found[0] if found else {}
+    for name, side in sides.items():
+        row |= {f"{name}_ratio{part}": side.get(f"ratio{part}") for part in ("", "_low", "_high")}
+    return row
+
+
+def _absent(peers: pd.DataFrame) -> str:
+    if peers.empty:
+        return "none timed"
+    if (peers["status"] == "lacking").all():
+        return "none has it"
+    return "none agrees" if (peers["status"] == "done").any() else "none ran"
