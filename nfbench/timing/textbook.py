@@ -1,0 +1,228 @@
+"""The textbook form: what is written from the paper, one module a map, each with its own constraint and log-determinant.
+
+Written apart from the package's kernels, in torch's own operations over all draws at once, and with no step that a
+careful author would not take. Numbers for each data point are parameters (B, D) that broadcast over the draws; that an
+inference network's output would have to be split into them first is left out, in the textbook's favour.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, softplus
+
+from nfbench.timing import form
+from nfbench.timing.contender import Contender, Inputs, Work, register
+from nfbench.timing.form import Form, Model, Setting
+from nfbench.timings import Case
+
+FORMS: dict[str, Form] = {}
+
+
+class Chain(nn.Module):
+    """A diagonal Gaussian and the layers after it, in a Python loop: `noise (S, B, D) -> z (S, B, D), ln q (S, B)`."""
+
+    def __init__(self, mean: nn.Parameter, log_sigma: nn.Parameter, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.mean = mean
+        self.log_sigma = log_sigma
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.mean + self.log_sigma.exp() * noise
+        log_q = -(0.5 * noise.square() + self.log_sigma + 0.5 * math.log(2 * math.pi)).sum(-1)
+        for layer in self.layers:
+            z, log_det = layer(z)
+            log_q = log_q - log_det
+        return z, log_q
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """`z (S, B, D) -> ln q (S, B)` for layers that have an inverse."""
+        log_det = z.new_zeros(())
+        for layer in reversed(self.layers):
+            z, change = cast(Invertible, layer).inverse(z)
+            log_det = log_det + change
+        normal = torch.distributions.Normal(self.mean, self.log_sigma.exp(), validate_args=False)
+        return normal.log_prob(z).sum(-1) + log_det
+
+
+class Invertible(nn.Module, ABC):
+    """A layer with an inverse in closed form."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """`z' -> z, ln|det dz/dz'|`."""
+
+
+class Planar(nn.Module):
+    """f(z) = z + u_hat tanh(w.z + b), ln|det| = ln|1 + u_hat.psi| with psi = (1 - tanh^2) w (eq. 10-12, App. A.1)."""
+
+    def __init__(self, w: nn.Parameter, u: nn.Parameter, b: nn.Parameter) -> None:
+        super().__init__()
+        self.w, self.u, self.b = w, u, b
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        wu = (self.w * self.u).sum(-1, keepdim=True)
+        u_hat = self.u + (softplus(wu) - 1 - wu) * self.w / self.w.square().sum(-1, keepdim=True)
+        h = torch.tanh((z * self.w).sum(-1, keepdim=True) + self.b)
+        along = (1 - h.square()) * (self.w * u_hat).sum(-1, keepdim=True)
+        return z + u_hat * h, torch.log(torch.abs(1 + along)).squeeze(-1)
+
+
+class Radial(Invertible):
+    """f(z) = z + beta h (z - c), h = 1/(alpha + r), alpha = softplus(a), beta = softplus(b) - alpha (eq. 14, App. A.2).
+
+    ln|det| = (D - 1) ln(1 + beta h) + ln(1 + beta h - beta h^2 r).
+    """
+
+    def __init__(self, centre: nn.Parameter, a: nn.Parameter, b: nn.Parameter) -> None:
+        super().__init__()
+        self.centre, self.a, self.b = centre, a, b
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        alpha = softplus(self.a)
+        beta = softplus(self.b) - alpha
+        offset = z - self.centre
+        r = offset.norm(dim=-1, keepdim=True)
+        h = 1 / (alpha + r)
+        return z + beta * h * offset, self._log_det(r, h, beta)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """|z' - c| = r (1 + beta h) is a quadratic equation in r."""
+        alpha = softplus(self.a)
+        beta = softplus(self.b) - alpha
+        offset = z - self.centre
+        length = offset.norm(dim=-1, keepdim=True)
+        half = 0.5 * (length - alpha - beta)
+        r = half + torch.sqrt(half.square() + alpha * length)
+        h = 1 / (alpha + r)
+        return self.centre + offset / (1 + beta * h), -self._log_det(r, h, beta)
+
+    def _log_det(self, r: Tensor, h: Tensor, beta: Tensor) -> Tensor:
+        across, along = 1 + beta * h, 1 + beta * h - beta * h.square() * r
+        return ((self.centre.shape[-1] - 1) * torch.log(across) + torch.log(along)).squeeze(-1)
+
+
+class Permutation(Invertible):
+    """f(z) = z's coordinates in another order."""
+
+    order: Tensor
+    back: Tensor
+
+    def __init__(self, order: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("order", order)
+        self.register_buffer("back", order.argsort())
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return z[..., self.order], z.new_zeros(())
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return z[..., self.back], z.new_zeros(())
+
+
+class Rotation(Invertible):
+    """f(z) = z M, M orthogonal."""
+
+    matrix: Tensor
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("matrix", matrix)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return z @ self.matrix, z.new_zeros(())
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return z @ self.matrix.mT, z.new_zeros(())
+
+
+class Coupling(Invertible):
+    """f(z) = (z_A, z_B + shift(z_A)), the shift a network with one hidden tanh layer (eq. 18)."""
+
+    def __init__(self, w_in: nn.Parameter, b_in: nn.Parameter, w_out: nn.Parameter, b_out: nn.Parameter) -> None:
+        super().__init__()
+        self.w_in, self.b_in, self.w_out, self.b_out = w_in, b_in, w_out, b_out
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        kept, moved = z.tensor_split([self.w_in.shape[1]], -1)
+        return torch.cat([kept, moved + self._shift(kept)], -1), z.new_zeros(())
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        kept, moved = z.tensor_split([self.w_in.shape[1]], -1)
+        return torch.cat([kept, moved - self._shift(kept)], -1), z.new_zeros(())
+
+    def _shift(self, kept: Tensor) -> Tensor:
+        if len(self.b_in) == 1:
+            return linear(torch.tanh(linear(kept, self.w_in, self.b_in[0])), self.w_out, self.b_out)
+        return linear(torch.tanh(linear(kept, self.w_in) + self.b_in), self.w_out, self.b_out)
+
+
+def textbook(family: str, numbers: Callable[[Setting], list[Tensor]], per_map: int) -> Callable[..., None]:
+    """Decorate the layers of a family, ``(setting, numbers of each map) -> layers``, to make its form known."""
+
+    def decorate(layers: Callable[[Setting, list[list[nn.Parameter]]], list[nn.Module]]) -> None:
+        def model(setting: Setting, learned: list[nn.Parameter]) -> Model:
+            base, maps = form.grouped(learned, per_map)
+            chain = Chain(base[0], base[1], layers(setting, maps))
+            invertible = all(isinstance(layer, Invertible) for layer in chain.layers)
+            return Model(chain, chain.log_prob if invertible else None)
+
+        FORMS[family] = Form(numbers, model)
+
+    return decorate
+
+
+@textbook("gaussian", lambda setting: setting.base, 1)
+def _gaussian(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]:
+    return []
+
+
+@textbook("planar", form.planar, 3)
+def _planar(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]:
+    return [Planar(*numbers) for numbers in maps]
+
+
+@textbook("radial", form.radial, 3)
+def _radial(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]:
+    return [Radial(*numbers) for numbers in maps]
+
+
+@textbook("nice", form.couplings, 4)
+def _nice(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]:
+    permutes = setting.options["mixing"] == "permutation"
+    mixing = [Permutation(m.argmax(0)) if permutes else Rotation(m) for m in setting.state["flow.mixing"]]
+    couplings = [Coupling(*numbers) for numbers in maps]
+    return [layer for pair in zip(mixing, couplings, strict=True) for layer in pair]
+
+
+def eager(case: Case, inputs: Inputs) -> Work | None:
+    """The textbook form, run operation by operation."""
+    return form.work(case, inputs, FORMS)
+
+
+def compiled(case: Case, inputs: Inputs) -> Work | None:
+    """The very same module through `torch.compile`; its first call compiles, with no help from an earlier process."""
+    return form.work(case, inputs, {family: _compiled(written) for family, written in FORMS.items()})
+
+
+def _compiled(written: Form) -> Form:
+    def model(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
+        plain = written.model(setting, learned)
+        if plain is None:
+            return None
+        density = plain.density and _compile(plain.density)
+        return plain._replace(draw=_compile(plain.draw), density=density)
+
+    return Form(written.numbers, model)
+
+
+def _compile(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(function, dynamic=False, options={"force_disable_caches": True})
+
+
+TEXTBOOK = register(Contender("textbook", "textbook PyTorch", eager, group="textbook"))
+COMPILED = register(Contender("compile", "textbook, torch.compile", compiled, group="compile"))
