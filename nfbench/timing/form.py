@@ -1,7 +1,7 @@
 """A flow posterior as somebody else writes it: numbers of its own, made from nfbench's, and what it does with them."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from nfbench.registry import posteriors
 from nfbench.timing.contender import Inputs, Work
 from nfbench.timings import Case
+
+Number = TypeVar("Number", bound=Tensor)
 
 
 class Setting(NamedTuple):
@@ -37,9 +39,10 @@ class Setting(NamedTuple):
         return list(self.state["source.base"].chunk(2, -1))
 
     def maps(self, *sizes: int) -> list[Tensor]:
-        """The parts of theta, map by map: (points, size) each."""
+        """The parts of theta, map by map: (points, size) each, or (size,) where all points share them."""
         theta = self.state.get("source.theta", self.state["source.base"][:, :0])
-        return list(theta.split(self.depth * list(sizes), -1))
+        shared = theta[0] if self.points == 1 else theta
+        return list(torch.split(shared, self.depth * list(sizes), -1))
 
 
 class Model(NamedTuple):
@@ -60,7 +63,7 @@ class Form(NamedTuple):
     """How a family is written.
 
     Attributes:
-        numbers: its learned tensors, made from nfbench's by differentiable steps, so that gradients find their way back.
+        numbers: its learned tensors, made from nfbench's by differentiable steps: gradients find their way back.
         model: what it does with them; None where it cannot do this.
     """
 
@@ -151,7 +154,7 @@ def radial(setting: Setting) -> list[Tensor]:
 def couplings(setting: Setting) -> list[Tensor]:
     """Mean, ln sigma, and of each map the weights of two affine layers, laid out as in `nn.Linear`.
 
-    The first layer's weight (H, A), bias (points, H); the second layer's weight (M, H), bias (M,), its scale included.
+    The first layer's weight (H, A), bias (H,) or (points, H); the second layer's weight (M, H), bias (M,), with scale.
     """
     hidden = int(setting.options["hidden"])
     scale = (hidden * max(1, setting.depth)) ** -0.5
@@ -161,7 +164,20 @@ def couplings(setting: Setting) -> list[Tensor]:
     return setting.base + [number for numbers in each for number in numbers]
 
 
-def grouped(numbers: list[nn.Parameter], size: int) -> tuple[list[nn.Parameter], list[list[nn.Parameter]]]:
+def network(w_in: nn.Parameter, b_in: nn.Parameter, w_out: nn.Parameter, b_out: nn.Parameter) -> nn.Module:
+    """The shift of a coupling as torch's own layers."""
+    hidden, kept = w_in.shape
+    layers = nn.Linear(kept, hidden), nn.Linear(hidden, len(w_out))
+    (layers[0].weight, layers[0].bias), (layers[1].weight, layers[1].bias) = (w_in, b_in), (w_out, b_out)
+    return nn.Sequential(layers[0], nn.Tanh(), layers[1])
+
+
+def orders(setting: Setting) -> list[Tensor] | None:
+    """The coordinates' order before each coupling, if the mixing only permutes: y_j = z_order(j)."""
+    return list(setting.state["flow.mixing"].argmax(-2)) if setting.options["mixing"] == "permutation" else None
+
+
+def grouped(numbers: list[Number], size: int) -> tuple[list[Number], list[list[Number]]]:
     """The base's two numbers, and those of each map."""
     rest = numbers[2:]
     return numbers[:2], [rest[first : first + size] for first in range(0, len(rest), size)]

@@ -1,4 +1,4 @@
-"""The textbook form: what is written from the paper, one module a map, each with its own constraint and log-determinant.
+"""The textbook form: what is written from the paper, a module a map, with its own constraint and log-determinant.
 
 Written apart from the package's kernels, in torch's own operations over all draws at once, and with no step that a
 careful author would not take. Numbers for each data point are parameters (B, D) that broadcast over the draws; that an
@@ -8,7 +8,7 @@ inference network's output would have to be split into them first is left out, i
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from nfbench.timing.form import Form, Model, Setting
 from nfbench.timings import Case
 
 FORMS: dict[str, Form] = {}
+Result = TypeVar("Result")
 
 
 class Chain(nn.Module):
@@ -33,7 +34,7 @@ class Chain(nn.Module):
 
     def forward(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         z = self.mean + self.log_sigma.exp() * noise
-        log_q = -(0.5 * noise.square() + self.log_sigma + 0.5 * math.log(2 * math.pi)).sum(-1)
+        log_q = self._base(noise)
         for layer in self.layers:
             z, log_det = layer(z)
             log_q = log_q - log_det
@@ -45,8 +46,10 @@ class Chain(nn.Module):
         for layer in reversed(self.layers):
             z, change = cast(Invertible, layer).inverse(z)
             log_det = log_det + change
-        normal = torch.distributions.Normal(self.mean, self.log_sigma.exp(), validate_args=False)
-        return normal.log_prob(z).sum(-1) + log_det
+        return self._base((z - self.mean) * (-self.log_sigma).exp()) + log_det
+
+    def _base(self, noise: Tensor) -> Tensor:
+        return -(0.5 * noise.square() + self.log_sigma + 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
 class Invertible(nn.Module, ABC):
@@ -156,9 +159,9 @@ class Coupling(Invertible):
         return torch.cat([kept, moved - self._shift(kept)], -1), z.new_zeros(())
 
     def _shift(self, kept: Tensor) -> Tensor:
-        if len(self.b_in) == 1:
-            return linear(torch.tanh(linear(kept, self.w_in, self.b_in[0])), self.w_out, self.b_out)
-        return linear(torch.tanh(linear(kept, self.w_in) + self.b_in), self.w_out, self.b_out)
+        shared = self.b_in.dim() == 1
+        inputs = linear(kept, self.w_in, self.b_in) if shared else linear(kept, self.w_in) + self.b_in
+        return linear(torch.tanh(inputs), self.w_out, self.b_out)
 
 
 def textbook(family: str, numbers: Callable[[Setting], list[Tensor]], per_map: int) -> Callable[..., None]:
@@ -193,8 +196,8 @@ def _radial(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]
 
 @textbook("nice", form.couplings, 4)
 def _nice(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]:
-    permutes = setting.options["mixing"] == "permutation"
-    mixing = [Permutation(m.argmax(0)) if permutes else Rotation(m) for m in setting.state["flow.mixing"]]
+    orders = form.orders(setting)
+    mixing = map(Permutation, orders) if orders is not None else map(Rotation, setting.state["flow.mixing"])
     couplings = [Coupling(*numbers) for numbers in maps]
     return [layer for pair in zip(mixing, couplings, strict=True) for layer in pair]
 
@@ -220,7 +223,7 @@ def _compiled(written: Form) -> Form:
     return Form(written.numbers, model)
 
 
-def _compile(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _compile(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:
     return torch.compile(function, dynamic=False, options={"force_disable_caches": True})
 
 
