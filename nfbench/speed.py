@@ -5,6 +5,7 @@ A *case* is the same work for every contender. A speed-up is a number only where
 run, and both agree with the float64 reference; where it is not, the remark says why.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,8 @@ def _rows(found: list[Timing], source: str) -> list[dict[str, Any]]:
 
 def _row(timing: Timing, beside: dict[str, Timing], source: str) -> dict[str, Any]:
     facts, provenance = timing.facts, timing.provenance
-    machine = [provenance.get("processor") or "unknown processor", f"{provenance.get('cores') or 'unknown'} cores"]
-    machine += [str(provenance["gpu"])] if provenance.get("gpu") else []
     rank = HOUSE.index(timing.contender) if timing.contender in HOUSE else len(HOUSE)
-    row: dict[str, Any] = {"source": source, "id": timing.id, "machine": ", ".join(machine)}
+    row: dict[str, Any] = {"source": source, "id": timing.id, "machine": _machine(timing)}
     row |= timing.case.model_dump()
     row |= {"family": facts.family, "label": facts.label, "cite": facts.cite, "K": facts.K, "place": facts.order[0]}
     row |= {"contender": timing.contender, "version": _version(timing), "rank": rank, "status": timing.status}
@@ -82,8 +81,17 @@ def _row(timing: Timing, beside: dict[str, Timing], source: str) -> dict[str, An
     return row | {"finished": timing.finished}
 
 
+def _machine(timing: Timing) -> str:
+    facts = timing.provenance
+    parts = [facts.get("processor") or "unknown processor", f"{facts.get('cores') or 'unknown'} cores"]
+    parts += [facts["device"]] if facts.get("device") not in (None, timing.case.device) else []
+    return ", ".join(map(str, parts))
+
+
 def _version(timing: Timing) -> str:
-    """The contender with the version of what it is made of, torch apart, which all share."""
+    """The contender with its backend, or with the version of what it is made of; torch apart, which all share."""
+    if timing.contender == OURS and timing.provenance.get("backend"):
+        return f"{OURS} ({timing.provenance['backend']})"
     own = {name: version for name, version in timing.versions.items() if name != "torch"}
     if timing.contender in own:
         return f"{timing.contender} {own[timing.contender]}"
@@ -115,9 +123,8 @@ def _compared(timing: Timing, beside: dict[str, Timing]) -> dict[str, Any]:
     remark, ratio, steps = _objection(timing, ours), None, None
     if not remark and ours and ours is not timing and timing.ratio:
         ratio = _scaled(timing.ratio, ours.models / timing.models)
-    together = textbook is not None and textbook.run == timing.run and _agrees(textbook) and _agrees(timing)
-    if textbook and together and timing.case.mode == "step":
-        steps = _quotient(timing.seconds, textbook.seconds, textbook.models)
+    if textbook and timing.case.mode == "step" and textbook.run == timing.run:
+        steps = _steps(timing, textbook)
     return {"remark": remark} | _spread("ratio", ratio) | _spread("steps", steps)
 
 
@@ -125,12 +132,21 @@ def _scaled(found: Spread, factor: float) -> Spread:
     return Spread(median=found.median * factor, low=found.low * factor, high=found.high * factor)
 
 
-def _quotient(seconds: list[float], unit: list[float], models: int) -> Spread | None:
-    """The quotient round by round; None where the rounds are not the same ones."""
-    if not seconds or len(seconds) != len(unit):
+def _steps(timing: Timing, textbook: Timing) -> Spread | None:
+    """Time in units of the textbook's step of one model; quartiles only where both took part in the same rounds.
+
+    A contender takes part in as many rounds as it can afford, so that equally many are the same ones; nfbench takes
+    part in all of them, and the textbook's ratio is over those that they share.
+    """
+    if not (_agrees(timing) and _agrees(textbook) and timing.spread and textbook.spread):
         return None
-    low, median, high = np.quantile(np.array(seconds) * models / np.array(unit), [0.25, 0.5, 0.75])
-    return Spread(median=float(median), low=float(low), high=float(high))
+    if timing.contender == OURS and (found := textbook.ratio):
+        return _scaled(Spread(median=1 / found.median, low=1 / found.high, high=1 / found.low), textbook.models)
+    if len(timing.seconds) == len(textbook.seconds):
+        low, median, high = np.quantile(np.array(timing.seconds) / np.array(textbook.seconds), [0.25, 0.5, 0.75])
+        return _scaled(Spread(median=median, low=low, high=high), textbook.models)
+    value = timing.spread.median / textbook.spread.median * textbook.models
+    return Spread(median=value, low=math.nan, high=math.nan)
 
 
 def _objection(timing: Timing, ours: Timing | None) -> str:

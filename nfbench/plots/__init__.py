@@ -1,17 +1,18 @@
 """Pictures of stored results, chosen by what the records hold; nothing here trains or averages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from nfbench import speed
 from nfbench.errors import InputError
-from nfbench.plots import density, depth, likelihood, pushforward, training
+from nfbench.plots import density, depth, likelihood, pushforward, timing, training
 from nfbench.plots.style import Look, Picture, looks, save, slug, theme
 from nfbench.published import published
 from nfbench.statistics import blocks
 
-__all__ = ["plot", "saved"]
+__all__ = ["plot", "saved", "timings"]
 
 
 def plot(root: Path, experiment: str, out: Path, frame: pd.DataFrame) -> list[Path]:
@@ -37,15 +38,52 @@ def saved(
     if rows.empty:
         known = ", ".join(sorted(frame["experiment"].unique())) or "none"
         raise InputError(f"no records of experiment {experiment!r}; experiments with records: {known}")
+    shared = looks(frame["family"])
+    drawn = ((block, picture) for block in blocks(rows) for picture in _pictures(root, block, shared))
+    named = ((block, picture, experiment, _suffix(block, rows)) for block, picture in drawn)
+    yield from _written(named, out)
+
+
+def timings(out: Path, frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
+    """Draw and write the pictures of timings: the block that each shows, the picture, its files.
+
+    Raises:
+        InputError: `out` cannot be written.
+    """
+    shared = looks(frame["family"])
+    suffixes = _timing_suffixes(frame)
+    drawn = ((block, picture) for block in speed.blocks(frame) for picture in _timing_pictures(block, shared))
+    yield from _written(((block, picture, "timing", suffixes[_key(block)]) for block, picture in drawn), out)
+
+
+def _written(
+    drawn: Iterable[tuple[pd.DataFrame, Picture, str, str]], out: Path
+) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
+    """Save pictures under ``<prefix>-<name>-<suffix>``."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        shared = looks(frame["family"])
-        for block in blocks(rows):
-            for picture in _pictures(root, block, shared):
-                named = picture._replace(name=f"{experiment}-{picture.name}")
-                yield block, named, save(named, out, _suffix(block, rows))
+        for block, picture, prefix, suffix in drawn:
+            named = picture._replace(name=f"{prefix}-{picture.name}")
+            yield block, named, save(named, out, suffix)
     except OSError as error:
         raise InputError(f"cannot write figures to {out}: {error.strerror or error}") from None
+
+
+def _timing_pictures(block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:
+    with theme():
+        yield from timing.pictures(block, shared)
+
+
+def _key(block: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(str(block.iloc[0][name]) for name in speed.BLOCK)
+
+
+def _timing_suffixes(frame: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """Source, profile and mode of each block; of two that share these, the machine and the rest too."""
+    keys = [_key(block) for block in speed.blocks(frame)]
+    short = {key: slug("-".join(key[:3])) for key in keys}
+    twice = {name for name in short.values() if list(short.values()).count(name) > 1}
+    return {key: slug("-".join(key)) if name in twice else name for key, name in short.items()}
 
 
 def _pictures(root: Path, block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:

@@ -58,16 +58,18 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def quartiles(value: float | None, low: float | None, high: float | None, *, factor: float = 1.0) -> str:
-    """A median with its quartiles, to the digits of the median, in a unit of which `factor` make one.
+    """A median with its quartiles, if they are known, to the digits of the median; `factor` changes the unit.
 
-    >>> quartiles(0.00041234, 0.000405, 0.000421, factor=1e6), quartiles(None, None, None)
-    ('412 [405, 421]', '—')
+    >>> quartiles(0.00041234, 0.000405, 0.000421, factor=1e6), quartiles(2.0, None, None), quartiles(None, None, None)
+    ('412 [405, 421]', '2.00', '—')
     """
     if value is None or not math.isfinite(value):
         return NOTHING
     decimals = _decimals(value * factor, 3)
-    ends = [number(None if end is None else end * factor, decimals, ",") for end in (low, high)]
-    return f"{value * factor:,.{decimals}f} [{ends[0]}, {ends[1]}]"
+    text = f"{value * factor:,.{decimals}f}"
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return text
+    return f"{text} [{low * factor:,.{decimals}f}, {high * factor:,.{decimals}f}]"
 
 
 def _decimals(value: float, digits: int) -> int:

@@ -49,7 +49,14 @@ def tables(frame: pd.DataFrame) -> list[Table]:
 
 def _tables(block: pd.DataFrame) -> list[Table]:
     parts = [_against(block), _contenders(block), _exponents(block), _memory(block)]
-    return [part for part in parts if part.rows]
+    return [_without_empty(part) for part in parts if part.rows]
+
+
+def _without_empty(found: Table) -> Table:
+    """The table without those of its results that no row has."""
+    kept = [i for i in range(len(found.head)) if i < found.leading or any(row[i] != NOTHING for row in found.rows)]
+    rows = [[row[i] for i in kept] for row in found.rows]
+    return found._replace(head=[found.head[i] for i in kept], rows=rows)
 
 
 def key(row: dict[Any, Any]) -> tuple[str, ...]:
@@ -113,13 +120,12 @@ def _contenders(block: pd.DataFrame) -> Table:
     step = block["mode"].iloc[0] == "step"
     measured = [f"time ({unit.name})", *(("models", "textbook steps", "the same, a model") if step else ())]
     measured += ["times nfbench" + (", a model" if step else ""), "deviation", "of the floor (%)", "bound"]
-    measured += ["peak (MiB)", "compile (s)"]
-    remarks = bool(block["remark"].any())
-    head = [*names.values(), "Contender", *measured, *(["remark"] if remarks else [])]
-    rows = []
-    for row in block.to_dict("records"):
-        cells = [*_facts(row, names), row["version"], *_measured(row, unit, step=step)]
-        rows.append(cells + ([row["remark"] or NOTHING] if remarks else []))
+    measured += ["peak (MiB)", "compile (s)", "remark"]
+    head = [*names.values(), "Contender", *measured]
+    rows = [
+        [*_facts(row, names), row["version"], *_measured(row, unit, step=step), row["remark"] or NOTHING]
+        for row in block.to_dict("records")
+    ]
     keys = [key(row) for row in block.to_dict("records")]
     heading = f"{title(block)}: every contender"
     return Table(heading, protocol(block), head, rows, keys, _notes(block), leading=len(names) + 1)
