@@ -33,6 +33,6 @@ class Inference(nn.Module):
         return log_q, log_joint(z)
 
 
-def free_energy(log_q: Tensor, log_p: Tensor, beta: float = 1.0) -> Tensor:
+def free_energy(log_q: Tensor, log_p: Tensor, beta: float | Tensor = 1.0) -> Tensor:
     """Ln q - beta ln p(x, z), draw by draw, in nats; its mean is F^beta (paper, eq. 20), at beta = 1 the bound F."""
     return log_q - beta * log_p

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from nfbench import posterior, target, training
+from nfbench import optimizers, posterior, target, training
 from nfbench.config import Training
-from nfbench.numerics import stream
 from nfbench.objectives import Inference
 from nfbench.targets.base import Target
-from nfbench.training import train
+from nfbench.training import Program, train
+from nfbench.update import Update
 
 SHORT = Training(learning_rate=0.02, updates=60, draws=16, batch=20, anneal_updates=20, schedule="one-cycle")
 CASES = ["u1", "digits:dim=3,hidden=4"]
@@ -60,11 +60,10 @@ def _by_hand(model: Inference, seed: int, config: Training) -> None:
         optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=(config.momentum, 0.999))
     else:
         optimizer = torch.optim.RMSprop(model.parameters(), lr=config.learning_rate, momentum=config.momentum)
-    program = training._Program([model], [seed], config, "cpu")
-    noise, order = training._Noise(program), training._Order(program)
+    program = Program([model], [seed], config, "cpu")
     for t in range(config.updates):
-        batch = order(t)
-        log_q, log_p = model(noise(t)[0], None if batch is None else batch[0])
+        batch = None if program.batches is None else program.batches(t)[0]
+        log_q, log_p = model(program.noise(t)[0], batch)
         beta = min(1, 0.05 + t / 8)
         optimizer.zero_grad()
         (log_q - beta * log_p).mean().backward()
@@ -85,37 +84,6 @@ def test_agrees_with_a_plain_loop(optimizer, what):
         _by_hand(model, seed, config)
         for name, value in _state(model).items():
             assert torch.allclose(out.models[e].state_dict()[name], value, rtol=1e-9, atol=1e-9), name
-
-
-def test_noise_is_new_for_every_update_and_seed(monkeypatch):
-    """Across a block's end too, no update and no seed sees noise that another saw; asked again, it is the same."""
-    monkeypatch.setattr(training, "_NOISE_BLOCK", 3 * 16 * 2)
-    program = training._Program(_models("gaussian", "u1", [0, 1]), [0, 1], SHORT, "cpu")
-    noise = training._Noise(program)
-    assert noise.length == 3
-    seen = torch.stack([noise(step) for step in range(8)])
-    assert seen.shape == (8, 2, 16, 1, 2)
-    assert seen.flatten(0, 1).flatten(1).unique(dim=0).shape == (16, 32)
-    assert torch.equal(training._Noise(program)(4), seen[4])
-
-
-def test_noise_and_order_use_streams_of_their_own(monkeypatch):
-    """No generator of the minibatches' order starts where one of the noise does."""
-    program = training._Program(_models("gaussian", CASES[1], [0, 1]), [0, 1], SHORT, "cpu")
-    used: dict[str, set[int]] = {}
-    for kind in (training._Noise, training._Order):
-        starts = used[kind.__name__] = set()
-
-        def record(*names, starts=starts, **where):
-            starts.add(stream(*names).initial_seed())
-            return stream(*names, **where)
-
-        monkeypatch.setattr(training, "stream", record)
-        source = kind(program)
-        for step in (0, 59, 1000):
-            source(step)
-    assert all(len(starts) >= 4 for starts in used.values())
-    assert not used["_Noise"] & used["_Order"]
 
 
 @pytest.mark.parametrize("what", CASES)
@@ -160,15 +128,15 @@ def test_interrupt_within_an_update_is_not_stored(tmp_path, monkeypatch):
     """Interrupted between an optimizer's step and its count, a run resumes from before it and ends as if it had not."""
     straight = train(_models("planar:K=2", "u1", [0]), [0], SHORT)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    step, steps = torch.optim.Adam.step, iter(range(60))
+    update, updates = optimizers.Adam.update, iter(range(60))
 
     def interrupted(self, *given):
-        step(self, *given)
-        if next(steps) == 31:
+        update(self, *given)
+        if next(updates) == 31:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.Adam, "step", interrupted)
+        patch.setattr(optimizers.Adam, "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(_models("planar:K=2", "u1", [0]), [0], SHORT, checkpoint=tmp_path / "run.pt")
     resumed = train(_models("planar:K=2", "u1", [0]), [0], SHORT, checkpoint=tmp_path / "run.pt")
@@ -181,15 +149,15 @@ def test_interrupt_between_two_points_of_the_curve(tmp_path, monkeypatch):
     """Updates since the last point of the curve are part of what is stored: the next point is the straight run's."""
     config = SHORT.model_copy(update={"updates": 220})
     straight = train(_models("gaussian", "u1", [0]), [0], config)
-    gradient = training._Program._gradient
+    gradient, calls = Update.gradient, iter(range(220))
 
-    def interrupted(program, *given):
-        if program.step == 51:
+    def interrupted(update, *given):
+        if next(calls) == 51:
             raise KeyboardInterrupt
-        return gradient(program, *given)
+        return gradient(update, *given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Program, "_gradient", interrupted)
+        patch.setattr(Update, "gradient", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(_models("gaussian", "u1", [0]), [0], config, checkpoint=tmp_path / "run.pt")
     resumed = train(_models("gaussian", "u1", [0]), [0], config, checkpoint=tmp_path / "run.pt")
@@ -201,14 +169,14 @@ def test_interrupt_between_two_points_of_the_curve(tmp_path, monkeypatch):
 def test_curve_points_are_means_since_the_last(monkeypatch):
     """A point of the curve is the mean bound of the updates since the point before, the last one of those left."""
     bounds: list[float] = []
-    gradient = training._Program._gradient
+    gradient = Update.gradient
 
-    def listening(program, *given):
-        bound = gradient(program, *given)
+    def listening(update, *given):
+        bound, grads = gradient(update, *given)
         bounds.append(bound.item())
-        return bound
+        return bound, grads
 
-    monkeypatch.setattr(training._Program, "_gradient", listening)
+    monkeypatch.setattr(Update, "gradient", listening)
     curve = train(_models("gaussian", "u1", [0]), [0], SHORT.model_copy(update={"updates": 203})).curves[0]
     assert curve["step"] == [*map(float, range(2, 203, 2)), 203]
     expected = [sum(bounds[i : i + 2]) / len(bounds[i : i + 2]) for i in range(0, 203, 2)]
@@ -221,13 +189,13 @@ def test_foreign_checkpoint_is_named_and_starts_over(change, tmp_path):
     checkpoint = tmp_path / "run.pt"
     recipe = SHORT.model_copy(update={"learning_rate": 0.03}) if change == "rate" else SHORT
     other = _models("planar:K=3" if change == "depth" else "planar:K=2", "u1", [0])
-    program = training._Program(other, [1 if change == "seed" else 0], recipe, "cpu")
+    program = Program(other, [1 if change == "seed" else 0], recipe, "cpu")
     for _ in zip(range(10), program.run(), strict=False):
         pass
     program.save(checkpoint)
     if change == "part":
         state = torch.load(checkpoint)
-        del state["window"]
+        del state["counted"]
         torch.save(state, checkpoint)
     seen: list[int] = []
     with pytest.warns(UserWarning, match=r"run\.pt cannot be read \(it is of another training\); .* starts over"):
@@ -248,7 +216,7 @@ def test_curve_holds_the_bound_whatever_beta(beta):
     config = SHORT.model_copy(update={"anneal_start": beta})
     out = train(_models("planar:K=2", "u1", [5]), [5], config)
     (model,) = _models("planar:K=2", "u1", [5])
-    noise = training._Noise(training._Program([model], [5], config, "cpu"))(0)[0]
+    noise = Program([model], [5], config).noise(0)[0]
     log_q, log_p = model(noise)
     assert out.curves[0]["free_energy"][0] == pytest.approx((log_q - log_p).mean().item(), rel=1e-5)
 
@@ -314,23 +282,10 @@ def test_one_cycle_and_annealing_are_in_the_curves():
     assert curve["learning_rate"][-1] < 1e-4
 
 
-def test_batches_cover_an_epoch():
-    """In one epoch a seed sees no data point twice, and the next epoch has another order."""
-    (model,) = _models("gaussian", "digits:dim=2,hidden=2", [0])
-    program = training._Program([model], [0], SHORT, "cpu")
-    assert torch.equal(program.observations, model.target.splits().train)
-    order = training._Order(program)
-    steps = len(program.observations) // SHORT.batch
-    first = torch.cat([order(step)[0] for step in range(steps)])
-    assert torch.equal(first.sum(0), _rows_sum(program, order.order[0][: steps * SHORT.batch]))
-    indices = order.order[0].clone()
-    assert indices.unique().numel() == len(program.observations)
-    order(steps)
-    assert not torch.equal(indices, order.order[0])
-
-
-def _rows_sum(program, indices):
-    return program.observations[indices].sum(0)
+def test_minibatches_are_of_the_training_images():
+    """What a model learns from is the training split, not the images that its bound is reported on."""
+    program = Program(_models("gaussian", "digits:dim=2,hidden=2", [0]), [0], SHORT)
+    assert torch.equal(program.batches.observations, program.models[0].target.splits().train)
 
 
 def test_autocast_trains():
