@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from nfbench.config import Strict, digest
 from nfbench.errors import InputError
@@ -80,6 +80,8 @@ class Agreement(Strict):
 
     Both are relative: the largest deviation of any output over that output's largest value.
     """
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")  # a contender may give NaN, which JSON does not have
 
     error: float
     tolerance: float

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from nfbench import __version__
-from nfbench.cli import listing, outputs, running
+from nfbench.cli import listing, outputs, running, timing
 from nfbench.errors import InputError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("ls")(listing.ls)
 app.command("info")(listing.info)
 app.command("run")(running.run)
+app.command("time")(timing.time)
 app.command("table")(outputs.table)
 app.command("plot")(outputs.plot)
 app.command("report")(outputs.report)

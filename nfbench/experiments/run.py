@@ -15,7 +15,6 @@ import torch
 from nfbench import images
 from nfbench.config import Cell, Group, digest
 from nfbench.evaluation import draw_theta, evaluate, push_through
-from nfbench.kernels.backend import backend
 from nfbench.numerics import seeded
 from nfbench.objectives import Inference
 from nfbench.posteriors import posterior
@@ -23,6 +22,7 @@ from nfbench.posteriors.base import FlowPosterior, Posterior
 from nfbench.provenance import provenance
 from nfbench.records import FINISHED, Facts, Record, Status, finished, write
 from nfbench.registry import posteriors, targets
+from nfbench.runtime import runtime
 from nfbench.targets import target
 from nfbench.targets.base import LatentVariableModel, Target
 from nfbench.training import Trained, train
@@ -90,7 +90,7 @@ class _Run:
             status=status,
             seconds=round(seconds, 3),
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            provenance={**provenance(), **_runtime(self.device)},
+            provenance={**provenance(), **runtime(self.device)},
             **rest,
         )
 
@@ -166,12 +166,6 @@ def _pushed(run: _Run, cell: Cell) -> Record:
     arrays = images.of_flow(family.flow, base, theta, cell.evaluation) if images.drawable(base) else None
     facts = _facts(run.group, base, family)
     return run.store(cell, facts, "done", time.perf_counter() - started, arrays, metrics=metrics)
-
-
-def _runtime(device: str) -> dict[str, Any]:
-    """What of this process a number may depend on beside the code."""
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    return {"device": name, "threads": torch.get_num_threads(), "backend": backend()}
 
 
 def _facts(group: Group, what: Target | None, family: Posterior | None) -> Facts:

@@ -1,12 +1,17 @@
 """Who is timed: nfbench itself and whatever else does the same work; dropping a file here adds a contender."""
 
-from collections.abc import Callable, Mapping
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+import nfbench.timing
+from nfbench.errors import InputError
 from nfbench.numerics import stream
 from nfbench.posteriors import posterior
 from nfbench.timings import Case
@@ -74,6 +79,36 @@ def register(contender: Contender) -> Contender:
         raise ValueError(f"contender {contender.name!r} is registered twice")
     CONTENDERS[contender.name] = contender
     return contender
+
+
+BASE = "nfbench"  # whose time all ratios are against
+
+
+def contenders() -> dict[str, Contender]:
+    """All contenders, nfbench first: of every module of this package and of its packages, which registers its own."""
+    for module in pkgutil.walk_packages(nfbench.timing.__path__, f"{nfbench.timing.__name__}."):
+        importlib.import_module(module.name)
+    return {name: CONTENDERS[name] for name in sorted(CONTENDERS, key=lambda name: name != BASE)}
+
+
+def versus(words: Sequence[str]) -> list[str]:
+    """The names of contenders that words stand for, nfbench always among them.
+
+    Args:
+        words: names or groups of contenders, several in one word with commas between them.
+
+    Raises:
+        InputError: neither the name nor the group of a contender.
+    """
+    known = contenders()
+    groups = {one.group for one in known.values() if one.group}
+    asked = {part.strip() for word in words for part in word.split(",")}
+    for part in sorted(asked - groups - set(known)):
+        close = difflib.get_close_matches(part, [*groups, *known])
+        hint = f" did you mean {' or '.join(close)}?" if close else ""
+        listed = ", ".join(dict.fromkeys([*known, *sorted(groups)]))
+        raise InputError(f"no contender or group {part!r};{hint} known: {listed}")
+    return [name for name, one in known.items() if name == BASE or asked & {name, one.group}]
 
 
 def inputs(case: Case) -> Inputs:

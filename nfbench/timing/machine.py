@@ -1,0 +1,49 @@
+"""What this machine can do at best: measured ceilings, once a process for each device, dtype and number of threads."""
+
+import functools
+from typing import NamedTuple
+
+import torch
+
+from nfbench.timing.clock import Clock, Run, clock
+
+_COPY = 2**27  # bytes of one buffer: beyond the caches
+_SIDE = {"cpu": 1024, "cuda": 8192}  # of the square matrices
+_TRIES = 7
+
+
+class Ceilings(NamedTuple):
+    """Bytes a second that a copy reads and writes, and flops a second of a matrix product."""
+
+    bandwidth: float
+    rate: float
+
+
+@functools.cache
+def ceilings(device: str, dtype: str, threads: int) -> Ceilings:
+    """Best of several copies and of several matrix products, with torch's threads as they are set.
+
+    Raises:
+        ValueError: torch's threads are not the `threads` that the result would be remembered for.
+    """
+    if threads != torch.get_num_threads():
+        raise ValueError(f"threads={threads}: torch is set to {torch.get_num_threads()}")
+    measured, kind = clock(device), getattr(torch, dtype)
+    return Ceilings(_bandwidth(device, kind, measured), _rate(device, kind, measured))
+
+
+def _bandwidth(device: str, kind: torch.dtype, measured: Clock) -> float:
+    source = torch.ones(_COPY // kind.itemsize, dtype=kind, device=device)
+    copy = torch.empty_like(source)
+    return 2 * _COPY / _best(lambda: copy.copy_(source), measured)
+
+
+def _rate(device: str, kind: torch.dtype, measured: Clock) -> float:
+    side = _SIDE.get(torch.device(device).type, _SIDE["cpu"])
+    left, right = (torch.randn(side, side, dtype=kind, device=device) for _ in range(2))
+    return 2 * side**3 / _best(lambda: left @ right, measured)
+
+
+def _best(run: Run, measured: Clock) -> float:
+    run()
+    return min(measured(run, 1) for _ in range(_TRIES))

@@ -1,0 +1,94 @@
+"""nfbench itself through its public API, and the same with plain PyTorch chains, the reference of all contenders."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from nfbench.kernels.backend import VARIABLE
+from nfbench.posteriors import posterior
+from nfbench.posteriors.base import Posterior
+from nfbench.timing.contender import Contender, Inputs, Work, register
+from nfbench.timings import Case
+
+
+def own(case: Case, inputs: Inputs) -> Work | None:
+    """`q(noise)`, its gradient or `q.log_prob` with the backend that ``NFBENCH_BACKEND`` says; None for a step."""
+    if case.mode == "step":
+        return None
+    dtype = getattr(torch, case.dtype)
+    points = case.batch if case.amortized else 1
+    q = posterior(case.posterior, case.dim, points=points, dtype=dtype, device=case.device)
+    q.load_state_dict(dict(inputs.state))
+    noise, to_z, to_log_q, where = (
+        tensor.to(device=case.device, dtype=dtype)
+        for tensor in (inputs.noise, inputs.to_z, inputs.to_log_q, inputs.points)
+    )
+
+    def forward() -> dict[str, Tensor]:
+        z, log_q = q(noise)
+        return {"z": z, "log_q": log_q}
+
+    def backward() -> dict[str, Tensor]:
+        q.zero_grad(set_to_none=True)
+        z, log_q = q(noise)
+        learned = [(value, to) for value, to in ((z, to_z), (log_q, to_log_q)) if value.requires_grad]
+        torch.autograd.backward([value for value, _ in learned], [to for _, to in learned])
+        return {"z": z, "log_q": log_q}
+
+    def inverse() -> dict[str, Tensor]:
+        return {"log_q": q.log_prob(where)}
+
+    if case.mode == "backward":
+        return Work(backward, lambda: backward() | gradients(q))
+    run = {"sample": _without_graph(forward), "forward": forward, "inverse": _without_graph(inverse)}[case.mode]
+    return Work(run, run)
+
+
+def plain(case: Case, inputs: Inputs) -> Work | None:
+    """`own`, with every chain in plain PyTorch."""
+    work = own(case, inputs)
+    return work and Work(_with_reference(work.run), _with_reference(work.outcome))
+
+
+def gradients(q: Posterior) -> dict[str, Tensor]:
+    """``grad.NAME`` of every learned tensor; zeros where nothing came back."""
+    return {
+        f"grad.{name}": torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        for name, parameter in q.named_parameters()
+    }
+
+
+def _without_graph(run: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[str, Tensor]]:
+    def quiet() -> dict[str, Tensor]:
+        with torch.no_grad():
+            return run()
+
+    return quiet
+
+
+def _with_reference(run: Callable[[], object]) -> Callable[[], dict[str, Tensor]]:
+    def switched() -> dict[str, Tensor]:
+        with _reference():
+            return run()  # type: ignore[return-value]
+
+    return switched
+
+
+@contextlib.contextmanager
+def _reference() -> Iterator[None]:
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "reference"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
+NFBENCH = register(Contender("nfbench", "nfbench", own, ("torch", "numba")))
+REFERENCE = register(Contender("reference", "plain PyTorch", plain, ("torch",), "reference"))

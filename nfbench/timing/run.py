@@ -1,0 +1,246 @@
+"""From cases to records: make every contender ready, run them in turn, store what each took."""
+
+import contextlib
+import datetime
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from nfbench.errors import InputError
+from nfbench.kernels.backend import backend
+from nfbench.posteriors import posterior
+from nfbench.posteriors.base import FlowPosterior
+from nfbench.provenance import provenance
+from nfbench.runtime import runtime
+from nfbench.timing.agreement import Truth, agreement, truth
+from nfbench.timing.clock import Clock, Entrant, Protocol, Warm, clock, ratio, rounds, spread, warm_up
+from nfbench.timing.contender import BASE, Contender, Inputs, Work, contenders, inputs
+from nfbench.timing.machine import ceilings
+from nfbench.timing.memory import peak
+from nfbench.timing.sizes import Planned
+from nfbench.timings import Agreement, Case, Facts, Floor, Timing, identity, write
+
+Note = Callable[[str], None]
+REFERENCE = "reference"  # the group of contenders whose float64 outcome counts as true
+
+
+class Undone(NamedTuple):
+    """Why a contender has no time."""
+
+    status: Literal["lacking", "failed"]
+    message: str
+
+
+class Ready(NamedTuple):
+    """A contender after its warm-up, checked and weighed."""
+
+    work: Work
+    warm: Warm
+    agreement: Agreement | None
+    peak: int
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the records of one run have in common."""
+
+    root: Path
+    protocol: Protocol
+    name: str
+    known: Mapping[str, Contender]
+    note: Note
+    done: Callable[[Timing], None]
+
+
+def run(
+    plan: Sequence[Planned],
+    root: Path,
+    protocol: Protocol,
+    *,
+    note: Note = lambda text: None,
+    done: Callable[[Timing], None] = lambda timing: None,
+) -> list[Timing]:
+    """Time all contenders of all cases, and store each record as soon as its case is measured.
+
+    What a contender raises is an outcome: it is stored and the run goes on. A record of an earlier run is replaced.
+
+    Args:
+        plan: the cases.
+        root: of the records.
+        protocol: how thoroughly.
+        note: is told what is being made ready, outside the clock.
+        done: is given every record.
+    """
+    common = _Run(root, protocol, uuid.uuid4().hex[:12], contenders(), note, done)
+    return [timing for place, planned in enumerate(plan) for timing in _time(common, planned, place)]
+
+
+def _time(common: _Run, planned: Planned, place: int) -> list[Timing]:
+    with threads(planned.case.threads):
+        found = _measured(common, planned)
+        records = list(_records(common, planned, place, found))
+    for timing in records:
+        write(common.root, timing)
+        common.done(timing)
+    return records
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within the block torch uses that many threads; afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Measured(NamedTuple):
+    """A contender's part in the rounds."""
+
+    ready: Ready
+    samples: dict[int, float]
+
+
+def _measured(common: _Run, planned: Planned) -> dict[str, _Measured | Undone]:
+    """Every contender of a case; its inputs alone may already be impossible, for all of them alike."""
+    case = planned.case
+    measured = clock(case.device)
+    try:
+        given = inputs(case)
+    except InputError as error:
+        return {BASE: Undone("lacking", reason(error, bare=True))}
+    true = _true(common, case, given)
+    if isinstance(true, Undone):
+        return {BASE: true}
+    prepared: dict[str, Ready | Undone] = {}
+    _forget_compiled()
+    for name in planned.versus:
+        common.note(name)
+        prepared[name] = _prepare(common.known[name], case, given, true, measured, common.protocol)
+    ready = {name: one for name, one in prepared.items() if isinstance(one, Ready)}
+    entrants = {name: Entrant(one.work.run, one.warm.seconds) for name, one in ready.items()}
+    samples = rounds(entrants, measured, common.protocol, BASE)
+    found: dict[str, _Measured | Undone] = {}
+    for name, one in prepared.items():
+        taken = samples.get(name, {})
+        if isinstance(one, Undone):
+            found[name] = one
+        else:
+            found[name] = _Measured(one, taken) if isinstance(taken, dict) else Undone("failed", reason(taken))
+    return found
+
+
+def _true(common: _Run, case: Case, given: Inputs) -> Truth | Undone | None:
+    """The outcome that counts as true; where it cannot be had, nothing can be said of any contender."""
+    try:
+        return truth(case, given, [one for one in common.known.values() if one.group == REFERENCE])
+    except Exception as error:
+        return Undone("failed", f"the float64 reference: {reason(error)}")
+
+
+def _prepare(
+    contender: Contender, case: Case, given: Inputs, true: Truth | None, measured: Clock, protocol: Protocol
+) -> Ready | Undone:
+    try:
+        work = contender.build(case, given)
+        if work is None:
+            return Undone("lacking", f"{contender.label} has no such map or mode")
+        warm = warm_up(work.run, measured, protocol)
+        checked = None if true is None else agreement(case, work, true)
+        return Ready(work, warm, checked, peak(work.run, case.device))
+    except ModuleNotFoundError as error:
+        return Undone("lacking", f"{error.name} is not installed: pip install nfbench[peers]")
+    except Exception as error:
+        return Undone("failed", reason(error))
+
+
+def _records(common: _Run, planned: Planned, place: int, found: Mapping[str, _Measured | Undone]) -> Iterable[Timing]:
+    case, choice = planned.case, planned.choice
+    base = found.get(BASE)
+    floor = _floor(case) if any(isinstance(one, _Measured) for one in found.values()) else None
+    for rank, (name, one) in enumerate(found.items()):
+        contender = common.known[name]
+        yield Timing(
+            id=identity(case, name),
+            case=case,
+            contender=name,
+            facts=Facts(
+                family=choice.family,
+                label=choice.label,
+                cite=choice.entry.cite,
+                K=choice.depth,
+                order=(place, rank),
+            ),
+            run=common.name,
+            versions=_versions(contender),
+            finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            provenance=_provenance(case, name, common.protocol),
+            **(_outcome(one, base, floor) if isinstance(one, _Measured) else one._asdict()),
+        )
+
+
+def _outcome(one: _Measured, base: _Measured | Undone | None, floor: Floor | None) -> dict[str, Any]:
+    """A record's numbers; its ratio only where both sides agree with the reference."""
+    fair = isinstance(base, _Measured) and all(
+        side.ready.agreement and side.ready.agreement.holds for side in (one, base)
+    )
+    return {
+        "status": "done",
+        "seconds": list(one.samples.values()),
+        "spread": spread(list(one.samples.values())),
+        "ratio": ratio(one.samples, base.samples) if fair and isinstance(base, _Measured) else None,
+        "compile_seconds": one.ready.warm.first,
+        "peak_bytes": one.ready.peak,
+        "agreement": one.ready.agreement,
+        "floor": floor,
+        "models": one.ready.work.models,
+    }
+
+
+def _floor(case: Case) -> Floor | None:
+    """What the case needs at least, where its family counts it."""
+    if case.mode in ("step", "inverse"):
+        return None
+    q = posterior(case.posterior, case.dim)
+    if not isinstance(q, FlowPosterior):
+        return None
+    points = case.batch if case.amortized else 1
+    cost = q.flow.cost(case.draws, case.batch, points, gradient=case.mode == "backward")
+    if cost is None:
+        return None
+    most = ceilings(case.device, case.dtype, case.threads)
+    width = getattr(torch, case.dtype).itemsize
+    return Floor(bytes=cost.numbers * width, flops=cost.flops, bandwidth=most.bandwidth, rate=most.rate)
+
+
+def _provenance(case: Case, name: str, protocol: Protocol) -> dict[str, Any]:
+    chosen = {BASE: backend(), REFERENCE: REFERENCE}.get(name)  # the others know no backend
+    return {**provenance(), **runtime(case.device), "backend": chosen, "protocol": protocol.model_dump()}
+
+
+def _versions(contender: Contender) -> dict[str, str]:
+    found = {}
+    for name in contender.distributions:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def _forget_compiled() -> None:
+    """Every case compiles anew, for its own shapes: torch gives up on a function that it has compiled too often."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
+
+
+def reason(error: Exception, *, bare: bool = False) -> str:
+    """Type and first line of an error, or the line alone."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return lines[0] if bare else f"{type(error).__name__}: {lines[0]}"
