@@ -12,8 +12,9 @@ from nfbench.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+TIMING = "timing"
 Format = Literal["md", "latex", "csv", "json"]
-Name = Annotated[str, typer.Argument(help="Name of an experiment, or its .yaml file.")]
+Name = Annotated[str, typer.Argument(help="Name of an experiment, or its .yaml file; 'timing' for all timings.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 
@@ -26,7 +27,11 @@ def table(
 ) -> None:
     """Print an experiment's table."""
     from nfbench.tables import table as render
+    from nfbench.tables.timing import table as render_timings
 
+    if experiment == TIMING:
+        print(render_timings(_timings(results), fmt))
+        return
     name, frame = _records(experiment, results)
     print(render(frame, name, fmt))
 
@@ -35,7 +40,14 @@ def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Pat
     """Draw an experiment's plots, PNG and SVG."""
     from nfbench.cli.machine import check_writable
     from nfbench.plots import plot as draw
+    from nfbench.plots import timings as draw_timings
 
+    if experiment == TIMING:
+        times = _timings(results)
+        check_writable(out)
+        for _, _, files in draw_timings(out, times):
+            print(*files, sep="\n")
+        return
     name, frame = _records(experiment, results)
     check_writable(out)
     for file in draw(results, name, out, frame):
@@ -67,6 +79,20 @@ def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
     for name in names:
         print(*verdicts(frame, name), sep="\n")
     report(results=results, out=out)
+
+
+def _timings(results: Path) -> "pd.DataFrame":
+    """All stored timings.
+
+    Raises:
+        InputError: there is none.
+    """
+    from nfbench.speed import timed
+
+    frame = timed(results)
+    if frame.empty:
+        raise InputError(f"no timing records under {str(results)!r}; expected what 'nfbench time' wrote")
+    return frame
 
 
 def _records(name_or_path: str, results: Path) -> "tuple[str, pd.DataFrame]":

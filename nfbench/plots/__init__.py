@@ -1,5 +1,6 @@
 """Pictures of stored results, chosen by what the records hold; nothing here trains or averages."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -79,11 +80,10 @@ def _key(block: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _timing_suffixes(frame: pd.DataFrame) -> dict[tuple[str, ...], str]:
-    """Source, profile and mode of each block; of two that share these, the machine and the rest too."""
+    """Source and profile of each block; machine, device, threads and precision too where a mode has several."""
     keys = [_key(block) for block in speed.blocks(frame)]
-    short = {key: slug("-".join(key[:3])) for key in keys}
-    twice = {name for name in short.values() if list(short.values()).count(name) > 1}
-    return {key: slug("-".join(key)) if name in twice else name for key, name in short.items()}
+    often = Counter(key[:3] for key in keys)
+    return {key: slug("-".join(key[:2] if often[key[:3]] == 1 else (*key[:2], *key[3:]))) for key in keys}
 
 
 def _pictures(root: Path, block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:

@@ -23,12 +23,15 @@ _INK = "0.25"
 
 def pictures(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
     """The pictures that one block's timings allow."""
-    told = block[block["status"] == "done"]
-    if len(told):
-        for size in SIZES:
-            yield from _growth(told, looks, size)
-        yield from _ratios(block, looks)
-        yield from _roofline(told, looks)
+    for picture in _drawn(block, block[block["status"] == "done"], looks):
+        yield picture._replace(name=f"{block['mode'].iloc[0]}-{picture.name}")
+
+
+def _drawn(block: pd.DataFrame, done: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
+    for size in SIZES:
+        yield from _growth(done, looks, size)
+    yield from _ratios(block, looks)
+    yield from _roofline(done, looks)
 
 
 def _where(block: pd.DataFrame) -> str:
@@ -195,19 +198,8 @@ def _roofline(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
 
 def _ceilings(axis: Axes, bandwidth: float, rate: float, span: np.ndarray) -> None:
     """Say what the two ceilings are, where no marks are: above them."""
-    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": _INK}
-    axis.annotate(
-        f"matrix product, {rate:.3g} Gflop/s", (span[-1], rate), xytext=(0, 4), ha="right", va="bottom", **style
-    )
-    slope = bandwidth / 1e9
-    start = 1.25 * span[0]
-    axis.text(
-        start,
-        1.15 * start * slope,
-        f"copy, {slope:.3g} GB/s",
-        rotation=float(np.degrees(np.arctan(slope))),
-        rotation_mode="anchor",
-        transform_rotates_text=True,
-        fontsize=8,
-        color=_INK,
-    )
+    style: dict[str, Any] = {"fontsize": 8, "color": _INK}
+    axis.text(span[-1], 1.25 * rate, f"matrix product, {rate:.3g} Gflop/s", ha="right", **style)
+    x, slope = 1.2 * span[0], 1.25 * bandwidth / 1e9
+    style |= {"rotation": float(np.degrees(np.arctan(slope))), "rotation_mode": "anchor"}
+    axis.text(x, x * slope, f"copy, {bandwidth / 1e9:.3g} GB/s", transform_rotates_text=True, **style)
