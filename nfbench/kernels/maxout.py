@@ -1,0 +1,50 @@
+"""The largest of four, whose gradient goes to the first of those that are equal."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def largest(windows: Tensor) -> Tensor:
+    """`(U, 4, R) -> (U, R)`, the maximum over the windows' places.
+
+    torch's own `amax` shares the gradient of equal places evenly, and spends five passes over all of them to find out
+    how many there are. Here two rounds of pairs are compared once: 1 where the first of a pair is the winner, else 0.
+    """
+    if torch.compiler.is_compiling():
+        return windows.amax(-2)
+    found: Tensor = _Largest.apply(windows)[0]
+    return found
+
+
+class _Largest(torch.autograd.Function):
+    """The maximum, and the winners of the three comparisons that it takes, for the way back."""
+
+    @staticmethod
+    def forward(windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        a, b, c, d = windows.unbind(-2)
+        left, right = torch.maximum(a, b), torch.maximum(c, d)
+        return torch.maximum(left, right), _wins(a, b), _wins(c, d), _wins(left, right)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Tensor:
+        first, third, half = ctx.saved_tensors
+        left = grad * half
+        right = grad - left
+        a, c = left * first, right * third
+        return torch.stack([a, left - a, c, right - c], -2)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int], windows: Tensor) -> tuple[Any, tuple[int, ...]]:
+        return _Largest.apply(windows.movedim(in_dims[0], 0)), (0, 0, 0, 0)
+
+
+def _wins(one: Tensor, other: Tensor) -> Tensor:
+    """1.0 where `one >= other`, else 0.0, in one pass."""
+    return torch.ge(one, other, out=torch.empty_like(one))
