@@ -70,6 +70,6 @@ def _sweep(rows: pd.DataFrame, size: str, value: str, *, logarithmic: bool) -> d
     x, y = (rows[name].to_numpy(float) for name in (size, value))
     found = line(np.log(x), np.log(y)) if logarithmic else line(x, y)
     first = rows.iloc[0]
-    row: dict[str, Any] = {name: first[name] for name in (*BLOCK, *_SAME, *SIZES, "label", "version")}
+    row: dict[str, Any] = {name: first[name] for name in (*BLOCK, *_SAME, *SIZES, "posterior", "label", "version")}
     row |= {"size": SIZES[size], "first": x[0], "last": x[-1], "records": tuple(rows["id"])} | found._asdict()
     return row | {size: None} | ({"seconds": float(np.exp(found.intercept))} if logarithmic else {})

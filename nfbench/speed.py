@@ -165,7 +165,7 @@ def _objection(timing: Timing, ours: Timing | None) -> str:
 def _fault(timing: Timing) -> str:
     if timing.status != "done":
         reason = " ".join((timing.message or "no reason given").split())
-        return reason if len(reason) <= 160 else f"{reason[:159]}…"
+        return reason if len(reason) <= 160 else f"{reason[:157]}..."
     if timing.agreement is None:
         return "not compared with the float64 reference"
     if timing.agreement.holds:

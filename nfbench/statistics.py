@@ -75,8 +75,9 @@ def metrics(frame: pd.DataFrame) -> list[str]:
 
 def blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The blocks of `frame`, each as its rows."""
-    for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
-        yield rows
+    if len(frame):
+        for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
+            yield rows
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:

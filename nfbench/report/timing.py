@@ -34,7 +34,8 @@ def _verdict(block: pd.DataFrame) -> str:
     sides = {"the fastest peer": "peer", "the compiled textbook": "compile", "the textbook": "textbook"}
     ranges = [f"{name} {_range(compared[f'{side}_ratio'])}" for name, side in sides.items()]
     shown = "; ".join(part for part in ranges if not part.endswith(" "))
-    return f"{text} Times that of nfbench, where both agree with the reference: {shown}." if shown else text
+    model = " for a model" if block["mode"].iloc[0] == "step" else ""
+    return f"{text} Time{model} over nfbench's, where both agree with the reference: {shown}." if shown else text
 
 
 def _where(block: pd.DataFrame) -> str:

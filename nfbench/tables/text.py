@@ -22,6 +22,7 @@ class Table(NamedTuple):
     keys: list[tuple[str, ...]]  # of each row: its configuration
     notes: list[str]
     leading: int = 3  # columns that say what a row is; the others are results
+    folded: bool = False  # on a page that can, only its title shows until it is asked for
 
 
 def number(value: float | None, decimals: int = 3, form: str = "") -> str:

@@ -118,7 +118,7 @@ def _spread(row: dict[Any, Any], name: str, factor: float = 1.0) -> str:
 def _contenders(block: pd.DataFrame) -> Table:
     unit, names = _unit(block), _sizes(block)
     step = block["mode"].iloc[0] == "step"
-    measured = [f"time ({unit.name})", *(("models", "textbook steps", "the same, a model") if step else ())]
+    measured = [f"time ({unit.name})", *(("models", "textbook steps", "a model") if step else ())]
     measured += ["times nfbench" + (", a model" if step else ""), "deviation", "of the floor (%)", "bound"]
     measured += ["peak (MiB)", "compile (s)", "remark"]
     head = [*names.values(), "Contender", *measured]
@@ -128,7 +128,7 @@ def _contenders(block: pd.DataFrame) -> Table:
     ]
     keys = [key(row) for row in block.to_dict("records")]
     heading = f"{title(block)}: every contender"
-    return Table(heading, protocol(block), head, rows, keys, _notes(block), leading=len(names) + 1)
+    return Table(heading, protocol(block), head, rows, keys, _notes(block), leading=len(names) + 1, folded=True)
 
 
 def _measured(row: dict[Any, Any], unit: _Unit, *, step: bool) -> list[str]:
@@ -175,10 +175,11 @@ def _notes(block: pd.DataFrame) -> list[str]:
         + (", each divided by the number of models trained" if step else "")
         + ": median with quartiles; above 1, nfbench is faster.",
         "Deviation: the largest from the float64 reference, relative to the largest value of that output. Quotients "
-        f"and fractions are given only where it is within {_span(block['tolerance'], '.0e')}, on both sides.",
+        f"and fractions are given only where it is within the case's tolerance ({_span(block['tolerance'], '.0e')}), "
+        "on both sides.",
     ]
     if step:
-        notes += ["Textbook steps: time in units of the textbook's step of one model, round by round."]
+        notes += ["Textbook steps: time in units of the textbook's step of one model, round by round; then, a model."]
     if done["floor_seconds"].notna().any():
         notes += [
             "Floor: the bytes that must move at the measured copy bandwidth, "
@@ -212,7 +213,7 @@ def _exponents(block: pd.DataFrame) -> Table:
         "law holds over the sweep."
     )
     heading = f"{title(block)}: how time grows"
-    return Table(heading, protocol(block), head, rows, keys, [note], leading=len(names) + 2)
+    return Table(heading, protocol(block), head, rows, keys, [note], leading=len(names) + 2, folded=True)
 
 
 def _memory(block: pd.DataFrame) -> Table:
@@ -231,10 +232,10 @@ def _memory(block: pd.DataFrame) -> Table:
         "Amortized parameters and their gradients grow with K for every data point, and count."
     )
     heading = f"{title(block)}: how peak memory grows with K"
-    return Table(heading, protocol(block), head, rows, keys, [note], leading=len(names) + 1)
+    return Table(heading, protocol(block), head, rows, keys, [note], leading=len(names) + 1, folded=True)
 
 
 def _swept(row: dict[Any, Any], names: dict[str, str]) -> list[str]:
     """The facts of a sweep, with its letter in place of what varies."""
     letters = {name: letter for name, letter in SIZES.items() if row.get(name) is None or pd.isna(row[name])}
-    return _texts(row | letters, names)
+    return _texts(row | {"K": depth(row)} | letters, names)
