@@ -15,7 +15,7 @@ Outcome = Mapping[str, Tensor]
 MARGIN = 10  # times the rounding errors of plain PyTorch
 FEWEST = 10  # rounding errors that any outcome may have
 LARGEST = 0.01  # relative deviation beyond which results are not the same, however ill-conditioned a case is
-REQUIRED = {"inverse": ("log_q",)}  # of a mode; the rest of the modes must give z and log_q
+REQUIRED = {"inverse": ("log_q",), "step": ("loss",)}  # of a mode; the rest of the modes must give z and log_q
 
 
 class Truth(NamedTuple):
@@ -90,5 +90,5 @@ def _relative(got: Tensor, wanted: Tensor) -> float:
 
 
 def _outcome(reference: Contender, case: Case, inputs: Inputs, dtype: str) -> dict[str, Tensor] | None:
-    work = reference.build(case.model_copy(update={"dtype": dtype}), inputs)
+    work = reference.work(case.model_copy(update={"dtype": dtype}), inputs)
     return None if work is None else {name: value.detach().clone() for name, value in work.outcome().items()}

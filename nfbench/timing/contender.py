@@ -40,7 +40,8 @@ class Work(NamedTuple):
     Attributes:
         run: one repetition of the case's mode: what the clock sees.
         outcome: what one repetition computes: ``z`` and ``log_q``, for ``backward`` also ``grad.NAME`` for the names
-            of the state whose gradient it can give; for ``inverse`` ``log_q`` alone.
+            of the state whose gradient it can give; for ``inverse`` ``log_q`` alone; for ``step`` ``loss`` and the
+            gradients of model 0 at its start, with the inputs' noise.
         models: of the case's E models, how many one repetition of a step trains.
     """
 
@@ -66,7 +67,14 @@ class Contender:
     group: str = ""
 
 
+    def work(self, case: Case, inputs: Inputs) -> Work | None:
+        """What `build` makes, or for a training step what `STEPS` has under this name; None where there is none."""
+        build = STEPS.get(self.name) if case.mode == "step" else self.build
+        return None if build is None else build(case, inputs)
+
+
 CONTENDERS: dict[str, Contender] = {}
+STEPS: dict[str, Callable[[Case, Inputs], Work | None]] = {}  # training steps, by the name of a contender
 
 
 def register(contender: Contender) -> Contender:
@@ -82,13 +90,14 @@ def register(contender: Contender) -> Contender:
 
 
 BASE = "nfbench"  # whose time all ratios are against
+PEERS = "peers"  # the group of other people's libraries
 
 
 def contenders() -> dict[str, Contender]:
-    """All contenders, nfbench first: of every module of this package and of its packages, which registers its own."""
+    """All contenders, nfbench first and peers last: every module of this package registers its own."""
     for module in pkgutil.walk_packages(nfbench.timing.__path__, f"{nfbench.timing.__name__}."):
         importlib.import_module(module.name)
-    return {name: CONTENDERS[name] for name in sorted(CONTENDERS, key=lambda name: name != BASE)}
+    return dict(sorted(CONTENDERS.items(), key=lambda one: (one[0] != BASE, one[1].group == PEERS)))
 
 
 def versus(words: Sequence[str]) -> list[str]:

@@ -27,6 +27,7 @@ from nfbench.timing.sizes import Planned
 from nfbench.timings import Agreement, Case, Facts, Floor, Timing, identity, write
 
 Note = Callable[[str], None]
+_LONGEST = 200  # characters of a reason
 REFERENCE = "reference"  # the group of contenders whose float64 outcome counts as true
 
 
@@ -110,56 +111,51 @@ class _Measured(NamedTuple):
 
 
 def _measured(common: _Run, planned: Planned) -> dict[str, _Measured | Undone]:
-    """Every contender of a case; its inputs alone may already be impossible, for all of them alike."""
-    case = planned.case
-    measured = clock(case.device)
+    """Every contender of a case; where there are no inputs or no truth for it, nothing can be said of any of them."""
+    case, measured = planned.case, clock(planned.case.device)
     try:
         given = inputs(case)
-    except InputError as error:
-        return {BASE: Undone("lacking", reason(error, bare=True))}
-    true = _true(common, case, given)
-    if isinstance(true, Undone):
-        return {BASE: true}
-    prepared: dict[str, Ready | Undone] = {}
+        true = truth(case, given, [one for one in common.known.values() if one.group == REFERENCE])
+    except Exception as error:
+        return {BASE: _undone(error)}
     _forget_compiled()
+    prepared: dict[str, Ready | Undone] = {}
     for name in planned.versus:
         common.note(name)
         prepared[name] = _prepare(common.known[name], case, given, true, measured, common.protocol)
-    ready = {name: one for name, one in prepared.items() if isinstance(one, Ready)}
-    entrants = {name: Entrant(one.work.run, one.warm.seconds) for name, one in ready.items()}
+    entrants = {
+        name: Entrant(one.work.run, one.warm.seconds) for name, one in prepared.items() if isinstance(one, Ready)
+    }
     samples = rounds(entrants, measured, common.protocol, BASE)
-    found: dict[str, _Measured | Undone] = {}
-    for name, one in prepared.items():
-        taken = samples.get(name, {})
-        if isinstance(one, Undone):
-            found[name] = one
-        else:
-            found[name] = _Measured(one, taken) if isinstance(taken, dict) else Undone("failed", reason(taken))
-    return found
+    return {name: _part(one, samples.get(name)) for name, one in prepared.items()}
 
 
-def _true(common: _Run, case: Case, given: Inputs) -> Truth | Undone | None:
-    """The outcome that counts as true; where it cannot be had, nothing can be said of any contender."""
-    try:
-        return truth(case, given, [one for one in common.known.values() if one.group == REFERENCE])
-    except Exception as error:
-        return Undone("failed", f"the float64 reference: {reason(error)}")
+def _part(one: Ready | Undone, taken: dict[int, float] | Exception | None) -> _Measured | Undone:
+    if isinstance(one, Undone):
+        return one
+    return _Measured(one, taken) if isinstance(taken, dict) else _undone(taken or RuntimeError("not measured"))
 
 
 def _prepare(
     contender: Contender, case: Case, given: Inputs, true: Truth | None, measured: Clock, protocol: Protocol
 ) -> Ready | Undone:
     try:
-        work = contender.build(case, given)
+        work = contender.work(case, given)
         if work is None:
             return Undone("lacking", f"{contender.label} has no such map or mode")
         warm = warm_up(work.run, measured, protocol)
         checked = None if true is None else agreement(case, work, true)
         return Ready(work, warm, checked, peak(work.run, case.device))
-    except ModuleNotFoundError as error:
-        return Undone("lacking", f"{error.name} is not installed: pip install nfbench[peers]")
     except Exception as error:
-        return Undone("failed", reason(error))
+        return _undone(error)
+
+
+def _undone(error: Exception) -> Undone:
+    """What an error says of a contender: that it cannot do the work at all, or that it broke."""
+    if isinstance(error, ModuleNotFoundError):
+        return Undone("lacking", f"{error.name} is not installed: pip install nfbench[peers]")
+    cannot = isinstance(error, (InputError, NotImplementedError))
+    return Undone("lacking" if cannot else "failed", reason(error))
 
 
 def _records(common: _Run, planned: Planned, place: int, found: Mapping[str, _Measured | Undone]) -> Iterable[Timing]:
@@ -240,7 +236,8 @@ def _forget_compiled() -> None:
         torch._dynamo.reset()
 
 
-def reason(error: Exception, *, bare: bool = False) -> str:
-    """Type and first line of an error, or the line alone."""
+def reason(error: Exception) -> str:
+    """Type and first line of an error; the line alone where it was written for users."""
     lines = str(error).strip().splitlines() or ["no message"]
-    return lines[0] if bare else f"{type(error).__name__}: {lines[0]}"
+    line = lines[0] if len(lines[0]) <= _LONGEST else f"{lines[0][:_LONGEST]} ..."
+    return line if isinstance(error, InputError) else f"{type(error).__name__}: {line}"
