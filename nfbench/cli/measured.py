@@ -80,8 +80,8 @@ def table(timings: Sequence[Timing]) -> list[str]:
     for case, block in itertools.groupby(rows, key=lambda row: row[0]):
         lines.append(f"{title(case)}, {case.dtype}, {case.device}, {case.threads} thread{'s' * (case.threads != 1)}")
         lines += [_line(cells, widths) for _, cells in block]
-    lines += [f"{timing.contender}, {title(timing.case)}: {timing.message}" for timing in timings if timing.message]
-    return lines
+    failed = [timing for timing in timings if timing.status == "failed"]
+    return lines + [f"failed: {timing.contender}, {title(timing.case)}: {timing.message}" for timing in failed]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

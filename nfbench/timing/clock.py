@@ -102,7 +102,7 @@ def warm_up(run: Run, measured: Clock, protocol: Protocol) -> Warm:
     calls: list[float] = []
     while not _steady(calls, protocol):
         calls.append(measured(run, 1))
-    steady = statistics.median(calls[-_WINDOW:] if len(calls) >= 2 * _WINDOW else calls[1:])
+    steady = statistics.median(calls[-min(_WINDOW, max(1, len(calls) // 2)) :])
     return Warm(steady, sum(max(0.0, call - steady) for call in calls[: protocol.warm_calls]))
 
 
@@ -194,9 +194,8 @@ def ratio(samples: Mapping[int, float], base: Mapping[int, float]) -> Spread:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """No garbage collection within a sample; what lived before is out of the collections between rounds."""
+    """No garbage collection within a sample; what lived before is left out of the collections between rounds."""
     enabled = gc.isenabled()
-    gc.collect()
     gc.freeze()
     gc.disable()
     try:

@@ -66,7 +66,6 @@ class Contender:
     distributions: tuple[str, ...] = ("torch",)
     group: str = ""
 
-
     def work(self, case: Case, inputs: Inputs) -> Work | None:
         """What `build` makes, or for a training step what `STEPS` has under this name; None where there is none."""
         build = STEPS.get(self.name) if case.mode == "step" else self.build

@@ -14,10 +14,8 @@ from nfbench.timing.contender import Contender, Inputs, Work, register
 from nfbench.timings import Case
 
 
-def own(case: Case, inputs: Inputs) -> Work | None:
-    """`q(noise)`, its gradient or `q.log_prob` with the backend that ``NFBENCH_BACKEND`` says; None for a step."""
-    if case.mode == "step":
-        return None
+def own(case: Case, inputs: Inputs) -> Work:
+    """`q(noise)`, its gradient or `q.log_prob` with the backend that ``NFBENCH_BACKEND`` says."""
     dtype = getattr(torch, case.dtype)
     points = case.batch if case.amortized else 1
     q = posterior(case.posterior, case.dim, points=points, dtype=dtype, device=case.device)
@@ -47,10 +45,10 @@ def own(case: Case, inputs: Inputs) -> Work | None:
     return Work(run, run)
 
 
-def plain(case: Case, inputs: Inputs) -> Work | None:
+def plain(case: Case, inputs: Inputs) -> Work:
     """`own`, with every chain in plain PyTorch."""
     work = own(case, inputs)
-    return work and Work(_with_reference(work.run), _with_reference(work.outcome))
+    return Work(_with_reference(work.run), _with_reference(work.outcome))
 
 
 def gradients(q: Posterior) -> dict[str, Tensor]:
@@ -71,14 +69,15 @@ def _without_graph(run: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[st
 
 def _with_reference(run: Callable[[], object]) -> Callable[[], dict[str, Tensor]]:
     def switched() -> dict[str, Tensor]:
-        with _reference():
+        with reference_backend():
             return run()  # type: ignore[return-value]
 
     return switched
 
 
 @contextlib.contextmanager
-def _reference() -> Iterator[None]:
+def reference_backend() -> Iterator[None]:
+    """Within the block every chain runs in plain PyTorch, whatever the user chose."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = "reference"
     try:
