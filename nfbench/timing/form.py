@@ -85,7 +85,7 @@ def work(case: Case, inputs: Inputs, forms: Mapping[str, Form]) -> Work | None:
     model = form.model(setting, learned)
     if model is None or (case.mode == "inverse" and model.density is None):
         return None
-    return _work(case, inputs, model, learned, lambda gradients: _back(form, setting, gradients))
+    return _work(case, inputs, model, learned, lambda gradients: back(form, setting, gradients))
 
 
 def _work(
@@ -129,7 +129,7 @@ def _shaped(inputs: Inputs, z: Tensor, log_q: Tensor) -> dict[str, Tensor]:
     return {"z": z.detach().reshape(inputs.to_z.shape), "log_q": log_q.detach().reshape(inputs.to_log_q.shape)}
 
 
-def _back(form: Form, setting: Setting, gradients: tuple[Tensor, ...]) -> dict[str, Tensor]:
+def back(form: Form, setting: Setting, gradients: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """Gradients of nfbench's tensors from those of the form's numbers, by the chain rule."""
     leaves = {name: value.detach().requires_grad_() for name, value in setting.state.items()}
     numbers = form.numbers(setting._replace(state=leaves))

@@ -6,9 +6,10 @@ inference network's output would have to be split into them first is left out, i
 """
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -208,7 +209,7 @@ def eager(case: Case, inputs: Inputs) -> Work | None:
 
 
 def compiled(case: Case, inputs: Inputs) -> Work | None:
-    """The very same module through `torch.compile`; its first call compiles, with no help from an earlier process."""
+    """The very same module through `torch.compile` with inductor; the first call compiles it for the case's shapes."""
     return form.work(case, inputs, {family: _compiled(written) for family, written in FORMS.items()})
 
 
@@ -224,7 +225,17 @@ def _compiled(written: Form) -> Form:
 
 
 def _compile(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:
-    return torch.compile(function, dynamic=False, options={"force_disable_caches": True})
+    return torch.compile(function, dynamic=False, backend=_inductor)
+
+
+def _inductor(graph: torch.fx.GraphModule, example: list[Tensor]) -> Callable[..., Any]:
+    """Inductor with an empty cache folder: else the first call's time tells what was compiled on this disk before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # inductor itself uses what torch has deprecated
+        from torch._inductor.compile_fx import compile_fx
+        from torch._inductor.utils import fresh_cache
+    with fresh_cache():
+        return cast(Callable[..., Any], compile_fx(graph, example))
 
 
 TEXTBOOK = register(Contender("textbook", "textbook PyTorch", eager, group="textbook"))
