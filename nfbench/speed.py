@@ -178,30 +178,29 @@ def against(frame: pd.DataFrame) -> pd.DataFrame:
 
     `peer` names that peer, or says why there is none.
     """
-    return pd.DataFrame([_against(case) for case in cases(frame)])
+    beside: dict[tuple[str, ...], list[dict[Any, Any]]] = {}
+    for row in frame.to_dict("records"):
+        beside.setdefault(tuple(str(row[name]) for name in CASE), []).append(row)
+    return pd.DataFrame([_against({row["contender"]: row for row in case}) for case in beside.values()])
 
 
-def _against(case: pd.DataFrame) -> dict[Any, Any]:
-    ours = case[case["contender"] == OURS]
-    row = (ours if len(ours) else case).iloc[0].to_dict()
-    if ours.empty:
+def _against(case: dict[str, dict[Any, Any]]) -> dict[Any, Any]:
+    row = dict(case.get(OURS) or next(iter(case.values())))
+    if OURS not in case:
         row |= dict.fromkeys(("median", "low", "high", "fraction", "peak_bytes", "steps"))
-    peers = case[~case["contender"].isin(HOUSE)]
-    told = peers[peers["ratio"].notna()]
-    fastest = min(told.to_dict("records"), key=lambda side: float(side["ratio"]), default={})
-    row["peer"] = fastest.get("version") or _absent(peers)
-    sides = {"peer": fastest}
-    for name in (COMPILE, TEXTBOOK):
-        found = case[case["contender"] == name].to_dict("records")
-        sides[name] = found[0] if found else {}
+    peers = [side for name, side in case.items() if name not in HOUSE]
+    told = [side for side in peers if pd.notna(side["ratio"])]
+    fastest = min(told, key=lambda side: float(side["ratio"]), default={})
+    row["peer"] = fastest.get("version") or _absent({side["status"] for side in peers})
+    sides = {"peer": fastest} | {name: case.get(name, {}) for name in (COMPILE, TEXTBOOK)}
     for name, side in sides.items():
         row |= {f"{name}_ratio{part}": side.get(f"ratio{part}") for part in ("", "_low", "_high")}
     return row
 
 
-def _absent(peers: pd.DataFrame) -> str:
-    if peers.empty:
+def _absent(statuses: set[str]) -> str:
+    if not statuses:
         return "none timed"
-    if (peers["status"] == "lacking").all():
+    if statuses == {"lacking"}:
         return "none has it"
-    return "none agrees" if (peers["status"] == "done").any() else "none ran"
+    return "none agrees" if "done" in statuses else "none ran"

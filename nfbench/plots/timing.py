@@ -142,7 +142,7 @@ def _dots(axis: Axes, name: str, lines: list[pd.DataFrame], looks: dict[str, Loo
         found = case[case["contender"] == name].to_dict("records")
         row = found[0] if found else None
         if row is None or pd.isna(row["ratio"]):
-            why = "not timed" if row is None else row["status"] if row["status"] != "done" else "no agreement"
+            why = "not timed" if row is None else _why(row)
             axis.text(
                 0.5,
                 place,
@@ -163,6 +163,15 @@ def _dots(axis: Axes, name: str, lines: list[pd.DataFrame], looks: dict[str, Loo
     axis.grid(axis="y", color="0.92", linewidth=0.8)
     axis.set_title(name)
     axis.tick_params(axis="y", length=0)
+
+
+def _why(row: dict[Any, Any]) -> str:
+    """In a word or two, why a contender that was timed has no ratio."""
+    if row["status"] != "done":
+        return str(row["status"])
+    if not row["agrees"]:
+        return "no agreement"
+    return "another run" if "in turn" in row["remark"] else "no ratio"
 
 
 def _roofline(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
