@@ -48,7 +48,7 @@ def own(case: Case, inputs: Inputs) -> Work:
 def plain(case: Case, inputs: Inputs) -> Work:
     """`own`, with every chain in plain PyTorch."""
     work = own(case, inputs)
-    return Work(_with_reference(work.run), _with_reference(work.outcome))
+    return Work(with_reference(work.run), with_reference(work.outcome))
 
 
 def gradients(q: Posterior) -> dict[str, Tensor]:
@@ -67,7 +67,9 @@ def _without_graph(run: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[st
     return quiet
 
 
-def _with_reference(run: Callable[[], object]) -> Callable[[], dict[str, Tensor]]:
+def with_reference(run: Callable[[], object]) -> Callable[[], dict[str, Tensor]]:
+    """`run` with every chain in plain PyTorch."""
+
     def switched() -> dict[str, Tensor]:
         with reference_backend():
             return run()  # type: ignore[return-value]
