@@ -50,12 +50,12 @@ class Planar(Flow):
         Flops a draw: w.z + b 2 D, u_hat h added to z 2 D, h and ln(h^2 + s (1 - h^2)) 7. With gradient also: z rebuilt
         2 D, dz.u_hat 2 D - 1, the sums of h dz and of da z 4 D, da w added to dz 2 D, da = d ln q/da and sums 12.
 
-        Flops a row: u_hat of w and u 6 D + 4; with gradient that again, and 10 D + 8 to go back through it.
+        Flops a row: u_hat of w and u 6 D + 4; with gradient that again, and 10 D + 7 to go back through it.
         """
         D = self.dim
         per_draw, per_row = Cost(0, 4 * D + 7), Cost(2 * D + 1, 6 * D + 4)
         if gradient:
-            per_draw, per_row = Cost(2, 14 * D + 18), Cost(3 * (2 * D + 1), 22 * D + 16)
+            per_draw, per_row = Cost(2, 14 * D + 18), Cost(3 * (2 * D + 1), 22 * D + 15)
         base = Identity(D).cost(draws, batch, points, gradient=gradient)
         return combine((1, base), (self.depth * draws * batch, per_draw), (self.depth * points, per_row))
 

@@ -43,14 +43,14 @@ class Radial(Flow):
         written and read back, 2 a draw: z is rebuilt from it.
 
         Flops a draw: r = |z - c| 3 D, the multiple of z - c added to z 2 D, ln|det| and scalars 14. With gradient
-        also: z - c and z rebuilt 3 D, its product with dz 2 D - 1, dz passed on 4 D, the sum for c D, scalars 32.
+        also: z - c and z rebuilt 3 D, its product with dz 2 D - 1, dz passed on 4 D, the sum for c D, scalars 30.
 
-        Flops a row: two softplus and what follows from alpha and s 9; with gradient that again, and 8 to go back.
+        Flops a row: two softplus and what follows from alpha and s 9; with gradient that again, and 4 to go back.
         """
         D = self.dim
         per_draw, per_row = Cost(0, 5 * D + 14), Cost(D + 2, 9)
         if gradient:
-            per_draw, per_row = Cost(2, 15 * D + 45), Cost(3 * (D + 2), 26)
+            per_draw, per_row = Cost(2, 15 * D + 43), Cost(3 * (D + 2), 22)
         base = Identity(D).cost(draws, batch, points, gradient=gradient)
         return combine((1, base), (self.depth * draws * batch, per_draw), (self.depth * points, per_row))
 
