@@ -1,10 +1,15 @@
 """Functions of one number that the Triton kernels share, accurate to a few roundings in float32 and in float64."""
 
+from collections.abc import Callable
+from typing import Any
+
 import triton
 import triton.language as tl
 
+kernel: Callable[..., Any] = triton.jit
 
-@triton.jit
+
+@kernel
 def tanh(x: tl.tensor) -> tl.tensor:
     """Below 1/2 the quotient of polynomials x P(x^2) / Q(x^2) of Lambert's continued fraction (off by 2e-16), else exp.
 
@@ -21,7 +26,7 @@ def tanh(x: tl.tensor) -> tl.tensor:
     return tl.where(small, quotient, tl.where(x < 0, -large, large))
 
 
-@triton.jit
+@kernel
 def log1p_exp(x: tl.tensor) -> tl.tensor:
     """ln(1 + t), t = e^x, for x <= 0: with Kahan's correction for what 1 + t rounds away."""
     t = tl.exp(x)
@@ -30,13 +35,13 @@ def log1p_exp(x: tl.tensor) -> tl.tensor:
     return tl.where(kept == 0.0, t, tl.log(rounded) * (t / tl.where(kept == 0.0, 1.0, kept)))
 
 
-@triton.jit
+@kernel
 def softplus(x: tl.tensor) -> tl.tensor:
     """ln(1 + e^x), without overflow and to its last digits where it is small."""
     return tl.where(x > 0, x, 0.0) + log1p_exp(-tl.abs(x))
 
 
-@triton.jit
+@kernel
 def sigmoid(x: tl.tensor) -> tl.tensor:
     """1 / (1 + e^-x), the derivative of `softplus`."""
     t = tl.exp(-tl.abs(x))

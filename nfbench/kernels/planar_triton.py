@@ -5,11 +5,10 @@ Rezende & Mohamed 2015. The N draws of a group share its maps.
 """
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
-from nfbench.kernels.elementary_triton import log1p_exp, sigmoid, tanh
+from nfbench.kernels.elementary_triton import kernel, log1p_exp, sigmoid, tanh
 from nfbench.kernels.gpu import AHEAD, launch, partial_sums, tile_of
 
 
@@ -57,7 +56,7 @@ def backward(z: Tensor, h: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: T
     return to_z, sums[0] if len(sums) == 1 else sums.sum(0)
 
 
-@triton.jit
+@kernel
 def _constrain(w: tl.tensor, u: tl.tensor) -> tl.tensor:
     """`w, u (D,) -> w.u, ||w||^2, s, scale` with s = softplus(w.u) and u_hat = u + scale w.
 
@@ -69,7 +68,7 @@ def _constrain(w: tl.tensor, u: tl.tensor) -> tl.tensor:
     return wu, ww, tl.maximum(wu, 0.0) + rest, (tl.maximum(-wu, 0.0) + rest - 1.0) / ww
 
 
-@triton.jit
+@kernel
 def _forward(
     z: tl.tensor,
     maps: tl.tensor,
@@ -110,7 +109,7 @@ def _forward(
     tl.store(log_det + at, total, inside)
 
 
-@triton.jit
+@kernel
 def _backward(
     z: tl.tensor,
     h: tl.tensor,

@@ -6,11 +6,10 @@ draws of a group share its maps.
 """
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
-from nfbench.kernels.elementary_triton import sigmoid, softplus
+from nfbench.kernels.elementary_triton import kernel, sigmoid, softplus
 from nfbench.kernels.gpu import AHEAD, launch, partial_sums, tile_of
 
 
@@ -33,7 +32,10 @@ def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def backward(z: Tensor, r: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients in z_0 and in the maps, from z_K and r: z_{k-1} = c + (z_k - c)(alpha + r)/(r + s), going down.
+    """Gradients in z_0 and in the maps, from z_K and r: z_{k-1} = c + r (z_k - c)/|z_k - c| is rebuilt going down.
+
+    With the saved r as its length, z_{k-1} - c does not take over what z_k lost where the map contracts; multiplied by
+    (alpha + r)/(r + s) it would, and float32 gradients in few dimensions are then up to 400 times further off.
 
     Args:
         z: z_K (G, N, D).
@@ -58,7 +60,7 @@ def backward(z: Tensor, r: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: T
     return to_z, sums[0] if len(sums) == 1 else sums.sum(0)
 
 
-@triton.jit
+@kernel
 def _forward(
     z: tl.tensor,
     maps: tl.tensor,
@@ -104,7 +106,7 @@ def _forward(
     tl.store(log_det + at, total, inside)
 
 
-@triton.jit
+@kernel
 def _backward(
     z: tl.tensor,
     r: tl.tensor,
@@ -154,7 +156,9 @@ def _backward(
             alpha, s = softplus(raw_alpha), softplus(raw_beta)
             reach, spread = alpha + radius, radius + s
             across, along = (D - 1) / spread, radius * (reach + alpha) + alpha * s
-            offset = (point - centre[None, :]) * (reach / spread)[:, None]
+            offset = point - centre[None, :]
+            length = tl.sqrt(tl.sum(offset * offset, 1))
+            offset *= tl.where(length > 0, radius / tl.where(length > 0, length, 1.0), 0.0)[:, None]
             by_q = tl.sum(back * offset, 1) / reach
             slope = (alpha - s) / reach
             by_r = slope * (back_log * (across + 2.0 * alpha / along) + by_q)

@@ -1,0 +1,112 @@
+"""How the GPU kernels' work is cut up, and the check that decides whether they are used."""
+
+import importlib
+import threading
+
+import pytest
+import torch
+from triton_chains import DEVICES, DTYPES, EVERY, MAPS
+
+from nfbench.kernels import gpu
+
+
+def test_tiles_fill_the_machine():
+    """Programs hold few draws while multiprocessors are idle, many where there are enough; every draw is in a tile."""
+    sizes = [(1, 1, 1), (1, 100, 40), (1, 10_000, 2), (1, 1_000_000, 2), (1, 1_000_000, 40), (1000, 1, 40), (7, 9, 513)]
+    tiles = [gpu.tile_of(torch.empty(*size, device="meta")) for size in sizes]
+    for (_, draws, dim), tile in zip(sizes, tiles, strict=True):
+        assert tile.dims >= dim > tile.dims // 2
+        assert tile.draws * (tile.parts - 1) < draws <= tile.draws * tile.parts
+    assert tiles[1].parts >= 50
+    assert tiles[3].warps == 4
+    assert tiles[5].draws == 1
+
+
+def test_partial_sums_are_bounded():
+    """However many draws, the partial sums take at most 128 MiB, and one slot a group where groups are many."""
+    z, maps = torch.empty(1, 10_000_000, 513, device="meta"), torch.empty(1, 80, 1027, device="meta")
+    sums, shared = gpu.partial_sums(gpu.tile_of(z), maps)
+    assert shared
+    assert sums.numel() * 4 <= 2**27
+    many = torch.empty(100_000, 2, 1027, device="meta")
+    assert len(gpu.partial_sums(gpu.tile_of(torch.empty(100_000, 900, 513, device="meta")), many)[0]) == 1
+
+
+@EVERY
+@DEVICES
+@DTYPES
+def test_accepts_what_is_right(name, device, dtype, monkeypatch):
+    """The check at first use passes, also where it is asked for inside vmap, and is made once."""
+    monkeypatch.setattr(gpu, "_verdicts", {})
+    monkeypatch.setattr(gpu, "_FILL", 1)
+    calls = []
+
+    def reference(z, maps):
+        calls.append(threading.get_ident())
+        return MAPS[name][1](z, maps)
+
+    def ask(x):
+        assert gpu.usable(name, reference, torch.device(device), dtype)
+        return x
+
+    torch.vmap(ask)(torch.zeros(2))
+    made = len(calls)
+    assert made >= 2 * len(gpu._CASES)
+    assert gpu.usable(name, reference, torch.device(device), dtype)
+    assert len(calls) == made
+
+
+@EVERY
+@DEVICES
+@pytest.mark.parametrize("part", range(4))
+def test_refuses_what_is_wrong(name, device, part, monkeypatch):
+    """A kernel whose z, ln|det| or either gradient is off by 1 % is refused with one warning that says what is off."""
+    kernels, reference = MAPS[name]
+    where, at = ("forward", part) if part < 2 else ("backward", part - 2)
+    right = getattr(kernels, where)
+
+    def wrong(*given):
+        found = list(right(*given))
+        found[at] = 1.01 * found[at]
+        return tuple(found)
+
+    monkeypatch.setattr(gpu, "_verdicts", {})
+    monkeypatch.setattr(gpu, "_FILL", 1)
+    monkeypatch.setattr(kernels, where, wrong)
+    what = ("z_K", r"ln\|det\|", "gradient in z", "gradient in maps")[part]
+    expected = rf"^Triton {name} in torch\.float32 on {device}: {what} is off by .*; plain PyTorch is used$"
+    with pytest.warns(UserWarning, match=expected):
+        assert not gpu.usable(name, reference, torch.device(device), torch.float32)
+    assert not gpu.usable(name, reference, torch.device(device), torch.float32), (
+        "the verdict stands, and is not said again"
+    )
+
+
+@EVERY
+def test_refuses_what_does_not_run(name, monkeypatch):
+    """An exception in a kernel, its compilation, its import or a recursive question is a refusal, not a crash."""
+    kernels, reference = MAPS[name]
+    monkeypatch.setattr(gpu, "_verdicts", {})
+
+    def fails(*_):
+        raise RuntimeError("no image for this device\nand more")
+
+    monkeypatch.setattr(kernels, "forward", fails)
+    here = torch.device("cpu")
+    with pytest.warns(UserWarning, match=r"RuntimeError: no image for this device; plain PyTorch is used$"):
+        assert not gpu.usable(name, reference, here, torch.float32)
+    with pytest.warns(UserWarning, match="ModuleNotFoundError"):
+        assert not gpu.usable("unheard_of", reference, here, torch.float32)
+
+
+def test_availability_follows_the_environment(monkeypatch):
+    """Without a CUDA device Triton counts as there only while its interpreter is on."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert gpu.available()
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    assert not gpu.available()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert gpu.available()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not gpu.available()
