@@ -79,6 +79,7 @@ MODES = {
 TIMING_WORDS = {
     "contender": "Who does the timed work: nfbench, its plain reference form, the textbook form as it stands in "
     "tutorials, the same through torch.compile, or a peer, which is a library of other people.",
+    "bare": "The matrix products and the optimizer pass of a training step alone: a bound in place of the floor.",
     "interleaved": "The contenders of a run are timed in turn, A B A B, so that a slow minute of the machine is "
     "slow for all of them.",
     "ratio": "A contender's time over nfbench's in the same round; the median over rounds with quartiles. Above 1, "

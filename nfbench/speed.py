@@ -17,7 +17,8 @@ from nfbench.records import REFERENCE
 from nfbench.timings import Spread, Timing, timings
 
 OURS, TEXTBOOK, COMPILE = "nfbench", "textbook", "compile"
-HOUSE = (OURS, TEXTBOOK, COMPILE, "reference")  # all others are peers, libraries of other people
+BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it
+HOUSE = (OURS, TEXTBOOK, COMPILE, "reference", BARE)  # all others are peers, libraries of other people
 BLOCK = ("source", "profile", "mode", "machine", "device", "threads", "dtype")
 SIZES = {"K": "K", "draws": "S", "batch": "B", "dim": "D", "seeds": "E"}  # columns with their letters
 CASE = (*BLOCK, "target", "posterior", "amortized", "dim", "draws", "batch", "seeds")
@@ -29,8 +30,9 @@ def timed(root: Path) -> pd.DataFrame:
     """One row a timing record under `root` and ``root/reference``; empty where there is none.
 
     Times are in seconds, `peak_bytes` in bytes. `ratio` is this contender's time for a model over nfbench's, round by
-    round; `steps` is its time in units of the textbook's step of one model; `fraction` is of the floor. All three are
-    missing where a comparison would mislead, and `remark` says why. `low` and `high` are quartiles.
+    round; `steps` is its time in units of the textbook's step of one model, `bare` in units of a step's bare matrix
+    products; `fraction` is of the floor. All are missing where a comparison would mislead, and `remark` says why.
+    `low` and `high` are quartiles.
     """
     rows = _rows(list(timings(root)), "own") + _rows(list(timings(root / REFERENCE)), REFERENCE)
     frame = pd.DataFrame(rows)
@@ -119,33 +121,34 @@ def _floor(timing: Timing) -> dict[str, Any]:
 
 
 def _compared(timing: Timing, beside: dict[str, Timing]) -> dict[str, Any]:
-    ours, textbook = beside.get(OURS), beside.get(TEXTBOOK)
-    remark, ratio, steps = _objection(timing, ours), None, None
+    ours, textbook, bare = (beside.get(name) for name in (OURS, TEXTBOOK, BARE))
+    remark, ratio = _objection(timing, ours), None
     if not remark and ours and ours is not timing and timing.ratio:
         ratio = _scaled(timing.ratio, ours.models / timing.models)
-    if textbook and timing.case.mode == "step" and textbook.run == timing.run:
-        steps = _steps(timing, textbook)
-    return {"remark": remark} | _spread("ratio", ratio) | _spread("steps", steps)
+    step = timing.case.mode == "step" and _agrees(timing)
+    steps = _quotient(timing, textbook) if step and textbook and _agrees(textbook) else None
+    bares = _quotient(timing, bare) if step and bare else None
+    return {"remark": remark} | _spread("ratio", ratio) | _spread("steps", steps) | _spread("bare", bares)
 
 
 def _scaled(found: Spread, factor: float) -> Spread:
     return Spread(median=found.median * factor, low=found.low * factor, high=found.high * factor)
 
 
-def _steps(timing: Timing, textbook: Timing) -> Spread | None:
-    """Time in units of the textbook's step of one model; quartiles only where both took part in the same rounds.
+def _quotient(timing: Timing, unit: Timing) -> Spread | None:
+    """Time over that of one model of `unit`; quartiles only where both took part in the same rounds.
 
     A contender takes part in as many rounds as it can afford, so that equally many are the same ones; nfbench takes
-    part in all of them, and the textbook's ratio is over those that they share.
+    part in all of them, and the ratio of another is over those that they share.
     """
-    if not (_agrees(timing) and _agrees(textbook) and timing.spread and textbook.spread):
+    if unit.run != timing.run or not (timing.spread and unit.spread):
         return None
-    if timing.contender == OURS and (found := textbook.ratio):
-        return _scaled(Spread(median=1 / found.median, low=1 / found.high, high=1 / found.low), textbook.models)
-    if len(timing.seconds) == len(textbook.seconds):
-        low, median, high = np.quantile(np.array(timing.seconds) / np.array(textbook.seconds), [0.25, 0.5, 0.75])
-        return _scaled(Spread(median=median, low=low, high=high), textbook.models)
-    value = timing.spread.median / textbook.spread.median * textbook.models
+    if timing.contender == OURS and (found := unit.ratio):
+        return _scaled(Spread(median=1 / found.median, low=1 / found.high, high=1 / found.low), unit.models)
+    if len(timing.seconds) == len(unit.seconds):
+        low, median, high = np.quantile(np.array(timing.seconds) / np.array(unit.seconds), [0.25, 0.5, 0.75])
+        return _scaled(Spread(median=median, low=low, high=high), unit.models)
+    value = timing.spread.median / unit.spread.median * unit.models
     return Spread(median=value, low=math.nan, high=math.nan)
 
 
@@ -166,6 +169,8 @@ def _fault(timing: Timing) -> str:
     if timing.status != "done":
         reason = " ".join((timing.message or "no reason given").split())
         return reason if len(reason) <= 160 else f"{reason[:157]}..."
+    if timing.contender == BARE:
+        return "a bound: it trains nothing"
     if timing.agreement is None:
         return "not compared with the float64 reference"
     if timing.agreement.holds:
@@ -187,7 +192,7 @@ def against(frame: pd.DataFrame) -> pd.DataFrame:
 def _against(case: dict[str, dict[Any, Any]]) -> dict[Any, Any]:
     row = dict(case.get(OURS) or next(iter(case.values())))
     if OURS not in case:
-        row |= dict.fromkeys(("median", "low", "high", "fraction", "peak_bytes", "steps"))
+        row |= dict.fromkeys(("median", "low", "high", "fraction", "peak_bytes", "steps", "bare"))
     peers = [side for name, side in case.items() if name not in HOUSE]
     told = [side for side in peers if pd.notna(side["ratio"])]
     fastest = min(told, key=lambda side: float(side["ratio"]), default={})

@@ -113,6 +113,19 @@ def test_steps_need_a_textbook_that_agrees(tmp_path):
     assert timed(tmp_path)["steps"].isna().all()
 
 
+def test_bare_products_are_a_bound_and_no_contender(tmp_path):
+    """What trains nothing agrees with nothing: others are told in its time, and it is neither peer nor ratio."""
+    nothing = {"agreement": {"error": math.nan, "tolerance": 1e-4}, "ratio": None}
+    step(tmp_path, "nfbench", 3.0, seconds=[3e-3] * 5)
+    step(tmp_path, "textbook", 1.0, agreement=WRONG)
+    step(tmp_path, "bare", 2.0, **nothing)
+    ours, bare = one(tmp_path, "nfbench"), one(tmp_path, "bare")
+    assert [ours["bare"], ours["bare_low"], ours["bare_high"]] == pytest.approx([1.5, 1.5 / 1.1, 1.5 / 0.9])
+    assert pd.isna(one(tmp_path, "textbook")["bare"])
+    assert [bare["remark"], bare["agrees"]] == ["a bound: it trains nothing", False]
+    assert against(timed(tmp_path)).iloc[0]["peer"] == "none timed"
+
+
 def test_against_takes_the_fastest_peer_that_agrees(tmp_path):
     """The faster peer that disagrees is passed over; compile and textbook are no peers."""
     timing(tmp_path)

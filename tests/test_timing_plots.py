@@ -157,6 +157,13 @@ def test_no_ratio_is_a_word(tmp_path):
     assert axis.containers == []
 
 
+def test_bare_products_are_not_drawn(tmp_path):
+    """They train nothing: no column of ratios is theirs."""
+    for name in ("nfbench", "textbook", "bare"):
+        timing(tmp_path, name, 3.0, {"mode": "step", "target": "u1"})
+    assert [axis.get_title() for axis in drawn(tmp_path)["step-ratios"].figure.axes] == ["textbook"]
+
+
 def test_ratio_of_other_runs_is_a_word(tmp_path):
     """Timed on another day: no ratio, and the word does not blame the results."""
     timing(tmp_path)

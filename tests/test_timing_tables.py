@@ -91,7 +91,8 @@ def test_numbers_by_hand(tmp_path):
     assert row == {
         "Posterior": "Planar flow", "amortized": "no", "K": "32", "S": "100", "B": "1", "D": "2",
         "Contender": "zuko 1.2.3", "time (µs)": "8,000 [7,200, 8,800]", "times nfbench": "8.00 [7.20, 8.80]",
-        "deviation": "1e-07", "of the floor (%)": "1.2", "bound": "bytes", "peak (MiB)": "1.00", "compile (s)": "0.250",
+        "deviation": "1e-07", "of the floor (%)": "1.2", "bound": "bytes", "peak (KiB)": "1,024",
+        "compile (s)": "0.250",
     }  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def test_what_is_not_done_is_shown_as_such(tmp_path, status):
     timing(tmp_path, "pyro", status=status, message="no such map: a|b")
     row = shown(tmp_path, "contender")[1]
     assert [row["time (µs)"], row["remark"]] == [status, "no such map: a|b"]
-    assert {cell for head, cell in row.items() if head in ("times nfbench", "deviation", "bound", "peak (MiB)")} == {
+    assert {cell for head, cell in row.items() if head in ("times nfbench", "deviation", "bound", "peak (KiB)")} == {
         "—"
     }
     assert r"a\|b" in table(timed(tmp_path), "md")
@@ -122,7 +123,7 @@ def test_columns_without_any_entry_are_left_out(tmp_path):
     """Where no case has a floor, nothing failed and nothing was measured of memory, there are no such columns."""
     timing(tmp_path, floor=None, peak_bytes=None)
     heads = set(shown(tmp_path, "contender")[0])
-    assert not heads & {"of the floor (%)", "bound", "peak (MiB)", "remark"}
+    assert not heads & {"of the floor (%)", "bound", "peak (KiB)", "remark"}
     assert "Floor:" not in table(timed(tmp_path), "md")
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nfbench.glossary import MODES
 from nfbench.plots.style import Look, Picture, panels
-from nfbench.speed import OURS, SIZES, cases
+from nfbench.speed import BARE, OURS, SIZES, cases
 
 _LINES = ("-", "--", ":", "-.", (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)), (0, (3, 5)))
 _NAMES = {"K": "K (maps)", "draws": "S (draws)", "batch": "B (data points)", "dim": "D (dimensions)"}
@@ -23,7 +23,8 @@ _INK = "0.25"
 
 def pictures(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
     """The pictures that one block's timings allow."""
-    for picture in _drawn(block, block[block["status"] == "done"], looks):
+    trained = block[block["contender"] != BARE]
+    for picture in _drawn(trained, trained[trained["status"] == "done"], looks):
         yield picture._replace(name=f"{block['mode'].iloc[0]}-{picture.name}")
 
 

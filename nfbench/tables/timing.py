@@ -1,6 +1,7 @@
 """Tables of timings: every contender, nfbench against the others, and how time and memory grow."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
 import pandas as pd
@@ -10,10 +11,10 @@ from nfbench.glossary import MODES
 from nfbench.scaling import exponents, memory
 from nfbench.speed import CASE, OURS, SIZES, against, blocks
 from nfbench.tables.experiment import depth
-from nfbench.tables.text import NOTHING, Format, Table, latex, markdown, quartiles, significant
+from nfbench.tables.text import NOTHING, Format, Table, latex, markdown, number, quartiles, significant
 
-_UNITS = ((1e-2, 1e6, "µs"), (1e2, 1e3, "ms"), (float("inf"), 1.0, "s"))  # up to this longest time, factor, name
-_MIB = 2.0**20
+_TIMES = ((1e-2, 1e6, "µs"), (1e2, 1e3, "ms"), (float("inf"), 1.0, "s"))  # up to this largest value, factor, name
+_MEMORY = ((2.0**13, 1.0, "bytes"), (2.0**23, 2.0**-10, "KiB"), (float("inf"), 2.0**-20, "MiB"))
 
 
 class _Unit(NamedTuple):
@@ -85,9 +86,10 @@ def protocol(block: pd.DataFrame) -> str:
     )
 
 
-def _unit(block: pd.DataFrame) -> _Unit:
-    longest = block["median"].max()
-    return next((_Unit(factor, name) for most, factor, name in _UNITS if not longest > most), _Unit(1.0, "s"))
+def _unit(values: pd.Series, units: Sequence[tuple[float, float, str]]) -> _Unit:
+    """One unit for all values, so that a column can be read down."""
+    largest = values.max()
+    return next(_Unit(factor, name) for most, factor, name in units if not largest > most)
 
 
 def _sizes(block: pd.DataFrame) -> dict[str, str]:
@@ -116,14 +118,14 @@ def _spread(row: dict[Any, Any], name: str, factor: float = 1.0) -> str:
 
 
 def _contenders(block: pd.DataFrame) -> Table:
-    unit, names = _unit(block), _sizes(block)
+    unit, memory_unit, names = _unit(block["median"], _TIMES), _unit(block["peak_bytes"], _MEMORY), _sizes(block)
     step = block["mode"].iloc[0] == "step"
-    measured = [f"time ({unit.name})", *(("models", "textbook steps", "a model") if step else ())]
+    measured = [f"time ({unit.name})", *(("models", "textbook steps", "a model", "times bare") if step else ())]
     measured += ["times nfbench" + (", a model" if step else ""), "deviation", "of the floor (%)", "bound"]
-    measured += ["peak (MiB)", "compile (s)", "remark"]
+    measured += [f"peak ({memory_unit.name})", "compile (s)", "remark"]
     head = [*names.values(), "Contender", *measured]
     rows = [
-        [*_facts(row, names), row["version"], *_measured(row, unit, step=step), row["remark"] or NOTHING]
+        [*_facts(row, names), row["version"], *_measured(row, unit, memory_unit, step=step), row["remark"] or NOTHING]
         for row in block.to_dict("records")
     ]
     keys = [key(row) for row in block.to_dict("records")]
@@ -131,17 +133,17 @@ def _contenders(block: pd.DataFrame) -> Table:
     return Table(heading, protocol(block), head, rows, keys, _notes(block), leading=len(names) + 1, folded=True)
 
 
-def _measured(row: dict[Any, Any], unit: _Unit, *, step: bool) -> list[str]:
+def _measured(row: dict[Any, Any], unit: _Unit, memory_unit: _Unit, *, step: bool) -> list[str]:
     done = row["status"] == "done"
     cells = [_spread(row, "median", unit.factor) if done else row["status"]]
     if step:
         cells += [str(row["models"]) if done else NOTHING, _spread(row, "steps")]
-        cells += [_spread(row, "steps", 1 / row["models"])]
+        cells += [_spread(row, "steps", 1 / row["models"]), _spread(row, "bare")]
     cells += ["1" if row["contender"] == OURS and not row["remark"] else _spread(row, "ratio")]
     cells += [NOTHING if pd.isna(row["error"]) else f"{row['error']:.0e}"]
     cells += [significant(_percent(row), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]]
-    peak = None if pd.isna(row["peak_bytes"]) else row["peak_bytes"] / _MIB
-    return [*cells, significant(peak), significant(row["compile_seconds"])]
+    peak = None if pd.isna(row["peak_bytes"]) else row["peak_bytes"] * memory_unit.factor
+    return [*cells, significant(peak), number(row["compile_seconds"])]
 
 
 def _percent(row: dict[Any, Any]) -> float | None:
@@ -149,13 +151,19 @@ def _percent(row: dict[Any, Any]) -> float | None:
 
 
 def _against(block: pd.DataFrame) -> Table:
-    unit, names = _unit(block), _sizes(block)
+    unit, names = _unit(block["median"], _TIMES), _sizes(block)
     step = block["mode"].iloc[0] == "step"
-    head = [*names.values(), f"nfbench ({unit.name})", *(["textbook steps"] if step else []), "fastest peer"]
+    head = [
+        *names.values(),
+        f"nfbench ({unit.name})",
+        *(["textbook steps", "times bare"] if step else []),
+        "fastest peer",
+    ]
     head += ["against it", "against compile", "against textbook", "of the floor (%)", "bound"]
     rows, keys = [], []
     for row in against(block).to_dict("records"):
-        cells = [*_facts(row, names), _spread(row, "median", unit.factor), *([_spread(row, "steps")] if step else [])]
+        cells = [*_facts(row, names), _spread(row, "median", unit.factor)]
+        cells += [_spread(row, "steps"), _spread(row, "bare")] if step else []
         cells += [row["peer"], *(_spread(row, f"{side}_ratio") for side in ("peer", "compile", "textbook"))]
         rows.append([*cells, significant(_percent(row), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]])
         keys.append(key(row))
@@ -179,7 +187,10 @@ def _notes(block: pd.DataFrame) -> list[str]:
         "on both sides.",
     ]
     if step:
-        notes += ["Textbook steps: time in units of the textbook's step of one model, round by round; then, a model."]
+        notes += [
+            "Textbook steps: time in units of the textbook's step of one model, round by round; then the same for each "
+            "model trained. Bare: the matrix products and the optimizer pass of the step alone, timed in the same run."
+        ]
     if done["floor_seconds"].notna().any():
         notes += [
             "Floor: the bytes that must move at the measured copy bandwidth, "
