@@ -93,7 +93,7 @@ def test_refuses_what_does_not_run(name, monkeypatch):
 
     monkeypatch.setattr(kernels, "forward", fails)
     here = torch.device("cpu")
-    with pytest.warns(UserWarning, match=r"RuntimeError: no image for this device; plain PyTorch is used$"):
+    with pytest.warns(UserWarning, match=r"RuntimeError: no image for this device and more; plain PyTorch is used$"):
         assert not gpu.usable(name, reference, here, torch.float32)
     with pytest.warns(UserWarning, match="ModuleNotFoundError"):
         assert not gpu.usable("unheard_of", reference, here, torch.float32)

@@ -26,6 +26,8 @@ _FILL = 528  # programs that keep an H100 busy: one for each of the four schedul
 _SLOTS = 2048  # programs that may hold sums of their own at once
 _SUMS_BYTES = 1 << 27  # and the memory of all these sums
 
+_MESSAGE = 300  # characters of an error that a warning repeats
+
 # Groups, draws, dimensions, depth of what a kernel must get right before it is used. The last, on a real GPU only, has
 # more tiles of draws than `_SLOTS`.
 _CASES = ((1, 300, 2, 5), (3, 9, 40, 3), (6, 1, 7, 4))
@@ -121,7 +123,7 @@ def _fault(name: str, reference: Reference, device: torch.device, dtype: torch.d
             if found is not None:
                 return found
     except Exception as error:  # whatever a compiler or a driver may raise
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".strip()
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:_MESSAGE]}"
     return None
 
 

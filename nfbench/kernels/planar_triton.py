@@ -168,11 +168,10 @@ def _backward(
             by_wu = by_s * sigmoid(wu) - along * sigmoid(-wu) / ww
             by_w += scale * by_u + by_wu * u - 2.0 * scale * along / ww * w
             by_u += by_wu * w
-            if SHARED:
-                again = tile != slot
-                by_w += tl.load(gain + dim, real & again, 0.0)
-                by_u += tl.load(gain + D + dim, real & again, 0.0)
-                by_b += tl.load(gain + 2 * D, again, 0.0)
+            if SHARED and tile != slot:
+                by_w += tl.load(gain + dim, real, 0.0)
+                by_u += tl.load(gain + D + dim, real, 0.0)
+                by_b += tl.load(gain + 2 * D)
             tl.store(gain + dim, by_w, real)
             tl.store(gain + D + dim, by_u, real)
             tl.store(gain + 2 * D, by_b)

@@ -172,11 +172,10 @@ def _backward(
             by_s *= sigmoid(raw_beta)
             back += share
             point = centre[None, :] + offset
-            if SHARED:
-                again = tile != slot
-                by_centre += tl.load(gain + dim, real & again, 0.0)
-                by_alpha += tl.load(gain + D, again, 0.0)
-                by_s += tl.load(gain + D + 1, again, 0.0)
+            if SHARED and tile != slot:
+                by_centre += tl.load(gain + dim, real, 0.0)
+                by_alpha += tl.load(gain + D)
+                by_s += tl.load(gain + D + 1)
             tl.store(gain + dim, by_centre, real)
             tl.store(gain + D, by_alpha)
             tl.store(gain + D + 1, by_s)
