@@ -138,7 +138,7 @@ def _disagreement(
     groups, draws, dim, depth = case
     random = torch.Generator().manual_seed(draws)
     shapes = ((groups, draws, dim), (groups, depth, kernels.numbers(dim)), (groups, draws, dim), (groups, draws))
-    drawn = [torch.randn(shape, generator=random).to(device) for shape in shapes]
+    drawn = [torch.randn(shape, generator=random, dtype=torch.float32).to(device) for shape in shapes]
     drawn[1] *= 2
     exact = _plainly(reference, *[one.double() for one in drawn])
     given = [one.to(dtype) for one in drawn]
