@@ -54,6 +54,7 @@ WRONG = [
     ("run figure3 --posterior planar:k=", ["'k='", "expected name or name:option=value"]),
     ("run figure3 --posterior planar:k=2", ["'k'", "planar takes: K"]),
     ("run figure3 --target u9", ["'u9'", "known: digits"]),
+    ("run figure3 --profile smoke --cuda-graph", ["a CUDA graph on device 'cpu'", "expected cuda"]),
     ("run figure3 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
     ("run figure4", ["'figure4'", "did you mean figure", "known: digits, figure1, figure3"]),
     ("run wrong.yaml", ["wrong.yaml:3: sumary", "did you mean summary?"]),

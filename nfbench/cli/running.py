@@ -1,5 +1,6 @@
 """Commands that train: run, reproduce."""
 
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick or 
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; chosen by the machine if omitted.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Training goes through torch.compile.")]
+CudaGraph = Annotated[bool, typer.Option("--cuda-graph", help="An update is captured once and replayed; CUDA only.")]
 Force = Annotated[bool, typer.Option("--force", help="Run finished cells again.")]
 Posteriors = Annotated[
     list[str] | None,
@@ -42,6 +45,8 @@ def run(
     jobs: Jobs = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     force: Force = False,
+    compile: Compile = False,
+    cuda_graph: CudaGraph = False,
     overrides: Overrides = None,
 ) -> int:
     """Train and evaluate the cells of an experiment that are not finished yet."""
@@ -49,7 +54,7 @@ def run(
     if dry_run:
         _print_plan(groups, results)
         return 0
-    return _execute(groups, results, device, jobs, force=force)
+    return _execute(groups, results, device, jobs, force=force, compile=compile, cuda_graph=cuda_graph)
 
 
 def reproduce(
@@ -61,6 +66,8 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
     jobs: Jobs = None,
     force: Force = False,
+    compile: Compile = False,
+    cuda_graph: CudaGraph = False,
 ) -> int:
     """Run experiments, then print tables and how close they come to the paper, and write the report with its plots."""
     from nfbench.cli import outputs
@@ -70,7 +77,8 @@ def reproduce(
     chosen = dict.fromkeys(name for word in experiments for name in (names() if word == "all" else [word]))
     plans = [_plan(name, profile) for name in chosen]
     check_writable(out)
-    code = _execute([group for groups in plans for group in groups], results, device, jobs, force=force)
+    every = [group for groups in plans for group in groups]
+    code = _execute(every, results, device, jobs, force=force, compile=compile, cuda_graph=cuda_graph)
     if code == INTERRUPTED:
         return code
     outputs.show([groups[0].cells[0].experiment for groups in plans], profile, results, out)
@@ -135,7 +143,16 @@ def _ranges(seeds: Sequence[int]) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _execute(groups: "Sequence[Group]", results: Path, device: str, jobs: int | None, *, force: bool) -> int:
+def _execute(
+    groups: "Sequence[Group]",
+    results: Path,
+    device: str,
+    jobs: int | None,
+    *,
+    force: bool,
+    compile: bool,
+    cuda_graph: bool,
+) -> int:
     from nfbench.cli.machine import check_device, check_writable
 
     check_device(device)
@@ -143,9 +160,13 @@ def _execute(groups: "Sequence[Group]", results: Path, device: str, jobs: int | 
         check_writable(folder)
     from nfbench.executors.local import execute
     from nfbench.experiments.run import lose_group, run_group
+    from nfbench.update import Acceleration
 
+    acceleration = Acceleration(compile=compile, cuda_graph=cuda_graph)
+    acceleration.check(device)
+    run = functools.partial(run_group, acceleration=acceleration)
     try:
-        summary = execute(run_group, lose_group, groups, results, device=device, jobs=jobs, force=force)
+        summary = execute(run, lose_group, groups, results, device=device, jobs=jobs, force=force)
     except KeyboardInterrupt:
         print(_interrupted(groups, results), file=sys.stderr)
         return INTERRUPTED

@@ -26,20 +26,32 @@ from nfbench.runtime import runtime
 from nfbench.targets import target
 from nfbench.targets.base import LatentVariableModel, Target
 from nfbench.training import Trained, train
+from nfbench.update import PLAIN, Acceleration
 
 Report = Callable[[int, float], None]
 Outcome = tuple[Record, images.Arrays | None]
 
 
-def run_group(group: Group, root: Path, device: str = "cpu", report: Report | None = None) -> list[Record]:
+def run_group(
+    group: Group,
+    root: Path,
+    device: str = "cpu",
+    report: Report | None = None,
+    *,
+    acceleration: Acceleration = PLAIN,
+) -> list[Record]:
     """Train the seeds of a group as one program, evaluate each, and store one record a cell.
 
     Divergence, lack of memory and any other failure are outcomes: they are stored and the grid goes on. An interrupt
     is stored too, with a checkpoint from which the same call resumes, and then raised again.
     """
-    run = _Run(group, root, device, time.perf_counter())
+    run = _Run(group, root, device, time.perf_counter(), acceleration)
     try:
-        return _push(dataclasses.replace(run, device="cpu")) if group.cells[0].push else _fit(run, report)
+        return (
+            _push(dataclasses.replace(run, device="cpu", acceleration=PLAIN))
+            if group.cells[0].push
+            else _fit(run, report)
+        )
     except KeyboardInterrupt:
         run.fail("interrupted", "interrupted by the user; the same command resumes")
         raise
@@ -61,6 +73,7 @@ class _Run:
     root: Path
     device: str
     started: float
+    acceleration: Acceleration = PLAIN
     stored: dict[str, Record] = field(default_factory=dict)  # by the cell's id, what this run has stored so far
 
     def share(self) -> float:
@@ -90,7 +103,7 @@ class _Run:
             status=status,
             seconds=round(seconds, 3),
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            provenance={**provenance(), **runtime(self.device)},
+            provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration)},
             **rest,
         )
 
@@ -108,7 +121,15 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
         raise ValueError(f"cell {cells[0].id} has neither training nor push")
     checkpoint = run.root / cells[0].experiment / "checkpoints" / f"{digest([cell.id for cell in cells])}.pt"
     models = [_model(cell) for cell in cells]
-    trained = train(models, run.group.seeds, cells[0].training, device=run.device, checkpoint=checkpoint, report=report)
+    trained = train(
+        models,
+        run.group.seeds,
+        cells[0].training,
+        device=run.device,
+        acceleration=run.acceleration,
+        checkpoint=checkpoint,
+        report=report,
+    )
     share = run.share()
     # All are evaluated before any is written: an interrupt in between leaves the group whole, as its checkpoint is.
     outcomes = [_outcome(run, e, trained, share) for e in range(len(cells))]
