@@ -73,18 +73,18 @@ def panels(num: int, columns: int = 2, size: tuple[float, float] = (3.5, 2.6)) -
     return figure, axes[:num]
 
 
-def legend(figure: Figure, axes: Iterable[Axes], more: Iterable[Artist] = ()) -> None:
-    """One legend for all panels, under them; `more` stands last."""
+def legend(figure: Figure, axes: Iterable[Axes], more: Iterable[Artist] = (), line: float = 2.0) -> None:
+    """One legend for all panels, under them; `more` stands last, `line` is the length of a line in font sizes."""
     entries: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     entries |= {str(artist.get_label()): artist for artist in more}
-    inches = 0.075 * max(len(label) for label in entries) + 0.6
+    inches = 0.075 * max(len(label) for label in entries) + 0.6 + 0.12 * (line - 2.0)
     fitting = max(1, int(figure.get_size_inches()[0] / inches))
     columns = min(fitting, len(entries))
     columns = -(-len(entries) // -(-len(entries) // columns))
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, handlelength=line)
 
 
 def slug(text: str) -> str:

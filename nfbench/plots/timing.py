@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nfbench.glossary import MODES
-from nfbench.plots.style import Look, Picture, panels
+from nfbench.plots.style import Look, Picture, legend, panels
 from nfbench.speed import BARE, OURS, SIZES, cases
 
 _LINES = ("-", "--", ":", "-.", (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)), (0, (3, 5)))
@@ -49,8 +49,11 @@ def _sizes(row: dict[Any, Any], without: str = "K") -> str:
     always = ("dim", "draws", *(["K"] if row["K"] else []))
     shown = {name: row[name] for name in SIZES if name in always or (name != "K" and row[name] != 1)}
     text = ", ".join(f"{SIZES[name]} = {size:,}" for name, size in shown.items() if name != without)
-    target = "" if pd.isna(row["target"]) else f"{row['target']}: "
-    return f"{target}{text}{', amortized' if row['amortized'] else ''}"
+    return f"{text}{', amortized' if row['amortized'] else ''}"
+
+
+def _target(row: dict[Any, Any]) -> str:
+    return "" if pd.isna(row["target"]) else f"{row['target']}: "
 
 
 def _growth(block: pd.DataFrame, looks: dict[str, Look], size: str) -> Iterator[Picture]:
@@ -83,7 +86,8 @@ def _curves(axis: Axes, rows: pd.DataFrame, size: str, looks: dict[str, Look], l
             face = look.colour if agrees else "white"
             axis.plot(points[size], 1e3 * points["median"], color=look.colour, marker=look.mark, mfc=face, ms=4, ls="")
     axis.set(xscale="log", yscale="log", xlabel=_NAMES[size], ylabel="time (ms)")
-    axis.set_title(_sizes(rows.iloc[0].to_dict(), size))
+    first = rows.iloc[0].to_dict()
+    axis.set_title(_target(first) + _sizes(first, size))
     values = sorted(set(rows[size]))
     axis.set_xticks(values, labels=[f"{value:,}" for value in values])
     axis.xaxis.set_minor_formatter(NullFormatter())
@@ -103,34 +107,43 @@ def _legends(figure: Figure, rows: pd.DataFrame, looks: dict[str, Look], lines: 
     contenders = [
         Line2D([], [], color=_INK, ls=lines[name], lw=1.6 if name == OURS else 0.9, label=name) for name in shown
     ]
-    inches = figure.get_size_inches()[0]
-    columns = max(1, int(inches / 1.35))
-    entries = [*contenders, *families]
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), handlelength=3.2)
+    legend(figure, (), [*contenders, *families], line=3.2)
 
 
 def _ratios(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
     """How many times nfbench's time each contender takes: a column a contender, a line a case."""
-    others = [name for name in dict.fromkeys(block["contender"]) if name != OURS]
+    told = block[block["ratio"].notna()]
+    others = [name for name in dict.fromkeys(block["contender"]) if name in set(told["contender"])]
     lines = [case for case in cases(block) if case["ratio"].notna().any()]
     if not lines:
         return
-    height = 0.19 * len(lines) + 0.9
-    figure = Figure(figsize=(2.9 + 1.75 * len(others), height))
+    firsts = [case.iloc[0].to_dict() for case in lines]
+    names = [f"{_target(first)}{first['label']}, {_sizes(first, '')}" for first in firsts]
+    width = 0.055 * max(map(len, names)) + max(1.7 * len(others), 3.4)
+    figure = Figure(figsize=(width, 0.19 * len(lines) + 0.9))
     axes = figure.subplots(1, len(others), sharex=True, sharey=True, squeeze=False).ravel().tolist()
     for axis, name in zip(axes, others, strict=True):
         _dots(axis, name, lines, looks)
-    names = [f"{case['label'].iloc[0]}, {_sizes(case.iloc[0].to_dict(), '')}" for case in lines]
     axes[0].set_yticks(range(len(names)), labels=names, fontsize=7)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     figure.supxlabel("times the time of nfbench" + _a_model(block), fontsize=9)
     yield Picture(
         "ratios",
         f"Time{_a_model(block)} of each contender over nfbench's in the same round: median with quartiles; right of "
-        "the line nfbench is faster. A word in place of a mark says why there is no ratio. "
+        f"the line nfbench is faster. A word in place of a mark says why there is no ratio. {_absent(block, others)}"
         f"{_where(block)}",
         figure,
     )
+
+
+def _absent(block: pd.DataFrame, shown: list[str]) -> str:
+    """Which contenders have no ratio in any case, and why."""
+    rest = block[~block["contender"].isin([OURS, *shown])].to_dict("records")
+    reasons: dict[str, dict[str, None]] = {}
+    for row in rest:
+        reasons.setdefault(row["contender"], {})[_why(row)] = None
+    told = ", ".join(f"{name} ({', '.join(words)})" for name, words in reasons.items())
+    return f"In no case a ratio: {told}. " if told else ""
 
 
 def _a_model(block: pd.DataFrame) -> str:
@@ -144,16 +157,7 @@ def _dots(axis: Axes, name: str, lines: list[pd.DataFrame], looks: dict[str, Loo
         row = found[0] if found else None
         if row is None or pd.isna(row["ratio"]):
             why = "not timed" if row is None else _why(row)
-            axis.text(
-                0.5,
-                place,
-                why,
-                transform=axis.get_yaxis_transform(),
-                ha="center",
-                va="center",
-                fontsize=6.5,
-                color="0.45",
-            )
+            _word(axis, place, why)
             continue
         look, ends = looks[row["family"]], [[row["ratio"] - row["ratio_low"]], [row["ratio_high"] - row["ratio"]]]
         axis.errorbar(row["ratio"], place, xerr=ends, color=look.colour, marker=look.mark, ms=4, capsize=2, ls="")
@@ -164,6 +168,13 @@ def _dots(axis: Axes, name: str, lines: list[pd.DataFrame], looks: dict[str, Loo
     axis.grid(axis="y", color="0.92", linewidth=0.8)
     axis.set_title(name)
     axis.tick_params(axis="y", length=0)
+
+
+def _word(axis: Axes, place: int, text: str) -> None:
+    """Text in the middle of a line, clear of the lines behind it."""
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5, "color": "0.45"}
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}
+    axis.text(0.5, place, text, transform=axis.get_yaxis_transform(), bbox=ground, **style)
 
 
 def _why(row: dict[Any, Any]) -> str:
@@ -194,8 +205,7 @@ def _roofline(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
     axis.set(xscale="log", yscale="log", xlabel="flops for each byte that must move", ylabel="Gflop/s reached")
     _ceilings(axis, float(bandwidth), float(rate), span)
     others = Line2D([], [], color=_INK, marker="o", mfc="none", ms=3.5, mew=0.7, ls="", label="other contenders")
-    handles = [*axis.get_legend_handles_labels()[0], *([others] if (told["contender"] != OURS).any() else [])]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
+    legend(figure, [axis], [others] if (told["contender"] != OURS).any() else [])
     yield Picture(
         "roofline",
         "Flops that the mathematics needs, over the time taken, against the same flops over the bytes that it must "
