@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from families import specs
+from timed import case_of, timing_of
 
 from nfbench import timings
 from nfbench.cli import main
@@ -18,6 +19,7 @@ from nfbench.timing import lane as lanes
 from nfbench.timing import sizes
 from nfbench.timing.contender import Contender, contenders, register
 from nfbench.timing.own import NFBENCH
+from nfbench.timings import Spread
 
 FAST = "--profile smoke --vs reference --threads 1"
 
@@ -28,6 +30,7 @@ def nf(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lanes.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "file").write_text("a regular file")
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     before = os.environ.get(VARIABLE)
 
     def run(line):
@@ -42,7 +45,7 @@ def nf(capsys, tmp_path, monkeypatch):
 
 
 WRONG = [
-    ("time --profile papr", ["'papr'", "known: smoke, quick"]),
+    ("time --profile papr", ["'papr'", "known: smoke, quick, full"]),
     ("time --posterior plnar", ["'plnar'", "did you mean planar?"]),
     ("time --posterior planar:K=-1", ["K=-1", "greater than or equal to 0"]),
     ("time --mode backwards", ["'backwards'", "known: sample, forward, backward, inverse, step"]),
@@ -184,6 +187,23 @@ def test_the_table_says_who_disagrees(nf, monkeypatch):
     assert "x" in rows["reference"].replace("reference", "")
     assert "wrong" in err
     assert "disagrees" in err
+
+
+def test_a_busy_machine_is_said(nf, monkeypatch):
+    """One line before anything is measured; the times are taken all the same."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.2, 0.0, 0.0))
+    code, _, err = nf(f"time {FAST} --posterior gaussian --mode sample")
+    assert code == 0
+    assert err.startswith("nfbench: warning: the machine is not idle (load average 3.2)")
+
+
+def test_a_step_is_compared_model_by_model():
+    """A contender that trains one of two models in as long as nfbench trains both takes twice as long for each."""
+    case = case_of("gaussian", "step", target="u1", seeds=2)
+    same = Spread(median=1.0, low=1.0, high=1.0)
+    base, other = (timing_of(case, name, spread=same, ratio=same, models=2 - place) for place, name in enumerate("ab"))
+    rows = [line for line in table([base, other]) if line.startswith("  a") or line.startswith("  b")]
+    assert ["1.00x" in rows[0], "2.00x" in rows[1]] == [True, True]
 
 
 def test_one_timing_at_a_time(nf, tmp_path):

@@ -5,20 +5,11 @@ import math
 
 import pytest
 from pydantic import ValidationError
-from timed import case_of
+from timed import case_of, timing_of
 
 from nfbench import records, timings
 from nfbench.errors import InputError
-from nfbench.timings import Agreement, Facts, Floor, Spread, Timing
-
-FACTS = Facts(family="planar", label="Planar flow", cite="none", K=2, order=(0, 1))
-WHEN = "2026-01-01T00:00:00+00:00"
-
-
-def timing_of(case=None, contender="textbook", **rest):
-    case = case or case_of()
-    given = {"status": "done", "run": "r", "finished": WHEN, "provenance": {"device": "cpu"}, "facts": FACTS} | rest
-    return Timing(id=timings.identity(case, contender), case=case, contender=contender, **given)
+from nfbench.timings import Agreement, Floor, Spread
 
 
 def full():

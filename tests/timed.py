@@ -4,10 +4,12 @@ from nfbench.registry import posteriors
 from nfbench.timing import sizes
 from nfbench.timing.clock import Protocol
 from nfbench.timing.contender import BASE
-from nfbench.timings import Case
+from nfbench.timings import Case, Facts, Timing, identity
 
 QUICK = Protocol(rounds=3, budget=0.001, sample=1e-6, warm_calls=2, warm_seconds=0, warm_limit=0.001)
 MODES = ("sample", "forward", "backward", "inverse")
+FACTS = Facts(family="planar", label="Planar flow", cite="none", K=2, order=(0, 1))
+WHEN = "2026-01-01T00:00:00+00:00"
 
 
 def case_of(spec="planar:K=2", mode="backward", **rest):
@@ -18,3 +20,9 @@ def case_of(spec="planar:K=2", mode="backward", **rest):
 
 def planned(case, *names):
     return sizes.Planned(case, posteriors.choose(case.posterior), [BASE, *names])
+
+
+def timing_of(case=None, contender="textbook", **rest):
+    case = case or case_of()
+    given = {"status": "done", "run": "r", "finished": WHEN, "provenance": {"device": "cpu"}, "facts": FACTS} | rest
+    return Timing(id=identity(case, contender), case=case, contender=contender, **given)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nfbench.timings import Mode, Timing
 
 _MODES = ("sample", "forward", "backward", "inverse", "step")
+_BUSY = 1.0  # runnable processes of the last minute, of which one may have been an earlier command
 _NUMBERS = "e.g. 2|40; repeatable"
 
 Specs = Annotated[
@@ -41,7 +43,9 @@ Versus = Annotated[
 
 def time(
     *,
-    profile: Annotated[str, typer.Option(help="Which cases, where no sizes are given: smoke or quick.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="Which cases, where no sizes are given: smoke, quick or full.")
+    ] = "quick",
     posterior: Specs = None,
     mode: Modes = None,
     dims: Annotated[list[str] | None, typer.Option(help=f"D, latent dimensions, {_NUMBERS}.")] = None,
@@ -156,6 +160,7 @@ def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, 
     stored: list[Timing] = []
     try:
         with lane(wait=wait, say=_say), Progress(len(plan), stored) as progress:
+            _warn_of_others()
             run(plan, results, protocol, note=progress.note, done=progress.done)
     except KeyboardInterrupt:
         _say(f"nfbench: interrupted: {len(stored)} timings are kept in {results}")
@@ -165,6 +170,16 @@ def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, 
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
     print(f"{len(plan)} case{'s' * (len(plan) != 1)}: {said}; records in {results / TIMING}")
     return 1 if counts["failed"] else 0
+
+
+def _warn_of_others() -> None:
+    """Times are of this machine with all that it does beside; whoever reads them should know."""
+    from nfbench.timing.machine import load
+
+    others = load()
+    if others > _BUSY:
+        message = f"the machine is not idle (load average {others}): its other work is part of every time"
+        warnings.warn(message, stacklevel=1)
 
 
 def _say(text: str) -> None:

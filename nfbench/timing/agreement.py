@@ -48,13 +48,15 @@ def _tolerance(case: Case, error: float) -> float:
     return min(LARGEST, MARGIN * max(amplified, FEWEST) * torch.finfo(getattr(torch, case.dtype)).eps)
 
 
-def agreement(case: Case, work: Work, true: Truth) -> Agreement:
-    """How far a contender's outcome lies from the truth.
+def agreement(case: Case, work: Work, true: Truth) -> Agreement | None:
+    """How far a contender's outcome lies from the truth; None where it claims no outcome: a bound on others' times.
 
     Raises:
         ValueError: the outcome names something that the truth does not have, so that nothing could check it.
     """
     got = work.outcome()
+    if not got:
+        return None
     unknown = sorted(set(got) - set(true.outcome))
     if unknown:
         raise ValueError(f"outcome {', '.join(unknown)}: expected among {', '.join(true.outcome)}")

@@ -1,6 +1,7 @@
 """What this machine can do at best: measured ceilings, once a process for each device, dtype and number of threads."""
 
 import functools
+import os
 from typing import NamedTuple
 
 import torch
@@ -30,6 +31,11 @@ def ceilings(device: str, dtype: str, threads: int) -> Ceilings:
         raise ValueError(f"threads={threads}: torch is set to {torch.get_num_threads()}")
     measured, kind = clock(device), getattr(torch, dtype)
     return Ceilings(_bandwidth(device, kind, measured), _rate(device, kind, measured))
+
+
+def load() -> float:
+    """Runnable processes of this machine, averaged over the last minute."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _bandwidth(device: str, kind: torch.dtype, measured: Clock) -> float:

@@ -21,7 +21,7 @@ from nfbench.runtime import runtime
 from nfbench.timing.agreement import Truth, agreement, truth
 from nfbench.timing.clock import Clock, Entrant, Protocol, Warm, clock, ratio, rounds, spread, warm_up
 from nfbench.timing.contender import BASE, Contender, Inputs, Work, contenders, inputs
-from nfbench.timing.machine import ceilings
+from nfbench.timing.machine import ceilings, load
 from nfbench.timing.memory import peak
 from nfbench.timing.sizes import Planned
 from nfbench.timings import Agreement, Case, Facts, Floor, Timing, identity, write
@@ -54,6 +54,7 @@ class _Run:
     root: Path
     protocol: Protocol
     name: str
+    load: float  # runnable processes of the machine, averaged over the minute before the run
     known: Mapping[str, Contender]
     note: Note
     done: Callable[[Timing], None]
@@ -78,7 +79,7 @@ def run(
         note: is told what is being made ready, outside the clock.
         done: is given every record.
     """
-    common = _Run(root, protocol, uuid.uuid4().hex[:12], contenders(), note, done)
+    common = _Run(root, protocol, uuid.uuid4().hex[:12], load(), contenders(), note, done)
     return [timing for place, planned in enumerate(plan) for timing in _time(common, planned, place)]
 
 
@@ -178,7 +179,7 @@ def _records(common: _Run, planned: Planned, place: int, found: Mapping[str, _Me
             run=common.name,
             versions=_versions(contender),
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            provenance=_provenance(case, name, common.protocol),
+            provenance=_provenance(common, case, name),
             **(_outcome(one, base, floor) if isinstance(one, _Measured) else one._asdict()),
         )
 
@@ -217,9 +218,10 @@ def _floor(case: Case) -> Floor | None:
     return Floor(bytes=cost.numbers * width, flops=cost.flops, bandwidth=most.bandwidth, rate=most.rate)
 
 
-def _provenance(case: Case, name: str, protocol: Protocol) -> dict[str, Any]:
+def _provenance(common: _Run, case: Case, name: str) -> dict[str, Any]:
     chosen = {BASE: backend(), REFERENCE: REFERENCE}.get(name)  # the others know no backend
-    return {**provenance(), **runtime(case.device), "backend": chosen, "protocol": protocol.model_dump()}
+    here = {**runtime(case.device), "backend": chosen, "load": common.load}
+    return {**provenance(), **here, "protocol": common.protocol.model_dump()}
 
 
 def _versions(contender: Contender) -> dict[str, str]:
