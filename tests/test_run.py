@@ -22,6 +22,7 @@ from nfbench.posteriors.base import Flow
 from nfbench.report import report
 from nfbench.tables import table
 from nfbench.targets.base import Target
+from nfbench.update import Acceleration
 
 TRAINING = Training(learning_rate=0.01, updates=12, draws=8, anneal_updates=4)
 EVALUATION = Evaluation(draws=200, forward_draws=100, importance_draws=10, grid=8)
@@ -230,6 +231,26 @@ def _die_on_planar(group, root, device, report):
     if group.posterior.startswith("planar"):
         os._exit(9)
     return run_group(group, root, device, report)
+
+
+def test_how_a_training_was_run_is_provenance(tmp_path, monkeypatch):
+    """Compiled or not, a cell keeps its identity, so that it is not run twice; its record says how it was run."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
+    (group,) = _plan(["gaussian"], seeds=1)
+    (plain,) = run_group(group, tmp_path / "plain")
+    (fast,) = run_group(group, tmp_path / "fast", acceleration=Acceleration(compile=True))
+    assert len(compiled) == 1
+    assert [record.provenance["compile"] for record in (plain, fast)] == [False, True]
+    assert plain.id == fast.id == group.cells[0].id
+
+
+def test_committed_records_keep_their_identity():
+    """Every committed record still hashes to its name: what a cell is has not changed under it."""
+    folder = Path(__file__).parent.parent / "results" / "reference"
+    files = sorted(folder.glob("*/*.json"))
+    assert files
+    assert [file for file in files if records.read(file).cell.id != file.stem] == []
 
 
 def test_killed_worker_is_an_outcome(tmp_path):
