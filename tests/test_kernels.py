@@ -10,6 +10,16 @@ from nfbench.kernels import coupling, planar, radial
 from nfbench.numerics import inverse_softplus
 
 
+def _planar(w, u, b):
+    """`w, u (B, K, D), b (B, K) -> (B, K, 2 D + 1)`, as `planar.chain` takes them."""
+    return torch.cat([w, u, b.unsqueeze(-1)], -1)
+
+
+def _radial_maps(centre, alpha, s):
+    """`centre (B, K, D), alpha, s (B, K) -> (B, K, D + 2)`, as `radial.chain` takes them."""
+    return torch.cat([centre, inverse_softplus(torch.stack([alpha, s], -1))], -1)
+
+
 def _tensor(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
@@ -30,7 +40,7 @@ def test_planar_value():
     u_hat, s = planar.constrain(w[None, None], u[None, None])
     assert u_hat[0, 0].tolist() == pytest.approx([-0.5085276391, 0.3039795649], abs=1e-10)
     assert float(s) - 1 == pytest.approx(-0.9755771541, abs=1e-10)
-    z, log_det = planar.chain(_tensor(0.5, -1.2)[None, None], w[None, None], u[None, None], _tensor(0.3)[None])
+    z, log_det = planar.chain(_tensor(0.5, -1.2)[None, None], _planar(w[None, None], u[None, None], _tensor(0.3)[None]))
     assert z[0, 0].tolist() == pytest.approx([0.0141663615, -0.9095860939], abs=1e-10)
     assert log_det.item() == pytest.approx(-0.0889743993, abs=1e-10)
 
@@ -45,7 +55,7 @@ def test_planar_chain_by_the_book(seed):
     for k in range(depth):
         expected, log_det, _ = _planar_by_the_book(expected, w[0, k].tolist(), u[0, k].tolist(), float(b[0, k]))
         total += log_det
-    ours, log_det = planar.chain(z, w, u, b)
+    ours, log_det = planar.chain(z, _planar(w, u, b))
     assert ours[0, 0].tolist() == pytest.approx(expected, abs=1e-9)
     assert log_det.item() == pytest.approx(total, abs=1e-7)  # the book's 1 + u.psi cancels; ours does not
 
@@ -61,7 +71,7 @@ def test_planar_identity_and_contraction():
 def test_planar_does_not_underflow():
     """On the hyperplane with w.u = -20, ln|det| = -20 in float32 too, where log|1 + ...| gives -inf."""
     w = torch.tensor([[[1.0, 0.0]]])
-    _, log_det = planar.chain(torch.zeros(1, 1, 2), w, -20 * w, torch.zeros(1, 1))
+    _, log_det = planar.chain(torch.zeros(1, 1, 2), _planar(w, -20 * w, torch.zeros(1, 1)))
     assert log_det.item() == pytest.approx(-20, rel=1e-6)
     h = torch.tanh(torch.zeros(()))
     assert float(torch.log(torch.abs(1 + (math.log1p(math.exp(-20)) - 1) * (1 - h**2)).float())) == -math.inf
@@ -70,7 +80,7 @@ def test_planar_does_not_underflow():
 def test_planar_does_not_overflow():
     """w.u = 200 is finite in float32: softplus, not ln(1 + e^x)."""
     w = torch.tensor([[[1.0, 0.0]]])
-    z, log_det = planar.chain(torch.zeros(1, 1, 2), w, 200 * w, torch.zeros(1, 1))
+    z, log_det = planar.chain(torch.zeros(1, 1, 2), _planar(w, 200 * w, torch.zeros(1, 1)))
     assert z.isfinite().all()
     assert log_det.item() == pytest.approx(math.log(200), rel=1e-6)
 
@@ -81,17 +91,18 @@ def test_planar_inverse_where_it_is_flattest():
     z = torch.stack([torch.linspace(-3, 3, 101, dtype=torch.float64), torch.zeros(101, dtype=torch.float64)], -1)[
         :, None
     ]
-    ours, _ = planar.chain(z, w, -30 * w, torch.zeros(1, 1, dtype=torch.float64))
-    back, _ = planar.inverse(ours, w, -30 * w, torch.zeros(1, 1, dtype=torch.float64))
-    again, _ = planar.chain(back, w, -30 * w, torch.zeros(1, 1, dtype=torch.float64))
+    maps = _planar(w, -30 * w, torch.zeros(1, 1, dtype=torch.float64))
+    ours, _ = planar.chain(z, maps)
+    back, _ = planar.inverse(ours, maps)
+    again, _ = planar.chain(back, maps)
     assert torch.allclose(again, ours, rtol=0, atol=1e-12)
     steep = z[..., 0].abs() > 0.1
     assert torch.allclose(back[steep], z[steep], rtol=0, atol=1e-8)
 
 
 def _radial(raw_alpha_of: float, raw_beta: float, z: torch.Tensor, centre: torch.Tensor):
-    alpha = _tensor(raw_alpha_of)[None]
-    return radial.chain(z[None, None], centre[None, None], alpha, torch.nn.functional.softplus(_tensor(raw_beta))[None])
+    s = torch.nn.functional.softplus(_tensor(raw_beta))[None]
+    return radial.chain(z[None, None], _radial_maps(centre[None, None], _tensor(raw_alpha_of)[None], s))
 
 
 def test_radial_value():
@@ -120,7 +131,9 @@ def test_radial_by_the_book(seed, dim):
 def test_radial_at_its_centre():
     """A point on the centre stays, with a finite ln|det| = D ln(s / alpha) and finite gradients."""
     centre = _tensor(0.3, -0.4)[None, None].requires_grad_()
-    z, log_det = radial.chain(_tensor(0.3, -0.4)[None, None], centre, _tensor(0.5)[None], _tensor(1.5)[None])
+    z, log_det = radial.chain(
+        _tensor(0.3, -0.4)[None, None], _radial_maps(centre, _tensor(0.5)[None], _tensor(1.5)[None])
+    )
     assert torch.equal(z, centre)
     assert log_det.item() == pytest.approx(2 * math.log(3), abs=1e-12)
     (z.sum() + log_det.sum()).backward()
@@ -131,8 +144,8 @@ def test_radial_inverse_does_not_cancel():
     """In float32, at s = 1000 alpha, the inverse is right to 16 units in the last place however near the centre."""
     offset = torch.logspace(-6, 4, 101)
     z = torch.stack([offset, torch.zeros_like(offset)], -1)[:, None]
-    network = torch.zeros(1, 1, 2), torch.ones(1, 1), torch.full((1, 1), 1000.0)
-    back, _ = radial.inverse(radial.chain(z, *network)[0], *network)
+    maps = _radial_maps(torch.zeros(1, 1, 2), torch.ones(1, 1), torch.full((1, 1), 1000.0))
+    back, _ = radial.inverse(radial.chain(z, maps)[0], maps)
     assert torch.allclose(back, z, rtol=16 * torch.finfo(torch.float32).eps, atol=0)
 
 

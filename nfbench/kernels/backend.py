@@ -1,19 +1,24 @@
 """Which implementation of a chain runs: the environment variable ``NFBENCH_BACKEND`` says."""
 
 import os
+from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
 from nfbench.errors import InputError
+from nfbench.kernels import gpu
 
 VARIABLE = "NFBENCH_BACKEND"
-Backend = Literal["auto", "reference", "numba"]
+Backend = Literal["auto", "reference", "numba", "triton"]
+Chain = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def backend() -> Backend:
-    """``reference`` is plain PyTorch, ``numba`` the fused CPU kernels, ``auto`` these where they are as exact.
+    """``reference`` is plain PyTorch, ``numba`` the fused CPU kernels, ``triton`` the fused GPU kernels.
+
+    ``auto`` takes the fused kernels of the device where the draws are, and plain PyTorch where there are none.
 
     Raises:
         InputError: another value.
@@ -24,18 +29,30 @@ def backend() -> Backend:
     return cast(Backend, value)
 
 
-def fused(z: Tensor) -> bool:
-    """Whether a chain of these draws goes through a fused CPU kernel.
+def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] | None:
+    """Which fused kernels of a map these draws go through; None: through plain PyTorch.
 
-    In float32 the kernels' tanh ends some 1e-7 off 1, the same for every saturated draw. Times w.u of a steep map this
-    biases the gradient of ln|det| by up to 1e-3, enough to move where a training of U1 ends by 0.03 nats. Until that is
-    mended, float32 goes through a kernel only when ``numba`` asks for it.
+    Triton's kernels are compared with `reference` at their first use, and not used where they disagree.
 
     Raises:
-        InputError: ``numba`` was asked for, and the draws are on another device or of another dtype.
+        InputError: kernels were asked for that cannot run on these draws.
     """
-    chosen = backend()
-    fits = z.device.type == "cpu" and z.dtype in (torch.float32, torch.float64)
-    if chosen == "numba" and not fits:
+    chosen, device = backend(), z.device.type
+    fits = z.dtype in (torch.float32, torch.float64)
+    if chosen == "numba" and not (fits and device == "cpu"):
         raise InputError(f"{VARIABLE}=numba: draws are {z.dtype} on {z.device}; expected float32 or float64 on the CPU")
-    return fits and (chosen == "numba" or (chosen == "auto" and z.dtype == torch.float64))
+    if chosen == "triton" and not (fits and triton_runs(device)):
+        raise InputError(
+            f"{VARIABLE}=triton: draws are {z.dtype} on {z.device}; expected float32 or float64 on a CUDA device "
+            "(on the CPU only with TRITON_INTERPRET=1), and triton installed"
+        )
+    if chosen == "reference" or not fits:
+        return None
+    if device == "cpu" and chosen != "triton":
+        return "cpu"
+    return "triton" if triton_runs(device) and gpu.usable(name, reference, z.device, z.dtype) else None
+
+
+def triton_runs(device: str) -> bool:
+    """Whether Triton kernels can run on tensors of that device."""
+    return gpu.available() and (device == "cuda" or (device == "cpu" and gpu.interpreted()))

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nfbench.kernels import planar_cpu
-from nfbench.kernels.backend import fused
+from nfbench.kernels import operators
 from nfbench.numerics import monotone_root
 
 
@@ -28,15 +27,16 @@ def log_det(h: Tensor, s: Tensor) -> Tensor:
     return (square + s * (1 - square)).log().sum(-1)
 
 
-def chain(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """`z (S, B, D), w and u (B or 1, K, D), b (B or 1, K) -> z_K (S, B, D), ln|det| (S, B)`."""
-    if fused(z) and w.shape[-2]:
-        return planar_cpu.chain(z, w, u, b)
-    return reference(z, w, u, b)
+def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`maps (B, K, 2 D + 1) -> w (B, K, D), u (B, K, D), b (B, K)`."""
+    dim = maps.shape[-1] // 2
+    w, u, b = torch.split(maps, [dim, dim, 1], -1)
+    return w, u, b.squeeze(-1)
 
 
-def reference(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
+    w, u, b = split(maps)
     u_hat, s = constrain(w, u)
     activations = []
     for w_k, u_k, b_k in zip(w.unbind(-2), u_hat.unbind(-2), b.unbind(-1), strict=True):
@@ -48,12 +48,21 @@ def reference(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tenso
     return z, log_det(torch.stack(activations, -1), s)
 
 
-def inverse(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+_fused = operators.fused("planar", reference)
+
+
+def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """`z (S, B, D), maps (B or 1, K, 2 D + 1) -> z_K (S, B, D), ln|det| (S, B)`; a map's numbers are (w, u, b)."""
+    return _fused(z, maps)
+
+
+def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Inverse of `chain`: `z_K (S, B, D) -> z (S, B, D), ln|det dz/dz_K| (S, B)`.
 
     Going down, a = w.z + b solves a + (s - 1) tanh(a) = right = w.z' + b (App. A.1): the left side increases in a, and
     |a - right| <= |s - 1|.
     """
+    w, u, b = split(maps)
     u_hat, s = constrain(w, u)
     activations = []
     for k in reversed(range(w.shape[-2])):

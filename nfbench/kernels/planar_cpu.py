@@ -1,60 +1,59 @@
-"""Fused planar chain on the CPU: one pass forward, one backward, and K scalars a draw in between."""
+"""Planar chains on the CPU: which loops run, and in how many threads. Contract: `operators.fused`."""
 
 import torch
 from torch import Tensor
 
 from nfbench.kernels import planar_loops as loops
-from nfbench.kernels.cpu import arrays, chosen, differentiable, grouped, ungrouped, zeros
+from nfbench.kernels import planar_points as points
+from nfbench.kernels import planar_products as products
+from nfbench.kernels.threads import FEW, Part, combined, parts, together
+
+WIDE, MANY = 12, 512  # dimensions and draws from which matrix products are faster than loops
 
 
-def chain(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """As `planar.chain`: `z (S, B, D), w and u (B or 1, K, D), b (B or 1, K) -> z_K (S, B, D), ln|det| (S, B)`."""
-    z_k, log_det, _, _ = _forward(grouped(z, len(w)), w, u, b)
-    return ungrouped(z_k, z.shape), ungrouped(log_det, z.shape)
+def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`z (G, N, D), maps (G, K, 2 D + 1) -> z_K (G, N, D), ln|det| (G, N), h (G, K, N)`."""
+    (groups, draws, dim), depth = z.shape, maps.shape[1]
+    z, maps = z.detach().contiguous(), maps.detach().contiguous()
+    out, log_det, h = torch.empty_like(z), z.new_empty(groups, draws), z.new_empty(groups, depth, draws)
+    arguments = z.numpy(), maps.numpy(), out.numpy(), log_det.numpy(), h.numpy()
+
+    def work(index: int, part: Part) -> None:
+        if draws == 1:
+            points.forward(
+                z[:, 0].numpy(), maps.numpy(), out[:, 0].numpy(), log_det[:, 0].numpy(), h[..., 0].numpy(), *part.groups
+            )
+        elif draws < FEW:
+            loops.dimensions_forward(*arguments, *part.groups)
+        elif dim < WIDE or draws < MANY:
+            loops.draws_forward(*arguments, *part.groups, *part.draws)
+        else:
+            products.forward(z, maps, out, log_det, h, part)
+
+    together(work, parts(groups, draws, depth * dim))
+    return out, log_det, h
 
 
-@torch.library.custom_op("nfbench::planar", mutates_args=())
-def _forward(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`z (G, N, D), w and u (G, K, D), b (G, K) -> z_K (G, N, D), ln|det| (G, N), h (G, K, N), s (G, K)`."""
-    out, log_det, h, s = _shapes(z, w, u, b)
-    chosen(loops, z)[0](*arrays(z, w, u, b), *arrays(out, h, s))
-    square = h.square()
-    torch.sum((square + s.unsqueeze(-1) * (1 - square)).log_(), 1, out=log_det)
-    return out, log_det, h, s
+def backward(z: Tensor, h: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients in z and maps from z_K and h: z_{k-1} = z_k - u_hat_k h_k is rebuilt going down."""
+    (groups, draws, dim), depth = z.shape, maps.shape[1]
+    given = [one.detach().contiguous() for one in (z, h, maps, grad_z, grad_log_det)]
+    arguments = [one.numpy() for one in given]
+    to_z = torch.empty_like(given[0])
+    shares = parts(groups, draws, 2 * depth * dim)
+    to_maps = combined(shares, maps)
 
+    def work(index: int, part: Part) -> None:
+        own = to_maps[index % len(to_maps)]
+        if draws == 1:
+            single = given[0][:, 0], given[1][..., 0], given[2], given[3][:, 0], given[4][:, 0], to_z[:, 0], own
+            points.backward(*(one.numpy() for one in single), *part.groups)
+        elif draws < FEW:
+            loops.dimensions_backward(*arguments, to_z.numpy(), own.numpy(), *part.groups)
+        elif dim < WIDE or draws < MANY:
+            loops.draws_backward(*arguments, to_z.numpy(), own.numpy(), *part.groups, *part.draws)
+        else:
+            products.backward(given, to_z, own, part)
 
-@torch.library.custom_op("nfbench::planar_backward", mutates_args=())
-def _backward(
-    z: Tensor, h: Tensor, s: Tensor, w: Tensor, u: Tensor, grad_z: Tensor, grad_log_det: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients in z, w, u and b, from z_K and the saved scalars: z_{k-1} = z_k - u_hat_k h_k is rebuilt going down."""
-    grads = zeros(z, w, u, s)
-    chosen(loops, z)[1](*arrays(z, h, s, w, u, grad_z, grad_log_det), *arrays(*grads))
-    return grads[0], grads[1], grads[2], grads[3]
-
-
-@_forward.register_fake
-def _shapes(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    groups, draws, _ = z.shape
-    return (
-        z.new_empty(z.shape),
-        z.new_empty(groups, draws),
-        z.new_empty(groups, w.shape[1], draws),
-        z.new_empty(groups, w.shape[1]),
-    )
-
-
-@_backward.register_fake
-def _(
-    z: Tensor, h: Tensor, s: Tensor, w: Tensor, u: Tensor, grad_z: Tensor, grad_log_det: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return z.new_empty(z.shape), w.new_empty(w.shape), u.new_empty(u.shape), s.new_empty(s.shape)
-
-
-def _save(inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    _, w, u, _ = inputs
-    z_k, _, h, s = output
-    return z_k, h, s, w, u
-
-
-differentiable(_forward, _backward, _save)
+    together(work, shares)
+    return to_z, to_maps.sum(0) if len(to_maps) > 1 else to_maps[0]

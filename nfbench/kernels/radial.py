@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
-from nfbench.kernels import radial_cpu
-from nfbench.kernels.backend import fused
+from nfbench.kernels import operators
 
 
 def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
@@ -18,18 +18,16 @@ def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
     return ((dim - 1) * log_scale + along).sum(-1)
 
 
-def chain(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """`z (S, B, D), centre (B or 1, K, D), alpha and s (B or 1, K) -> z_K (S, B, D), ln|det| (S, B)`.
-
-    s = alpha + beta_hat is the softplus of the raw beta.
-    """
-    if fused(z) and centre.shape[-2]:
-        return radial_cpu.chain(z, centre, alpha, s)
-    return reference(z, centre, alpha, s)
+def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`maps (B, K, D + 2) -> centre (B, K, D), alpha (B, K), s (B, K)`."""
+    centre, raw = torch.split(maps, [maps.shape[-1] - 2, 2], -1)
+    alpha, s = softplus(raw).unbind(-1)
+    return centre, alpha, s
 
 
-def reference(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
+    centre, alpha, s = split(maps)
     radii = []
     for c_k, alpha_k, s_k in zip(centre.unbind(-2), alpha.unbind(-1), s.unbind(-1), strict=True):
         offset = z - c_k
@@ -41,11 +39,23 @@ def reference(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tens
     return z, log_det(torch.stack(radii, -1), alpha, s, z.shape[-1])
 
 
-def inverse(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+_fused = operators.fused("radial", reference)
+
+
+def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """`z (S, B, D), maps (B or 1, K, D + 2) -> z_K (S, B, D), ln|det| (S, B)`.
+
+    A map's numbers are (c, raw alpha, raw beta); alpha and s = alpha + beta_hat are the softplus of the raw ones.
+    """
+    return _fused(z, maps)
+
+
+def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Inverse of `chain`, in closed form: `z_K (S, B, D) -> z (S, B, D), ln|det dz/dz_K| (S, B)`.
 
     t = |z' - c| = r (r + s)/(alpha + r) is a quadratic in r; of its two forms the one without cancellation is taken.
     """
+    centre, alpha, s = split(maps)
     radii = []
     for k in reversed(range(centre.shape[-2])):
         alpha_k, s_k = alpha[..., k], s[..., k]

@@ -1,58 +1,43 @@
-"""Fused radial chain on the CPU: one pass forward, one backward, and K radii a draw in between."""
+"""Radial chains on the CPU: which loops run, and in how many threads. Contract: `operators.fused`."""
 
 import torch
 from torch import Tensor
 
 from nfbench.kernels import radial_loops as loops
-from nfbench.kernels.cpu import arrays, chosen, differentiable, grouped, ungrouped, zeros
+from nfbench.kernels.threads import FEW, Part, combined, parts, together
 
 
-def chain(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """As `radial.chain`: `z (S, B, D), centre (B or 1, K, D), alpha and s (B or 1, K) -> (S, B, D), (S, B)`."""
-    z_k, log_det, _ = _forward(grouped(z, len(centre)), centre, alpha, s)
-    return ungrouped(z_k, z.shape), ungrouped(log_det, z.shape)
+def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`z (G, N, D), maps (G, K, D + 2) -> z_K (G, N, D), ln|det| (G, N), r (G, K, N)`."""
+    (groups, draws, dim), depth = z.shape, maps.shape[1]
+    z, maps = z.detach().contiguous(), maps.detach().contiguous()
+    out, log_det, r = torch.empty_like(z), z.new_empty(groups, draws), z.new_empty(groups, depth, draws)
+    arguments = [one.numpy() for one in (z, maps, out, log_det, r)]
 
+    def work(index: int, part: Part) -> None:
+        if draws < FEW:
+            loops.dimensions_forward(*arguments, *part.groups)
+        else:
+            loops.draws_forward(*arguments, *part.groups, *part.draws)
 
-@torch.library.custom_op("nfbench::radial", mutates_args=())
-def _forward(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`z (G, N, D), centre (G, K, D), alpha and s (G, K) -> z_K (G, N, D), ln|det| (G, N), r (G, K, N)`."""
-    out, log_det, r = _shapes(z, centre, alpha, s)
-    chosen(loops, z)[0](*arrays(z, centre, alpha, s), *arrays(out, r))
-    alpha, s = alpha.unsqueeze(-1), s.unsqueeze(-1)
-    reach = alpha + r
-    along = ((r * (r + 2 * alpha) + alpha * s) / reach.square()).log_()
-    across = ((r + s) / reach).log_()
-    torch.sum(along.add_(across, alpha=z.shape[-1] - 1), 1, out=log_det)
+    together(work, parts(groups, draws, depth * dim))
     return out, log_det, r
 
 
-@torch.library.custom_op("nfbench::radial_backward", mutates_args=())
-def _backward(
-    z: Tensor, r: Tensor, centre: Tensor, alpha: Tensor, s: Tensor, grad_z: Tensor, grad_log_det: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients in z, centre, alpha and s, from z_K and the radii: z_{k-1} = c + (z_k - c)(alpha + r)/(r + s)."""
-    grads = zeros(z, centre, alpha, s)
-    chosen(loops, z)[1](*arrays(z, r, centre, alpha, s, grad_z, grad_log_det), *arrays(*grads))
-    return grads[0], grads[1], grads[2], grads[3]
+def backward(z: Tensor, r: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients in z and maps from z_K and the radii, with which z_{k-1} is rebuilt going down."""
+    (groups, draws, dim), depth = z.shape, maps.shape[1]
+    arguments = [one.detach().contiguous().numpy() for one in (z, r, maps, grad_z, grad_log_det)]
+    to_z = z.new_empty(z.shape)
+    shares = parts(groups, draws, 2 * depth * dim)
+    to_maps = combined(shares, maps)
 
+    def work(index: int, part: Part) -> None:
+        own = to_maps[index % len(to_maps)].numpy()
+        if draws < FEW:
+            loops.dimensions_backward(*arguments, to_z.numpy(), own, *part.groups)
+        else:
+            loops.draws_backward(*arguments, to_z.numpy(), own, *part.groups, *part.draws)
 
-@_forward.register_fake
-def _shapes(z: Tensor, centre: Tensor, alpha: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    groups, draws, _ = z.shape
-    return z.new_empty(z.shape), z.new_empty(groups, draws), z.new_empty(groups, centre.shape[1], draws)
-
-
-@_backward.register_fake
-def _(
-    z: Tensor, r: Tensor, centre: Tensor, alpha: Tensor, s: Tensor, grad_z: Tensor, grad_log_det: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return z.new_empty(z.shape), centre.new_empty(centre.shape), alpha.new_empty(alpha.shape), s.new_empty(s.shape)
-
-
-def _save(inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    _, centre, alpha, s = inputs
-    z_k, _, r = output
-    return z_k, r, centre, alpha, s
-
-
-differentiable(_forward, _backward, _save)
+    together(work, shares)
+    return to_z, to_maps.sum(0) if len(to_maps) > 1 else to_maps[0]

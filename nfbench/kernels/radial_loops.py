@@ -1,7 +1,7 @@
 """The loops of the radial chain, compiled: over the draws of a group, or, where they are few, over dimensions.
 
-Shapes as in `radial_cpu`: z (G, N, D), centre (G, K, D), alpha and s (G, K), r (G, K, N). A map is z + q (z - c) with
-q = (s - alpha) / (alpha + r).
+Shapes: z (G, N, D), maps (G, K, D + 2) with rows (c, raw alpha, raw beta), r (G, K, N). With alpha and s the softplus
+of the raw numbers a map is z + q (z - c), q = (s - alpha) / (alpha + r).
 """
 
 import math
@@ -9,7 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from nfbench.kernels.cpu import TILE, compiled
+from nfbench.kernels.arithmetic import ROUND, compiled, factor, logarithm, renormalise, sigmoid, softplus
+from nfbench.kernels.threads import TILE
+
+
+@compiled
+def _across(r: Any, alpha: Any, s: Any) -> Any:
+    """The factor of |det| for each of the D - 1 directions across the radius."""
+    return (r + s) / (alpha + r)
+
+
+@compiled
+def _along(r: Any, alpha: Any, s: Any) -> Any:
+    """The factor along the radius."""
+    reach = alpha + r
+    return (r * (reach + alpha) + alpha * s) / (reach * reach)
 
 
 @compiled
@@ -29,136 +43,183 @@ def _slopes(r: Any, alpha: Any, s: Any, across: Any, grad_log: Any, grad_q: Any)
 
 
 @compiled
-def draws_forward(z: Any, centre: Any, alpha: Any, s: Any, out: Any, r: Any) -> None:
+def _spread(q: Any, alpha: Any, s: Any, r: Any, f: Any, e: Any) -> None:
+    """One map on a tile of draws: `q`, the squared radius, becomes q; the factors of |det| into rows of f and e."""
+    for n in range(r.shape[0]):
+        radius = math.sqrt(q[n])
+        r[n] = radius
+        q[n] = (s - alpha) / (alpha + radius)
+    for n in range(r.shape[0]):
+        part, power = factor(_across(r[n], alpha, s))
+        f[0, n] *= part
+        e[0, n] += power
+    for n in range(r.shape[0]):
+        part, power = factor(_along(r[n], alpha, s))
+        f[1, n] *= part
+        e[1, n] += power
+
+
+@compiled
+def draws_forward(
+    z: Any, maps: Any, out: Any, log_det: Any, r: Any, group: int, groups: int, start: int, stop: int
+) -> None:
     """A tile holds TILE draws, dimension by dimension: each loop over a tile is a row of vector instructions."""
-    zero = z.dtype.type(0)
-    tile, q = np.empty((z.shape[2], TILE), z.dtype), np.empty(TILE, z.dtype)
-    for g in range(z.shape[0]):
-        for first in range(0, z.shape[1], TILE):
-            size = min(TILE, z.shape[1] - first)
+    dim, kind = z.shape[2], z.dtype.type
+    tile, q = np.empty((dim, TILE), z.dtype), np.empty(TILE, z.dtype)
+    f, e = np.empty((2, TILE), z.dtype), np.empty((2, TILE), z.dtype)
+    for g in range(group, groups):
+        for first in range(start, stop, TILE):
+            size = min(TILE, stop - first)
             tile[:, :size] = z[g, first : first + size].T
-            for k in range(centre.shape[1]):
-                q[:] = zero
-                for d in range(z.shape[2]):
+            f[:], e[:] = kind(1), kind(0)
+            for k in range(maps.shape[1]):
+                row = maps[g, k]
+                alpha, s = softplus(row[dim]), softplus(row[dim + 1])
+                q[:] = kind(0)
+                for d in range(dim):
                     for n in range(size):
-                        offset = tile[d, n] - centre[g, k, d]
+                        offset = tile[d, n] - row[d]
                         q[n] += offset * offset
-                for n in range(size):
-                    radius = math.sqrt(q[n])
-                    r[g, k, first + n] = radius
-                    q[n] = (s[g, k] - alpha[g, k]) / (alpha[g, k] + radius)
-                for d in range(z.shape[2]):
+                _spread(q, alpha, s, r[g, k, first : first + size], f, e)
+                for d in range(dim):
                     for n in range(size):
-                        tile[d, n] += q[n] * (tile[d, n] - centre[g, k, d])
+                        tile[d, n] += q[n] * (tile[d, n] - row[d])
+                if k % ROUND == ROUND - 1:
+                    renormalise(f[0], e[0])
+                    renormalise(f[1], e[1])
             out[g, first : first + size] = tile[:, :size].T
+            for n in range(size):
+                log_det[g, first + n] = kind(dim - 1) * logarithm(f[0, n], e[0, n]) + logarithm(f[1, n], e[1, n])
 
 
 @compiled
 def draws_backward(
     z: Any,
     r: Any,
-    centre: Any,
-    alpha: Any,
-    s: Any,
+    maps: Any,
     grad: Any,
     grad_log: Any,
     to_z: Any,
-    to_c: Any,
-    to_a: Any,
-    to_s: Any,
+    to_maps: Any,
+    group: int,
+    groups: int,
+    start: int,
+    stop: int,
 ) -> None:
-    """Rebuild z_{k-1} going down; sums over a tile are added to the gradients once a map."""
-    zero, across = z.dtype.type(0), z.dtype.type(z.shape[2] - 1)
-    tile, back = np.empty((z.shape[2], TILE), z.dtype), np.empty((z.shape[2], TILE), z.dtype)
+    """Rebuild z_{k-1} going down; sums over a tile are added to the gradients once a map.
+
+    z_{k-1} - c has the direction of z_k - c and the length r that was kept: a factor (alpha + r) / (r + s) would also
+    enlarge the rounding of z_k where a map contracts.
+    """
+    dim, kind = z.shape[2], z.dtype.type
+    zero, across = kind(0), kind(dim - 1)
+    tile, back = np.empty((dim, TILE), z.dtype), np.empty((dim, TILE), z.dtype)
     q, radial, inner = np.empty(TILE, z.dtype), np.empty(TILE, z.dtype), np.empty(TILE, z.dtype)
-    for g in range(z.shape[0]):
-        for first in range(0, z.shape[1], TILE):
-            size = min(TILE, z.shape[1] - first)
+    for g in range(group, groups):
+        to_maps[g] = zero
+        for first in range(start, stop, TILE):
+            size = min(TILE, stop - first)
             tile[:, :size] = z[g, first : first + size].T
             back[:, :size] = grad[g, first : first + size].T
-            for k in range(centre.shape[1] - 1, -1, -1):
-                radius = r[g, k, first : first + size]
-                for n in range(size):
-                    inner[n] = (alpha[g, k] + radius[n]) / (radius[n] + s[g, k])
-                    q[n] = zero
-                for d in range(z.shape[2]):
+            for k in range(maps.shape[1] - 1, -1, -1):
+                row, radius = maps[g, k], r[g, k, first : first + size]
+                alpha, s = softplus(row[dim]), softplus(row[dim + 1])
+                inner[:], q[:] = zero, zero
+                for d in range(dim):
                     for n in range(size):
-                        tile[d, n] = (tile[d, n] - centre[g, k, d]) * inner[n]
+                        tile[d, n] -= row[d]
+                        inner[n] += tile[d, n] * tile[d, n]
+                for n in range(size):
+                    inner[n] = radius[n] / math.sqrt(inner[n]) if inner[n] > zero else zero
+                for d in range(dim):
+                    for n in range(size):
+                        tile[d, n] *= inner[n]
                         q[n] += back[d, n] * tile[d, n]
                 total_a, total_s = zero, zero
                 for n in range(size):
-                    to_r, by_a, by_s = _slopes(radius[n], alpha[g, k], s[g, k], across, grad_log[g, first + n], q[n])
+                    to_r, by_a, by_s = _slopes(radius[n], alpha, s, across, grad_log[g, first + n], q[n])
                     radial[n] = to_r / radius[n] if radius[n] > zero else zero
-                    q[n] = (s[g, k] - alpha[g, k]) / (alpha[g, k] + radius[n])
+                    q[n] = (s - alpha) / (alpha + radius[n])
                     total_a += by_a
                     total_s += by_s
-                to_a[g, k] += total_a
-                to_s[g, k] += total_s
-                for d in range(z.shape[2]):
+                to_maps[g, k, dim] += total_a * sigmoid(row[dim])
+                to_maps[g, k, dim + 1] += total_s * sigmoid(row[dim + 1])
+                for d in range(dim):
                     total = zero
                     for n in range(size):
                         share = q[n] * back[d, n] + radial[n] * tile[d, n]
                         total -= share
                         back[d, n] += share
-                        tile[d, n] += centre[g, k, d]
-                    to_c[g, k, d] += total
+                        tile[d, n] += row[d]
+                    to_maps[g, k, d] += total
             to_z[g, first : first + size] = back[:, :size].T
 
 
 @compiled
-def dimensions_forward(z: Any, centre: Any, alpha: Any, s: Any, out: Any, r: Any) -> None:
-    """One draw at a time, its D numbers side by side: a map's parameters are read where they lie."""
-    for g in range(z.shape[0]):
-        for n in range(z.shape[1]):
-            point = out[g, n]
-            point[:] = z[g, n]
-            for k in range(centre.shape[1]):
-                square = z.dtype.type(0)
-                for d in range(z.shape[2]):
-                    offset = point[d] - centre[g, k, d]
+def dimensions_forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, group: int, groups: int) -> None:
+    """Map by map for the few draws of a group, D numbers side by side: each map's numbers are read once."""
+    dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
+    f, e = np.empty((2, draws), z.dtype), np.empty((2, draws), z.dtype)
+    for g in range(group, groups):
+        out[g] = z[g]
+        f[:], e[:] = kind(1), kind(0)
+        for k in range(maps.shape[1]):
+            centre, alpha, s = maps[g, k, :dim], softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
+            for n in range(draws):
+                point, square = out[g, n], kind(0)
+                for d in range(dim):
+                    offset = point[d] - centre[d]
                     square += offset * offset
-                r[g, k, n] = math.sqrt(square)
-                q = (s[g, k] - alpha[g, k]) / (alpha[g, k] + r[g, k, n])
-                for d in range(z.shape[2]):
-                    point[d] += q * (point[d] - centre[g, k, d])
+                radius = math.sqrt(square)
+                q = (s - alpha) / (alpha + radius)
+                for d in range(dim):
+                    point[d] += q * (point[d] - centre[d])
+                r[g, k, n] = radius
+                part, power = factor(_across(radius, alpha, s))
+                f[0, n] *= part
+                e[0, n] += power
+                part, power = factor(_along(radius, alpha, s))
+                f[1, n] *= part
+                e[1, n] += power
+            if k % ROUND == ROUND - 1:
+                renormalise(f[0], e[0])
+                renormalise(f[1], e[1])
+        for n in range(draws):
+            log_det[g, n] = kind(dim - 1) * logarithm(f[0, n], e[0, n]) + logarithm(f[1, n], e[1, n])
 
 
 @compiled
 def dimensions_backward(
-    z: Any,
-    r: Any,
-    centre: Any,
-    alpha: Any,
-    s: Any,
-    grad: Any,
-    grad_log: Any,
-    to_z: Any,
-    to_c: Any,
-    to_a: Any,
-    to_s: Any,
+    z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
 ) -> None:
-    """As `draws_backward`, one draw at a time."""
-    zero, across = z.dtype.type(0), z.dtype.type(z.shape[2] - 1)
-    point = np.empty(z.shape[2], z.dtype)
-    for g in range(z.shape[0]):
-        for n in range(z.shape[1]):
-            back = to_z[g, n]
-            back[:] = grad[g, n]
-            point[:] = z[g, n]
-            for k in range(centre.shape[1] - 1, -1, -1):
-                radius = r[g, k, n]
-                inner = (alpha[g, k] + radius) / (radius + s[g, k])
-                along = zero
-                for d in range(z.shape[2]):
-                    point[d] = (point[d] - centre[g, k, d]) * inner
+    """As `draws_backward`, map by map for the few draws of a group."""
+    dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
+    zero, across = kind(0), kind(dim - 1)
+    points = np.empty((draws, dim), z.dtype)
+    for g in range(group, groups):
+        to_z[g], points[:] = grad[g], z[g]
+        for k in range(maps.shape[1] - 1, -1, -1):
+            centre, to_centre = maps[g, k, :dim], to_maps[g, k, :dim]
+            alpha, s = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
+            to_centre[:], total_a, total_s = zero, zero, zero
+            for n in range(draws):
+                point, back, radius, along, square = points[n], to_z[g, n], r[g, k, n], zero, zero
+                for d in range(dim):
+                    point[d] -= centre[d]
+                    square += point[d] * point[d]
+                inner = radius / math.sqrt(square) if square > zero else zero
+                for d in range(dim):
+                    point[d] *= inner
                     along += back[d] * point[d]
-                to_r, by_a, by_s = _slopes(radius, alpha[g, k], s[g, k], across, grad_log[g, n], along)
-                to_a[g, k] += by_a
-                to_s[g, k] += by_s
+                to_r, by_a, by_s = _slopes(radius, alpha, s, across, grad_log[g, n], along)
+                total_a += by_a
+                total_s += by_s
                 radial = to_r / radius if radius > zero else zero
-                q = (s[g, k] - alpha[g, k]) / (alpha[g, k] + radius)
-                for d in range(z.shape[2]):
+                q = (s - alpha) / (alpha + radius)
+                for d in range(dim):
                     share = q * back[d] + radial * point[d]
-                    to_c[g, k, d] -= share
+                    to_centre[d] -= share
                     back[d] += share
-                    point[d] += centre[g, k, d]
+                    point[d] += centre[d]
+            to_maps[g, k, dim] = total_a * sigmoid(maps[g, k, dim])
+            to_maps[g, k, dim + 1] = total_s * sigmoid(maps[g, k, dim + 1])

@@ -18,16 +18,14 @@ class Planar(Flow):
     def __init__(self, dim: int, depth: int) -> None:
         super().__init__(dim, depth, depth * (2 * dim + 1))
 
-    def _split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = theta.reshape(len(theta), self.depth, 2 * self.dim + 1)
-        w, u, b = torch.split(maps, [self.dim, self.dim, 1], -1)
-        return w, u, b.squeeze(-1)
+    def _maps(self, theta: Tensor) -> Tensor:
+        return theta.reshape(len(theta), self.depth, 2 * self.dim + 1)
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.chain(z, *self._split(theta))
+        return kernel.chain(z, self._maps(theta))
 
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.inverse(z, *self._split(theta))
+        return kernel.inverse(z, self._maps(theta))
 
     def initial(self) -> Tensor:
         """Random w and b, and u = ln(e - 1) w / ||w||^2 + a small v orthogonal to w, so that w.u_hat = 0.

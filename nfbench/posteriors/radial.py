@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from nfbench.kernels import radial as kernel
 from nfbench.posteriors.base import Cost, Flow, Identity, combine
@@ -19,17 +18,14 @@ class Radial(Flow):
     def __init__(self, dim: int, depth: int) -> None:
         super().__init__(dim, depth, depth * (dim + 2))
 
-    def _split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = theta.reshape(len(theta), self.depth, self.dim + 2)
-        centre, raw = torch.split(maps, [self.dim, 2], -1)
-        alpha, s = softplus(raw).unbind(-1)
-        return centre, alpha, s
+    def _maps(self, theta: Tensor) -> Tensor:
+        return theta.reshape(len(theta), self.depth, self.dim + 2)
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.chain(z, *self._split(theta))
+        return kernel.chain(z, self._maps(theta))
 
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.inverse(z, *self._split(theta))
+        return kernel.inverse(z, self._maps(theta))
 
     def initial(self) -> Tensor:
         """Centres ~ N(0, 1) and softplus(beta) = alpha: exactly the identity."""

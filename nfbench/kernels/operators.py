@@ -1,0 +1,108 @@
+"""A fused chain as a pair of operators that torch differentiates, traces and vectorises over seeds."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nfbench.kernels.backend import Chain, backend, kernels
+
+
+def fused(name: str, reference: Chain) -> Chain:
+    """A chain `z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det| (S, B)` by the kernels that fit.
+
+    These are the modules ``<name>_cpu`` and ``<name>_triton``. Where neither runs, `reference` does. Each has two
+    functions, on groups of N draws that share their maps' numbers:
+
+    - ``forward(z (G, N, D), maps (G, K, R)) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)``,
+    - ``backward(z_K, kept, maps, grad of z_K, grad of ln|det|) -> grad of z (G, N, D), grad of maps (G, K, R)``.
+
+    What is kept for the backward pass is one number a draw and map.
+    """
+
+    def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        results: tuple[Tensor, Tensor, Tensor] = _module(name, z).forward(z, maps)
+        return results
+
+    def backward(z: Tensor, kept: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, Tensor]:
+        grads: tuple[Tensor, Tensor] = _module(name, z).backward(z, kept, maps, grad_z, grad_log_det)
+        return grads
+
+    first = torch.library.custom_op(f"nfbench::{name}", forward, mutates_args=())
+    second = torch.library.custom_op(f"nfbench::{name}_backward", backward, mutates_args=())
+    first.register_fake(_forward_shapes)
+    second.register_fake(_backward_shapes)
+    _differentiable(first, second)
+
+    def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        if not maps.shape[1] or kernels(name, z, reference) is None:
+            return reference(z, maps)
+        z_k, log_det, _ = first(_grouped(z, len(maps)), maps)
+        return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
+
+    return chain
+
+
+def _module(name: str, z: Tensor) -> Any:
+    kind = "triton" if z.device.type == "cuda" or backend() == "triton" else "cpu"
+    return importlib.import_module(f"nfbench.kernels.{name}_{kind}")
+
+
+def _forward_shapes(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    groups, draws, _ = z.shape
+    return z.new_empty(z.shape), z.new_empty(groups, draws), z.new_empty(groups, maps.shape[1], draws)
+
+
+def _backward_shapes(
+    z: Tensor, kept: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor
+) -> tuple[Tensor, Tensor]:
+    return z.new_empty(z.shape), maps.new_empty(maps.shape)
+
+
+def _grouped(z: Tensor, batch: int) -> Tensor:
+    """`z (S, B, D) -> (G, N, D)`: the N draws of a group share their numbers, which come for `batch` data points.
+
+    One group of all S B draws where the numbers serve every data point (batch = 1), else a group for each.
+    """
+    if batch > 1:
+        return z.expand(z.shape[0], batch, z.shape[2]).transpose(0, 1)
+    return z.reshape(1, z.shape[0] * z.shape[1], z.shape[2])
+
+
+def _ungrouped(values: Tensor, shape: torch.Size) -> Tensor:
+    """`(G, N, ...) -> (S, B, ...)` with `shape` starting (S, B): the inverse of `_grouped`."""
+    if values.shape[0] == 1:
+        return values.reshape(shape[0], shape[1], *values.shape[2:])
+    return values.transpose(0, 1)
+
+
+def _differentiable(first: Any, second: Any) -> None:
+    """Make the first operator differentiable by the second, and both usable under vmap."""
+
+    def setup(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        ctx.save_for_backward(output[0], output[2], inputs[1])
+
+    def differentiate(ctx: Any, grad_z: Tensor, grad_log_det: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        grads: tuple[Tensor, Tensor] = second(*ctx.saved_tensors, grad_z, grad_log_det)
+        return grads
+
+    first.register_autograd(differentiate, setup_context=setup)
+    for operator in (first, second):
+        operator.register_vmap(_folding(operator))
+
+
+def _folding(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """The vmap rule that turns seeds into groups."""
+
+    def rule(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Any, Any]:
+        seeds = info.batch_size
+        folded = []
+        for tensor, at in zip(tensors, in_dims, strict=True):
+            lifted = tensor.expand(seeds, *tensor.shape) if at is None else tensor.movedim(at, 0)
+            folded.append(lifted.reshape(seeds * lifted.shape[1], *lifted.shape[2:]))
+        found = tuple(part.unflatten(0, (seeds, part.shape[0] // seeds)) for part in operator(*folded))
+        return found, (0,) * len(found)
+
+    return rule
