@@ -135,7 +135,7 @@ def test_steps_count_textbook_steps(frame):
     assert [ours["models"], ours["textbook steps"][:4], ours["a model"][:6]] == ["100", "2.00", "0.0200"]
     textbook = next(row for row in rows if row["E"] == "100" and row["Contender"] == "textbook")
     assert textbook["times nfbench, a model"] == "50.0 [45.0, 55.0]"
-    assert {row["Target"] for row in rows} == {"u1", "dlgm"}
+    assert {row["step on"] for row in rows} == {"u1", "dlgm"}
 
 
 def test_exponents_are_shown_with_their_sweep(tmp_path):
@@ -174,7 +174,7 @@ def test_latex_is_plain(frame):
     """Rules of booktabs, a left-aligned remark that wraps, no symbol that needs an input encoding."""
     text = "\n".join(latex(found) for found in tables(frame))
     assert text.count(r"\toprule") == 2 * len(tables(frame))
-    assert "p{42mm}" in text
+    assert "p{34mm}" in text
     assert all(line.isascii() for line in text.splitlines())
     assert r"$\mu$s" in text
 

@@ -9,7 +9,8 @@ import pandas as pd
 Format = Literal["md", "latex", "csv", "json"]
 NOTHING = "—"
 _COLUMNS = dict.fromkeys(("Target", "Posterior", "Contender", "fastest peer", "verdict"), "l")
-_COLUMNS |= {"remark": "p{42mm}"}  # of LaTeX; whatever is not named is a number
+_COLUMNS |= {"remark": "p{34mm}", "step on": "p{22mm}"}  # of LaTeX; whatever is not named is a number
+_MANY = 16  # columns that LaTeX sets smaller
 
 
 class Table(NamedTuple):
@@ -96,7 +97,8 @@ def latex(found: Table) -> str:
         caption=escape(found.protocol),
     )
     notes = "".join(f"\\par\\noindent {escape(note)}\n" for note in found.notes)
-    return f"{{\\scriptsize\\setlength{{\\tabcolsep}}{{2.5pt}}\n{symbols(text)}{notes}}}\n"
+    size, apart = ("scriptsize", 2.5) if len(found.head) <= _MANY else ("tiny", 1.5)
+    return f"{{\\{size}\\setlength{{\\tabcolsep}}{{{apart}pt}}\n{symbols(text)}{notes}}}\n"
 
 
 _ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}

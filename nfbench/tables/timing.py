@@ -93,10 +93,10 @@ def _unit(values: pd.Series, units: Sequence[tuple[float, float, str]]) -> _Unit
 
 
 def _sizes(block: pd.DataFrame) -> dict[str, str]:
-    """The columns that tell cases apart, with their heads: E and the target of a step only."""
+    """The columns that tell cases apart, with their heads: of a step its target and E, which say the rest."""
     step = block["mode"].iloc[0] == "step"
-    names = {"target": "Target"} if step else {}
-    names |= {"label": "Posterior", "amortized": "amortized", "K": "K", "draws": "S", "batch": "B", "dim": "D"}
+    names = {"target": "step on", "label": "Posterior"} if step else {"label": "Posterior", "amortized": "amortized"}
+    names |= {"K": "K", "draws": "S", "batch": "B", "dim": "D"}
     return names | ({"seeds": "E"} if step else {})
 
 
@@ -106,6 +106,7 @@ def _facts(row: dict[Any, Any], names: dict[str, str]) -> list[str]:
 
 def _texts(row: dict[Any, Any], names: dict[str, str]) -> list[str]:
     texts = row | {"amortized": "yes" if row["amortized"] else "no"}
+    texts |= {"target": str(row["target"]).replace(",", ", ")}  # so that a line may break
     return [
         NOTHING if pd.isna(text) else str(text) if isinstance(text, str) else f"{text:,}"
         for text in map(texts.get, names)
