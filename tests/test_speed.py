@@ -106,11 +106,12 @@ def test_steps_of_other_rounds_have_no_quartiles(tmp_path):
     assert pd.isna(row["steps_low"])
 
 
-def test_steps_need_a_textbook_that_agrees(tmp_path):
-    """Nothing is counted in steps of a textbook that does something else."""
+@pytest.mark.parametrize("fields", [{"agreement": WRONG}, {"run": "another day"}, {"status": "failed"}])
+def test_steps_need_a_textbook_to_count_in(tmp_path, fields):
+    """Nothing is counted in steps of a textbook that does something else, or did it on another day, or failed."""
     step(tmp_path, "nfbench", 2.0)
-    step(tmp_path, "textbook", 1.0, agreement=WRONG)
-    assert timed(tmp_path)["steps"].isna().all()
+    step(tmp_path, "textbook", 1.0, **fields)
+    assert pd.isna(one(tmp_path, "nfbench")["steps"])
 
 
 def test_bare_products_are_a_bound_and_no_contender(tmp_path):

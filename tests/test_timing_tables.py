@@ -27,6 +27,11 @@ def frame(tmp_path_factory):
     return timed(root)
 
 
+@pytest.fixture(scope="module")
+def found_tables(frame):
+    return tables(frame)
+
+
 def shown(root, title):
     """Lines of the tables whose title ends so, each as a mapping from head to cell."""
     found = [one for one in tables(timed(root)) if one.title.endswith(title)]
@@ -40,18 +45,18 @@ def test_nothing_prints_nan(frame, fmt):
     assert not re.search(r"\b(nan|none|inf)\b(?! (has|agrees|timed|ran))", text, flags=re.IGNORECASE)
 
 
-def test_every_line_has_the_cells_of_its_head(frame):
+def test_every_line_has_the_cells_of_its_head(found_tables):
     """All tables are rectangular, have a key for each line, and Markdown keeps every column."""
-    for found in tables(frame):
+    for found in found_tables:
         assert {len(row) for row in found.rows} == {len(found.head)}
         assert len(found.keys) == len(found.rows)
         lines = [line for line in markdown(found).splitlines() if line.startswith("|")]
         assert {line.count("|") for line in lines} == {len(found.head) + 1}
 
 
-def test_a_block_has_its_four_tables(frame):
+def test_a_block_has_its_four_tables(found_tables):
     """Comparison, contenders, growth and memory of each block; steps, which are no sweep, have the first two."""
-    titles = [found.title for found in tables(frame)]
+    titles = [found.title for found in found_tables]
     ends = ["nfbench against the others", "every contender", "how time grows", "how peak memory grows with K"]
     blocks = ["backward, own records", "step, own records", "backward, reference records"]
     expected = [[f"timing, profile quick, {block}: {end}" for end in ends] for block in blocks]
@@ -127,9 +132,9 @@ def test_columns_without_any_entry_are_left_out(tmp_path):
     assert "Floor:" not in table(timed(tmp_path), "md")
 
 
-def test_steps_count_textbook_steps(frame):
+def test_steps_count_textbook_steps(found_tables):
     """100 models in 2 ms are 2 textbook steps, 0.02 for a model, and 50 times less than the textbook takes."""
-    found = next(one for one in tables(frame) if one.title.endswith("step, own records: every contender"))
+    found = next(one for one in found_tables if one.title.endswith("step, own records: every contender"))
     rows = [dict(zip(found.head, row, strict=True)) for row in found.rows]
     ours = next(row for row in rows if row["E"] == "100" and row["Contender"] == "nfbench")
     assert [ours["models"], ours["textbook steps"][:4], ours["a model"][:6]] == ["100", "2.00", "0.0200"]
@@ -156,9 +161,9 @@ def test_bytes_a_layer_stand_beside_a_copy_of_z(tmp_path):
     assert cells == ["800", "[800, 800]", "8.00", "160"]
 
 
-def test_notes_say_how_it_was_measured(frame):
+def test_notes_say_how_it_was_measured(found_tables):
     """Rounds, quartiles, turns, tolerance, ceilings and versions stand under the table of contenders."""
-    notes = " ".join(next(one for one in tables(frame) if one.title.endswith("contender")).notes)
+    notes = " ".join(next(one for one in found_tables if one.title.endswith("contender")).notes)
     for part in ("medians over 5 rounds", "in turn", "tolerance (1e-04)", "12 GB/s", "90 Gflop/s", "pyro 1.2.3, torch"):
         assert part in notes
 
@@ -170,10 +175,10 @@ def test_a_family_without_depth_shows_a_dash(tmp_path):
     assert {row["K"] for title in ("contender", "grows") for row in shown(tmp_path, title)} == {"—"}
 
 
-def test_latex_is_plain(frame):
+def test_latex_is_plain(found_tables):
     """Rules of booktabs, a left-aligned remark that wraps, no symbol that needs an input encoding."""
-    text = "\n".join(latex(found) for found in tables(frame))
-    assert text.count(r"\toprule") == 2 * len(tables(frame))
+    text = "\n".join(latex(found) for found in found_tables)
+    assert text.count(r"\toprule") == 2 * len(found_tables)
     assert "p{34mm}" in text
     assert all(line.isascii() for line in text.splitlines())
     assert r"$\mu$s" in text
