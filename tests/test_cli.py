@@ -1,6 +1,7 @@
 """The command line as its users see it: output, one line for what is wrong, exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -125,6 +126,16 @@ def test_help_names_every_command(nf):
     assert code == 0
     for command in ("ls", "info", "run", "table", "plot", "report", "reproduce", "env"):
         assert f"\n  {command} " in out
+
+
+@pytest.mark.parametrize("asked", [None, "ACTIVE"])
+def test_waiting_threads_sleep_unless_asked_otherwise(nf, monkeypatch, asked):
+    """A command makes OpenMP's waiting passive before torch loads, and leaves alone what the user has set."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    if asked is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert nf("--version")[0] == 0
+    assert os.environ["OMP_WAIT_POLICY"] == (asked or "PASSIVE")
 
 
 def test_ls(nf):

@@ -34,6 +34,9 @@ app.command("env")(listing.env)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command, ``sys.argv`` if none is given, and exit with its code; what is wrong stands in one line."""
+    # Read when torch loads, also by the processes started from here. OpenMP's threads otherwise spin while they wait:
+    # on a machine that others use too, a training step with two threads then takes five to twenty times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _each_once()
