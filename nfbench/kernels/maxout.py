@@ -14,7 +14,7 @@ def largest(windows: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling():
         return windows.amax(-2)
-    found: Tensor = _Largest.apply(windows)[0]
+    found: Tensor = _Largest.apply(windows)[0]  # type: ignore[no-untyped-call]
     return found
 
 
@@ -30,11 +30,15 @@ class _Largest(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # no zeros for the winners
         ctx.save_for_backward(*output[1:])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor | None, *_: None) -> Tensor | None:
+        if grad is None:
+            return None
         first, third, half = ctx.saved_tensors
+        grad = grad.contiguous()  # it comes in rows of units, against the winners' rows of draws
         left = grad * half
         right = grad - left
         a, c = left * first, right * third
@@ -42,7 +46,7 @@ class _Largest(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], windows: Tensor) -> tuple[Any, tuple[int, ...]]:
-        return _Largest.apply(windows.movedim(in_dims[0], 0)), (0, 0, 0, 0)
+        return _Largest.apply(windows.movedim(in_dims[0], 0)), (0, 0, 0, 0)  # type: ignore[no-untyped-call]
 
 
 def _wins(one: Tensor, other: Tensor) -> Tensor:

@@ -1,0 +1,50 @@
+"""The largest of four: its value, and a gradient that goes to one of them, ties and seeds included."""
+
+import pytest
+import torch
+from families import normal
+
+from nfbench.kernels.maxout import largest
+
+
+def _gradient(windows: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
+    windows = windows.clone().requires_grad_()
+    (found,) = torch.autograd.grad(largest(windows), windows, to)
+    return found
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 1), (2, 4, 0), (0, 4, 3)])
+def test_value_and_gradient_are_amax(shape):
+    """Without ties, value and gradient are those of torch's own maximum, exactly, whatever the gradient's layout."""
+    windows, to = normal(*shape, seed=1), normal(shape[2], shape[0], seed=2).mT
+    leaf = windows.clone().requires_grad_()
+    expected = leaf.amax(-2)
+    (grad,) = torch.autograd.grad(expected, leaf, to)
+    assert torch.equal(largest(windows), expected)
+    assert torch.equal(_gradient(windows, to), grad)
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 2), (0, 3), (2, 3), (0, 1, 2, 3)])
+def test_the_first_of_equals_has_the_gradient(places):
+    """Where several are largest, the whole gradient goes to the first of them."""
+    windows = torch.zeros(1, 4, 1)
+    windows[0, list(places)] = 1.0
+    expected = torch.zeros(1, 4, 1)
+    expected[0, places[0]] = 3.0
+    assert torch.equal(_gradient(windows, torch.full((1, 1), 3.0)), expected)
+
+
+def test_under_vmap():
+    """Mapped over any dimension, with the gradient taken outside, each has the gradient that it has alone."""
+    windows, to = normal(3, 4, 6, 5, seed=3), normal(6, 3, 5, seed=4)
+    leaf = windows.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(torch.vmap(largest, in_dims=2)(leaf), leaf, to)
+    for e in range(6):
+        assert torch.equal(grad[:, :, e], _gradient(windows[:, :, e], to[e]))
+
+
+def test_nan_is_seen():
+    """A NaN among the four is their largest."""
+    windows = torch.zeros(1, 4, 2)
+    windows[0, 2, 1] = torch.nan
+    assert largest(windows).isnan().tolist() == [[False, True]]
