@@ -29,7 +29,7 @@ def _cuda(run: Run, device: str) -> int:
 
 
 def _cpu(run: Run) -> int:
-    with _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiled:
+    with _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         run()
     results = profiled.profiler.kineto_results if profiled.profiler else None
     if results is None:
