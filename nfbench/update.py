@@ -89,8 +89,8 @@ class Update:
         def run(noise: Tensor, batch: Tensor | None, beta: Tensor, rate: Tensor) -> Tensor:
             return self.apply(*self.gradient(noise, batch, beta), rate)
 
-        scalar = noise.new_ones(())
-        return Captured(run, [noise, batch, scalar, scalar], list(self.state().values()))
+        rate = torch.ones((), device=noise.device, dtype=torch.float32)  # the only type that fused Adam reads
+        return Captured(run, [noise, batch, noise.new_ones(()), rate], list(self.state().values()))
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that updates change, by name."""
