@@ -193,7 +193,7 @@ def test_nice_shift_is_scaled(depth):
     with torch.no_grad():
         q.flow.w_in.zero_()
         q.flow.w_out.fill_(1.0)
-        q.flow.mixing.copy_(torch.eye(2).double())
+        q.flow.basis.copy_(torch.eye(2).double())
         z, _ = q.flow(torch.zeros(1, 1, 2).double(), torch.full((1, q.flow.num_params), 50.0).double())
     assert z[0, 0].tolist() == pytest.approx([0, depth * math.sqrt(16 / depth)], rel=1e-12)
 

@@ -1,38 +1,63 @@
-"""Additive couplings with fixed mixing: NICE as a volume-preserving flow (Rezende & Mohamed 2015, eq. 16-19)."""
+"""Additive couplings with fixed mixing: NICE as a volume-preserving flow (Rezende & Mohamed 2015, eq. 16-19).
+
+A coupling after the mixings M_1 ... M_k acts on y = x R, R = M_1 ... M_k, where x has not been mixed at all:
+x' = x + shift((x R)_A) R_B^T. Folded into the weights, mixing costs nothing a draw: two products a coupling, no copy.
+"""
 
 import torch
 from torch import Tensor
 
 
-def chain(z: Tensor, mixing: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
-    """K times: y = z M; z = (y_A, y_B + shift(y_A)). The log-determinant is zero: |det M| = 1.
+def chain(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
+    """K times: y = z M_k; z = (y_A, y_B + shift(y_A)). The log-determinant is zero: |det M_k| = 1.
 
     Args:
         z: (S, B, D), split into the first D - D//2 coordinates (A) and the last D//2 (B).
-        mixing: (K, D, D) orthogonal.
+        basis: (K, D, D) orthogonal, the products M_1 ... M_k of the mixings.
         w_in: (K, |A|, H) weights of the one hidden tanh layer that all data points share.
-        b_in: (B, K, H) its biases, for each data point.
+        b_in: (B or 1, K, H) its biases, for each data point.
         w_out: (K, H, |B|).
         b_out: (K, |B|).
 
     Returns:
         z_K (S, B, D).
     """
-    split, hidden = w_in.shape[-2:]
-    # The mixing is folded into the first layer, so that one product gives the units' inputs and y together.
-    joint = torch.cat([mixing[..., :split] @ w_in, mixing], -1)
-    layers = (joint.unbind(0), b_in.unbind(-2), w_out.unbind(0), b_out.unbind(0))
-    for joint_k, b_in_k, w_out_k, b_out_k in zip(*layers, strict=True):
-        inputs, kept, moved = torch.split(z @ joint_k, [hidden, split, z.shape[-1] - split], -1)
-        z = torch.cat([kept, moved + torch.tanh(inputs + b_in_k) @ w_out_k + b_out_k], -1)
-    return z
+    inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
+    shape, x = z.shape, z.flatten(0, 1)
+    for inner_k, bias_k, outer_k in zip(inner.unbind(0), biases.unbind(-2), outer.unbind(0), strict=True):
+        x = torch.addmm(x, _hidden(x, inner_k, bias_k, shape), outer_k)
+    return ((x + total) @ basis[-1] if len(basis) else x).reshape(shape)
 
 
-def inverse(z: Tensor, mixing: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
-    """Exact inverse of `chain`, same arguments: subtract the shift, then mix back by the transpose."""
+def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
+    """Exact inverse of `chain`, same arguments: mix back by the transpose, then subtract the shifts, the last first."""
+    inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
+    shape, x = z.shape, z.flatten(0, 1)
+    if len(basis):
+        x = x @ basis[-1].mT - total
+    for k in reversed(range(len(basis))):
+        x = torch.addmm(x, _hidden(x, inner[k], biases[..., k, :], shape), outer[k], alpha=-1)
+    return x.reshape(shape)
+
+
+def _folded(
+    basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights (K, D, H) and (K, H, D) on unmixed coordinates, and biases (B or 1, K, H) of the hidden layers.
+
+    The constant part of a shift, b_out, moves all draws alike: it goes into the biases of the layers that follow, and
+    its sum over all layers, the last result (D,), is added at the end.
+    """
     split = w_in.shape[-2]
-    for k in reversed(range(mixing.shape[0])):
-        kept = z[..., :split]
-        shift = torch.tanh(kept @ w_in[k] + b_in[..., k, :]) @ w_out[k] + b_out[k]
-        z = torch.cat([kept, z[..., split:] - shift], -1) @ mixing[k].mT
-    return z
+    back = basis[..., split:].mT
+    inner, outer = basis[..., :split] @ w_in, w_out @ back
+    constant = (b_out.unsqueeze(-2) @ back).squeeze(-2).cumsum(0)
+    before = torch.cat([torch.zeros_like(constant[:1]), constant[:-1]])
+    return inner, b_in + (before.unsqueeze(-2) @ inner).squeeze(-2), outer, constant[-1:].sum(0)
+
+
+def _hidden(x: Tensor, weight: Tensor, bias: Tensor, shape: torch.Size) -> Tensor:
+    """`x (S B, D), weight (D, H), bias (B or 1, H) -> tanh(x weight + bias) (S B, H)`."""
+    if len(bias) == 1:
+        return torch.addmm(bias[0], x, weight).tanh_()
+    return ((x @ weight).reshape(*shape[:2], weight.shape[-1]) + bias).tanh_().flatten(0, 1)

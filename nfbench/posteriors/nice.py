@@ -24,7 +24,7 @@ class Nice(Flow):
     that a step of an optimizer moves z about as far at every depth and width: one learning rate serves them all.
     """
 
-    mixing: Tensor
+    basis: Tensor
 
     def __init__(self, dim: int, depth: int, mixing: Mixing, hidden: int) -> None:
         if dim < 2:
@@ -35,11 +35,21 @@ class Nice(Flow):
         self.scale = 1 / math.sqrt(hidden * max(1, depth))
         kept, moved = dim - dim // 2, dim // 2
         draw = {"permutation": _permutation, "orthogonal": _orthogonal}[mixing]
-        matrices = [draw(dim) for _ in range(depth)]
-        self.register_buffer("mixing", torch.stack(matrices) if matrices else torch.zeros(0, dim, dim))
+        total, products = torch.eye(dim, dtype=torch.float64), []
+        for _ in range(depth):
+            total = total @ draw(dim)
+            products.append(total)
+        basis = torch.stack(products) if products else torch.zeros(0, dim, dim)
+        self.register_buffer("basis", basis.to(torch.get_default_dtype()))
         self.w_in = nn.Parameter(torch.randn(depth, kept, hidden) * math.sqrt(2 / kept))
         self.w_out = nn.Parameter(0.01 * torch.randn(depth, hidden, moved))
         self.b_out = nn.Parameter(torch.zeros(depth, moved))
+
+    @property
+    def mixing(self) -> Tensor:
+        """(K, D, D): M_1 ... M_K, which `basis` keeps as the products M_1, M_1 M_2, ..."""
+        first = torch.eye(self.dim, dtype=self.basis.dtype, device=self.basis.device).unsqueeze(0)
+        return torch.cat([first, self.basis])[:-1].mT @ self.basis
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
         """Move or cast, then make the mixing orthogonal to the new dtype's precision.
@@ -47,13 +57,13 @@ class Nice(Flow):
         One Newton-Schulz step M (3 I - M'M) / 2 squares the error of a cast up, 1e-7 to 1e-14; permutations stay exact.
         """
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        eye = torch.eye(self.dim, dtype=self.mixing.dtype, device=self.mixing.device)
-        self.mixing = self.mixing @ (1.5 * eye - 0.5 * self.mixing.mT @ self.mixing)
+        eye = torch.eye(self.dim, dtype=self.basis.dtype, device=self.basis.device)
+        self.basis = self.basis @ (1.5 * eye - 0.5 * self.basis.mT @ self.basis)
         return self
 
     def _network(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         b_in = theta.reshape(len(theta), self.depth, self.hidden)
-        return self.mixing, self.w_in, b_in, self.w_out * self.scale, self.b_out * self.scale
+        return self.basis, self.w_in, b_in, self.w_out * self.scale, self.b_out * self.scale
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         return kernel.chain(z, *self._network(theta)), z.new_zeros(z.shape[:-1])
@@ -94,14 +104,14 @@ class Nice(Flow):
 
 
 def _permutation(dim: int) -> Tensor:
-    return torch.eye(dim)[torch.randperm(dim)]
+    return torch.eye(dim, dtype=torch.float64)[torch.randperm(dim)]
 
 
 def _orthogonal(dim: int) -> Tensor:
     """Q of a Gaussian matrix, its columns' signs fixed by R's diagonal, so that Q is uniform (Haar) distributed."""
     q, r = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64))
     signed: Tensor = q * r.diagonal().sign()
-    return signed.to(torch.get_default_dtype())
+    return signed
 
 
 @posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)

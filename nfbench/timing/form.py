@@ -172,9 +172,16 @@ def network(w_in: nn.Parameter, b_in: nn.Parameter, w_out: nn.Parameter, b_out: 
     return nn.Sequential(layers[0], nn.Tanh(), layers[1])
 
 
+def mixing(setting: Setting) -> Tensor:
+    """The matrix before each coupling (K, D, D); the state has their products from the first on."""
+    products = setting.state["flow.basis"]
+    before = torch.cat([torch.eye(products.shape[-1], dtype=products.dtype).unsqueeze(0), products])[:-1]
+    return before.mT @ products
+
+
 def orders(setting: Setting) -> list[Tensor] | None:
     """The coordinates' order before each coupling, if the mixing only permutes: y_j = z_order(j)."""
-    return list(setting.state["flow.mixing"].argmax(-2)) if setting.options["mixing"] == "permutation" else None
+    return list(mixing(setting).argmax(-2)) if setting.options["mixing"] == "permutation" else None
 
 
 def grouped(numbers: list[Number], size: int) -> tuple[list[Number], list[list[Number]]]:

@@ -198,7 +198,7 @@ def _radial(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]
 @textbook("nice", form.couplings, 4)
 def _nice(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]:
     orders = form.orders(setting)
-    mixing = map(Permutation, orders) if orders is not None else map(Rotation, setting.state["flow.mixing"])
+    mixing = map(Permutation, orders) if orders is not None else map(Rotation, form.mixing(setting))
     couplings = [Coupling(*numbers) for numbers in maps]
     return [layer for pair in zip(mixing, couplings, strict=True) for layer in pair]
 
