@@ -67,7 +67,8 @@ class Update:
         self.loss = self._alone if len(models) == 1 else self._together
         self.compiled = acceleration.compile
         if self.compiled:
-            self.loss = torch.compile(self.loss)
+            torch.compiler.reset()  # of one function torch keeps a few compiled forms, and gives up beyond
+            self.loss = torch.compile(self.loss, dynamic=False)
 
     def gradient(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, list[Tensor]]:
         """`noise (E, S, B, N), batch (E, B, ...) | None -> bounds (E,), a gradient for each of `leaves`."""

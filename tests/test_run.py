@@ -236,7 +236,7 @@ def _die_on_planar(group, root, device, report):
 def test_how_a_training_was_run_is_provenance(tmp_path, monkeypatch):
     """Compiled or not, a cell keeps its identity, so that it is not run twice; its record says how it was run."""
     compiled = []
-    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: compiled.append(function) or function)
     (group,) = _plan(["gaussian"], seeds=1)
     (plain,) = run_group(group, tmp_path / "plain")
     (fast,) = run_group(group, tmp_path / "fast", acceleration=Acceleration(compile=True))
