@@ -12,7 +12,7 @@ import numpy as np
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, logarithm, renormalise, sigmoid, softplus, tanh
 from nfbench.kernels.prefetch import LINE, fetch
 
-LANES = 8
+LANES = 4
 
 
 @compiled

@@ -16,8 +16,8 @@ from nfbench.kernels.arithmetic import ROUND, compiled, logarithm, renormalise
 from nfbench.kernels.planar_loops import activate, constrain, deactivate, unconstrain
 from nfbench.kernels.threads import Part
 
-BLOCK = 16  # maps; the recursion costs BLOCK / 2 numbers a map and draw, the products D
-CHUNK = 2048  # draws, whose vectors stay in the processor's cache
+BLOCK = 40  # maps; the recursion costs BLOCK / 2 numbers a map and draw, the products D
+CHUNK = 8192  # draws; fewer and larger products, as each takes and gives back the interpreter's lock
 TILE = 256  # draws of one row of the recursion
 
 
