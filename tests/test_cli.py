@@ -128,14 +128,20 @@ def test_help_names_every_command(nf):
         assert f"\n  {command} " in out
 
 
-@pytest.mark.parametrize("asked", [None, "ACTIVE"])
-def test_waiting_threads_sleep_unless_asked_otherwise(nf, monkeypatch, asked):
-    """A command makes OpenMP's waiting passive before torch loads, and leaves alone what the user has set."""
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    if asked is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
+def test_waiting_threads_spin_briefly_unless_asked_otherwise(nf, monkeypatch):
+    """A command shortens the spinning of OpenMP's waiting threads before torch loads; what the user has set stays."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "0")  # so that monkeypatch puts back what there was
+        monkeypatch.delenv(name)
     assert nf("--version")[0] == 0
-    assert os.environ["OMP_WAIT_POLICY"] == (asked or "PASSIVE")
+    assert os.environ["GOMP_SPINCOUNT"] == "2000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert nf("--version")[0] == 0
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert nf("--version")[0] == 0
+    assert "GOMP_SPINCOUNT" not in os.environ
 
 
 def test_ls(nf):

@@ -5,10 +5,7 @@ from torch import Tensor
 
 from nfbench.kernels import planar_loops as loops
 from nfbench.kernels import planar_points as points
-from nfbench.kernels import planar_products as products
 from nfbench.kernels.threads import FEW, Part, combined, parts, together
-
-WIDE, MANY = 12, 512  # dimensions and draws from which matrix products are faster than loops
 
 
 def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -20,15 +17,12 @@ def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     def work(index: int, part: Part) -> None:
         if draws == 1:
-            points.forward(
-                z[:, 0].numpy(), maps.numpy(), out[:, 0].numpy(), log_det[:, 0].numpy(), h[..., 0].numpy(), *part.groups
-            )
+            single = z[:, 0], maps, out[:, 0], log_det[:, 0], h[..., 0]
+            points.forward(*(one.numpy() for one in single), *part.groups)
         elif draws < FEW:
             loops.dimensions_forward(*arguments, *part.groups)
-        elif dim < WIDE or draws < MANY:
-            loops.draws_forward(*arguments, *part.groups, *part.draws)
         else:
-            products.forward(z, maps, out, log_det, h, part)
+            loops.draws_forward(*arguments, *part.groups, *part.draws)
 
     together(work, parts(groups, draws, depth * dim))
     return out, log_det, h
@@ -50,10 +44,8 @@ def backward(z: Tensor, h: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: T
             points.backward(*(one.numpy() for one in single), *part.groups)
         elif draws < FEW:
             loops.dimensions_backward(*arguments, to_z.numpy(), own.numpy(), *part.groups)
-        elif dim < WIDE or draws < MANY:
-            loops.draws_backward(*arguments, to_z.numpy(), own.numpy(), *part.groups, *part.draws)
         else:
-            products.backward(given, to_z, own, part)
+            loops.draws_backward(*arguments, to_z.numpy(), own.numpy(), *part.groups, *part.draws)
 
     together(work, shares)
     return to_z, to_maps.sum(0) if len(to_maps) > 1 else to_maps[0]

@@ -7,7 +7,6 @@ cores a kernel of 0.06 ms then takes 32 ms inside a training step.
 import functools
 import math
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -52,7 +51,7 @@ def combined(shares: list[Part], like: Tensor) -> Tensor:
 
 
 def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:
-    """Call `work(index, part)` for every part, in threads if there are several, each with torch's own threads off."""
+    """Call `work(index, part)` for every part, in threads if there are several."""
     if len(shares) == 1:
         work(0, shares[0])
         return
@@ -62,19 +61,7 @@ def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:
 
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads in which torch uses no further ones; that setting is a thread's own, but new threads inherit the last."""
-    before, all_there = torch.get_num_threads(), threading.Barrier(threads + 1)
-
-    def start() -> None:
-        torch.set_num_threads(1)
-        all_there.wait()
-
-    pool = ThreadPoolExecutor(threads, "nfbench", initializer=start)
-    for _ in range(threads):
-        pool.submit(int)
-    all_there.wait()
-    torch.set_num_threads(before)
-    return pool
+    return ThreadPoolExecutor(threads, "nfbench")
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)

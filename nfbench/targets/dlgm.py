@@ -22,7 +22,7 @@ class Maxout(nn.Module):
         """`x (..., inputs) -> (..., units)`."""
         # Units before rows: the maximum then runs over whole rows of memory instead of four neighbours.
         y = torch.addmm(self.affine.bias.unsqueeze(1), self.affine.weight, x.reshape(-1, x.shape[-1]).mT)
-        windows = y.unflatten(0, (-1, _WINDOW))
+        windows = y.reshape(len(y) // _WINDOW, _WINDOW, y.shape[1])
         return largest(windows).mT.reshape(*x.shape[:-1], -1)
 
 
