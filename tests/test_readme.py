@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from nfbench import records
-from nfbench.tables import table
+from nfbench.speed import timed
+from nfbench.tables import table, timing
 
 PAGE = Path(__file__).parents[1] / "README.md"
 
@@ -24,7 +25,8 @@ def test_python_example(monkeypatch):
     with torch.random.fork_rng():
         exec(compile(block, "README.md", "exec"), space)
     assert space["z"].shape == (1, 100, 40)
-    assert len(space["frame"]) == len(list(Path("results/reference").glob("*/*.json"))) > 0
+    stored = [file for file in Path("results/reference").glob("*/*.json") if file.parent.name != records.TIMING]
+    assert len(space["frame"]) == len(stored) > 0
 
 
 def test_numbers_are_those_of_the_records():
@@ -35,6 +37,20 @@ def test_numbers_are_those_of_the_records():
     text = PAGE.read_text().split("| posterior |")[1].split("\n\n")[0]
     ours = [_cells(line) for line in text.splitlines()[2:]]
     assert ours == [[row[1], row[2], row[3], *row[-3:]] for row in rows]
+
+
+def test_times_are_those_of_the_records():
+    """Every row of the README's table of times stands so, cell by cell, in the tables of the committed records."""
+    stored = [_cells(line) for line in timing.table(timed(PAGE.parent / "results"), "md").splitlines() if "|" in line]
+    heads = [cells for cells in stored if cells[0] == "Posterior"]
+    text = PAGE.read_text().split("| Posterior | amortized |")[1].split("\n\n")[0]
+    ours = [_cells(line) for line in ("| Posterior | amortized |" + text).splitlines()]
+    head, rows = ours[0], ours[2:]
+    assert len(rows) > 5
+    for row in rows:
+        same = [cells for cells in stored if cells[:6] == row[:6]]
+        found = [dict(zip(names, cells, strict=True)) for names in heads for cells in same if len(names) == len(cells)]
+        assert any(dict(zip(head, row, strict=True)).items() <= one.items() for one in found), row
 
 
 def _cells(line: str) -> list[str]:
