@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nfbench.kernels.memory import empty
+
 TILE = 64  # draws that a kernel holds at once, one dimension after the other
 FEW = 8  # with fewer draws a group than this, the inner loops run over dimensions instead
 GRAIN = 500_000  # numbers touched (draws x maps x dimensions) for which another thread is worth its waking, 30 us
@@ -47,7 +49,7 @@ def _ranges(size: int, number: int, multiple: int) -> list[tuple[int, int]]:
 def combined(shares: list[Part], like: Tensor) -> Tensor:
     """Room for the gradient of what is `like`: one for all where groups are shared out, else one for each share."""
     split = len(shares) > 1 and shares[0].groups == shares[1].groups
-    return like.new_empty(len(shares) if split else 1, *like.shape)
+    return empty(len(shares) if split else 1, *like.shape, like=like)
 
 
 def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:
