@@ -1,10 +1,10 @@
 """Planar chains on the CPU: which loops run, and in how many threads. Contract: `operators.fused`."""
 
-import torch
 from torch import Tensor
 
 from nfbench.kernels import planar_loops as loops
 from nfbench.kernels import planar_points as points
+from nfbench.kernels.memory import empty
 from nfbench.kernels.threads import FEW, Part, combined, parts, together
 
 
@@ -12,7 +12,7 @@ def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`z (G, N, D), maps (G, K, 2 D + 1) -> z_K (G, N, D), ln|det| (G, N), h (G, K, N)`."""
     (groups, draws, dim), depth = z.shape, maps.shape[1]
     z, maps = z.detach().contiguous(), maps.detach().contiguous()
-    out, log_det, h = torch.empty_like(z), z.new_empty(groups, draws), z.new_empty(groups, depth, draws)
+    out, log_det, h = (empty(*shape, like=z) for shape in (z.shape, z.shape[:2], (groups, depth, draws)))
     arguments = z.numpy(), maps.numpy(), out.numpy(), log_det.numpy(), h.numpy()
 
     def work(index: int, part: Part) -> None:
@@ -33,7 +33,7 @@ def backward(z: Tensor, h: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: T
     (groups, draws, dim), depth = z.shape, maps.shape[1]
     given = [one.detach().contiguous() for one in (z, h, maps, grad_z, grad_log_det)]
     arguments = [one.numpy() for one in given]
-    to_z = torch.empty_like(given[0])
+    to_z = empty(*z.shape, like=z)
     shares = parts(groups, draws, 2 * depth * dim)
     to_maps = combined(shares, maps)
 

@@ -1,9 +1,9 @@
 """Radial chains on the CPU: which loops run, and in how many threads. Contract: `operators.fused`."""
 
-import torch
 from torch import Tensor
 
 from nfbench.kernels import radial_loops as loops
+from nfbench.kernels.memory import empty
 from nfbench.kernels.threads import FEW, Part, combined, parts, together
 
 
@@ -11,7 +11,7 @@ def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`z (G, N, D), maps (G, K, D + 2) -> z_K (G, N, D), ln|det| (G, N), r (G, K, N)`."""
     (groups, draws, dim), depth = z.shape, maps.shape[1]
     z, maps = z.detach().contiguous(), maps.detach().contiguous()
-    out, log_det, r = torch.empty_like(z), z.new_empty(groups, draws), z.new_empty(groups, depth, draws)
+    out, log_det, r = (empty(*shape, like=z) for shape in (z.shape, z.shape[:2], (groups, depth, draws)))
     arguments = [one.numpy() for one in (z, maps, out, log_det, r)]
 
     def work(index: int, part: Part) -> None:
@@ -28,7 +28,7 @@ def backward(z: Tensor, r: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: T
     """Gradients in z and maps from z_K and the radii, with which z_{k-1} is rebuilt going down."""
     (groups, draws, dim), depth = z.shape, maps.shape[1]
     arguments = [one.detach().contiguous().numpy() for one in (z, r, maps, grad_z, grad_log_det)]
-    to_z = z.new_empty(z.shape)
+    to_z = empty(*z.shape, like=z)
     shares = parts(groups, draws, 2 * depth * dim)
     to_maps = combined(shares, maps)
 
