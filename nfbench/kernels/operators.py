@@ -39,11 +39,12 @@ def fused(name: str, reference: Chain) -> Chain:
     _differentiable(first, second)
 
     def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        if not maps.shape[1] or kernels(name, z, reference) is None:
+        kind = kernels(name, z, reference) if maps.shape[1] else None
+        if kind is None:
             return reference(z, maps)
         # An operator costs 0.1 ms a call: where nothing traces or vectorises, autograd alone stands around the kernels.
         if not (torch.compiler.is_compiling() or _transformed()):
-            found: tuple[Tensor, Tensor] = _Direct.apply(_module(name, z), z, maps)  # type: ignore[no-untyped-call]
+            found: tuple[Tensor, Tensor] = _Direct.apply(_kernels_of(name, kind), z, maps)  # type: ignore[no-untyped-call]
             return found
         z_k, log_det, _ = first(_grouped(z, len(maps)), maps)
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
