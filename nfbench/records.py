@@ -173,14 +173,14 @@ def records(root: Path) -> Iterator[Record]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder in (folder for folder in _entries(root) if folder.name != TIMING):
+    for folder in (folder for folder in entries(root) if folder.name != TIMING):
         try:
-            yield from (file for file in _entries(folder) if file.suffix == ".json")
+            yield from (file for file in entries(folder) if file.suffix == ".json")
         except InputError as error:
             warnings.warn(f"{error}; skipped", stacklevel=2)
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
     """What a folder holds, sorted; nothing where there is no folder (`Path.glob` is silent where it may not look)."""
     try:
         return sorted(folder.iterdir())

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from nfbench.config import Strict, digest
 from nfbench.errors import InputError
-from nfbench.records import TIMING, replace
+from nfbench.records import TIMING, entries, replace
 
 Mode = Literal["sample", "forward", "backward", "step", "inverse"]
 
@@ -153,8 +153,12 @@ def read(file: Path) -> Timing:
 
 
 def timings(root: Path) -> Iterator[Timing]:
-    """All readable timing records under a root; the rest is named in a warning."""
-    for file in sorted((root / TIMING).glob("*.json")):
+    """All readable timing records under a root; the rest is named in a warning.
+
+    Raises:
+        InputError: their folder cannot be read.
+    """
+    for file in (file for file in entries(root / TIMING) if file.suffix == ".json"):
         try:
             yield read(file)
         except InputError as error:

@@ -117,3 +117,15 @@ def test_the_floor_is_the_larger_of_two_times():
     """Moving 10 bytes at 5 a second takes 2 s, 30 flops at 10 a second 3 s."""
     assert full().floor.seconds == 3.0
     assert full().floor.model_copy(update={"bytes": 100.0}).seconds == 20.0
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    """A folder of timings without permission is named, as a folder of records is, and not taken for an empty one."""
+
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    timings.write(tmp_path, full())
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(InputError, match=r"cannot read folder .*timing.*: Permission denied"):
+        list(timings.timings(tmp_path))
