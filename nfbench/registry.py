@@ -91,8 +91,11 @@ class Choice:
 class Registry:
     """Entries of one kind, gathered from a package's modules and from an entry-point group of other packages."""
 
-    def __init__(self, kind: str, package: str, reserved: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, kind: str, package: str, reserved: tuple[str, ...] = (), pattern: re.Pattern[str] = _NAME
+    ) -> None:
         self.kind = kind
+        self._pattern = pattern
         self._package = package
         self._reserved = reserved
         self._entries: dict[str, Entry] = {}
@@ -107,7 +110,7 @@ class Registry:
         """
 
         def decorate(factory: F) -> F:
-            if not _NAME.fullmatch(name):
+            if not self._pattern.fullmatch(name):
                 raise ValueError(f"{self.kind} name {name!r}: expected lower-case letters, digits, - and _")
             if name in self._entries:
                 raise ValueError(f"{self.kind} name {name!r} is taken by {self._entries[name].factory.__module__}")
@@ -198,5 +201,7 @@ def _lower(text: str) -> str:
 
 posteriors = Registry("posterior", "nfbench.posteriors", reserved=("dim", "features"))
 targets = Registry("target", "nfbench.targets")
+protocols = Registry("data protocol", "nfbench.data", pattern=re.compile(r"[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)?"))
 posterior = posteriors.register
 target = targets.register
+protocol = protocols.register

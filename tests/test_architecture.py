@@ -14,7 +14,8 @@ ROOT = Path(nfbench.__file__).parent
 FLOORS = (
     {"errors"},
     {"spec", "numerics", "provenance", "glossary"},
-    {"config", "registry", "data"},
+    {"config", "registry"},
+    {"data"},
     {"kernels", "posteriors.base", "targets.base", "records", "published"},
     {"timings", "runtime"},
     {"posteriors", "targets"},
