@@ -7,7 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from nfbench.config import Strict, read_yaml
+from nfbench.config import Strict
+from nfbench.document import read_yaml
 from nfbench.spec import parse
 
 _FOLDER = Path(__file__).parent / "published"

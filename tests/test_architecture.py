@@ -13,7 +13,7 @@ ROOT = Path(nfbench.__file__).parent
 # From the ground up. A name stands for a module or for a whole folder; within one folder modules import each other.
 FLOORS = (
     {"errors"},
-    {"spec", "numerics", "provenance", "glossary"},
+    {"spec", "numerics", "provenance", "glossary", "document"},
     {"config", "registry"},
     {"data"},
     {"kernels", "posteriors.base", "targets.base", "records", "published"},

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from nfbench.config import Cell, Evaluation, Experiment, Group, Training, read_yaml
+from nfbench.config import Cell, Evaluation, Experiment, Group, Training
+from nfbench.document import read_yaml
 from nfbench.errors import InputError
 
 GOOD = """\

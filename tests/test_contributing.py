@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from nfbench import registry
-from nfbench.config import Experiment, Training, read_yaml
+from nfbench.config import Experiment, Training
+from nfbench.document import read_yaml
 from nfbench.experiments.grid import plan
 from nfbench.numerics import stream
 from nfbench.objectives import Inference

@@ -5,7 +5,7 @@ import math
 import pytest
 import yaml
 
-from nfbench.config import read_yaml
+from nfbench.document import read_yaml
 from nfbench.errors import InputError
 from nfbench.published import Published, published
 

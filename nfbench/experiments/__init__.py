@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nfbench.config import Experiment, read_yaml
+from nfbench.config import Experiment
+from nfbench.document import read_yaml
 from nfbench.errors import InputError
 
 _FOLDER = Path(__file__).parent

@@ -6,7 +6,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from nfbench.config import Strict, read_yaml
+from nfbench.config import Strict
+from nfbench.document import read_yaml
 from nfbench.errors import InputError
 from nfbench.registry import Choice, posteriors, targets
 from nfbench.spec import Spec, expand
