@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
@@ -55,6 +56,7 @@ class Published(Strict):
         not_comparable: targets whose published problem is another one, each with the reason.
     """
 
+    name: str  # of its file
     experiment: str
     metric: str
     source: str
@@ -104,11 +106,36 @@ class Published(Strict):
         return self.not_comparable.get(parse(target).name)
 
 
-def published(experiment: str) -> Published | None:
-    """The published numbers of an experiment; None where there are none.
+def published(name: str) -> Published | None:
+    """The published table or figure of that name; None where there is none.
 
     >>> published("figure3").difference("u1", "planar", 8).value.__round__(3)
     0.047
     """
-    file = _FOLDER / f"{experiment}.yaml"
-    return read_yaml(file, Published) if file.is_file() else None
+    return _all().get(name)
+
+
+def sources(experiment: str) -> list[Published]:
+    """Every published table and figure that is compared with the records of `experiment`, its namesake first.
+
+    >>> [source.name for source in sources("figure3")]
+    ['figure3']
+    """
+    found = [source for source in _all().values() if source.experiment == experiment]
+    return sorted(found, key=lambda source: (source.name != experiment, source.name))
+
+
+def experiment_of(name: str) -> str:
+    """The experiment whose records the table or figure `name` shows: any other name is an experiment's own.
+
+    >>> experiment_of("figure3"), experiment_of("digits")
+    ('figure3', 'digits')
+    """
+    source = published(name)
+    return source.experiment if source else name
+
+
+@cache
+def _all() -> dict[str, Published]:
+    files = sorted(_FOLDER.glob("*.yaml"))
+    return {file.stem: read_yaml(file, Published, {"name": file.stem}) for file in files}
