@@ -1,11 +1,13 @@
 """What an update is given: noise and minibatches, of every seed from its own streams."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from nfbench.numerics import stream
+
+Observe = Callable[[Tensor, torch.Generator], Tensor]
 
 _BLOCK = 2**18  # noise numbers drawn at once for a seed; independent of E, so that company changes no draw
 
@@ -41,28 +43,44 @@ class Noise:
 
 
 class Minibatches:
-    """Minibatches (E, B, ...) of an update: each seed shuffles the observations anew for every epoch.
+    """Minibatches (E, B, ...) of an update: each seed shuffles the rows anew for every epoch.
 
     Args:
         seeds: E of them.
-        observations: one row a data point, on the device.
+        rows: one a data point, on the device.
         batch: B; at most as many as there are.
+        observe: makes observations of rows, with a generator of each seed and update; None: rows are observations.
+        dtype: of the observations.
     """
 
-    def __init__(self, seeds: Sequence[int], observations: Tensor, batch: int) -> None:
-        self.seeds, self.observations = seeds, observations
-        self.batch = min(batch, len(observations))
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        rows: Tensor,
+        batch: int,
+        observe: Observe | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.seeds, self.rows, self.observe, self.dtype = seeds, rows, observe, dtype
+        self.batch = min(batch, len(rows))
         self.epoch, self.order = -1, torch.empty(0)
 
     def __call__(self, step: int) -> Tensor:
         """The minibatches of update `step`, from 0."""
-        epoch, index = divmod(step, len(self.observations) // self.batch)
+        epoch, index = divmod(step, len(self.rows) // self.batch)
         if epoch != self.epoch:
             self.epoch, self.order = epoch, self._shuffle(epoch)
-        rows = self.order[:, index * self.batch : (index + 1) * self.batch]
-        return self.observations.index_select(0, rows.flatten()).view(*rows.shape, *self.observations.shape[1:])
+        chosen = self.order[:, index * self.batch : (index + 1) * self.batch]
+        if self.observe is None:
+            rows = self.rows.index_select(0, chosen.flatten())
+            return rows.view(*chosen.shape, *self.rows.shape[1:]).to(self.dtype)
+        parts = [self.observe(self.rows[own], self._generator(e, step)) for e, own in enumerate(chosen)]
+        return torch.stack(parts).to(self.dtype)
+
+    def _generator(self, e: int, step: int) -> torch.Generator:
+        return stream(self.seeds[e], "observe", step, device=self.rows.device)
 
     def _shuffle(self, epoch: int) -> Tensor:
-        num = len(self.observations)
+        num = len(self.rows)
         orders = [torch.randperm(num, generator=stream(seed, "order", epoch)) for seed in self.seeds]
-        return torch.stack(orders).to(self.observations.device)
+        return torch.stack(orders).to(self.rows.device)

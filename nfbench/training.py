@@ -200,9 +200,11 @@ def _batches(
     model: Inference, seeds: Sequence[int], config: Training, device: torch.device, dtype: torch.dtype
 ) -> Minibatches | None:
     """None for a target without data."""
-    if not isinstance(model.target, LatentVariableModel):
+    what = model.target
+    if not isinstance(what, LatentVariableModel):
         return None
-    return Minibatches(seeds, model.target.splits().train.to(device, dtype), config.batch)
+    observe = what.observe if what.redraws else None
+    return Minibatches(seeds, what.splits().train.to(device), config.batch, observe, dtype)
 
 
 def _form(state: dict[str, Any]) -> tuple[Any, ...]:

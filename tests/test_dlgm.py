@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from nfbench.data.observations import Observations
 from nfbench.errors import InputError
 from nfbench.numerics import seeded
-from nfbench.targets import Splits, target
+from nfbench.targets import target
 from nfbench.targets.dlgm import DeepLatentGaussian, Maxout
 
 
@@ -39,7 +40,7 @@ def plain_maxout(layer, x):
 
 def test_log_joint_against_plain_loops(model, z, batch):
     """The joint is prior plus Bernoulli likelihood, as Python's own floats give it from the same weights."""
-    hidden, last = model.hidden, model.logits
+    hidden, last = model.hidden[0], model.likelihood.logits
     weight, bias = last.weight.tolist(), last.bias.tolist()
     log_p = model.log_joint(z, batch)
     for s, b in itertools.product(range(4), range(6)):
@@ -57,13 +58,13 @@ def test_features_against_plain_loops(model, batch):
     features = model.features(batch)
     assert features.shape == (6, model.num_features)
     for b in range(6):
-        assert features[b].tolist() == pytest.approx(plain_maxout(model.encoder, batch[b].tolist()), abs=1e-12)
+        assert features[b].tolist() == pytest.approx(plain_maxout(model.encoder[0], batch[b].tolist()), abs=1e-12)
 
 
 def test_likelihood_against_torch(model, z, batch):
     """Value and gradient of ln p(x|z) are those of torch's Bernoulli, but for the exp(-20) a pixel softplus drops."""
     z = z.clone().requires_grad_()
-    exact = torch.distributions.Bernoulli(logits=model.logits(model.hidden(z))).log_prob(batch).sum(-1)
+    exact = torch.distributions.Bernoulli(logits=model.likelihood.logits(model.hidden(z))).log_prob(batch).sum(-1)
     found = model.log_likelihood(z, batch)
     torch.testing.assert_close(found, exact, rtol=0, atol=64 * math.exp(-20))
     gradients = (torch.autograd.grad(log_p.sum(), z)[0] for log_p in (found, exact))
@@ -85,7 +86,7 @@ def test_autocast_sums_in_full_precision(model, z, batch):
     """Under autocast the logits are coarse, but the sum over pixels of what follows from them is float32's."""
     coarse = copy.deepcopy(model).float()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        logits = coarse.logits(coarse.hidden(z.float()))
+        logits = coarse.likelihood.logits(coarse.hidden(z.float()))
         found = coarse.log_likelihood(z.float(), batch.float())
     assert logits.dtype == torch.bfloat16
     exact = torch.distributions.Bernoulli(logits=logits.double()).log_prob(batch).sum(-1)
@@ -97,7 +98,7 @@ def test_the_joint_is_normalised():
     """Summed over all binary images of 4 pixels and integrated over z, p(x, z) is 1: no constant is missing."""
     images = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4)), dtype=torch.float64)
     with seeded(1, "tiny"):
-        tiny = DeepLatentGaussian(1, 3, Splits(images, images, images), "tiny").double()
+        tiny = DeepLatentGaussian(1, 3, Observations("tiny", images, images, images, (1, 2, 2), "binary")).double()
     z = torch.linspace(-10, 10, 20_001, dtype=torch.float64)
     log_p = tiny.log_joint(z[:, None, None].expand(-1, 16, 1), images)
     assert torch.trapezoid(log_p.exp().sum(-1), z).item() == pytest.approx(1, abs=1e-10)
@@ -114,9 +115,9 @@ def test_maxout_windows():
 
 def test_bias_starts_at_the_log_odds(model):
     """At the start each pixel's bias is the log-odds of the training images, finite where a pixel never is 1."""
-    train = model.splits().train
+    train = model.splits().train.float()
     mean = (train.sum(0) + 1) / (len(train) + 2)
-    torch.testing.assert_close(torch.sigmoid(model.logits.bias).float(), mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.sigmoid(model.likelihood.logits.bias).float(), mean, rtol=1e-5, atol=1e-6)
     assert (train.sum(0) == 0).any()
 
 
@@ -153,10 +154,10 @@ def test_models_stack(z, batch):
 
 
 def test_digits_target(model):
-    """The registered target has the protocol's data as float32 tensors, no ln Z, no sampler, and a seeded start."""
+    """The registered target has the protocol's data as bytes, no ln Z, no sampler, and a seeded start."""
     splits = model.splits()
     assert [part.shape for part in splits] == [(1197, 64), (300, 64), (300, 64)]
-    assert {part.dtype for part in splits} == {torch.float32}
+    assert {part.dtype for part in splits} == {torch.uint8}
     assert model.data.startswith("digits:static")
     assert (model.dim, model.log_z, model.box, model.has_sampler) == (3, None, None, False)
     with seeded(0, "digits"):

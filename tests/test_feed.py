@@ -56,11 +56,11 @@ def test_noise_and_order_use_streams_of_their_own(monkeypatch):
 def test_batches_cover_an_epoch():
     """In one epoch a seed sees no data point twice, and the next epoch has another order."""
     batches = _batches(0)
-    steps = len(batches.observations) // 20
+    steps = len(batches.rows) // 20
     seen = torch.cat([batches(step)[0] for step in range(steps)])
     indices = batches.order[0].clone()
-    assert torch.equal(seen, batches.observations[indices[: steps * 20]])
-    assert indices.unique().numel() == len(batches.observations)
+    assert torch.equal(seen, batches.rows[indices[: steps * 20]])
+    assert indices.unique().numel() == len(batches.rows)
     batches(steps)
     assert not torch.equal(indices, batches.order[0])
 

@@ -76,7 +76,7 @@ def test_every_entry_has_facts_to_show(entry):
 @each(ALL)
 def test_every_target_is_finite_at_a_moderate_point(t):
     """At a moderate z, ln p(x, z) is a finite number of shape (S, B) for every registered target."""
-    batch = t.splits().train[:3] if isinstance(t, LatentVariableModel) else None
+    batch = t.splits().test[:3].float() if isinstance(t, LatentVariableModel) else None
     log_p = t.log_joint(torch.full((2, 3, t.dim), 0.3), batch)
     assert log_p.shape == (2, 3)
     assert log_p.isfinite().all()

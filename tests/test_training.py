@@ -285,7 +285,7 @@ def test_one_cycle_and_annealing_are_in_the_curves():
 def test_minibatches_are_of_the_training_images():
     """What a model learns from is the training split, not the images that its bound is reported on."""
     program = Program(_models("gaussian", "digits:dim=2,hidden=2", [0]), [0], SHORT)
-    assert torch.equal(program.batches.observations, program.models[0].target.splits().train)
+    assert torch.equal(program.batches.rows, program.models[0].target.splits().train)
 
 
 def test_autocast_trains():

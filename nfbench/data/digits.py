@@ -3,8 +3,11 @@
 import functools
 
 import numpy as np
+import torch
 
+from nfbench.data.observations import Observations
 from nfbench.data.protocol import Protocol, Rows
+from nfbench.registry import protocol
 
 _GREY_LEVELS = 16
 
@@ -19,7 +22,7 @@ PROTOCOL = Protocol(
 
 
 @functools.cache
-def load(protocol: Protocol = PROTOCOL) -> tuple[Rows, Rows, Rows]:
+def load(told: Protocol = PROTOCOL) -> tuple[Rows, Rows, Rows]:
     """Training, validation and test images, `(n, 64)` of 0 and 1, read-only.
 
     Like the paper's binarised MNIST, every pixel is drawn once, with probability grey / 16 of being 1, and kept for
@@ -31,8 +34,16 @@ def load(protocol: Protocol = PROTOCOL) -> tuple[Rows, Rows, Rows]:
     from sklearn.datasets import load_digits
 
     grey = load_digits().data
-    random = np.random.RandomState(protocol.seed)
+    random = np.random.RandomState(told.seed)
     rows = (random.random_sample(grey.shape) < grey / _GREY_LEVELS).astype(np.uint8)
     rows = rows[random.permutation(len(rows))]
     rows.setflags(write=False)
-    return protocol.divide(rows)
+    return told.divide(rows)
+
+
+@protocol("digits", label="Digits", cite="Alpaydin & Kaynak 1998; scikit-learn's load_digits", year=1998)
+@functools.cache
+def digits() -> Observations:
+    """Scikit-learn's 1,797 digits of 8 x 8 pixels, binarised once: they come with the package."""
+    train, valid, test = (torch.tensor(rows) for rows in load())
+    return Observations(str(PROTOCOL), train, valid, test, (1, 8, 8), "binary")

@@ -65,10 +65,16 @@ class LatentVariableModel(Target):
     Attributes:
         num_features: F of `features`.
         data: which observations these are, with their sha256: results of different data never share a table.
+        shape: (C, H, W) of an observation as a picture.
+        redraws: whether `observe` gives something new each time.
+        width: numbers that ln p(x, z) holds at once for a draw: what decides how many draws fit memory.
     """
 
     num_features: int
     data: str
+    shape: tuple[int, int, int]
+    width: int
+    redraws: bool = False
 
     @abstractmethod
     def features(self, batch: Tensor) -> Tensor:
@@ -76,4 +82,12 @@ class LatentVariableModel(Target):
 
     @abstractmethod
     def splits(self) -> Splits:
-        """The observations, as float tensors on the CPU."""
+        """The data on the CPU: training rows for `observe`, validation and test observations."""
+
+    @abstractmethod
+    def mean(self, z: Tensor) -> Tensor:
+        """`z (S, B, D) -> (S, B, pixels)`: the mean of p(x|z), or its median where the mean has no closed form."""
+
+    def observe(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """`rows (B, ...) -> observations (B, pixels)`, drawn anew each time where the data protocol says so."""
+        return rows

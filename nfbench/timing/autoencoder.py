@@ -43,10 +43,10 @@ class Autoencoder(nn.Module):
 
 
 NAMES = {
-    "encoder.affine": "target.encoder.affine",
+    "encoder.affine": "target.encoder.0.affine",
     "head": "posterior.source.base",
-    "decoder.0.affine": "target.hidden.affine",
-    "decoder.1": "target.logits",
+    "decoder.0.affine": "target.hidden.0.affine",
+    "decoder.1": "target.likelihood.logits",
 }  # of a textbook layer -> of nfbench's
 
 
@@ -55,7 +55,7 @@ def autoencoder(model: Inference) -> Autoencoder | None:
     if not _fits(model):
         return None
     state = model.state_dict()
-    weight = state["target.encoder.affine.weight"]
+    weight = state["target.encoder.0.affine.weight"]
     written = Autoencoder(weight.shape[1], len(weight) // 4, model.target.dim).to(weight)
     written.load_state_dict({name: state[own_name(name)] for name in written.state_dict()})
     return written
@@ -65,7 +65,7 @@ def own_name(name: str) -> str:
     """What nfbench calls the textbook's parameter of that name.
 
     >>> own_name("decoder.1.bias")
-    'target.logits.bias'
+    'target.likelihood.logits.bias'
     """
     layer, _, kind = name.rpartition(".")
     return f"{NAMES[layer]}.{kind}"
@@ -106,9 +106,11 @@ def _layer(named: tuple[str, Tensor], batch: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def _fits(model: Inference) -> bool:
-    posterior = model.posterior
+    posterior, names = model.posterior, {name.rpartition(".")[0] for name in model.state_dict()}
     return (
         isinstance(model.target, DeepLatentGaussian)
+        and names == set(NAMES.values())
+        and len(model.state_dict()["target.hidden.0.affine.bias"]) == 4 * model.target.num_features
         and isinstance(posterior, FlowPosterior)
         and isinstance(posterior.flow, Identity)
         and isinstance(posterior.source, Amortized)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nfbench.config import Training
 from nfbench.errors import InputError
-from nfbench.numerics import seeded
+from nfbench.numerics import seeded, stream
 from nfbench.objectives import Inference
 from nfbench.posteriors import posterior
 from nfbench.posteriors.base import FlowPosterior
@@ -137,7 +137,8 @@ def _given(case: Case, inputs: Inputs, model: Inference) -> tuple[Tensor, Tensor
     noise = inputs.noise.to(**place)
     if not isinstance(model.target, LatentVariableModel):
         return noise, None
-    return noise, model.target.splits().train[: case.batch].to(**place)
+    rows = model.target.splits().train[: case.batch].to(case.device)
+    return noise, model.target.observe(rows, stream(0, "observe", device=case.device)).to(**place)
 
 
 def _minibatches(case: Case, model: Inference) -> Iterator[Tensor | None]:
@@ -145,11 +146,15 @@ def _minibatches(case: Case, model: Inference) -> Iterator[Tensor | None]:
     if not isinstance(model.target, LatentVariableModel):
         while True:
             yield None
-    images = model.target.splits().train.to(device=case.device, dtype=getattr(torch, case.dtype))
-    size = min(case.batch, len(images))
+    target, dtype = model.target, getattr(torch, case.dtype)
+    rows, generator = target.splits().train.to(case.device), stream(0, "observe", device=case.device)
+    if not target.redraws:
+        rows = rows.to(dtype)
+    size = min(case.batch, len(rows))
     while True:
-        order = torch.randperm(len(images), device=images.device)
-        yield from (images[rows] for rows in torch.split(order, size) if len(rows) == size)
+        order = torch.randperm(len(rows), device=rows.device)
+        whole = (chosen for chosen in torch.split(order, size) if len(chosen) == size)
+        yield from (target.observe(rows[chosen], generator).to(dtype) for chosen in whole)
 
 
 def _energy(case: Case, model: Inference) -> tuple[Loss, list[nn.Parameter], Gradients] | None:
