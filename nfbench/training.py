@@ -27,11 +27,15 @@ Report = Callable[[int, float], None]
 
 @dataclass
 class Trained:
-    """The outcome for E seeds: `models[e]`, one curve a seed, and where each seed diverged (None: it did not)."""
+    """The outcome for E seeds: `models[e]`, one curve a seed, and where each seed diverged (None: it did not).
+
+    `before` is the seconds that runs which were broken off had spent on it.
+    """
 
     models: list[Inference]
     curves: list[dict[str, list[float | None]]]
     diverged: list[int | None]
+    before: float = 0.0
 
 
 def train(
@@ -55,7 +59,8 @@ def train(
         config: the recipe.
         device: where to run.
         acceleration: how to run; the numbers do not depend on it beyond rounding.
-        checkpoint: file that keeps the state of an unfinished training; resumed from if it is there.
+        checkpoint: file that keeps the state; resumed from if it is there. The caller removes it when what follows the
+            training is done too.
         report: called with (updates done, mean bound of the seeds alive) about 100 times.
 
     Raises:
@@ -76,6 +81,8 @@ def train(
         if checkpoint is not None and program.settled:
             program.save(checkpoint)
         raise
+    if checkpoint is not None:
+        program.save(checkpoint)
     return program.outcome()
 
 
@@ -106,6 +113,7 @@ class Program:
         self.diverged: list[int | None] = [None] * len(self.seeds)
         self.settled = True  # False while an update is half made: an interrupt there must not be stored
         self.captured: Captured | None = None
+        self.before, self.began = 0.0, time.monotonic()  # seconds of earlier runs, and when this one began
 
     def run(self) -> Iterator[int]:
         """Run to the end, yielding the number of updates done after each stretch of the curve."""
@@ -154,7 +162,7 @@ class Program:
         """The models with what they have learned."""
         self.update.deliver()
         curves = [self._curve(e) for e in range(len(self.models))]
-        return Trained(self.models, curves, list(self.diverged))
+        return Trained(self.models, curves, list(self.diverged), self.before)
 
     def _curve(self, e: int) -> dict[str, list[float | None]]:
         finite = [value[e] if abs(value[e]) < float("inf") else None for *_, value in self.points]
@@ -173,6 +181,7 @@ class Program:
             "counted": self.counted,
             "points": self.points,
             "diverged": self.diverged,
+            "seconds": self.before + time.monotonic() - self.began,
         }
 
     def save(self, file: Path) -> None:
@@ -194,6 +203,7 @@ class Program:
         self.update.restore(state["update"])
         self.step, self.counted = state["step"], state["counted"]
         self.points, self.diverged = state["points"], state["diverged"]
+        self.before = state["seconds"]
 
 
 def _batches(

@@ -130,10 +130,12 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
         checkpoint=checkpoint,
         report=report,
     )
-    share = run.share()
+    share = run.share() + trained.before / len(cells)
     # All are evaluated before any is written: an interrupt in between leaves the group whole, as its checkpoint is.
     outcomes = [_outcome(run, e, trained, share) for e in range(len(cells))]
     records = [run.write(*outcome) for outcome in outcomes]
+    if any(record.status not in FINISHED for record in records):
+        return records  # what was trained is kept: the same command evaluates it again
     checkpoint.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # others may still be in training
         checkpoint.parent.rmdir()
