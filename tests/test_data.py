@@ -52,9 +52,9 @@ def test_digits_cannot_be_written_to():
         load()[0][0, 0] = 1
 
 
-@pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"seed": 1}, {"split": (1197, 300, 299)}])
+@pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"split": (1197, 300, 299)}])
 def test_another_protocol_is_refused(change):
-    """A corrupt constant, another seed or a split that does not add up is an error that names both hashes."""
+    """A corrupt constant or a split that does not add up is an error that names both hashes."""
     protocol = dataclasses.replace(PROTOCOL, **change)
     with pytest.raises(InputError) as caught:
         load(protocol)
@@ -63,6 +63,12 @@ def test_another_protocol_is_refused(change):
     assert protocol.sha256 in message
     if change.keys() == {"sha256"}:
         assert PROTOCOL.sha256 in message
+
+
+def test_another_seed_is_refused():
+    """Another draw of the same images is not the protocol's."""
+    with pytest.raises(InputError, match=PROTOCOL.sha256):
+        load(seed=1)
 
 
 @pytest.mark.parametrize("damage", ["pixel", "order"])

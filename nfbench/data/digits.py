@@ -7,26 +7,27 @@ import torch
 
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Protocol, Rows
-from nfbench.registry import protocol
+from nfbench.data.source import Source, protocol
 
 _GREY_LEVELS = 16
+_SEED = 2015  # of the draw and of the shuffle
 
+SOURCE = Source("digits", "of the UCI repository; comes with scikit-learn")
 PROTOCOL = Protocol(
     name="digits",
-    images="sklearn.datasets.load_digits: the 1797 test images of the UCI optical recognition set, 8 x 8, grey 0 to 16",
-    binarisation="static",
-    seed=2015,
+    kind="static",
     split=(1197, 300, 300),
     sha256="93c763c70b13ff59f43508d937b86d08cb21020d56a296d4b6bdb88bb0e0317d",
 )
 
 
 @functools.cache
-def load(told: Protocol = PROTOCOL) -> tuple[Rows, Rows, Rows]:
+def load(protocol: Protocol = PROTOCOL, seed: int = _SEED) -> tuple[Rows, Rows, Rows]:
     """Training, validation and test images, `(n, 64)` of 0 and 1, read-only.
 
-    Like the paper's binarised MNIST, every pixel is drawn once, with probability grey / 16 of being 1, and kept for
-    ever. Draw and shuffle use `numpy.random.RandomState`, whose streams numpy keeps as they are (NEP 19).
+    The images are the test set of the UCI optical recognition data, grey from 0 to 16. Like the paper's binarised
+    MNIST, every pixel is drawn once, with probability grey / 16 of being 1, and kept for ever. Draw and shuffle use
+    `numpy.random.RandomState`, whose streams numpy keeps as they are (NEP 19).
 
     Raises:
         InputError: what came out is not what the protocol's sha256 says.
@@ -34,16 +35,15 @@ def load(told: Protocol = PROTOCOL) -> tuple[Rows, Rows, Rows]:
     from sklearn.datasets import load_digits
 
     grey = load_digits().data
-    random = np.random.RandomState(told.seed)
+    random = np.random.RandomState(seed)
     rows = (random.random_sample(grey.shape) < grey / _GREY_LEVELS).astype(np.uint8)
     rows = rows[random.permutation(len(rows))]
     rows.setflags(write=False)
-    return told.divide(rows)
+    return protocol.divide(rows)
 
 
-@protocol("digits", label="Digits", cite="Alpaydin & Kaynak 1998; scikit-learn's load_digits", year=1998)
-@functools.cache
-def digits() -> Observations:
-    """Scikit-learn's 1,797 digits of 8 x 8 pixels, binarised once: they come with the package."""
-    train, valid, test = (torch.tensor(rows) for rows in load())
+@protocol("digits", SOURCE, label="Digits, fixed binarisation", cite="Alpaydin & Kaynak 1998", year=1998)
+def static() -> Observations:
+    """1,197 training, 300 validation and 300 test images of 8 x 8 pixels, every pixel 0 or 1 for ever."""
+    train, valid, test = (torch.tensor(part) for part in load())
     return Observations(str(PROTOCOL), train, valid, test, (1, 8, 8), "binary")
