@@ -44,7 +44,30 @@ MEASURES = {
     "nll": Measure(
         "-ln p(x)", "nats", "Negative log-likelihood by importance sampling with q; at most F in expectation."
     ),
-    "gap": Measure("gap", "nats", "F + ln p(x): what the bound loses because q is not the exact posterior."),
+    "gap": Measure(
+        "gap",
+        "nats",
+        "F + ln p(x), with -ln p(x) by importance sampling: what the bound loses because q is not the exact posterior. "
+        "It is the KL(q||p(z|x)) of the paper's Figure 4, too small by as much as that estimate is too large.",
+    ),
+    "nll_long": Measure(
+        "-ln p(x), long",
+        "nats",
+        "The same estimate of -ln p(x) with many more draws, which comes closer to it from above; where the table says "
+        "so, over the first test points only, and then not to be subtracted from the others.",
+    ),
+    "ess": Measure(
+        "ESS",
+        "draws",
+        "Effective sample size of the importance weights behind -ln p(x), (sum w)^2 / sum w^2, mean over test points: "
+        "as many as there are draws if q is the exact posterior, 1 if one draw has all the weight.",
+    ),
+    "khat_bad": Measure(
+        "k-hat above 0.7",
+        "share",
+        "Share of test points whose importance weights have so heavy a tail (Pareto shape above 0.7) that their "
+        "estimate of -ln p(x) cannot be relied on.",
+    ),
     "entropy": Measure("entropy", "nats", "Entropy of the distribution after the last map."),
     "log_det": Measure(
         "log-determinant", "nats", "Mean of the summed ln|det| of the maps: below 0 where they contract on average."
@@ -60,12 +83,15 @@ WORDS = {
     "own and reference": "Own records were made here; reference records are stored with the package.",
     "diverged": "The training of that seed met a value that is not finite. It is counted and shown, and left out of "
     "means: read a mean beside a count of diverged seeds as a mean over the survivors.",
-    "reproduced": "Two one-sided tests at 5 % place our difference within the printed margin of the paper's.",
+    "reproduced": "Two one-sided t-tests at 5 % place our result within the printed margin of the paper's.",
     "lower, higher than the paper's": "Not shown to be within the margin, and the 95 % interval excludes the paper's "
-    "difference.",
+    "result.",
     "undecided": "Neither of these: too few seeds, or too much spread, to tell.",
-    "not tested": "A test needs two seeds of both configurations.",
+    "not tested": "A test needs two seeds, of both configurations where a difference is tested.",
     "not comparable": "The paper's number belongs to another problem; both are shown, nothing is concluded.",
+    "cited": "A row of the paper's table that stands for the work of others: nothing of it was run here.",
+    "what others measured": "Other people's repetitions of the paper's experiment, each with its source: neither the "
+    "paper's numbers nor ours.",
 }
 
 MODES = {

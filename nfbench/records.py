@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from nfbench.config import Cell, Strict
 from nfbench.errors import InputError
+from nfbench.recipe import words
 
 REFERENCE = "reference"  # the folder under a results root that holds the committed records
 TIMING = "timing"  # the folder under a results root whose records are of another kind: see `timings`
@@ -215,6 +216,7 @@ _COLUMNS = (
     *("free_energy", "kl", "forward_kl", "nll", "seconds"),
     *("free_energy_se", "kl_se", "forward_kl_se", "nll_se"),
     *("source", "recipe", "posterior", "target_label", "cite", "num_params", "log_z", "order", "message", "id"),
+    *("training", "updates", "importance_draws", "long_draws", "long_points"),
 )
 
 
@@ -225,6 +227,10 @@ def row(record: Record, source: str) -> dict[str, Any]:
     values |= {name: math.nan for name in _COLUMNS[8:17]}
     values |= {"experiment": cell.experiment, "profile": cell.profile, "target": cell.target, "seed": cell.seed}
     values |= {"posterior": cell.posterior, "recipe": cell.recipe, "data": cell.data}
+    values |= {name: getattr(cell.evaluation, name) for name in ("importance_draws", "long_draws", "long_points")}
+    if cell.training:
+        told = words(cell.training, data=cell.data is not None)
+        values |= {"training": told, "updates": cell.training.updates}
     values |= facts.model_dump(exclude={"dim", "year", "target_cite"})
     values |= {"status": record.status, "message": record.message, "seconds": record.seconds}
     values |= {"source": source, "id": record.id, "finished": record.finished}

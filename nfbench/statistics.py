@@ -1,4 +1,4 @@
-"""What stored results say: means with intervals over seeds, paired differences, equivalence, and checks.
+"""What stored results say: means with intervals over seeds, paired differences, and checks.
 
 A *block* is what may stand in one table: one source, experiment, profile, recipe and data. A *configuration* is a
 block's target and posterior; its cells differ in seed only. No mean goes over more than a configuration's seeds.
@@ -15,11 +15,11 @@ import pandas as pd
 from scipy import stats
 
 from nfbench.glossary import ordered
-from nfbench.published import Published
 
 BLOCK = ("source", "experiment", "profile", "recipe", "data")
 CONFIGURATION = (*BLOCK, "target", "posterior")
 FACTS = ("target_label", "family", "label", "K", "num_params", "log_z", "order")
+SETTINGS = ("training", "updates", "importance_draws", "long_draws", "long_points")
 OUTCOMES = ("done", "diverged", "failed", "interrupted")
 DIVERGENCES = ("kl", "forward_kl", "box_kl")
 RANKING = ("kl", "box_kl", "nll", "free_energy", "entropy")  # the first that is there ranks the seeds
@@ -36,15 +36,6 @@ class Estimate:
     se: float | None = None
     low: float | None = None
     high: float | None = None
-
-
-class Verdict(NamedTuple):
-    """Outcome of an equivalence test."""
-
-    verdict: str
-    p_value: float | None  # of the two one-sided tests
-    low: float | None  # interval of the deviation
-    high: float | None
 
 
 class Check(NamedTuple):
@@ -95,7 +86,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 def _summarise(cells: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     done = cells[cells["status"] == "done"]
     first = (done if len(done) else cells).iloc[0]
-    row: dict[str, Any] = {name: first[name] for name in (*CONFIGURATION, *FACTS)}
+    row: dict[str, Any] = {name: first[name] for name in (*CONFIGURATION, *FACTS, *SETTINGS)}
     row |= {"seeds": len(cells)} | {outcome: int((cells["status"] == outcome).sum()) for outcome in OUTCOMES}
     row |= {"seconds": float(done["seconds"].mean()) if len(done) else None}
     for name in names:
@@ -140,7 +131,7 @@ def against(frame: pd.DataFrame, metric: str, family: str, K: int | None = None)
     rows = []
     for key, cells in frame.groupby(list(CONFIGURATION), dropna=False, sort=False):
         names = dict(zip(CONFIGURATION, key, strict=True))
-        same = _where(frame, {name: names[name] for name in (*BLOCK, "target")})
+        same = where(frame, {name: names[name] for name in (*BLOCK, "target")})
         depth = cells["K"].iloc[0] if K is None else K
         base = same[(same["family"] == family) & (same["K"] == depth)]
         if len(base):
@@ -148,59 +139,12 @@ def against(frame: pd.DataFrame, metric: str, family: str, K: int | None = None)
     return pd.DataFrame(rows)
 
 
-def _where(frame: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
+def where(frame: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
+    """The rows that have these values; a missing one equals a missing one."""
     keep = pd.Series(data=True, index=frame.index)
     for name, value in values.items():
         keep &= frame[name].isna() if pd.isna(value) else frame[name] == value
     return frame[keep]
-
-
-def equivalence(ours: Estimate, theirs: float, their_se: float, margin: float) -> Verdict:
-    """Is our mean within `margin` of theirs? Two one-sided t-tests (TOST), each at 1 - LEVEL.
-
-    Standard errors add in quadrature; the degrees of freedom are Welch and Satterthwaite's, theirs counting as known.
-    Not equivalent, it is *lower* or *higher* if the two-sided interval of the deviation excludes 0.
-    """
-    if ours.mean is None or ours.se is None:
-        return Verdict("not tested", None, None, None)
-    deviation, se = ours.mean - theirs, math.hypot(ours.se, their_se)
-    freedom = (ours.n - 1) * (se / ours.se) ** 4 if ours.se > 0 else math.inf
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * se
-    low, high = deviation - half, deviation + half
-    p_value = _tail(margin - abs(deviation), se, freedom)
-    if p_value < 1 - LEVEL:
-        return Verdict("reproduced", p_value, low, high)
-    apart = "lower than the paper's" if high < 0 else "higher than the paper's" if low > 0 else "undecided"
-    return Verdict(apart, p_value, low, high)
-
-
-def _tail(distance: float, se: float, freedom: float) -> float:
-    """P(T > distance / se); the larger p of two one-sided tests is that of the nearer end of the margin."""
-    if se == 0:
-        return 0.0 if distance > 0 else 1.0
-    return float(stats.t.sf(distance / se, freedom))
-
-
-def compare(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
-    """Each configuration's paired difference to the published baseline beside the paper's, with a verdict."""
-    rows = []
-    for key, cells in frame.groupby(list(CONFIGURATION), dropna=False, sort=False):
-        names: dict[str, Any] = dict(zip(CONFIGURATION, key, strict=True))
-        theirs = source.difference(names["target"], cells["family"].iloc[0], int(cells["K"].iloc[0]))
-        if theirs is None:
-            continue
-        same = _where(frame, {name: names[name] for name in (*BLOCK, "target")})
-        is_base = [source.baseline.describes(*pair) for pair in zip(same["family"], same["K"], strict=True)]
-        ours = paired(cells, same[is_base], source.metric) if any(is_base) and source.metric in frame else Estimate(0)
-        verdict = equivalence(ours, theirs.value, theirs.se, source.margin)
-        if theirs.is_baseline:
-            verdict = Verdict("baseline", None, None, None)
-        elif source.objection(names["target"]):
-            verdict = Verdict("not comparable", None, None, None)
-        row = names | {f"difference_{part}": value for part, value in vars(ours).items() if part != "mean"}
-        row |= {"difference": ours.mean, "paper_difference": theirs.value, "paper_se": theirs.se}
-        rows.append(row | verdict._asdict() | {"hidden": theirs.hidden})
-    return pd.DataFrame(rows)
 
 
 def beside(frame: pd.DataFrame) -> pd.DataFrame:
@@ -243,6 +187,8 @@ def checks(frame: pd.DataFrame) -> list[Check]:
     names = metrics(frame)
     found += [_not_negative(table, name) for name in (*DIVERGENCES, "gap") if name in names]
     found += [_falls(frame, name) for name in ("kl", "free_energy") if name in names][:1]
+    found += [_possible_sizes(frame)] if "ess" in names else []
+    found += [_longer_is_lower(frame)] if {"nll", "nll_long"} <= set(names) else []
     return [check for check in found if check is not None]
 
 
@@ -264,6 +210,28 @@ def _falls(frame: pd.DataFrame, metric: str) -> Check | None:
     names = "; ".join(f"{row.target} {row.family} K={row.K_from} to {row.K_to}" for row in rising.itertuples())
     detail = f"{len(told)} paired steps, {len(rising)} with an interval above 0{': ' + names if names else ''}"
     return Check(f"{metric} does not rise with K", rising.empty, detail)
+
+
+def _possible_sizes(frame: pd.DataFrame) -> Check:
+    told = frame[frame["ess"].notna()]
+    impossible = told[(told["ess"] < 1 - 1e-6) | (told["ess"] > (1 + 1e-6) * told["importance_draws"])]
+    share = (told["ess"] / told["importance_draws"]).min()
+    detail = f"{len(told)} cells, {len(impossible)} outside; the least is {100 * share:.1f} % of the draws"
+    return Check("ess lies between 1 and the number of draws", impossible.empty, detail)
+
+
+def _longer_is_lower(frame: pd.DataFrame) -> Check | None:
+    """More draws lower -ln p(x) in expectation; only where both estimates are over the same data points."""
+    both = frame[frame["nll"].notna() & frame["nll_long"].notna()]
+    told = both[both["long_points"].isna() & (both["long_draws"] >= both["importance_draws"])]
+    if told.empty:
+        return None
+    rise, se = told["nll_long"] - told["nll"], np.hypot(told["nll_se"].fillna(0.0), told["nll_long_se"].fillna(0.0))
+    higher = told[rise > 3 * se]
+    detail = f"{len(told)} cells, {len(higher)} higher by more than 3 standard errors, {len(both) - len(told)} not "
+    return Check(
+        "more draws do not raise -ln p(x)", higher.empty, f"{detail}comparable; largest step {rise.max():+.4f} nats"
+    )
 
 
 def curve_bands(curves: Iterable[dict[str, list[float | None]]], name: str = "free_energy") -> pd.DataFrame:

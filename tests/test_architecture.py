@@ -15,7 +15,7 @@ FLOORS = (
     {"errors"},
     {"spec", "numerics", "provenance", "glossary", "document"},
     {"config", "registry"},
-    {"data"},
+    {"data", "recipe"},
     {"kernels", "posteriors.base", "targets.base", "records", "published"},
     {"timings", "runtime"},
     {"posteriors", "targets"},
@@ -26,14 +26,14 @@ FLOORS = (
     {"experiments"},
     {"executors"},
     {"statistics", "speed"},
-    {"scaling"},
+    {"scaling", "examples", "comparison"},
     {"tables", "plots"},
     {"report"},
     {"cli"},
     {"__main__"},
 )
 PUBLIC_FACE = "__init__"  # imports on first use, whatever floor a public name lives on
-FROM_RECORDS_ONLY = ("statistics", "speed", "scaling", "tables", "plots", "report")
+FROM_RECORDS_ONLY = ("statistics", "speed", "scaling", "comparison", "examples", "tables", "plots", "report")
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 from synthetic import FIGURE3_KL, Plan, figure3
 
 from nfbench import records
+from nfbench.comparison import compare, equivalence
 from nfbench.published import published
 from nfbench.statistics import (
     Estimate,
@@ -18,10 +19,8 @@ from nfbench.statistics import (
     beside,
     blocks,
     checks,
-    compare,
     curve_bands,
     depth_steps,
-    equivalence,
     estimate,
     median_seeds,
     metrics,

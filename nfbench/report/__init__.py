@@ -12,13 +12,13 @@ import pandas as pd
 
 import nfbench
 from nfbench.errors import InputError
-from nfbench.glossary import MEASURES, TIMING_WORDS, WORDS, measure
-from nfbench.published import Published, published
+from nfbench.glossary import MEASURES, TIMING_WORDS, WORDS
+from nfbench.published import sources
 from nfbench.records import REFERENCE, Record, records, replace, results
-from nfbench.report import timing
+from nfbench.report import timing, verdict
 from nfbench.report.chapter import anchor, cell, chapter
 from nfbench.speed import timed
-from nfbench.statistics import blocks, checks, compare, metrics
+from nfbench.statistics import blocks, checks, metrics
 from nfbench.tables.text import NOTHING, escape, latex, markdown
 from nfbench.timings import Timing, timings
 
@@ -42,32 +42,16 @@ def report(root: Path, out: Path) -> Path:
 
 def verdicts(frame: pd.DataFrame, experiment: str) -> list[str]:
     """A sentence for each block of an experiment: what became of its cells, and how it compares with the paper."""
-    rows = frame[frame["experiment"] == experiment]
-    return [_verdict(block, published(experiment)) for block in blocks(rows)]
-
-
-def _verdict(block: pd.DataFrame, source: Published | None) -> str:
-    first, counts = block.iloc[0], block["status"].value_counts()
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    text = f"{first['experiment']}, profile {first['profile']}, {first['source']} records: {len(block)} cells, {told}."
-    found = compare(block, source) if source else pd.DataFrame()
-    if source is None or found.empty:
-        return text
-    tested = found[~found["verdict"].isin(["not comparable", "baseline"])]
-    words = ", ".join(f"{count} {verdict}" for verdict, count in tested["verdict"].value_counts().items()) or "none"
-    return (
-        f"{text} Against {source.source}, {len(tested)} differences of {measure(source.metric).label} to "
-        f"{source.baseline.posterior} K={source.baseline.K} (margin {source.margin:g} nats): {words}; "
-        f"{(found['verdict'] == 'not comparable').sum()} more are not comparable."
-    )
+    rows, papers = frame[frame["experiment"] == experiment], sources(experiment)
+    return [verdict.sentence(block, papers) for block in blocks(rows)]
 
 
 def _context(root: Path, out: Path, frame: pd.DataFrame, times: pd.DataFrame) -> dict[str, Any]:
     stored = [*records(root), *records(root / REFERENCE)]
     clocked = [*timings(root), *timings(root / REFERENCE)]
     finished = [record.finished for record in stored] + [record.finished for record in clocked]
-    names = sorted(frame["experiment"].unique(), key=lambda name: (published(name) is None, name))
-    papers = [source for source in map(published, names) if source]
+    names = sorted(frame["experiment"].unique(), key=lambda name: (not sources(name), name))
+    papers = [source for name in names for source in sources(name)]
     return {
         "version": nfbench.__version__,
         "span": (min(finished), max(finished)),

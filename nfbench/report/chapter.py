@@ -14,7 +14,8 @@ from nfbench.plots import saved
 from nfbench.plots.style import Picture
 from nfbench.records import REFERENCE, path
 from nfbench.statistics import CONFIGURATION, RANKING, beside
-from nfbench.tables.experiment import depth, key, spread, tables
+from nfbench.tables.experiment import everything
+from nfbench.tables.row import depth, key, spread
 from nfbench.tables.text import Table
 
 FIGURES = "figures"  # folder beside the report
@@ -55,7 +56,7 @@ def chapter(root: Path, out: Path, frame: pd.DataFrame, name: str) -> Chapter:
     rows = frame[frame["experiment"] == name]
     pictures = shots(saved(root, name, out / FIGURES, frame))
     lines, note = _beside(rows)
-    return Chapter(name, tables(rows, name), lines, note, pictures, _configurations(root, out, rows))
+    return Chapter(name, everything(rows, name), lines, note, pictures, _configurations(root, out, rows))
 
 
 def shots(drawn: Iterable[tuple[pd.DataFrame, Picture, list[Path]]]) -> list[list[Shot]]:

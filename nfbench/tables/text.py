@@ -8,8 +8,12 @@ import pandas as pd
 
 Format = Literal["md", "latex", "csv", "json"]
 NOTHING = "—"
-_COLUMNS = dict.fromkeys(("Target", "Posterior", "Contender", "fastest peer", "verdict"), "l")
-_COLUMNS |= {"remark": "p{34mm}", "step on": "p{22mm}"}  # of LaTeX; whatever is not named is a number
+_COLUMNS = dict.fromkeys(("Target", "Posterior", "Contender", "fastest peer", "verdict", "Who", "Metric"), "l")
+_COLUMNS |= {
+    "remark": "p{34mm}",
+    "step on": "p{22mm}",
+    "Source": "p{70mm}",
+}  # of LaTeX; whatever is not named is a number
 _MANY = 16  # columns that LaTeX sets smaller
 
 
@@ -112,5 +116,11 @@ def escape(text: str) -> str:
 
 def symbols(text: str) -> str:
     """The symbols of this module in plain LaTeX, so that no font or input encoding is needed."""
-    text = text.replace("±", r"$\pm$").replace(NOTHING, "--").replace("<0.", "$<$0.").replace("µ", r"$\mu$")
+    text = (
+        text.replace("±", r"$\pm$")
+        .replace(NOTHING, "--")
+        .replace("<0.", "$<$0.")
+        .replace("<=", r"$\leq$")
+        .replace("µ", r"$\mu$")
+    )
     return re.sub(r"(?<![\w-])-(?=\d|ln)", "$-$", text)

@@ -10,7 +10,7 @@ from nfbench.errors import InputError
 from nfbench.glossary import MODES
 from nfbench.scaling import exponents, memory
 from nfbench.speed import CASE, OURS, SIZES, against, blocks
-from nfbench.tables.experiment import depth
+from nfbench.tables.row import depth
 from nfbench.tables.text import NOTHING, Format, Table, latex, markdown, number, quartiles, significant
 
 _TIMES = ((1e-2, 1e6, "µs"), (1e2, 1e3, "ms"), (float("inf"), 1.0, "s"))  # up to this largest value, factor, name
