@@ -11,10 +11,7 @@ from scipy import stats
 from synthetic import FIGURE3_KL, Plan, figure3
 
 from nfbench import records
-from nfbench.comparison import compare, equivalence
-from nfbench.published import published
 from nfbench.statistics import (
-    Estimate,
     against,
     beside,
     blocks,
@@ -119,52 +116,6 @@ def test_summary_keeps_the_experiments_order(frame):
     assert found["posterior"].iloc[0] == "planar:K=2"
 
 
-def test_equivalence_is_two_one_sided_tests():
-    """With their value known exactly, the p-value is the larger of scipy's two one-sided tests."""
-    sample = np.random.default_rng(3).normal(0.02, 0.05, 9)
-    found = equivalence(estimate(sample), 0.0, 0.0, 0.05)
-    below = stats.ttest_1samp(sample, -0.05, alternative="greater").pvalue
-    above = stats.ttest_1samp(sample, 0.05, alternative="less").pvalue
-    assert math.isclose(found.p_value, max(below, above), rel_tol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("mean", "se", "verdict"),
-    [
-        (0.31, 0.005, "reproduced"),
-        (0.28, 0.030, "undecided"),
-        (0.10, 0.020, "lower than the paper's"),
-        (0.60, 0.020, "higher than the paper's"),
-    ],
-)
-def test_verdicts(mean, se, verdict):
-    """Within the margin, apart from it on either side, or too uncertain: each gets its own word."""
-    ours = Estimate(n=10, mean=mean, se=se)
-    assert equivalence(ours, 0.3, 0.001, 0.05).verdict == verdict
-
-
-def test_their_uncertainty_counts():
-    """What is reproduced against an exact value is undecided against one known to a tenth of a nat."""
-    ours = Estimate(n=10, mean=0.3, se=0.005)
-    assert equivalence(ours, 0.3, 0.0, 0.05).verdict == "reproduced"
-    assert equivalence(ours, 0.3, 0.1, 0.05).verdict == "undecided"
-
-
-def test_degrees_of_freedom_are_welchs():
-    """With their error as large as ours, of five seeds, the t distribution has 4 (1 + 1)^2 = 16 degrees of freedom."""
-    found = equivalence(Estimate(n=5, mean=0.31, se=0.01), 0.3, 0.01, 0.05)
-    se = math.hypot(0.01, 0.01)
-    assert found.p_value == pytest.approx(stats.t.sf(0.04 / se, 16), rel=1e-9)
-    assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, 16) * se, rel=1e-9)
-
-
-@pytest.mark.parametrize(("mean", "verdict"), [(0.34, "reproduced"), (0.36, "higher than the paper's")])
-def test_numbers_without_any_error(mean, verdict):
-    """Where nothing varies, inside the margin is certain and outside it impossible."""
-    found = equivalence(estimate([mean] * 3), 0.3, 0.0, 0.05)
-    assert (found.verdict, found.p_value) == (verdict, 0.0 if verdict == "reproduced" else 1.0)
-
-
 def test_one_seed_keeps_its_own_error(frame):
     """A mean over one seed has that cell's Monte-Carlo error, one over several their spread."""
     rows = cells(frame)
@@ -172,30 +123,6 @@ def test_one_seed_keeps_its_own_error(frame):
     (five,) = summary(rows).itertuples()
     assert (one.kl_n, one.kl_se) == (1, 0.003)
     assert five.kl_se == pytest.approx(rows["kl"].std() / math.sqrt(5), rel=1e-12)
-
-
-def test_one_seed_is_not_tested():
-    """A single seed gets no verdict and no p-value."""
-    assert equivalence(estimate([0.3]), 0.3, 0.01, 0.05) == ("not tested", None, None, None)
-
-
-def test_compare_gives_verdicts_on_u1_only(frame):
-    """U1 is judged, the baseline is named, and U2, whose published problem is another, is shown without a verdict."""
-    found = compare(block_of_five(frame), published("figure3")).set_index(["target", "posterior"])
-    assert found.loc[("u1", "planar:K=32"), "verdict"] == "baseline"
-    assert found.loc[("u1", "nice:K=2,mixing=permutation"), "verdict"] == "lower than the paper's"
-    assert found.loc[("u1", "planar:K=8"), "verdict"] == "reproduced"
-    walls = found.loc["u2:walls=0.25"]
-    assert set(walls["verdict"]) == {"not comparable", "baseline"}
-    assert walls["difference"].notna().all()
-    assert math.isclose(walls.loc["planar:K=2", "paper_difference"], -0.635 + 1.269)
-
-
-def test_compare_without_the_baseline_tests_nothing(frame):
-    """Where planar K=32 was not run there is nothing to subtract, and no verdict."""
-    rows = block_of_five(frame)
-    found = compare(rows[(rows["K"] != 32) & (rows["target"] == "u1")], published("figure3"))
-    assert set(found["verdict"]) == {"not tested"}
 
 
 def test_depth_steps_are_paired(frame):

@@ -11,6 +11,11 @@ from nfbench.statistics import CONFIGURATION, metrics, summary
 from nfbench.tables.row import budget, depth, key, protocol, read, reasons, seeds
 from nfbench.tables.text import NOTHING, Table, interval, number
 
+_FEW = (
+    "With two seeds the tests' degrees of freedom, Welch's, are too many where the paper's error is not small: what is "
+    "meant to be 5 % can be 8 %."
+)
+
 
 def tables(block: pd.DataFrame, source: Published) -> list[Table]:
     """A block beside each metric of the source, then families at equal K."""
@@ -77,6 +82,7 @@ def _notes(block: pd.DataFrame, source: Published) -> list[str]:
         f"of a difference has both sides' errors. {source.margin_reason}",
         *reasons(block, source),
     ]
+    notes += [_FEW] if (block.groupby(list(CONFIGURATION), dropna=False).size() == 2).any() else []
     absent = ", ".join(f"{point.posterior} K={point.K}" for point in missing(block, source))
     notes += [f"Published, without a record here: {absent}."] if absent else []
     cited = "Cited rows are what the paper's table says of others' work; nothing of it was run here."
