@@ -333,9 +333,10 @@ TABLE2 = Imagery(
 TABLE3 = Imagery(
     "table3",
     "dlgm:data=cifar10-patches,dim=30,hidden=400",
-    "cifar10-patches,50000+0+10000@0123456789ab",
+    "cifar10-patches:random 8x8,50000+0+10000@0123456789ab",
     (3, 8, 8),
-    {("planar", depth): (-280.0 - 14 * depth**0.3, -293.0 - 12 * depth**0.3) for depth in (0, 2, 5, 10)},
+    {("gaussian", None): (-280.0, -293.0)}
+    | {("planar", depth): (-280.0 - 14 * depth**0.3, -293.0 - 12 * depth**0.3) for depth in (2, 5, 10)},
 )
 
 

@@ -9,7 +9,7 @@ from nfbench import records
 from nfbench.errors import InputError
 from nfbench.plots import density, depth, likelihood, plot, pushforward, training
 from nfbench.plots.style import looks, slug
-from nfbench.published import published
+from nfbench.published import sources
 
 LOST = {("u1", "radial:K=8", seed) for seed in range(3)}
 
@@ -95,7 +95,7 @@ def test_density_is_upright_and_to_scale(root, frame):
 
 def test_depth_picture_has_a_panel_a_target_and_the_papers_marks_on_u1_only(frame):
     """Four families a panel; on U1 the paper's four curves beside them, hollow; none on U2."""
-    picture = next(depth.pictures(block(frame, "figure3"), looks(frame["family"]), published("figure3")))
+    picture = next(depth.pictures(block(frame, "figure3"), looks(frame["family"]), sources("figure3")))
     first, second = picture.figure.axes
     hollow = [[c for c in axis.containers if c.lines[0].get_markerfacecolor() == "none"] for axis in (first, second)]
     assert [len(axis.containers) for axis in (first, second)] == [8, 4]
@@ -109,7 +109,7 @@ def test_depth_picture_has_a_panel_a_target_and_the_papers_marks_on_u1_only(fram
 def test_depth_picture_shows_the_interval(frame):
     """The error bars are the t-intervals of the statistics."""
     rows = block(frame, "figure3").query("target == 'u1'")
-    axis = next(depth.pictures(rows, looks(frame["family"]), None)).figure.axes[0]
+    axis = next(depth.pictures(rows, looks(frame["family"]), [])).figure.axes[0]
     segment = axis.containers[0].lines[2][0].get_segments()[0][:, 1]
     values = rows[rows["posterior"] == "planar:K=2"]["kl"]
     assert segment.mean() == pytest.approx(values.mean(), rel=1e-9)
@@ -119,21 +119,26 @@ def test_depth_picture_shows_the_interval(frame):
 def test_one_depth_makes_no_depth_picture(frame):
     """Where K does not vary there is nothing to draw against it."""
     rows = block(frame, "figure3").query("K == 32")
-    assert list(depth.pictures(rows, looks(frame["family"]), None)) == []
+    assert list(depth.pictures(rows, looks(frame["family"]), [])) == []
 
 
 def test_family_without_depth_is_a_line_across(frame):
-    """The diagonal Gaussian has no K: its value is drawn across, with its band."""
-    axis = next(depth.pictures(block(frame, "digits"), looks(frame["family"]), None)).figure.axes[0]
-    level = block(frame, "digits").query("family == 'gaussian'")["nll"].mean()
-    assert any(np.allclose(line.get_ydata(), level) for line in axis.lines)
-    assert len(axis.patches) == 1
+    """The diagonal Gaussian has no K: its value is drawn across, with its band, and as a mark at K=0."""
+    axes = next(depth.pictures(block(frame, "digits"), looks(frame["family"]), [])).figure.axes
+    for axis, metric in zip(axes, ("free_energy", "gap", "nll"), strict=True):
+        level = block(frame, "digits").query("family == 'gaussian'")[metric].mean()
+        across = [line for line in axis.lines if len(line.get_xdata()) == 2 and np.allclose(line.get_ydata(), level)]
+        assert len(across) == 1
+        assert len(axis.patches) == 1
+        assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "2", "8"]
+        mark = next(container for container in axis.containers if container.get_label() == "Diagonal Gaussian").lines[0]
+        assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx((axis.get_xticks()[0], level))
 
 
 def test_depth_zero_has_a_place_of_its_own(tmp_path):
     """K=0 has no logarithm: it stands left of the others, under its own label, and its mark is drawn."""
     figure3(Plan(tmp_path), targets=("u1",), kls={"planar": {0: 1.0, 2: 0.3, 8: 0.03}})
-    axis = next(depth.pictures(records.results(tmp_path), looks(["planar"]), None)).figure.axes[0]
+    axis = next(depth.pictures(records.results(tmp_path), looks(["planar"]), [])).figure.axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "2", "8"]
     places = axis.containers[0].lines[0].get_xdata()
     assert 0 < places[0] < places[1] < places[2]
@@ -154,6 +159,7 @@ def test_training_picture_shows_the_deepest_of_each_family(root, frame):
 def test_likelihood_picture_has_a_panel_a_metric(frame):
     """Free energy, likelihood and gap of every posterior, with units."""
     picture = next(likelihood.pictures(block(frame, "digits"), looks(frame["family"])))
+    assert picture.name == "likelihood"
     assert [axis.get_xlabel() for axis in picture.figure.axes] == [
         "free energy (nats)",
         "-ln p(x) (nats)",
@@ -182,7 +188,7 @@ def test_two_recipes_get_two_files(root, tmp_path):
         digits(Plan(tmp_path / "results", seeds=2, learning_rate=rate))
     frame = records.results(tmp_path / "results")
     files = plot(tmp_path / "results", "digits", tmp_path, frame)
-    assert len(set(files)) == 12
+    assert len(set(files)) == 2 * 2 * 2  # recipes, pictures, forms
 
 
 def test_nothing_done_draws_nothing(tmp_path):

@@ -8,41 +8,51 @@ import pandas as pd
 
 from nfbench import speed
 from nfbench.errors import InputError
-from nfbench.plots import density, depth, likelihood, pushforward, timing, training
+from nfbench.examples import kept
+from nfbench.plots import density, depth, draws, gallery, likelihood, pushforward, spread, timing, training
 from nfbench.plots.style import Look, Picture, looks, save, slug, theme
-from nfbench.published import published
+from nfbench.published import experiment_of, published, sources
 from nfbench.statistics import blocks
 
 __all__ = ["plot", "saved", "timings"]
 
 
-def plot(root: Path, experiment: str, out: Path, frame: pd.DataFrame) -> list[Path]:
-    """Draw every picture of an experiment as PNG and SVG.
+def plot(root: Path, name: str, out: Path, frame: pd.DataFrame) -> list[Path]:
+    """Draw every picture of an experiment, or a published figure of another one's records, as PNG and SVG.
 
     Args:
-        root: of the results, for curves and densities.
-        experiment: whose records.
+        root: of the results, for curves and arrays.
+        name: of the experiment whose records are shown, or of a figure such as figure4, which has none of its own.
         out: folder of the files, made if missing.
         frame: rows of records; colours are assigned over all families in it.
 
     Raises:
         InputError: no record of that experiment, or `out` cannot be written.
     """
-    return [file for _, _, files in saved(root, experiment, out, frame) for file in files]
+    if experiment_of(name) != name:
+        return [file for _, _, files in figure(name, out, frame) for file in files]
+    return [file for _, _, files in saved(root, name, out, frame) for file in files]
+
+
+def figure(name: str, out: Path, frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
+    """As `saved`, of a published figure that another experiment's records make: these against K, under its name.
+
+    Raises:
+        InputError: no record of that experiment, or `out` cannot be written.
+    """
+    rows, shared = _rows(frame, experiment_of(name)), looks(frame["family"])
+    theirs = [source for source in (published(name),) if source]
+    drawn = ((block, picture) for block in blocks(rows) for picture in _themed(depth.pictures(block, shared, theirs)))
+    yield from _written(_named(drawn, rows, name), out)
 
 
 def saved(
     root: Path, experiment: str, out: Path, frame: pd.DataFrame
 ) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
     """Draw and write picture by picture: the block that it shows, the picture, its files."""
-    rows = frame[frame["experiment"] == experiment]
-    if rows.empty:
-        known = ", ".join(sorted(frame["experiment"].unique())) or "none"
-        raise InputError(f"no records of experiment {experiment!r}; experiments with records: {known}")
-    shared = looks(frame["family"])
-    drawn = ((block, picture) for block in blocks(rows) for picture in _pictures(root, block, shared))
-    named = ((block, picture, experiment, _suffix(block, rows)) for block, picture in drawn)
-    yield from _written(named, out)
+    rows, shared = _rows(frame, experiment), looks(frame["family"])
+    drawn = ((block, picture) for block in blocks(rows) for picture in _themed(_pictures(root, block, shared)))
+    yield from _written(_named(drawn, rows, experiment), out)
 
 
 def timings(out: Path, frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
@@ -53,7 +63,7 @@ def timings(out: Path, frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Pict
     """
     shared = looks(frame["family"])
     suffixes = _timing_suffixes(frame)
-    drawn = ((block, picture) for block in speed.blocks(frame) for picture in _timing_pictures(block, shared))
+    drawn = ((block, picture) for block in speed.blocks(frame) for picture in _themed(timing.pictures(block, shared)))
     yield from _written(((block, picture, "timing", suffixes[_key(block)]) for block, picture in drawn), out)
 
 
@@ -70,9 +80,23 @@ def _written(
         raise InputError(f"cannot write figures to {out}: {error.strerror or error}") from None
 
 
-def _timing_pictures(block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:
+def _rows(frame: pd.DataFrame, experiment: str) -> pd.DataFrame:
+    rows = frame[frame["experiment"] == experiment]
+    if rows.empty:
+        known = ", ".join(sorted(frame["experiment"].unique())) or "none"
+        raise InputError(f"no records of experiment {experiment!r}; experiments with records: {known}")
+    return rows
+
+
+def _named(
+    drawn: Iterable[tuple[pd.DataFrame, Picture]], rows: pd.DataFrame, prefix: str
+) -> Iterator[tuple[pd.DataFrame, Picture, str, str]]:
+    return ((block, picture, prefix, _suffix(block, rows)) for block, picture in drawn)
+
+
+def _themed(pictures: Iterable[Picture]) -> Iterator[Picture]:
     with theme():
-        yield from timing.pictures(block, shared)
+        yield from pictures
 
 
 def _key(block: pd.DataFrame) -> tuple[str, ...]:
@@ -87,16 +111,19 @@ def _timing_suffixes(frame: pd.DataFrame) -> dict[tuple[str, ...], str]:
 
 
 def _pictures(root: Path, block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:
-    with theme():
-        if (block["status"] != "done").all():
-            return
-        if "log_det" in block and block["log_det"].notna().any():
-            yield from pushforward.pictures(root, block)
-            return
-        yield from density.pictures(root, block)
-        yield from depth.pictures(block, shared, published(str(block["experiment"].iloc[0])))
-        yield from training.pictures(root, block, shared)
-        yield from likelihood.pictures(block, shared)
+    if (block["status"] != "done").all():
+        return
+    if "log_det" in block and block["log_det"].notna().any():
+        yield from pushforward.pictures(root, block)
+        return
+    yield from density.pictures(root, block)
+    deep = list(depth.pictures(block, shared, sources(str(block["experiment"].iloc[0]))))
+    yield from deep or likelihood.pictures(block, shared)
+    yield from training.pictures(root, block, shared)
+    examples = kept(root, block)
+    yield from draws.pictures(block, examples, shared)
+    yield from spread.pictures(block, examples, shared)
+    yield from gallery.pictures(block, examples)
 
 
 def _suffix(block: pd.DataFrame, rows: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from nfbench.glossary import measure
-from nfbench.plots.style import Look, Picture, panels, protocol, slug
+from nfbench.plots.style import Look, Picture, estimated, named, panels, protocol, title
 from nfbench.statistics import summary
 
 _METRICS = ("free_energy", "nll", "gap")
@@ -25,11 +25,11 @@ def pictures(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
         for axis in axes[1:]:
             axis.tick_params(labelleft=False)
         figure.suptitle(rows["target_label"].iloc[0], fontsize=10)
-        yield Picture(f"likelihood-{slug(str(target))}", _caption(block), figure)
+        yield Picture(named("likelihood", str(target), block), _caption(block), figure)
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, metric: str, looks: dict[str, Look]) -> None:
-    labels = [f"{row['label']}, K={row['K']}" if row["K"] else row["label"] for _, row in rows.iterrows()]
+    labels = [title(row) for _, row in rows.iterrows()]
     for place, (_, row) in enumerate(rows.iterrows()):
         if pd.isna(row[metric]):
             axis.text(0.5, place, "no seed is done", transform=axis.get_yaxis_transform(), ha="center", va="center")
@@ -43,4 +43,4 @@ def _panel(axis: Axes, rows: pd.DataFrame, metric: str, looks: dict[str, Look]) 
 
 
 def _caption(block: pd.DataFrame) -> str:
-    return f"Mean over seeds with its 95 % t-interval; lower is better. {protocol(block)}."
+    return f"Mean over seeds with its 95 % t-interval; lower is better; {estimated(block)}. {protocol(block)}."

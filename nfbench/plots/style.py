@@ -13,9 +13,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nfbench.spec import parse
+
 DENSITY_COLOURS = "mako_r"
 _MARKS = "osD^vPX<>"  # nine to ten colours: 90 families before a pair repeats
-_DPI = 110
+DPI = 110
 
 
 class Picture(NamedTuple):
@@ -96,10 +98,37 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-")
 
 
+def title(row: pd.Series | dict[Any, Any]) -> str:
+    """A configuration's posterior as text: its label, and K where the family has maps.
+
+    >>> title({"posterior": "planar:K=0", "label": "Planar flow", "K": 0})
+    'Planar flow, K=0'
+    """
+    layered = "K" in dict(parse(row["posterior"]).options)
+    return f"{row['label']}, K={row['K']}" if layered else str(row["label"])
+
+
+def named(kind: str, target: str, block: pd.DataFrame) -> str:
+    """The name of a picture of one target: its kind, and the target where the block has several."""
+    return f"{kind}-{slug(target)}" if block["target"].nunique() > 1 else kind
+
+
 def protocol(block: pd.DataFrame) -> str:
-    """Which records a picture shows, for its caption."""
+    """Which records a picture shows and how they were made, for the end of its caption."""
     first = block.iloc[0]
-    return f"{first['source'].capitalize()} records, profile {first['profile']}, recipe {first['recipe']}"
+    parts = [f"{first['source'].capitalize()} records", f"profile {first['profile']}", f"recipe {first['recipe']}"]
+    parts += [f"{first['updates']:,.0f} updates"] if pd.notna(first["updates"]) else []
+    counts = sorted(set(block[block["status"] == "done"].groupby(["target", "posterior"]).size()))
+    if counts:
+        seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+        parts += [f"{seeds} seed{'' if counts[-1] == 1 else 's'} of each posterior"]
+    parts += [f"data {first['data']}"] if pd.notna(first["data"]) else []
+    return ", ".join(parts)
+
+
+def estimated(block: pd.DataFrame) -> str:
+    """How the -ln p(x) of a picture was estimated, for its caption."""
+    return f"-ln p(x) is importance-sampled with S = {block['importance_draws'].iloc[0]:,.0f} draws of q"
 
 
 def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
@@ -107,6 +136,6 @@ def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
     stem = out / f"{picture.name}-{suffix}"
     files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     with theme():
-        picture.figure.savefig(files[0], dpi=_DPI, metadata={"Software": None})
-        picture.figure.savefig(files[1], dpi=_DPI, metadata={"Date": None, "Creator": None})
+        picture.figure.savefig(files[0], dpi=DPI, metadata={"Software": None})
+        picture.figure.savefig(files[1], dpi=DPI, metadata={"Date": None, "Creator": None})
     return files
