@@ -180,3 +180,41 @@ def test_a_group_differs_in_seeds_only():
         Group(cells=(cell(seed=0), cell(seed=1, posterior="planar:K=8")), order=(0, 0))
     with pytest.raises(ValidationError, match="twice"):
         Group(cells=(cell(seed=1), cell(seed=1)), order=(0, 0))
+
+
+RECIPES = GOOD.replace(
+    "profiles:\n",
+    "recipes:\n  paper: {optimizer: rmsprop, learning_rate: 1.0e-5, schedule: constant}\n"
+    "  adam: {optimizer: adam, learning_rate: 0.001, schedule: one-cycle}\nprofiles:\n",
+).replace("    seeds: 3\n", "    seeds: 3\n    recipe: paper\n")
+
+
+def test_a_recipe_fills_what_a_profile_leaves_open(tmp_path):
+    """A profile's training has its recipe's optimizer, and keeps what it says itself; --set names another."""
+    profile = read_yaml(written(tmp_path, RECIPES), Experiment).profiles["quick"]
+    assert (profile.training.optimizer, profile.training.learning_rate, profile.training.updates) == (
+        "rmsprop",
+        0.02,
+        100,
+    )
+    free = RECIPES.replace("      learning_rate: 0.02\n", "")
+    paper = read_yaml(written(tmp_path, free), Experiment).profiles["quick"].training
+    assert (paper.optimizer, paper.learning_rate, paper.schedule) == ("rmsprop", 1e-5, "constant")
+    adam = read_yaml(written(tmp_path, free), Experiment, {"profiles.quick.recipe": "adam"}).profiles["quick"].training
+    assert (adam.optimizer, adam.learning_rate, adam.schedule, adam.updates) == ("adam", 1e-3, "one-cycle", 100)
+
+
+def test_an_unknown_recipe_is_named(tmp_path):
+    """A recipe that the experiment has not is refused with those that it has; a wrong one with its place."""
+    with pytest.raises(InputError, match=r"recipe 'papr': unknown; known: paper, adam"):
+        read_yaml(written(tmp_path, RECIPES.replace("recipe: paper", "recipe: papr")), Experiment)
+    with pytest.raises(InputError, match=r"mine.yaml:9: recipes.adam.learning_rate: .*greater than 0"):
+        read_yaml(written(tmp_path, RECIPES.replace("learning_rate: 0.001", "learning_rate: 0")), Experiment)
+
+
+def test_what_is_not_asked_for_changes_no_digest():
+    """An evaluation without a long estimate hashes as before there was one; with one it is another cell."""
+    plain, longer = Evaluation(draws=50), Evaluation(draws=50, long_draws=500)
+    assert set(plain.model_dump(mode="json")) == {"draws", "forward_draws", "importance_draws", "dtype", "grid"}
+    assert longer.model_dump(mode="json")["long_draws"] == 500
+    assert Evaluation.model_validate(longer.model_dump(mode="json")) == longer

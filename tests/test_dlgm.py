@@ -171,3 +171,66 @@ def test_wrong_use(model, z):
         target("digits:dim=0")
     with pytest.raises(ValueError, match=r"needs a batch"):
         model.log_joint(z)
+
+
+@pytest.mark.parametrize("activation", ["maxout", "relu", "softplus", "tanh"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_layers_and_non_linearities(activation, layers):
+    """Encoder and decoder have the layers asked for, each an affine map and the named non-linearity, `hidden` wide."""
+    with seeded(0, "dlgm"):
+        model = target(f"dlgm:dim=3,hidden=8,layers={layers},activation={activation}").double()
+    x = model.splits().test[:4].double()
+    plain = {"relu": torch.relu, "softplus": nn.functional.softplus, "tanh": torch.tanh}
+    for network, given in ((model.encoder, x), (model.hidden, torch.ones(4, 3, dtype=torch.float64))):
+        wanted = given
+        for layer in network:
+            affine = layer.affine if activation == "maxout" else layer[0]
+            y = wanted @ affine.weight.T + affine.bias
+            wanted = y.reshape(4, 8, 4).amax(-1) if activation == "maxout" else plain[activation](y)
+        assert len(network) == layers
+        torch.testing.assert_close(network(given), wanted)
+    assert (model.num_features, model.dim) == (8, 3)
+
+
+def test_units_are_counted_before_or_after_maxout():
+    """400 units before maxout over windows of 4 leave 100; after it they are 400, of 1600 numbers."""
+    before, after = (target(f"dlgm:dim=2,hidden=40,counted={word}") for word in ("before", "after"))
+    assert (before.num_features, len(before.encoder[0].affine.bias)) == (10, 40)
+    assert (after.num_features, len(after.encoder[0].affine.bias)) == (40, 160)
+    assert (before.width, after.width) == (2 + 40 + 64, 2 + 160 + 64)
+
+
+def test_other_windows(z):
+    """Maxout over windows of another size is the maximum of each window."""
+    with seeded(0, "dlgm"):
+        model = target("dlgm:dim=3,hidden=5,window=3").double()
+    y = z @ model.hidden[0].affine.weight.T + model.hidden[0].affine.bias
+    torch.testing.assert_close(model.hidden(z), y.reshape(*y.shape[:-1], 5, 3).amax(-1))
+
+
+def test_the_digits_target_is_the_general_one():
+    """`digits` is `dlgm` of that data at its size: the same start from the same seed, the same protocol."""
+    with seeded(3, "both"):
+        one = target("digits:dim=3,hidden=5")
+    with seeded(3, "both"):
+        other = target("dlgm:data=digits,dim=3,hidden=5")
+    assert one.data == other.data
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("dlgm:data=digit", r"no data protocol named 'digit'; did you mean digits\?"),
+        ("dlgm:merge_valid=True", r"data 'digits': merge_valid=True: takes no such option"),
+        ("dlgm:hidden=6,counted=before", r"hidden=6, counted before maxout: expected a multiple of 4"),
+        ("dlgm:hidden=2,counted=before", r"hidden=2, counted before maxout: expected a multiple of 4"),
+        ("dlgm:activation=gelu", r"activation=gelu: input should be 'maxout', 'relu', 'softplus' or 'tanh'"),
+        ("dlgm:layers=0", r"layers=0: input should be greater than or equal to 1"),
+        ("dlgm:window=1", r"window=1: input should be greater than or equal to 2"),
+    ],
+)
+def test_wrong_options_are_named(spec, reason):
+    """What cannot be built is refused in one line: the thing, its value, what was expected."""
+    with pytest.raises(InputError, match=reason):
+        target(spec)

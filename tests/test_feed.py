@@ -70,3 +70,23 @@ def test_batches_are_at_most_the_data(size):
     """A batch larger than the data is all of them."""
     batches = _batches(0, 1, size=size)
     assert batches(0).shape == (2, min(size, 1197), 64)
+
+
+def test_rows_are_observed_anew_for_every_update_and_seed():
+    """What makes observations of rows gets them in order, and a generator of that seed and update, the same again."""
+    seen = []
+
+    def observe(rows, generator):
+        seen.append(rows)
+        return rows + torch.rand(rows.shape, generator=generator)
+
+    rows = torch.arange(60, dtype=torch.uint8).reshape(30, 2)
+    batches = Minibatches((0, 5), rows, 10, observe, torch.float64)
+    first, second = batches(0), batches(1)
+    plain = Minibatches((0, 5), rows, 10)(0)
+    assert first.dtype == torch.float64
+    assert torch.equal(first.floor().float(), plain)
+    noises = [(batch - batch.floor()).flatten() for batch in (first[0], first[1], second[0], second[1])]
+    assert len({tuple(noise.tolist()) for noise in noises}) == 4
+    assert torch.equal(Minibatches((5,), rows, 10, observe, torch.float64)(1)[0], second[1])
+    assert all(part.dtype == torch.uint8 for part in seen)

@@ -356,3 +356,19 @@ def test_amortized_needs_features():
     """An amortized posterior without features says so."""
     with pytest.raises(ValueError, match=r"needs features \(B, 7\), got None"):
         posterior("planar:K=2", 3, FEATURES)(torch.zeros(1, 1, 3))
+
+
+@pytest.mark.parametrize("depth", [2, 80])
+def test_a_step_moves_amortized_maps_as_far_at_every_depth(depth):
+    """Where an optimizer moves every weight by the same, theta moves by at most 1 + sqrt(F / K) max|x| times that."""
+    with seeded(0, "head"):
+        q = posterior(f"planar:K={depth}", dim=3, features=50, dtype=torch.float64)
+        x = torch.rand(4, 50, dtype=torch.float64)
+    _, before = q.source(x)
+    with torch.no_grad():
+        for parameter in q.source.parameters():
+            parameter += 0.01
+    _, after = q.source(x)
+    moved = (after - before).abs().max().item() / 0.01
+    assert moved <= 1 + math.sqrt(50 / depth) * x.max().item() + 1e-9
+    assert moved >= 1 + math.sqrt(50 / depth) * x.mean(1).max().item() - 1e-9
