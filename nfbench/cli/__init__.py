@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from nfbench import __version__
-from nfbench.cli import listing, outputs, running, timing
+from nfbench.cli import data, listing, outputs, running, timing
 from nfbench.errors import InputError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("plot")(outputs.plot)
 app.command("report")(outputs.report)
 app.command("reproduce")(running.reproduce)
 app.command("env")(listing.env)
+app.add_typer(data.app, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

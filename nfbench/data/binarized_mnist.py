@@ -30,7 +30,7 @@ def _file(part: str, num: int, size: int, sha256: str) -> File:
 
 SOURCE = Source(
     "binarized-mnist",
-    "none stated (derived from MNIST)",
+    "none stated; derived from MNIST",
     (
         _file("train", 50_000, 2_852_060, "43490d4d6ac9002727af4426d8748609fdb7e4094fa65ad8d681ea60082a7a5a"),
         _file("valid", 10_000, 571_883, "069b4f0beb389b776478c3e872b4df71c95ac4be64d7cbe6d32e24ebac8e6d5e"),

@@ -26,7 +26,7 @@ _FIRST = {
     False: "975be5657d325523fe2834ff085d7460f4cc4acaa402222e19626de7dddede86",
     True: "c2f3e56efb56ec0ad432b338567125dd1d0fd85fb2f40bd543a0b9f40585b763",
 }
-_LICENCE = "none stated (Krizhevsky 2009)"
+_LICENCE = "none stated"
 _CITE, _YEAR = "Krizhevsky 2009", 2009
 _ARCHIVE = "cifar10/cifar-10-binary.tar.gz"
 _SIZE = 170_052_171

@@ -12,7 +12,7 @@ from nfbench.data.source import Source, protocol
 _GREY_LEVELS = 16
 _SEED = 2015  # of the draw and of the shuffle
 
-SOURCE = Source("digits", "of the UCI repository; comes with scikit-learn")
+SOURCE = Source("digits", "that of scikit-learn, which brings them along")
 PROTOCOL = Protocol(
     name="digits",
     kind="static",

@@ -25,7 +25,7 @@ class File:
             the mirror has another one of them.
         decode: a file's bytes to its rows, whichever form it is.
         shape: `(n, pixels)` of the rows.
-        size: bytes to be downloaded.
+        size: bytes to be downloaded, or None where nobody has said.
         sha256: of the rows, or empty.
         container: `sha256:...` of the file's bytes, or `git:...`, the sha1 that git gives them; empty where `sha256` is
             known.
@@ -35,7 +35,7 @@ class File:
     names: tuple[str, ...]
     decode: Callable[[bytes], Rows]
     shape: tuple[int, int]
-    size: int
+    size: int | None
     sha256: str = ""
     container: str = ""
     mirrors: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ _SHA256 = "3f4fa328ac1406e2186a310aca9faf4543352c2bd6f468f060831712780087fc"
 
 SOURCE = Source(
     "frey",
-    "none stated (Roweis & Frey)",
+    "none stated",
     (
         File(
             names=("freyfaces/freyfaces_uint8_1965x28x20.npy", "freyfaces/frey_rawface.mat"),

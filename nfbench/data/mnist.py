@@ -31,7 +31,7 @@ def _file(part: str, num: int, size: int, sha256: str) -> File:
 
 SOURCE = Source(
     "mnist",
-    "CC BY-SA 3.0, as Keras states (LeCun & Cortes)",
+    "CC BY-SA 3.0, as Keras states it",
     (
         _file("train", 60_000, 9_912_422, "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"),
         _file("t10k", 10_000, 1_648_877, "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"),

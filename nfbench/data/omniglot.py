@@ -14,13 +14,13 @@ _SMALL = "4efa8a037b1d928e61165dab3ffacdf4e94f6aa661ceeb07c295b8cedc1ef5f8"
 
 IWAE = Source(
     "omniglot",
-    "MIT (Lake et al.)",
+    "MIT",
     (
         File(
             names=("omniglot/chardata.mat",),
             decode=formats.omniglot,
             shape=(24_345 + 8_070, 784),
-            size=0,
+            size=None,
             container="git:016a3536ffe5e1d38e42563a18d7a78bfaf643ec",
             mirrors=(
                 "https://raw.githubusercontent.com/yburda/iwae/78a6075484bd7dd6f47a4bb9880d2295bc7a5220/datasets/OMNIGLOT/chardata.mat",
@@ -31,7 +31,7 @@ IWAE = Source(
 )
 SMALL = Source(
     "omniglot:small",
-    "MIT (Lake et al.)",
+    "MIT",
     (
         File(
             names=("omniglot_small/omniglot_small_28x28_box.npz",),

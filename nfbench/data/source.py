@@ -8,6 +8,7 @@ from nfbench import registry
 from nfbench.data.files import File, find, nowhere, read
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Rows
+from nfbench.errors import InputError
 
 _sources: dict[str, "Source"] = {}
 
@@ -26,6 +27,16 @@ class Source:
     licence: str
     files: tuple[File, ...] = ()
 
+    def faults(self) -> list[str]:
+        """What is wrong with the files, a line each."""
+        lines = []
+        for file in self.files:
+            try:
+                read(file, find(file) or nowhere(file, self.name))
+            except InputError as error:
+                lines.append(str(error))
+        return lines
+
     def rows(self) -> list[Rows]:
         """What each file holds.
 
@@ -36,34 +47,41 @@ class Source:
 
 
 def protocol(
-    name: str, source: Source, *, label: str, cite: str, year: int
+    name: str, origin: Source, *, label: str, cite: str, year: int
 ) -> Callable[[Callable[..., Observations]], Callable[..., Observations]]:
-    """Register what makes the observations of a protocol from `source`; they are made once a process.
+    """Register what makes the observations of a protocol from `origin`; they are made once a process.
 
     Args:
         name: as in ``mnist:dynamic``.
-        source: of its files.
+        origin: of its files.
         label: for people.
         cite: who published the data.
         year: of that.
     """
 
     def decorate(make: Callable[..., Observations]) -> Callable[..., Observations]:
-        _sources[name] = source
+        _sources[name] = origin
         return registry.protocol(name, label=label, cite=cite, year=year)(functools.cache(make))
 
     return decorate
 
 
-def source_of(name: str) -> Source:
-    """The source of a protocol, or the one that is called so itself.
+def called(name: str) -> list[str]:
+    """The protocol of that name, or all protocols of the source of that name.
+
+    Raises:
+        InputError: neither is known.
+    """
+    every = registry.protocols.names()
+    named = [one for one in every if one == name] or [one for one in every if source(one).name == name]
+    return named or [registry.protocols[name].name]
+
+
+def source(name: str) -> Source:
+    """Where the data of a protocol come from.
 
     Raises:
         InputError: no protocol of that name.
     """
-    known = registry.protocols.names()
-    if name not in known:
-        for source in _sources.values():
-            if source.name == name:
-                return source
-    return _sources[registry.protocols[name].name]
+    known = registry.protocols[name].name
+    return _sources.get(known) or Source(known, "unknown")
