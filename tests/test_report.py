@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from compared import FIRST, TABLE3, compared
 from synthetic import Plan, digits, figure1, figure3
 
 from nfbench import records
@@ -166,3 +167,54 @@ def test_no_records_is_an_input_error(tmp_path):
     """An empty folder is refused in one line."""
     with pytest.raises(InputError, match="no records under"):
         report(tmp_path, tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    root = tmp_path_factory.mktemp("images")
+    compared(Plan(root / "results", "table2", "standard", seeds=2, spread=0.1))
+    compared(Plan(root / "results", "table3", "standard", seeds=2, spread=0.1), TABLE3, FIRST, dim=30)
+    report(root / "results", root / "report")
+    return root
+
+
+def test_verdict_of_values_names_the_budget(images):
+    """Table 2 and Figure 4 in one sentence each, with the share of updates and seeds, the margin and the counts."""
+    (text,) = verdicts(records.results(images / "results"), "table2")
+    budget = "with 12,000 of its 500,000 updates and at most 2 of its 100 seeds"
+    assert f"Against Rezende & Mohamed 2015, Table 2, {budget}: 5 values of -ln p(x) (margin 0.6 nats)" in text
+    assert f"Against Rezende & Mohamed 2015, Fig. 4, {budget}: 5 values of free energy" in text
+    assert "5 higher than the paper's" in text
+
+
+def test_verdict_states_families_at_equal_depth_as_found(images):
+    """NICE less planar flows, paired, each K with its difference; of what the paper does not have, nothing."""
+    (text,) = verdicts(records.results(images / "results"), "table2")
+    assert "NICE (permutation) less Planar flow at equal K, paired by seed, -ln p(x) in nats: +1.000 ± " in text
+    assert "(K=10), +1.700 ± " in text
+    assert "Radial" not in text
+
+
+def test_verdict_of_other_data_is_none(images):
+    """Table 3 from 4,000 images: no value is comparable, and why."""
+    (text,) = verdicts(records.results(images / "results"), "table3")
+    assert "none of 3 values is comparable" in text
+    assert "4,000 images" in text
+
+
+def test_cited_rows_are_not_linked(images):
+    """Others' numbers have no record to link to; every link that there is leads somewhere."""
+    text = (images / "report" / "index.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    line = next(line for line in text.splitlines() if "HVI, 4 leapfrog steps" in line)
+    assert "<td>86.40</td>" in line
+    assert "href" not in line
+    assert "what others measured" in text
+
+
+def test_both_citations_are_listed(images):
+    """Table 2 and Figure 4 of the paper are cited, and Table 3."""
+    section = (images / "report" / "index.html").read_text().split('<section id="citations">')[1]
+    assert all(f"arXiv:1505.05770v6, {name}." in section for name in ("Table 2", "Figure 4", "Table 3"))

@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from compared import compared
 from scipy import stats
 from synthetic import FIGURE3_KL, Plan, figure3
 
 from nfbench import records
+from nfbench.config import Evaluation
 from nfbench.statistics import (
     against,
     beside,
@@ -226,3 +228,54 @@ def test_downstream_of_records_needs_no_torch():
     modules = "statistics, nfbench.tables, nfbench.plots, nfbench.report"
     code = f"import sys, nfbench.{modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    root = tmp_path_factory.mktemp("images")
+    compared(Plan(root, "table2", seeds=2, spread=0.1), evaluation=Evaluation(long_draws=5000))
+    return records.results(root)
+
+
+def test_checks_of_likelihoods_pass_on_sound_records(images):
+    """Gap, bound against K, effective sample sizes and the long estimate: all hold, and all are made."""
+    found = {check.name: check for check in checks(images)}
+    assert set(found) == {
+        "every cell is done",
+        "gap is not below 0",
+        "free_energy does not rise with K",
+        "ess lies between 1 and the number of draws",
+        "more draws do not raise -ln p(x)",
+    }
+    assert all(check.passed for check in found.values())
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "name"),
+    [
+        ("gap", -1.0, "gap is not below 0"),
+        ("ess", 200.5, "ess lies between 1 and the number of draws"),
+        ("ess", 0.5, "ess lies between 1 and the number of draws"),
+        ("nll_long", 99.0, "more draws do not raise -ln p(x)"),
+    ],
+)
+def test_impossible_likelihoods_are_flagged(images, column, value, name):
+    """What no sound evaluation gives fails its own check and no other."""
+    found = checks(images.assign(**{column: value}))
+    assert [check.name for check in found if not check.passed] == [name]
+
+
+def test_long_estimate_over_other_points_is_not_compared(images):
+    """Over the first points only, the long estimate says nothing of the mean over all: no check is made of it."""
+    found = {check.name for check in checks(images.assign(long_points=500, nll_long=99.0))}
+    assert "more draws do not raise -ln p(x)" not in found
+
+
+def test_bound_that_rises_with_depth_is_flagged(tmp_path):
+    """F of planar K=80 above that of K=10 in every seed: named."""
+    compared(
+        Plan(tmp_path, "table2", seeds=3, spread=0.1), {("planar", 10): (90.0, 85.0), ("planar", 80): (91.0, 85.0)}
+    )
+    found = {check.name: check for check in checks(records.results(tmp_path))}
+    assert not found["free_energy does not rise with K"].passed
+    assert "planar K=10 to 80" in found["free_energy does not rise with K"].detail
