@@ -131,8 +131,10 @@ def _khat(stored: dict[str, np.ndarray]) -> np.ndarray | None:
 def _gap(stored: dict[str, np.ndarray]) -> np.ndarray | None:
     if "example_free_energy" not in stored or "example_nll" not in stored:
         return None
-    gap: np.ndarray = _vector(stored, "example_free_energy") - _vector(stored, "example_nll")
-    return gap
+    bound, nll = _vector(stored, "example_free_energy"), _vector(stored, "example_nll")
+    if len(bound) != len(nll):
+        raise ValueError(f"example_free_energy has {len(bound)} points, example_nll {len(nll)}")
+    return bound - nll
 
 
 def _vector(stored: dict[str, np.ndarray], name: str) -> np.ndarray:

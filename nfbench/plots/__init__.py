@@ -116,11 +116,13 @@ def _pictures(root: Path, block: pd.DataFrame, shared: dict[str, Look]) -> Itera
     if "log_det" in block and block["log_det"].notna().any():
         yield from pushforward.pictures(root, block)
         return
-    yield from density.pictures(root, block)
+    of_data = block["nll"].notna().any()
+    if not of_data:
+        yield from density.pictures(root, block)
     deep = list(depth.pictures(block, shared, sources(str(block["experiment"].iloc[0]))))
     yield from deep or likelihood.pictures(block, shared)
     yield from training.pictures(root, block, shared)
-    examples = kept(root, block)
+    examples = kept(root, block) if of_data else {}
     yield from draws.pictures(block, examples, shared)
     yield from spread.pictures(block, examples, shared)
     yield from gallery.pictures(block, examples)

@@ -109,7 +109,7 @@ def _scale(images: np.ndarray) -> int:
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=DPI)
+    figure = Figure(figsize=(math.ceil(width * DPI) / DPI, math.ceil(height * DPI) / DPI), dpi=DPI)
     figure.set_layout_engine("none")
     return figure
 
