@@ -2,7 +2,7 @@
 
 from nfbench.config import Training
 
-_NAMES = {"adam": "Adam", "rmsprop": "RMSprop"}
+_NAMES = {"adam": ("Adam", "beta_1"), "rmsprop": ("RMSprop", "momentum")}  # and of what `momentum` is there
 
 
 def words(training: Training, *, data: bool) -> str:
@@ -13,10 +13,10 @@ def words(training: Training, *, data: bool) -> str:
         data: whether the target has data, so that minibatches mean something.
 
     >>> words(Training(learning_rate=0.02, updates=4000, draws=256, anneal_updates=1600), data=False)
-    '4,000 updates of Adam (rate 0.02, constant, momentum 0.9), 256 draws an update, annealed over 1,600 updates'
+    '4,000 updates of Adam (rate 0.02, constant, beta_1 0.9), 256 draws an update, annealed over 1,600 updates'
     """
-    optimizer = _NAMES.get(training.optimizer, training.optimizer)
-    settings = f"rate {training.learning_rate:g}, {training.schedule}, momentum {training.momentum:g}"
+    optimizer, momentum = _NAMES.get(training.optimizer, (training.optimizer, "momentum"))
+    settings = f"rate {training.learning_rate:g}, {training.schedule}, {momentum} {training.momentum:g}"
     parts = [f"{training.updates:,} updates of {optimizer} ({settings})", _fed(training, data=data)]
     annealed = f"annealed over {training.anneal_updates:,} updates" if training.anneal_updates else "not annealed"
     precision: list[str] = [training.dtype] if training.dtype != "float32" else []

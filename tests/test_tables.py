@@ -339,6 +339,6 @@ def test_everything_is_all_names_of_an_experiment(images, frame):
 
 def test_training_is_said_in_words(frame):
     """Also where nothing is published: optimizer, rate, updates and annealing."""
-    assert "Trained by 4,000 updates of Adam (rate 0.02, constant, momentum 0.9)" in table(frame, "digits", "md")
+    assert "Trained by 4,000 updates of Adam (rate 0.02, constant, beta_1 0.9)" in table(frame, "digits", "md")
     assert "256 draws an update" in table(frame, "figure3", "md")
     assert "Trained" not in table(frame, "figure1", "md")
