@@ -236,16 +236,15 @@ def levels(observations):
 
 
 def test_test_patches_are_parts_of_held_out_images():
-    """Patch by patch, found by search: four of each of the images 3,000 to 3,499 for validation, 3,500 on for test."""
+    """Every third one, found by search: four of each of the images 3,000 to 3,499 for validation, then for test."""
     found, rows = loaded("cifar10-patches:first4000"), images("cifar10-patches:first4000")
     assert np.array_equal(found.train.numpy(), rows[:3000])
-    pictures, where = rows.reshape(-1, 3, 32, 32), []
-    for number, patch in enumerate(levels(torch.cat([found.valid, found.test]))):
-        where.append(places(patch.reshape(3, 8, 8), pictures[3000 + number // 4]))
+    pictures, patches = rows.reshape(-1, 3, 32, 32), levels(torch.cat([found.valid, found.test])).reshape(-1, 3, 8, 8)
+    where = [places(patches[number], pictures[3000 + number // 4]) for number in range(0, 4000, 3)]
     assert all(where)
     sure = [place[0] for place in where if len(place) == 1]
-    assert len(sure) > 3500
-    assert len({tuple(place) for place in sure}) > 600
+    assert len(sure) > 0.9 * len(where)
+    assert len({tuple(place) for place in sure}) > 500
 
 
 def test_redrawn_patches_are_parts_of_their_image():
