@@ -134,7 +134,8 @@ def _gap(stored: dict[str, np.ndarray]) -> np.ndarray | None:
     bound, nll = _vector(stored, "example_free_energy"), _vector(stored, "example_nll")
     if len(bound) != len(nll):
         raise ValueError(f"example_free_energy has {len(bound)} points, example_nll {len(nll)}")
-    return bound - nll
+    gap: np.ndarray = bound - nll
+    return gap
 
 
 def _vector(stored: dict[str, np.ndarray], name: str) -> np.ndarray:

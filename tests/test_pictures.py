@@ -208,7 +208,7 @@ def test_draws_have_a_panel_a_family_and_the_mean_over_seeds(table2, frame, stor
     assert line.get_xdata().tolist() == seeds[0].draws.tolist()
     assert line.get_ydata() == pytest.approx(np.mean([seed.nll for seed in seeds], axis=0))
     assert len({line.get_color() for line in axes[0].lines}) == 5
-    assert "first 50 test points" in picture.caption
+    assert "over 50 test points" in picture.caption
     assert "at most 0.4 nats" in picture.caption
 
 
@@ -355,7 +355,7 @@ def test_the_report_has_every_picture(tmp_path):
     assert chapter.count("data:image/png;base64,") == len(ALL)
     for part in (
         "samples of the model",
-        "the first test points, and below them",
+        "test points, and below them",
         "Importance-sampled -ln p(x) against",
     ):
         assert part in chapter

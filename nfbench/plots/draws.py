@@ -79,7 +79,7 @@ def _scales(axes: list[Axes]) -> None:
 def _caption(rows: pd.DataFrame, found: dict[str, list[Curve]]) -> str:
     every = [curve for lines in found.values() for curve in lines]
     points = sorted({curve.points for curve in every if curve.points})
-    where = f" over the first {' or '.join(f'{number:,}' for number in points)} test points" if points else ""
+    where = f" over {' or '.join(f'{number:,}' for number in points)} test points" if points else ""
     error = max(float(curve.se.max()) for curve in every)
     several = max(map(len, found.values())) > 1
     lines = "Thick: mean over seeds; thin: each seed. " if several else ""

@@ -147,6 +147,6 @@ def _samples_caption(rows: pd.DataFrame) -> str:
 
 def _reconstructions_caption(rows: pd.DataFrame) -> str:
     return (
-        f"{rows['target_label'].iloc[0]}: the first test points, and below them their reconstructions, the mean of "
+        f"{rows['target_label'].iloc[0]}: test points, and below them their reconstructions, the mean of "
         f"p(x|z) for one draw of q(z|x). {_which(rows)}{protocol(rows)}."
     )
