@@ -4,15 +4,14 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from linear import stretched
+from torch import Tensor
 
-from nfbench import evaluation, posterior, target
+from nfbench import noise, posterior, target
 from nfbench.config import Evaluation, Push
 from nfbench.evaluation import draw_theta, evaluate, push_through
 from nfbench.images import of_flow, of_model
 from nfbench.objectives import Inference
-from nfbench.posteriors.base import Posterior
-from nfbench.targets.base import LatentVariableModel, Splits
 
 CONFIG = Evaluation(draws=40_000, forward_draws=20_000, grid=40)
 
@@ -32,7 +31,7 @@ def _within(metric, expected: float, errors: float = 5) -> bool:
 def test_kl_of_two_gaussians():
     """Both directions of KL between N(m, s^2) and N(0, I) agree with the closed forms, within 5 standard errors."""
     mean, sigma = (0.3, -0.2), (1.2, 0.7)
-    found = evaluate(_gaussian("normal:dim=2", mean, sigma), CONFIG, seed=1)
+    found = evaluate(_gaussian("normal:dim=2", mean, sigma), CONFIG, seed=1).metrics
     pairs = list(zip(mean, sigma, strict=True))
     reverse = sum(0.5 * (s**2 + m**2 - 1) - math.log(s) for m, s in pairs)
     forward = sum(0.5 * (1 + m**2) / s**2 - 0.5 + math.log(s) for m, s in pairs)
@@ -43,14 +42,14 @@ def test_kl_of_two_gaussians():
 
 def test_forward_kl_from_u1():
     """KL(p1||q) to a centred Gaussian follows from p1's exact entropy and second moments: ln Z1 is part of it."""
-    found = evaluate(_gaussian("u1", (0.0, 0.0), (1.6, 1.1)), CONFIG, seed=12)
+    found = evaluate(_gaussian("u1", (0.0, 0.0), (1.6, 1.1)), CONFIG, seed=12).metrics
     cross = math.log(2 * math.pi * 1.6 * 1.1) + 3.3035016 / (2 * 1.6**2) + 1.3952778 / (2 * 1.1**2)
     assert _within(found["forward_kl"], cross - 2.6600125)
 
 
 def test_free_energy_of_a_gaussian_on_the_raw_u2():
     """F on U2 without walls agrees with the closed form, and there is no KL to an improper density."""
-    found = evaluate(_gaussian("u2:walls=none", (0.3, -0.2), (1.5, 0.6)), CONFIG, seed=2)
+    found = evaluate(_gaussian("u2:walls=none", (0.3, -0.2), (1.5, 0.6)), CONFIG, seed=2).metrics
     assert _within(found["free_energy"], 0.1153229809)
     assert "kl" not in found
     assert "forward_kl" not in found
@@ -58,7 +57,7 @@ def test_free_energy_of_a_gaussian_on_the_raw_u2():
 
 def test_best_gaussian_at_one_mode_of_u1():
     """The best single-mode Gaussian has KL 0.9024 (F = -0.9751)."""
-    found = evaluate(_gaussian("u1", (1.861, 0.0), (0.353, 0.987)), CONFIG, seed=3)
+    found = evaluate(_gaussian("u1", (1.861, 0.0), (0.353, 0.987)), CONFIG, seed=3).metrics
     assert abs(found["free_energy"].value + 0.9751) < 5 * found["free_energy"].se + 5e-5
     assert abs(found["kl"].value - 0.9024) < 5 * found["kl"].se + 5e-5
 
@@ -66,7 +65,7 @@ def test_best_gaussian_at_one_mode_of_u1():
 def test_box_metrics():
     """Mass and KL of the truncated pair agree with a fine midpoint rule over the box."""
     mean, sigma = (3.0, 0.0), (1.5, 1.0)
-    found = evaluate(_gaussian("u2:walls=none", mean, sigma), CONFIG, seed=4)
+    found = evaluate(_gaussian("u2:walls=none", mean, sigma), CONFIG, seed=4).metrics
     what = target("u2:walls=none")
     cells = 1000
     axis = -4 + 8 * (torch.arange(cells, dtype=torch.float64) + 0.5) / cells
@@ -82,77 +81,9 @@ def test_box_metrics():
     assert 0.5 < mass < 0.9
 
 
-class _LinearGaussian(LatentVariableModel):
-    """x = W z + noise, z ~ N(0, I): ln p(x) and p(z|x) are exact."""
-
-    def __init__(self, noise: float = 0.5) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.dim, self.num_features, self.data, self.noise = 2, 3, "linear@0", noise
-        self.register_buffer("weight", torch.randn(3, 2, generator=generator, dtype=torch.float64))
-        self.x = torch.randn(12, 3, generator=generator, dtype=torch.float64)
-
-    def features(self, batch: Tensor) -> Tensor:
-        return batch
-
-    def splits(self) -> Splits:
-        return Splits(self.x + 1, self.x - 1, self.x)  # results are of the test data alone
-
-    def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
-        likelihood = torch.distributions.Normal(z @ self.weight.T, self.noise).log_prob(batch).sum(-1)
-        return likelihood + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
-
-    def exact(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Ln p(x) (B,), posterior mean (B, D) and covariance (D, D)."""
-        w, eye = self.weight, torch.eye(3, dtype=torch.float64)
-        marginal = torch.distributions.MultivariateNormal(torch.zeros(3).double(), w @ w.T + self.noise**2 * eye)
-        precision = torch.eye(2, dtype=torch.float64) + w.T @ w / self.noise**2
-        covariance = torch.linalg.inv(precision)
-        return marginal.log_prob(self.x), self.x @ w @ covariance / self.noise**2, covariance
-
-
-class _Exact(Posterior):
-    """The exact posterior of the linear Gaussian model, its covariance times a factor."""
-
-    def __init__(self, model: _LinearGaussian, factor: float) -> None:
-        super().__init__()
-        self.dim = self.noise_dim = 2
-        _, _, covariance = model.exact()
-        self.gain = nn.Parameter(model.weight @ covariance / model.noise**2)
-        self.root = nn.Parameter(torch.linalg.cholesky(covariance) * math.sqrt(factor))
-
-    def forward(self, noise, features=None, log_joint=None):
-        z = features @ self.gain + noise @ self.root.T
-        return z, self.log_prob(z, features)
-
-    def log_prob(self, z, features=None):
-        return torch.distributions.MultivariateNormal(features @ self.gain, scale_tril=self.root).log_prob(z)
-
-
-def test_exact_posterior_closes_the_gap():
-    """Where q is p(z|x), F and the importance-sampled -ln p(x) are -ln p(x) to rounding, draw by draw."""
-    model = _LinearGaussian()
-    found = evaluate(Inference(model, _Exact(model, 1.0)), Evaluation(draws=50, importance_draws=50), seed=5)
-    expected = -float(model.exact()[0].mean())
-    assert found["free_energy"].value == pytest.approx(expected, abs=1e-10)
-    assert found["nll"].value == pytest.approx(expected, abs=1e-10)
-    assert found["gap"].value == pytest.approx(0, abs=1e-10)
-
-
-def test_importance_sampling_finds_the_likelihood():
-    """With a posterior twice too wide, nll is -ln p(x) within 5 standard errors, and F is above it by the exact KL."""
-    model = _LinearGaussian()
-    found = evaluate(Inference(model, _Exact(model, 2.0)), Evaluation(draws=5000, importance_draws=20_000), seed=6)
-    expected = -float(model.exact()[0].mean())
-    assert _within(found["nll"], expected)
-    assert found["nll"].se < 0.005
-    kl = 0.5 * (2 * 2 - 2) - 0.5 * 2 * math.log(2)
-    assert _within(found["free_energy"], expected + kl)
-
-
 def _repeats(model: Inference, config: Evaluation, num: int = 300) -> dict[str, tuple[Tensor, Tensor]]:
     """Every metric's values and standard errors over evaluation seeds."""
-    found = [evaluate(model, config, seed) for seed in range(num)]
+    found = [evaluate(model, config, seed).metrics for seed in range(num)]
     return {name: torch.tensor([[one[name].value, one[name].se] for one in found]).T for name in found[0]}
 
 
@@ -160,9 +91,8 @@ def _repeats(model: Inference, config: Evaluation, num: int = 300) -> dict[str, 
 def test_standard_errors_are_the_spread_over_seeds(what):
     """The stated errors of all metrics are the standard deviation over 300 seeds, to five errors of the latter."""
     if what == "linear":
-        model, config = _LinearGaussian(), Evaluation(draws=50, importance_draws=200)
-        found = _repeats(Inference(model, _Exact(model, 1.3)), config)
-        assert set(found) == {"free_energy", "nll", "gap"}
+        found = _repeats(stretched(1.3), Evaluation(draws=50, importance_draws=200))
+        assert set(found) == {"free_energy", "nll", "gap", "ess"}
     else:
         # Half of the second one's mass is in the box, so that the error of ln M weighs in that of the box's KL.
         model = _gaussian(what, *(((2.5, 0.0), (0.9, 0.8)) if what == "u1" else ((4.0, 0.0), (0.1, 0.4))))
@@ -172,53 +102,47 @@ def test_standard_errors_are_the_spread_over_seeds(what):
         assert (values.std() / errors.mean()).item() == pytest.approx(1, abs=5 / math.sqrt(2 * 300)), name
 
 
-class _Counting(_Exact):
-    """Remembers the noise it was given."""
-
-    def __init__(self, model: _LinearGaussian) -> None:
-        super().__init__(model, 1.5)
-        self.seen: list[Tensor] = []
-
-    def forward(self, noise, features=None, log_joint=None):
-        self.seen.append(noise)
-        return super().forward(noise, features)
-
-
-@pytest.mark.parametrize("chunk", [2**20, 200, 30])
-def test_every_draw_is_made_once(chunk, monkeypatch):
-    """However memory cuts it up, each data point gets the draws asked for, for F and for nll, and no draw twice."""
-    monkeypatch.setattr(evaluation, "_CHUNK", chunk)
-    model = _LinearGaussian()
-    counting = _Counting(model)
-    evaluate(Inference(model, counting), Evaluation(draws=7, importance_draws=20), seed=10)
-    sizes = {7: 0, 20: 0}
-    for noise in counting.seen:
-        sizes[len(noise)] += noise.shape[1]
-    assert sizes == {7: 12, 20: 12}
-    numbers = torch.cat([noise.flatten() for noise in counting.seen])
-    assert numbers.unique().numel() == numbers.numel() == 27 * 12 * 2
-
-
 def test_every_draw_of_a_density_is_made_once(monkeypatch):
     """Without data too: as many draws as asked for, in pieces, all different."""
-    monkeypatch.setattr(evaluation, "_CHUNK", 30)
-    parts = list(evaluation._noise(_gaussian("u1", (0, 0), (1, 1)), 100, 1, 11))
+    monkeypatch.setattr(noise, "BLOCK", 30)
+    parts = list(noise.blocks(_gaussian("u1", (0, 0), (1, 1)), 100, 1, 11))
     assert [len(part) for part in parts] == [15] * 6 + [10]
     assert torch.cat(parts).unique().numel() == 200
 
 
 def test_evaluation_repeats():
     """The same seed gives the same metrics, another seed others."""
-    one, again, other = (evaluate(_gaussian("u1", (0, 0), (1, 1)), CONFIG, seed=seed) for seed in (7, 7, 8))
+    one, again, other = (evaluate(_gaussian("u1", (0, 0), (1, 1)), CONFIG, seed=seed).metrics for seed in (7, 7, 8))
     assert one == again
     assert all(one[name] != other[name] for name in ("free_energy", "kl", "forward_kl"))
 
 
 def test_infinite_metrics_are_left_out():
     """A bound that is infinite is absent rather than a number."""
-    found = evaluate(_gaussian("uniform", (0, 0), (3, 3)), CONFIG, seed=9)
+    found = evaluate(_gaussian("uniform", (0, 0), (3, 3)), CONFIG, seed=9).metrics
     assert "kl" not in found
     assert "free_energy" not in found
+
+
+def test_evaluation_is_as_it_was():
+    """Metrics of a density are those of the records made before this module was divided, of the same streams."""
+    model = Inference(target("u1"), posterior("planar:K=2", 2, seed=3))
+    found = evaluate(model, Evaluation(draws=500, forward_draws=300), 3).metrics
+    assert found["free_energy"].value == pytest.approx(2.6470951600811614, rel=1e-9)
+    assert found["free_energy"].se == pytest.approx(0.20979403486426948, rel=1e-9)
+    assert found["forward_kl"].value == pytest.approx(1.5445217831035394, rel=1e-9)
+    assert found["forward_kl"].se == pytest.approx(0.05986560749735149, rel=1e-9)
+
+
+def test_arrays_are_what_can_be_drawn():
+    """A posterior on the plane comes with its image, one in three dimensions with nothing."""
+    model, config = _gaussian("u1", (0, 0), (1, 1)), Evaluation(draws=10, forward_draws=10, grid=4)
+    found = evaluate(model, config, seed=0).arrays
+    expected = of_model(model, config)
+    assert found.keys() == expected.keys()
+    assert all((found[name] == expected[name]).all() for name in expected)
+    what = target("normal:dim=3")
+    assert evaluate(Inference(what, posterior("gaussian", 3)), config, seed=0).arrays == {}
 
 
 def test_images_hold_the_densities():

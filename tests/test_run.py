@@ -105,7 +105,7 @@ def test_every_family_on_every_kind_of_target(tmp_path):
     expected = {
         "u3": {"free_energy", "kl", "forward_kl"},
         "u3:walls=none": {"free_energy", "box_kl", "box_mass"},
-        "digits:dim=2,hidden=3": {"free_energy", "nll", "gap"},
+        "digits:dim=2,hidden=3": {"free_energy", "nll", "gap", "ess"},
     }
     for what, metrics in expected.items():
         for group in _plan(variants, [what], seeds=1, training=TRAINING.model_copy(update={"updates": 4})):
@@ -383,7 +383,8 @@ def test_a_cell_alone_has_the_record_it_has_in_company(tmp_path):
 def test_every_cell_is_evaluated_by_its_own_seed(tmp_path, monkeypatch):
     """Evaluation gets the cell's seed, so that the Monte-Carlo errors of the seeds are independent."""
     seeds: list[int] = []
-    monkeypatch.setattr(running, "evaluate", lambda model, config, seed: seeds.append(seed) or {})
+    nothing = evaluation.Evaluated({}, {})
+    monkeypatch.setattr(running, "evaluate", lambda model, config, seed: seeds.append(seed) or nothing)
     (group,) = _plan(["gaussian"], seeds=3)
     run_group(group, tmp_path)
     assert seeds == [0, 1, 2]

@@ -158,8 +158,7 @@ def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:
         return make("diverged", share, message=f"the bound was not finite within the updates before {at}"), None
     started = time.perf_counter()
     try:
-        metrics = evaluate(model, cell.evaluation, cell.seed)
-        arrays = images.of_model(model, cell.evaluation) if images.drawable(model.target) else None
+        metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
     except Exception as error:
         return make("failed", share, message=_reason(error)), None
     if "free_energy" not in metrics:
