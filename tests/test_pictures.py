@@ -13,6 +13,7 @@ from nfbench.plots.gallery import tiled
 from nfbench.plots.style import DPI, looks
 from nfbench.published import sources
 from nfbench.report import report
+from nfbench.tables.text import escape
 
 ALL = {"depth", "training", "draws", "spread", "samples", "reconstructions"}
 SMALL = replace(
@@ -361,3 +362,8 @@ def test_the_report_has_every_picture(tmp_path):
         assert part in chapter
     latex = (tmp_path / "report" / "report.tex").read_text()
     assert all(f"table2-{name}-own-quick.png" in latex for name in ALL)
+
+
+def test_formulae_of_captions_survive_latex():
+    """Bars and comparison signs are no letters of LaTeX's oldest fonts: they are spelled out."""
+    assert escape("KL(q||p(z|x)), beta < 1") == (r"KL(q\textbar{}\textbar{}p(z\textbar{}x)), beta $<$ 1")

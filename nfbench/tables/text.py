@@ -105,7 +105,7 @@ def latex(found: Table) -> str:
     return f"{{\\{size}\\setlength{{\\tabcolsep}}{{{apart}pt}}\n{symbols(text)}{notes}}}\n"
 
 
-_ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+_ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "|": r"\textbar{}"}
 _ESCAPES |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
 
 
@@ -121,6 +121,7 @@ def symbols(text: str) -> str:
         .replace(NOTHING, "--")
         .replace("<0.", "$<$0.")
         .replace("<=", r"$\leq$")
+        .replace(" < ", " $<$ ")
         .replace("µ", r"$\mu$")
     )
     return re.sub(r"(?<![\w-])-(?=\d|ln)", "$-$", text)
