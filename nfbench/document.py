@@ -33,7 +33,7 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
         place = "--set" if _set_there(where, overrides or ()) else f"{path}:{_line(node, first['loc'])}"
-        raise InputError(f"{place}: {where}: {_reason(model, first)}") from None
+        raise InputError(": ".join(part for part in (place, where, _reason(model, first)) if part)) from None
 
 
 def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:

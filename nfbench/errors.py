@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The message is one line: the thing, its value, and what was expected. The command line prints it and exits with 2.
     """
+
+
+class MissingDataError(InputError):
+    """Data that are not on this machine, but could be."""

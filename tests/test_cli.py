@@ -11,9 +11,11 @@ import torch
 
 import nfbench
 from nfbench import records
-from nfbench.cli import main
+from nfbench.cli import main, outputs, running
 from nfbench.executors import local
 from nfbench.executors.local import Summary
+from nfbench.experiments import grid
+from nfbench.registry import protocols
 
 TINY = """\
 name: tiny
@@ -57,7 +59,7 @@ WRONG = [
     ("run figure3 --target u9", ["'u9'", "known: digits"]),
     ("run figure3 --profile smoke --cuda-graph", ["a CUDA graph on device 'cpu'", "expected cuda"]),
     ("run figure3 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
-    ("run figure4", ["'figure4'", "did you mean figure", "known: digits, figure1, figure3"]),
+    ("run figure9", ["'figure9'", "did you mean figure", "known: digits, figure1, figure3"]),
     ("run wrong.yaml", ["wrong.yaml:3: sumary", "did you mean summary?"]),
     ("run absent.yaml", ["absent.yaml", "No such file"]),
     ("run tiny.yaml --seeds 4-2", ["'4-2'", "backwards", "expected 2-4"]),
@@ -74,8 +76,10 @@ WRONG = [
     ("run tiny.yaml --reslts x", ["--reslts", "--results", "'nfbench run --help'"]),
     ("run", ["Missing argument", "'nfbench run --help'"]),
     ("runn tiny.yaml", ["'runn'", "'run'"]),
-    ("reproduce figure1 figure4", ["'figure4'", "known: digits"]),
-    ("reproduce all figure4", ["'figure4'", "known: digits"]),
+    ("reproduce figure1 figure9", ["'figure9'", "known: digits"]),
+    ("reproduce all figure9", ["'figure9'", "known: digits"]),
+    ("run table2 --set recipe=papr", ["table2.yaml:1: recipe 'papr': unknown; known: paper, adam"]),
+    ("run table2 --data-dir absent", ["'absent'", "no such folder"]),
     ("reproduce figure1 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
     ("reproduce figure1 --profile smoke --out file/reports", ["'file/reports'", "expected a writable folder"]),
     ("info plnar", ["'plnar'", "did you mean planar?", "experiments: digits"]),
@@ -334,3 +338,40 @@ def test_an_interrupted_reproduce_shows_nothing(nf, monkeypatch, tmp_path):
     assert (code, out) == (130, "")
     assert "0 of 12 cells are finished" in err
     assert not (tmp_path / "reports" / "index.html").exists()
+
+
+def test_missing_data_are_one_line_with_three_ways_to_get_them(nf, monkeypatch, tmp_path):
+    """An experiment that is named is refused where its data are not; among all of them it is left out, which is said."""
+    monkeypatch.setenv("NFBENCH_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    load_anew()
+    for words in ("run table2", "reproduce figure4 --profile smoke"):
+        code, out, err = nf(*words.split())
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert all(way in err for way in ("--data-dir", "NFBENCH_DATA=", "nfbench data get binarized-mnist")), err
+    asked = []
+    monkeypatch.setattr(running, "_execute", lambda groups, *_, **__: asked.extend(groups) or running.INTERRUPTED)
+    _, _, err = nf("reproduce", "all", "--profile", "smoke")
+    assert "table2 is left out: data 'binarized-mnist'" in err
+    assert {group.cells[0].experiment for group in asked} == {"digits", "figure1", "figure3"}
+
+
+def test_a_figure_of_other_records_asks_for_them_once(nf, monkeypatch):
+    """Figure 4 and Table 2 are two views of the same cells: asked for together, these are planned once."""
+    asked = []
+    monkeypatch.setattr(grid, "_data", lambda spec: None)
+    monkeypatch.setattr(running, "_execute", lambda groups, *_, **__: asked.extend(groups) or 0)
+    shown = []
+    monkeypatch.setattr(outputs, "show", lambda names, *_: shown.extend(names))
+    code, _, _ = nf("reproduce", "figure4", "table2", "--profile", "smoke")
+    assert code == 0
+    assert shown == ["figure4", "table2"]
+    assert {group.cells[0].experiment for group in asked} == {"table2"}
+    assert len(asked) == len({group.posterior for group in asked})
+
+
+def load_anew():
+    """Forget the data that other tests have loaded."""
+    for entry in protocols:
+        getattr(entry.factory, "cache_clear", lambda: None)()

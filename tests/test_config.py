@@ -206,7 +206,7 @@ def test_a_recipe_fills_what_a_profile_leaves_open(tmp_path):
 
 def test_an_unknown_recipe_is_named(tmp_path):
     """A recipe that the experiment has not is refused with those that it has; a wrong one with its place."""
-    with pytest.raises(InputError, match=r"recipe 'papr': unknown; known: paper, adam"):
+    with pytest.raises(InputError, match=r"mine.yaml:1: recipe 'papr': unknown; known: paper, adam"):
         read_yaml(written(tmp_path, RECIPES.replace("recipe: paper", "recipe: papr")), Experiment)
     with pytest.raises(InputError, match=r"mine.yaml:9: recipes.adam.learning_rate: .*greater than 0"):
         read_yaml(written(tmp_path, RECIPES.replace("learning_rate: 0.001", "learning_rate: 0")), Experiment)

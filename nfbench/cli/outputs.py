@@ -68,6 +68,7 @@ def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
 
     The tables are those of the user's own records of `profile`; the report has whatever else is stored beside them.
     """
+    from nfbench.published import experiment_of
     from nfbench.records import results as stored
     from nfbench.report import verdicts
     from nfbench.tables import table as render
@@ -76,7 +77,7 @@ def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
     frame = frame[(frame["source"] == "own") & (frame["profile"] == profile)]
     for name in names:
         print(render(frame, name, "md"), end="\n\n")
-    for name in names:
+    for name in dict.fromkeys(map(experiment_of, names)):
         print(*verdicts(frame, name), sep="\n")
     report(results=results, out=out)
 
@@ -96,18 +97,19 @@ def _timings(results: Path) -> "pd.DataFrame":
 
 
 def _records(name_or_path: str, results: Path) -> "tuple[str, pd.DataFrame]":
-    """The experiment's name and all stored results.
+    """The experiment's name, or that of a published figure of its records, and all stored results.
 
     Raises:
         InputError: there is no record of it.
     """
     from nfbench import records
     from nfbench.experiments import load, names
+    from nfbench.published import experiment_of
 
     name = load(name_or_path).name if name_or_path.endswith((".yaml", ".yml")) else name_or_path
     frame = records.results(results)
     stored = sorted(set(frame["experiment"]))
-    if name in stored:
+    if experiment_of(name) in stored:
         return name, frame
     close = difflib.get_close_matches(name, {*stored, *names()})
     hint = f" did you mean {' or '.join(close)}?" if close and name not in names() else ""

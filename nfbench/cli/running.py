@@ -2,17 +2,21 @@
 
 import functools
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nfbench.cli.data import DataDir
+from nfbench.errors import MissingDataError
+
 if TYPE_CHECKING:
     from nfbench.config import Group
 
 INTERRUPTED = 130
-Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick or paper.")]
+Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick, standard (of some) or paper.")]
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; chosen by the machine if omitted.")]
@@ -42,6 +46,7 @@ def run(
     seeds: Seeds = None,
     device: Device = "cpu",
     results: Results = Path("results"),
+    data_dir: DataDir = None,
     jobs: Jobs = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     force: Force = False,
@@ -58,11 +63,14 @@ def run(
 
 
 def reproduce(
-    experiments: Annotated[list[str], typer.Argument(metavar="NAME...", help="Experiments, or all.")],
+    experiments: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Experiments, or all that this machine has the data for.")
+    ],
     *,
     profile: Profile = "quick",
     device: Device = "cpu",
     results: Results = Path("results"),
+    data_dir: DataDir = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
     jobs: Jobs = None,
     force: Force = False,
@@ -72,17 +80,36 @@ def reproduce(
     """Run experiments, then print tables and how close they come to the paper, and write the report with its plots."""
     from nfbench.cli import outputs
     from nfbench.cli.machine import check_writable
-    from nfbench.experiments import names
 
-    chosen = dict.fromkeys(name for word in experiments for name in (names() if word == "all" else [word]))
-    plans = [_plan(name, profile) for name in chosen]
+    plans = _plans(experiments, profile)
     check_writable(out)
-    every = [group for groups in plans for group in groups]
+    every = [group for groups in {id(groups): groups for groups in plans.values()}.values() for group in groups]
     code = _execute(every, results, device, jobs, force=force, compile=compile, cuda_graph=cuda_graph)
     if code == INTERRUPTED:
         return code
-    outputs.show([groups[0].cells[0].experiment for groups in plans], profile, results, out)
+    outputs.show(list(plans), profile, results, out)
     return code
+
+
+def _plans(words: Sequence[str], profile: str) -> "dict[str, list[Group]]":
+    """By the name under which it is shown, what each word asks for; one plan where two show the same records."""
+    from nfbench.experiments import names
+    from nfbench.published import experiment_of
+
+    made: dict[str, list[Group]] = {}
+    shown: dict[str, list[Group]] = {}
+    for word in words:
+        for name in names() if word == "all" else [word]:
+            origin = experiment_of(name)
+            try:
+                groups = made[origin] = made.get(origin) or _plan(origin, profile)
+            except MissingDataError as error:
+                if word != "all":
+                    raise
+                warnings.warn(f"{name} is left out: {error}", stacklevel=2)
+                continue
+            shown[groups[0].cells[0].experiment if name == origin else name] = groups
+    return shown
 
 
 def _plan(
@@ -95,7 +122,9 @@ def _plan(
 ) -> "list[Group]":
     from nfbench.experiments import load
     from nfbench.experiments.grid import label, parse_overrides, parse_seeds, plan, profile_of
+    from nfbench.published import experiment_of
 
+    name = experiment_of(name)
     experiment = load(name)
     profile_of(experiment, profile)
     changes = parse_overrides(overrides or ())

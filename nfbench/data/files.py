@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nfbench.data.protocol import Rows, sha256
-from nfbench.errors import InputError
+from nfbench.errors import InputError, MissingDataError
 
 VARIABLE = "NFBENCH_DATA"
 
@@ -108,12 +108,12 @@ def nowhere(file: File, source: str) -> NoReturn:
     """Say that a file is missing, and what can be done.
 
     Raises:
-        InputError: always.
+        MissingDataError: always.
     """
     names = " or ".join(dict.fromkeys(Path(name).name for name in file.names))
     places = ", ".join(f"{str(folder)!r}" for folder in folders())
     get = f"run 'nfbench data get {source}'" if file.mirrors else "(there is no download of this one)"
-    raise InputError(
+    raise MissingDataError(
         f"data {source!r}: no file {names} in {places}; "
         f"give its folder by --data-dir DIR, or set {VARIABLE}=DIR, or {get}"
     )

@@ -162,6 +162,8 @@ def _data(spec: str) -> str | None:
     try:
         with seeded(0, "data"):
             built = target(spec)
+    except InputError:
+        raise
     except Exception as error:  # a factory of the user's own may raise anything, torch lacks memory in its own way
         reason = str(error).strip().splitlines() or ["no message"]
         raise InputError(f"target {spec!r} cannot be built: {type(error).__name__}: {reason[0]}") from None
