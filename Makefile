@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: help setup reproduce smoke test lint check clean
+.PHONY: help setup reproduce tables smoke test lint check clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make reproduce  set up, run the paper's experiments (PROFILE=smoke|quick|paper), write the report"
+	@echo "make tables     the same of the paper's image experiments, which need data (see nfbench data ls)"
 	@echo "make test       set up, check style and types, run all tests and the benchmarks as tests"
 	@echo "make smoke      the smallest run of every experiment, into build/smoke"
 	@echo "make lint       set up, repair style where that can be done"
@@ -31,6 +32,11 @@ setup: $(VENV)/installed
 
 reproduce: setup
 	$(BIN)/nfbench reproduce figure1 figure3 digits --profile $(PROFILE)
+
+tables: setup
+	$(BIN)/nfbench data get binarized-mnist:static
+	$(BIN)/nfbench data get cifar10-patches:first4000
+	$(BIN)/nfbench reproduce table2 figure4 table3 --profile $(PROFILE)
 
 smoke: setup
 	$(BIN)/nfbench reproduce all --profile smoke --results build/smoke/results --out build/smoke/reports

@@ -57,7 +57,7 @@ class Evaluation(Strict):
     dtype: Literal["float32", "float64"] = "float64"
     grid: int = Field(default=80, ge=2)  # cells an axis of the stored density image over [-4, 4]^2
     long_draws: int | None = Field(default=None, ge=2)  # S of a second, longer importance-sampled -ln p(x)
-    long_points: int | None = Field(default=None, ge=1)  # it is over so many test points, the first; None: all
+    long_points: int | None = Field(default=None, ge=1)  # it is over so many test points, evenly spaced; None: all
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_asked(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -54,7 +54,7 @@ MEASURES = {
         "-ln p(x), long",
         "nats",
         "The same estimate of -ln p(x) with many more draws, which comes closer to it from above; where the table says "
-        "so, over the first test points only, and then not to be subtracted from the others.",
+        "so, over some of the test points only, evenly spaced, and then not to be subtracted from the others.",
     ),
     "ess": Measure(
         "ESS",

@@ -28,27 +28,32 @@ _ALIGNED = 64
 
 @dataclass(frozen=True)
 class Observed:
-    """Observations `x (n, pixels)` and what the encoder says of them, `features (n, F)`."""
+    """Observations `x (n, pixels)`, what the encoder says of them `features (n, F)`, and their places in the data."""
 
     x: Tensor
     features: Tensor
+    places: Tensor
 
     def __len__(self) -> int:
         return len(self.x)
 
     def split(self, length: int) -> Iterator["Observed"]:
         """Parts of at most so many data points."""
-        return map(Observed, torch.split(self.x, length), torch.split(self.features, length))
+        return map(Observed, *(torch.split(part, length) for part in (self.x, self.features, self.places)))
 
-    def first(self, num: int | None) -> "Observed":
-        """The first `num` data points; None: all."""
-        return Observed(self.x[:num], self.features[:num])
+    def spread(self, num: int | None) -> "Observed":
+        """`num` data points evenly spaced, for files may be sorted by what they show; None: all."""
+        if num is None or num >= len(self):
+            return self
+        chosen = torch.arange(num, device=self.x.device) * len(self) // num
+        return Observed(self.x[chosen], self.features[chosen], self.places[chosen])
 
 
 def observed(model: Inference, target: LatentVariableModel) -> Observed:
     """The test data, where the model is; each data point is encoded this once."""
     x = target.splits().test.to(*noise.place(model))
-    return Observed(x, torch.cat([target.features(part) for part in torch.split(x, _rows(target, x))]))
+    features = torch.cat([target.features(part) for part in torch.split(x, _rows(target, x))])
+    return Observed(x, features, torch.arange(len(x), device=x.device))
 
 
 def log_weights(model: Inference, target: LatentVariableModel, noise: Tensor, data: Observed) -> Tensor:
@@ -91,12 +96,12 @@ def evaluate_data(
 
     - `free_energy`: F from `draws` draws a point.
     - `nll`, `gap`, `ess`: -ln p(x) from `importance_draws` draws, F - nll, and how many draws their weights are worth.
-    - `nll_long`, `khat_bad`: -ln p(x) from `long_draws` draws of each of the first `long_points` points, and the share
-      of these whose PSIS k-hat is above 0.7; where the configuration asks for them.
+    - `nll_long`, `khat_bad`: -ln p(x) from `long_draws` draws of each of `long_points` evenly spaced points, and the
+      share of these whose PSIS k-hat is above 0.7; where the configuration asks for them.
     """
     metrics, arrays = _short(model, target, data, config, seed)
     if config.long_draws is not None:
-        found = of_long_draws(model, target, data.first(config.long_points), config.long_draws, seed)
+        found = of_long_draws(model, target, data.spread(config.long_points), config.long_draws, seed)
         metrics, arrays = metrics | found[0], arrays | found[1]
     return metrics, arrays
 
@@ -129,8 +134,8 @@ def of_long_draws(
     """The long estimate's metrics and arrays; every data point has a stream of its own, from its place in `data`."""
     curves, khats = [], []
     length = max(1, _NUMBERS[data.x.device.type] // (draws * model.posterior.noise_dim))
-    for start, part in zip(range(0, len(data), length), data.split(length), strict=True):
-        drawn = [noise.of_point(model, draws, seed, "long", start + i) for i in range(len(part))]
+    for part in data.split(length):
+        drawn = [noise.of_point(model, draws, seed, "long", place) for place in part.places.tolist()]
         log_weight = log_weights(model, target, torch.stack(drawn, 1), part)
         curves.append(weights.curve(log_weight))
         khats.append(khat(log_weight.T.cpu().numpy()))

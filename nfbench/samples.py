@@ -1,4 +1,4 @@
-"""Pictures of what a model of data has learned: samples, and reconstructions of the first test points."""
+"""Pictures of what a model of data has learned: samples, and reconstructions of some test points."""
 
 import numpy as np
 import torch
@@ -20,11 +20,11 @@ def pictures(model: Inference, target: LatentVariableModel, data: Observed, seed
     """Rows of bytes `(number, pixels)`, 255 for 1; `picture_shape` says how a row is a picture, (C, H, W).
 
     - `samples`: the mean of p(x|z), z from the prior N(0, I).
-    - `originals`, `reconstructions`: the first test points, and the mean of p(x|z), z one draw of each one's q(z|x).
+    - `originals`, `reconstructions`: evenly spaced test points, and the mean of p(x|z), z one draw of q(z|x) of each.
 
     Nothing where a mean is not finite.
     """
-    first = data.first(RECONSTRUCTIONS)
+    chosen = data.spread(RECONSTRUCTIONS)
     device, dtype = noise.place(model)
     prior = torch.randn(
         (SAMPLES, 1, target.dim),
@@ -32,12 +32,12 @@ def pictures(model: Inference, target: LatentVariableModel, data: Observed, seed
         device=device,
         dtype=dtype,
     )
-    (drawn,) = noise.blocks(model, 1, len(first), seed, "reconstructions")
-    z, _ = model.posterior(drawn, first.features, lambda z: target.log_joint(z, first.x))
+    (drawn,) = noise.blocks(model, 1, len(chosen), seed, "reconstructions")
+    z, _ = model.posterior(drawn, chosen.features, lambda z: target.log_joint(z, chosen.x))
     samples, reconstructions = target.mean(prior).squeeze(1), target.mean(z).squeeze(0)
     if not bool(samples.isfinite().all() and reconstructions.isfinite().all()):
         return {}
-    rows = {"samples": samples, "originals": first.x, "reconstructions": reconstructions}
+    rows = {"samples": samples, "originals": chosen.x, "reconstructions": reconstructions}
     return {"picture_shape": np.array(target.shape)} | {name: _bytes(values) for name, values in rows.items()}
 
 

@@ -341,7 +341,7 @@ def test_an_interrupted_reproduce_shows_nothing(nf, monkeypatch, tmp_path):
 
 
 def test_missing_data_are_one_line_with_three_ways_to_get_them(nf, monkeypatch, tmp_path):
-    """An experiment that is named is refused where its data are not; among all of them it is left out, which is said."""
+    """A named experiment is refused where its data are not; among all of them it is left out, which is said."""
     monkeypatch.setenv("NFBENCH_DATA", str(tmp_path / "nowhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     load_anew()

@@ -90,8 +90,8 @@ def test_curve_starts_at_the_bound_and_ends_at_the_likelihood():
     """One draw's estimate is -mean ln w of the very draws that nll_long is made of, and the last point is nll_long."""
     model, draws = stretched(1.7), 200
     found = evaluate(model, Evaluation(draws=2, importance_draws=2, long_draws=draws, long_points=5), seed=8)
-    data = observed(model, model.target).first(5)
-    drawn = torch.stack([noise.of_point(model, draws, 8, "long", i) for i in range(5)], 1)
+    data = observed(model, model.target).spread(5)
+    drawn = torch.stack([noise.of_point(model, draws, 8, "long", place) for place in data.places.tolist()], 1)
     with torch.no_grad():
         log_q, log_p = model(drawn, data.x)
     assert found.arrays["curve_draws"].tolist() == lengths(draws) == [1, 2, 5, 10, 20, 50, 100, 200]
@@ -170,15 +170,17 @@ def test_every_draw_is_made_once(block, monkeypatch):
 
 
 def test_long_draws_are_a_points_own():
-    """Those of the first points do not depend on how many points are evaluated."""
+    """Those of a point do not depend on how many points are evaluated; the few are spread evenly over the data."""
     few, many = (
         evaluate(_small(), Evaluation(draws=2, importance_draws=2, long_draws=50, long_points=n), seed=1).arrays
-        for n in (3, 7)
+        for n in (5, 10)
     )
-    assert len(few["example_khat"]) == len(few["example_nll_long"]) == 3
-    assert few["example_nll_long"] == pytest.approx(many["example_nll_long"][:3], rel=1e-6)
-    assert few["example_khat"] == pytest.approx(many["example_khat"][:3], rel=1e-5)
+    assert len(few["example_khat"]) == len(few["example_nll_long"]) == 5
+    assert few["example_nll_long"] == pytest.approx(many["example_nll_long"][::2], rel=1e-6)
+    assert few["example_khat"] == pytest.approx(many["example_khat"][::2], rel=1e-5)
     assert len(few["example_nll"]) == len(many["example_nll"]) == 100
+    assert observed(_small(), _small().target).spread(5).places.tolist() == [0, 20, 40, 60, 80]
+    assert len(observed(_small(), _small().target).spread(500)) == 100
 
 
 def test_long_estimate_changes_no_other():
@@ -225,7 +227,8 @@ def test_single_precision_agrees_with_double(model):
 
 
 def _first(model: Inference, num: int):
-    return observed(model, model.target).first(num)
+    whole = observed(model, model.target)
+    return next(whole.split(num))
 
 
 class _Broken(LinearGaussian):

@@ -234,7 +234,7 @@ def test_reduced_run_is_not_mistaken_for_the_papers(images):
     assert "Adam (rate 0.002, one-cycle" in first
     assert "The paper: 500,000 updates of RMSprop (rate 1e-05, constant, momentum 0.9)" in first
     assert STATIC[1] in first
-    assert "S = 200 draws a test point, the long one with S = 5,000 over the first 500" in first
+    assert "S = 200 draws a test point, the long one with S = 5,000 over 500 of them" in first
     assert "hidden=400" in first
 
 

@@ -50,8 +50,10 @@ def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Pat
         return
     name, frame = _records(experiment, results)
     check_writable(out)
-    for file in draw(results, name, out, frame):
-        print(file)
+    files = draw(results, name, out, frame)
+    if not files:
+        raise InputError(f"the records of {name!r} make no picture; a line against K needs two depths of a family")
+    print(*files, sep="\n")
 
 
 def report(*, results: Results = Path("results"), out: Out = Path("reports")) -> None:

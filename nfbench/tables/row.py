@@ -89,7 +89,7 @@ def _draws(first: pd.Series) -> str:
     text = f"-ln p(x) with S = {int(first['importance_draws']):,} draws a test point"
     if pd.isna(first["long_draws"]):
         return f"{text}."
-    points = "all" if pd.isna(first["long_points"]) else f"the first {int(first['long_points']):,}"
+    points = "all" if pd.isna(first["long_points"]) else f"{int(first['long_points']):,}"
     return f"{text}, the long one with S = {int(first['long_draws']):,} over {points} of them."
 
 

@@ -30,7 +30,7 @@ class Likelihood(nn.Module, ABC):
 
 
 class Bernoulli(Likelihood):
-    """ln p(x|z) = sum_i [x_i l_i - softplus(l_i)] of binary x, with logits l.
+    """ln p(x|z) = sum_i [x_i l_i - softplus(l_i)] = -sum_i softplus((1 - 2 x_i) l_i) of binary x, with logits l.
 
     The logits' bias starts at the log-odds of each pixel in the training images (one image of each kind added, so that
     it is finite): a usual choice, not the paper's.
@@ -51,7 +51,7 @@ class Bernoulli(Likelihood):
     def log_prob(self, units: Tensor, x: Tensor) -> Tensor:
         # Under autocast the logits come in bfloat16, too coarse for a sum over pixels.
         logits: Tensor = self.logits(units).to(x.dtype)
-        return (x * logits - functional.softplus(logits)).sum(-1)
+        return -functional.softplus((1 - 2 * x) * logits).sum(-1)
 
     def centre(self, units: Tensor) -> Tensor:
         """The mean."""
