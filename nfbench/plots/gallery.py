@@ -50,6 +50,12 @@ def _chosen(rows: pd.DataFrame, kept: Mapping[str, Kept]) -> list[Shown]:
     return [Shown(row, images) for _, row in few.iterrows() if (images := kept[row["id"]].images)]
 
 
+def _spread(images: np.ndarray) -> np.ndarray:
+    """At most a row of images, evenly spaced: stored data may be sorted by what they show."""
+    number = min(_ROW, len(images))
+    return images[[i * len(images) // number for i in range(number)]] if number else images
+
+
 def tiled(images: np.ndarray, columns: int) -> np.ndarray:
     """Images `(number, H, W, C)` in rows of `columns` as one picture, with white lines between them."""
     number, height, width, channels = images.shape
@@ -89,8 +95,8 @@ def _reconstructions(shown: list[Shown]) -> Figure:
     for row, images in shown:
         if above is None or not np.array_equal(images.originals, above):
             above = images.originals
-            lines.append(("test data", above[:_ROW]))
-        lines.append((title(row), images.reconstructions[:_ROW]))
+            lines.append(("test data", _spread(above)))
+        lines.append((title(row), _spread(images.reconstructions)))
     scale = _scale(lines[0][1])
     gap = 0.04
     sheets = [tiled(images, len(images)) for _, images in lines]
