@@ -10,7 +10,7 @@ from families import specs
 from nfbench import posterior, target
 from nfbench.config import Evaluation
 from nfbench.evaluation import evaluate
-from nfbench.likelihood import observed, of_long_draws
+from nfbench.evaluation.likelihood import observed, of_long_draws
 from nfbench.objectives import Inference
 
 PIXELS, DIM, HIDDEN, WINDOW = 784, 40, 400, 4  # the paper's binarised MNIST

@@ -7,10 +7,11 @@ import torch
 from linear import stretched
 from torch import Tensor
 
-from nfbench import noise, posterior, target
+from nfbench import posterior, target
 from nfbench.config import Evaluation, Push
-from nfbench.evaluation import draw_theta, evaluate, push_through
-from nfbench.images import of_flow, of_model
+from nfbench.evaluation import evaluate, noise
+from nfbench.evaluation.density import draw_theta, push_through
+from nfbench.evaluation.images import of_flow, of_model
 from nfbench.objectives import Inference
 
 CONFIG = Evaluation(draws=40_000, forward_draws=20_000, grid=40)

@@ -9,13 +9,13 @@ import torch
 from linear import POINTS, LinearGaussian, Stretched, divergence, stretched
 from torch import Tensor
 
-from nfbench import likelihood, noise, posterior, target
+from nfbench import posterior, target
 from nfbench.config import Evaluation
-from nfbench.evaluation import evaluate
-from nfbench.likelihood import log_weights, observed
+from nfbench.evaluation import evaluate, likelihood, noise
+from nfbench.evaluation.likelihood import log_weights, observed
+from nfbench.evaluation.weights import lengths
 from nfbench.numerics import seeded
 from nfbench.objectives import Inference
-from nfbench.weights import lengths
 
 SHORT = Evaluation(draws=7, importance_draws=20)
 LONG = Evaluation(draws=7, importance_draws=20, long_draws=50)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nfbench.psis import khat
+from nfbench.evaluation.psis import khat
 
 
 @pytest.mark.parametrize("k", [0.2, 0.5, 0.9, 1.5])

@@ -7,10 +7,10 @@ from linear import LinearGaussian, Stretched
 from nfbench import posterior, target
 from nfbench.config import Evaluation
 from nfbench.evaluation import evaluate
-from nfbench.likelihood import observed
+from nfbench.evaluation.likelihood import observed
+from nfbench.evaluation.samples import RECONSTRUCTIONS, SAMPLES, pictures
 from nfbench.numerics import seeded
 from nfbench.objectives import Inference
-from nfbench.samples import RECONSTRUCTIONS, SAMPLES, pictures
 
 CONFIG = Evaluation(draws=2, importance_draws=2)
 

@@ -6,7 +6,7 @@ import statistics
 import pytest
 import torch
 
-from nfbench import weights
+from nfbench.evaluation import weights
 
 LOG_WEIGHT = torch.tensor([[0.3, -900.0], [-1.2, -901.5], [2.0, -899.0], [0.1, -930.0]], dtype=torch.float64)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from nfbench import images
 from nfbench.config import Cell, Group, digest
-from nfbench.evaluation import draw_theta, evaluate, push_through
+from nfbench.evaluation import evaluate, finite, images
+from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.numerics import seeded
 from nfbench.objectives import Inference
 from nfbench.posteriors import posterior
@@ -184,7 +184,7 @@ def _pushed(run: _Run, cell: Cell) -> Record:
     if not isinstance(family, FlowPosterior) or cell.push is None:
         raise TypeError(f"posterior {cell.posterior} is not a flow: there are no maps to show")
     theta = draw_theta(family.flow, cell.push, cell.seed, torch.float64)
-    metrics = push_through(family.flow, base, theta, cell.evaluation, cell.seed)
+    metrics = finite(push_through(family.flow, base, theta, cell.evaluation, cell.seed))
     arrays = images.of_flow(family.flow, base, theta, cell.evaluation) if images.drawable(base) else None
     facts = _facts(run.group, base, family)
     return run.store(cell, facts, "done", time.perf_counter() - started, arrays, metrics=metrics)

@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nfbench import noise, weights
 from nfbench.config import Evaluation
-from nfbench.images import Arrays
+from nfbench.evaluation import noise, weights
+from nfbench.evaluation.images import Arrays
+from nfbench.evaluation.psis import UNRELIABLE, khat
+from nfbench.evaluation.weights import Estimate
 from nfbench.objectives import Inference
-from nfbench.psis import UNRELIABLE, khat
 from nfbench.records import Metric
 from nfbench.targets.base import LatentVariableModel
-from nfbench.weights import Estimate
 
 Metrics = dict[str, Metric]
 

@@ -1,50 +1,17 @@
-"""One evaluation of bounds, divergences and likelihoods, the same for every family; all in nats."""
+"""Bounds and divergences of a posterior of one density, and what untrained maps do to one; all in nats."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nfbench import images, noise
 from nfbench.config import Evaluation, Push
-from nfbench.images import Arrays
-from nfbench.likelihood import evaluate_data, observed
+from nfbench.evaluation import noise
 from nfbench.numerics import stream
 from nfbench.objectives import Inference, free_energy
 from nfbench.posteriors.base import Flow
 from nfbench.records import Metric
-from nfbench.samples import pictures
-from nfbench.targets.base import LatentVariableModel, Target
-
-
-class Evaluated(NamedTuple):
-    """What a record keeps of a trained posterior: numbers, and arrays beside them."""
-
-    metrics: dict[str, Metric]
-    arrays: Arrays
-
-
-def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
-    """Every metric that the target allows, with its Monte-Carlo standard error, and what is kept to be drawn.
-
-    - `free_energy`: F = E_q[ln q - ln p(x, z)]; for a target with data the mean over the test data.
-    - `kl`: KL(q||p) = F + ln Z, where ln Z is exact.
-    - `forward_kl`: KL(p||q) from exact samples, where there is a sampler.
-    - `box_kl`, `box_mass`: KL of the pair truncated to the target's box, and q's probability of the box.
-    - for a target with data those of `likelihood.evaluate_data`, from the test data.
-
-    Arrays are the densities' image on the plane, or the values of single data points and pictures.
-    """
-    model = model.to(dtype=getattr(torch, config.dtype)).eval()
-    # Not inference mode: a posterior may follow the target's gradient.
-    with torch.no_grad():
-        if not isinstance(model.target, LatentVariableModel):
-            arrays = images.of_model(model, config) if images.drawable(model.target) else {}
-            return Evaluated(_finite(_evaluate_density(model, config, seed)), arrays)
-        data = observed(model, model.target)
-        metrics, arrays = evaluate_data(model, model.target, data, config, seed)
-        return Evaluated(_finite(metrics), arrays | pictures(model, model.target, data, seed))
+from nfbench.targets.base import Target
 
 
 def push_through(flow: Flow, base: Target, theta: Tensor, config: Evaluation, seed: int) -> dict[str, Metric]:
@@ -53,7 +20,7 @@ def push_through(flow: Flow, base: Target, theta: Tensor, config: Evaluation, se
         z = base.sample(config.draws, stream(seed, "evaluation")).to(theta.dtype).unsqueeze(1)
         _, log_det = flow(z, theta)
         log_base = base.log_joint(z) - (base.log_z or 0.0)
-        return _finite({"entropy": _mean(log_det - log_base), "log_det": _mean(log_det)})
+        return {"entropy": _mean(log_det - log_base), "log_det": _mean(log_det)}
 
 
 def draw_theta(flow: Flow, push: Push, seed: int, dtype: torch.dtype) -> Tensor:
@@ -61,7 +28,8 @@ def draw_theta(flow: Flow, push: Push, seed: int, dtype: torch.dtype) -> Tensor:
     return push.scale * torch.randn(1, flow.num_params, generator=stream(seed, "push"), dtype=dtype)
 
 
-def _evaluate_density(model: Inference, config: Evaluation, seed: int) -> dict[str, Metric]:
+def evaluate_density(model: Inference, config: Evaluation, seed: int) -> dict[str, Metric]:
+    """F and whichever divergences the target's exact facts allow."""
     target = model.target
     pairs = [(free_energy(*model(drawn)), drawn) for drawn in noise.blocks(model, config.draws, 1, seed)]
     values = torch.cat([value for value, _ in pairs]).squeeze(1)
@@ -101,8 +69,3 @@ def _box(values: Tensor, inside: Tensor, log_z: float) -> dict[str, Metric]:
 
 def _mean(values: Tensor) -> Metric:
     return Metric(value=float(values.mean()), se=float(values.std() / math.sqrt(values.numel())))
-
-
-def _finite(metrics: dict[str, Metric]) -> dict[str, Metric]:
-    """Without those whose value is not finite: JSON has no word for them, and an absent number is visibly absent."""
-    return {name: metric for name, metric in metrics.items() if math.isfinite(metric.value)}

@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nfbench import noise
-from nfbench.images import Arrays
-from nfbench.likelihood import Observed
+from nfbench.evaluation import noise
+from nfbench.evaluation.images import Arrays
+from nfbench.evaluation.likelihood import Observed
 from nfbench.numerics import stream
 from nfbench.objectives import Inference
 from nfbench.targets.base import LatentVariableModel
