@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
+from synthetic import TABLE2, Plan, of_images
 
 import nfbench
 from nfbench import records
@@ -369,6 +371,20 @@ def test_a_figure_of_other_records_asks_for_them_once(nf, monkeypatch):
     assert shown == ["figure4", "table2"]
     assert {group.cells[0].experiment for group in asked} == {"table2"}
     assert len(asked) == len({group.posterior for group in asked})
+
+
+def test_a_figure_that_records_cannot_make_is_refused(nf, tmp_path):
+    """Figure 4 needs two depths of a family; where the records have one, that is said, and no success is claimed."""
+    one = {key: value for key, value in TABLE2.values.items() if key[0] == "gaussian"}
+    of_images(Plan(tmp_path / "results", seeds=1), replace(TABLE2, values=one))
+    code, out, err = nf("plot", "figure4")
+    assert (code, out) == (2, "")
+    assert "the records of 'figure4' make no picture" in err
+    of_images(Plan(tmp_path / "results", seeds=1), TABLE2)
+    code, out, _ = nf("plot", "figure4")
+    assert code == 0
+    assert all("figure4-depth" in line for line in out.splitlines())
+    assert "### figure4" in nf("table", "figure4")[1]
 
 
 def load_anew():
