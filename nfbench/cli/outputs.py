@@ -113,8 +113,9 @@ def _records(name_or_path: str, results: Path) -> "tuple[str, pd.DataFrame]":
     stored = sorted(set(frame["experiment"]))
     if experiment_of(name) in stored:
         return name, frame
+    asked = name in names() or experiment_of(name) != name  # no slip: it has not been run yet
     close = difflib.get_close_matches(name, {*stored, *names()})
-    hint = f" did you mean {' or '.join(close)}?" if close and name not in names() else ""
+    hint = f" did you mean {' or '.join(close)}?" if close and not asked else ""
     raise InputError(
         f"no records of experiment {name!r} in {str(results)!r};{hint} "
         f"there are records of: {', '.join(stored) or 'none'}; expected 'nfbench run' before"
