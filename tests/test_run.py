@@ -399,7 +399,7 @@ def test_start_of_a_seed_is_its_own(tmp_path):
         again = running._model(group.cells[2])
     for name, value in models[2].state_dict().items():
         assert torch.equal(value, again.state_dict()[name])
-    weights = [model.target.logits.weight for model in models]
+    weights = [model.target.likelihood.logits.weight for model in models]
     assert not torch.equal(weights[0], weights[1])
 
 

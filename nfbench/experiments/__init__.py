@@ -17,7 +17,7 @@ def names() -> list[str]:
     """The experiments that come with the package, sorted.
 
     >>> names()
-    ['digits', 'figure1', 'figure3']
+    ['digits', 'figure1', 'figure3', 'table2', 'table3']
     """
     return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
 
