@@ -39,6 +39,20 @@ def test_numbers_are_those_of_the_records():
     assert ours == [[row[1], row[2], row[3], *row[-3:]] for row in rows]
 
 
+@pytest.mark.parametrize("name", ["table2", "table3"])
+def test_image_results_are_those_of_the_records(name):
+    """Every row of the README's tables of image experiments stands so, column by column, in the records' table."""
+    stored = table(records.results(PAGE.parent / "results" / "reference"), name, "md").split("\n### ")[0]
+    lines = [_cells(line) for line in stored.splitlines() if line.startswith("|")]
+    found = [dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]]
+    text = PAGE.read_text().split(f"<!-- {name} -->\n")[1].split("\n\n")[0]
+    head, _, *rows = [_cells(line) for line in text.splitlines()]
+    assert len(rows) >= 4
+    for row in rows:
+        ours = dict(zip(head, row, strict=True))
+        assert any(ours.items() <= one.items() for one in found), row
+
+
 def test_times_are_those_of_the_records():
     """Every row of the README's table of times stands so, cell by cell, in the tables of the committed records."""
     stored = [_cells(line) for line in timing.table(timed(PAGE.parent / "results"), "md").splitlines() if "|" in line]
