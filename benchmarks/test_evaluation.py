@@ -52,7 +52,7 @@ def test_share_of_the_bare_products(benchmark, capsys, spec):
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            data = observed(model, what).first(POINTS)
+            data = observed(model, what).spread(POINTS)
             shares = [_share(model, data) for _ in range(ROUNDS + 1)][1:]  # the first one warms up
             benchmark.group = "5000 importance draws a point, 784 pixels"
             benchmark.pedantic(of_long_draws, (model, what, data, DRAWS, 0), rounds=3)
