@@ -13,6 +13,9 @@ from numba.extending import overload
 # Sums may be reordered and products fused; NaN and infinity keep their meaning.
 _FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 compiled: Callable[..., Any] = numba.njit(cache=True, fastmath=_FLAGS, error_model="numpy", nogil=True)
+# What a kernel calls. Left to itself the compiler makes two versions of it, within the kernel and beside: a process
+# that has just compiled takes the first, one that loads numba's cache the second, and they round differently.
+inlined: Callable[..., Any] = numba.njit(cache=True, fastmath=_FLAGS, error_model="numpy", nogil=True, forceinline=True)
 
 
 ROUND = 63  # factors below 2 whose product float32 holds
@@ -204,7 +207,7 @@ def _(x: Any) -> Callable[..., Any]:
     return _decay(_WIDTHS[x])
 
 
-@compiled
+@inlined
 def renormalise(f: Any, e: Any) -> None:
     """Move powers of two from f to e, before the product overflows."""
     for n in range(f.shape[0]):

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from nfbench.kernels.arithmetic import ROUND, compiled, factor, logarithm, renormalise, softplus, tanh
+from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, softplus, tanh
 from nfbench.kernels.threads import TILE
 
 
-@compiled
+@inlined
 def constrain(row: Any, dim: int, u_hat: Any) -> Any:
     """`row (2 D + 1,) -> u_hat (D,)`, as `planar.constrain`; returns s and the sums w.u and w.w."""
     wu, ww = row[0] * row[dim], row[0] * row[0]
@@ -27,7 +27,7 @@ def constrain(row: Any, dim: int, u_hat: Any) -> Any:
     return s, wu, ww
 
 
-@compiled
+@inlined
 def unconstrain(row: Any, dim: int, s: Any, wu: Any, ww: Any, grad_s: Any, grad: Any) -> None:
     """Gradients in w and u_hat, `grad (2 D + 1,)`, become those in w and u, with what comes through s."""
     gw = row[0] * grad[dim]
@@ -42,7 +42,7 @@ def unconstrain(row: Any, dim: int, s: Any, wu: Any, ww: Any, grad_s: Any, grad:
         grad[dim + d] += to_wu * row[d]
 
 
-@compiled
+@inlined
 def activate(a: Any, b: Any, s: Any, h: Any, f: Any, e: Any) -> None:
     """One map on a tile of draws: h = tanh(a + b), also into `a`; h^2 + s (1 - h^2), its |det|, into f and e."""
     one = a.dtype.type(1)
@@ -56,7 +56,7 @@ def activate(a: Any, b: Any, s: Any, h: Any, f: Any, e: Any) -> None:
         e[n] += power
 
 
-@compiled
+@inlined
 def deactivate(h: Any, s: Any, grad_log: Any, a: Any) -> Any:
     """`a`, the gradient in h from later maps, becomes that in w.z + b with the part of ln|det|; sums for s and b."""
     one, zero = h.dtype.type(1), h.dtype.type(0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nfbench.kernels.arithmetic import ROUND, compiled, factor, logarithm, renormalise, sigmoid, softplus, tanh
+from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus, tanh
 from nfbench.kernels.prefetch import LINE, fetch
 
 LANES = 4
@@ -67,7 +67,7 @@ def backward(
             _down(maps[first:last], k, by, points, to_z[first:last], to_maps[first:last])
 
 
-@compiled
+@inlined
 def _sums(maps: Any, back: Any, k: int, to_maps: Any, sums: Any) -> None:
     """w.u, w.w, and the gradient of z times u and w; asks for what the next map needs, as it lies backwards."""
     dim, zero, row, step = back.shape[1], back.dtype.type(0), maps.shape[2], LINE // maps.itemsize
@@ -85,7 +85,7 @@ def _sums(maps: Any, back: Any, k: int, to_maps: Any, sums: Any) -> None:
         sums[0, j], sums[1, j], sums[2, j], sums[3, j] = wu, ww, gu, gw
 
 
-@compiled
+@inlined
 def _scalars(h: Any, grad_log: Any, k: int, sums: Any, by: Any) -> None:
     """u_hat's scale, h, and the gradients in w.z + b, w.u and w.w."""
     one = h.dtype.type(1)
@@ -100,7 +100,7 @@ def _scalars(h: Any, grad_log: Any, k: int, sums: Any, by: Any) -> None:
         by[4, j] = -(gw + gw) * scale * per_ww
 
 
-@compiled
+@inlined
 def _down(maps: Any, k: int, by: Any, points: Any, back: Any, to_maps: Any) -> None:
     """Rebuild the points before the map, write its gradient, and take the points' gradient through it."""
     dim = back.shape[1]

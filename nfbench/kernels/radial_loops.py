@@ -9,24 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from nfbench.kernels.arithmetic import ROUND, compiled, factor, logarithm, renormalise, sigmoid, softplus
+from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
 from nfbench.kernels.threads import TILE
 
 
-@compiled
+@inlined
 def _across(r: Any, alpha: Any, s: Any) -> Any:
     """The factor of |det| for each of the D - 1 directions across the radius."""
     return (r + s) / (alpha + r)
 
 
-@compiled
+@inlined
 def _along(r: Any, alpha: Any, s: Any) -> Any:
     """The factor along the radius."""
     reach = alpha + r
     return (r * (reach + alpha) + alpha * s) / (reach * reach)
 
 
-@compiled
+@inlined
 def _slopes(r: Any, alpha: Any, s: Any, across: Any, grad_log: Any, grad_q: Any) -> tuple[Any, Any, Any]:
     """d/dr, d/d alpha and d/ds of one map, through q and through ln|det|; `across` is D - 1.
 
@@ -42,7 +42,7 @@ def _slopes(r: Any, alpha: Any, s: Any, across: Any, grad_log: Any, grad_q: Any)
     return to_r, to_alpha, to_s
 
 
-@compiled
+@inlined
 def _spread(q: Any, alpha: Any, s: Any, r: Any, f: Any, e: Any) -> None:
     """One map on a tile of draws: `q`, the squared radius, becomes q; the factors of |det| into rows of f and e."""
     for n in range(r.shape[0]):
