@@ -1,8 +1,8 @@
 """The planar chain where every draw has numbers of its own, compiled: one pass over the numbers forward, one backward.
 
-LANES points go up or down together, so that what is scalar in a map fills a vector: the sums over dimensions are done
-point by point, then softplus, tanh and ln|det| for all of them at once. Shapes: z (G, D), maps (G, K, 2 D + 1) with
-rows (w, u, b), h (G, K).
+LANES points go up or down together, so that what is scalar in a map fills vectors: the sums over dimensions are taken
+point by point, then softplus, tanh and ln|det| for all points at once. Shapes: z (G, D), maps (G, K, 2 D + 1) with
+rows (w, u, b), h (G, K), all contiguous.
 """
 
 from typing import Any
@@ -10,110 +10,148 @@ from typing import Any
 import numpy as np
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus, tanh
-from nfbench.kernels.prefetch import LINE, fetch
+from nfbench.kernels.vector import fma, load, spread, store, total, width
 
-LANES = 4
+LANES = 8
+# Where the scalars of LANES points lie in one array: in arrays of their own the compiler would not see them apart.
+_WU, _WW, _A, _FACTOR, _POWER = (LANES * place for place in range(5))
+MAPS = 64
+_SCALE, _FLAT, _TO_A, _TO_WU, _WU_BY, _WW_BY = (MAPS * place for place in range(6))
 
 
 @compiled
 def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, groups: int) -> None:
     """`z_k = z + (u + scale w) tanh(w.z + b)` with scale = (s - 1 - w.u) / w.w and s = softplus(w.u)."""
-    dim, kind = z.shape[1], z.dtype.type
-    sums, f, e = np.empty((3, LANES), z.dtype), np.empty(LANES, z.dtype), np.empty(LANES, z.dtype)
+    dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
+    row, vector = maps.shape[2], width(maps)
+    whole, left = dim - dim % vector, dim % vector
+    by = np.ones(5 * LANES, z.dtype)
     for first in range(group, groups, LANES):
         size = min(LANES, groups - first)
         out[first : first + size] = z[first : first + size]
-        f[:], e[:] = kind(1), kind(0)
-        for k in range(maps.shape[1]):
+        by[_FACTOR:_POWER], by[_POWER:] = kind(1), kind(0)
+        for k in range(depth):
             for j in range(size):
-                row, point = maps[first + j, k], out[first + j]
-                wu, ww, wz = kind(0), kind(0), kind(0)
-                for d in range(dim):
-                    wu += row[d] * row[dim + d]
-                    ww += row[d] * row[d]
-                    wz += row[d] * point[d]
-                sums[0, j], sums[1, j], sums[2, j] = wu, ww, wz + row[2 * dim]
+                at, point = ((first + j) * depth + k) * row, (first + j) * dim
+                wu, ww, wz = spread(kind(0)), spread(kind(0)), spread(kind(0))
+                for d in range(0, whole, vector):
+                    w, u = load(maps, at + d, vector), load(maps, at + dim + d, vector)
+                    wu, ww, wz = fma(w, u, wu), fma(w, w, ww), fma(w, load(out, point + d, vector), wz)
+                if left:
+                    w, u = load(maps, at + whole, left), load(maps, at + dim + whole, left)
+                    wu, ww, wz = fma(w, u, wu), fma(w, w, ww), fma(w, load(out, point + whole, left), wz)
+                by[_WU + j], by[_WW + j], by[_A + j] = total(wu), total(ww), total(wz) + maps[first + j, k, 2 * dim]
+            _activate(by)
             for j in range(size):
-                s, active = softplus(sums[0, j]), tanh(sums[2, j])
-                square = active * active
-                part, power = factor(square + s * (kind(1) - square))
-                f[j] *= part
-                e[j] += power
-                sums[0, j], sums[2, j] = (s - kind(1) - sums[0, j]) / sums[1, j], active
-            for j in range(size):
-                row, point, scale, active = maps[first + j, k], out[first + j], sums[0, j], sums[2, j]
-                h[first + j, k] = active
-                for d in range(dim):
-                    point[d] += (row[dim + d] + scale * row[d]) * active
+                at, point = ((first + j) * depth + k) * row, (first + j) * dim
+                h[first + j, k] = by[_A + j]
+                active, scale = spread(by[_A + j]), spread(by[_WU + j])
+                for d in range(0, whole, vector):
+                    w, u = load(maps, at + d, vector), load(maps, at + dim + d, vector)
+                    store(out, point + d, vector, fma(fma(scale, w, u), active, load(out, point + d, vector)))
+                if left:
+                    w, u = load(maps, at + whole, left), load(maps, at + dim + whole, left)
+                    store(out, point + whole, left, fma(fma(scale, w, u), active, load(out, point + whole, left)))
             if k % ROUND == ROUND - 1:
-                renormalise(f, e)
+                renormalise(by[_FACTOR:_POWER], by[_POWER:])
         for j in range(size):
-            log_det[first + j] = logarithm(f[j], e[j])
+            log_det[first + j] = logarithm(by[_FACTOR + j], by[_POWER + j])
+
+
+@inlined
+def _activate(by: Any) -> None:
+    """`w.u` becomes scale, a becomes tanh(a), and h^2 + s (1 - h^2) goes into factor and power."""
+    one = by.dtype.type(1)
+    for j in range(LANES):
+        wu = by[_WU + j]
+        s, active = softplus(wu), tanh(by[_A + j])
+        square = active * active
+        part, power = factor(square + s * (one - square))
+        by[_FACTOR + j] *= part
+        by[_POWER + j] += power
+        by[_WU + j] = (s - one - wu) / by[_WW + j]
+        by[_A + j] = active
 
 
 @compiled
 def backward(
     z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
 ) -> None:
-    """Gradients in z and maps: all scalars of a map follow from four sums, so that its numbers are read once."""
-    dim, dtype = z.shape[1], z.dtype
-    points, sums, by = np.empty((LANES, dim), dtype), np.empty((4, LANES), dtype), np.empty((5, LANES), dtype)
-    for first in range(group, groups, LANES):
-        last = min(first + LANES, groups)
-        points[: last - first], to_z[first:last] = z[first:last], grad[first:last]
-        for k in range(maps.shape[1] - 1, -1, -1):
-            _sums(maps[first:last], to_z[first:last], k, to_maps[first:last], sums)
-            _scalars(h[first:last], grad_log[first:last], k, sums, by)
-            _down(maps[first:last], k, by, points, to_z[first:last], to_maps[first:last])
+    """Gradients in z and maps, point by point: what does not depend on the way down is made for many maps at once."""
+    dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
+    row, vector = maps.shape[2], width(maps)
+    whole, left = dim - dim % vector, dim % vector
+    point, back = np.zeros(whole + vector, z.dtype), np.zeros(whole + vector, z.dtype)
+    by, nothing = np.empty(7 * MAPS, z.dtype), spread(kind(0))
+    for g in range(group, groups):
+        point[:dim], back[:dim] = z[g], grad[g]
+        for last in range(depth, 0, -MAPS):
+            first = max(0, last - MAPS)
+            for k in range(first, last):
+                at, wu, ww = (g * depth + k) * row, nothing, nothing
+                for d in range(0, whole, vector):
+                    wu, ww = _products(maps, at + d, dim, wu, ww, vector)
+                if left:
+                    wu, ww = _products(maps, at + whole, dim, wu, ww, left)
+                by[_SCALE + k - first], by[_FLAT + k - first] = total(wu), total(ww)
+            _constants(by, h[g, first:last], grad_log[g])
+            for k in range(last - 1, first - 1, -1):
+                at, gu, gw = (g * depth + k) * row, nothing, nothing
+                for d in range(0, whole, vector):
+                    gu, gw = _along(maps, at + d, dim, back, d, gu, gw, vector)
+                if left:
+                    gu, gw = _along(maps, at + whole, dim, back, whole, gu, gw, left)
+                i, through = k - first, total(gw)
+                active, scale = h[g, k], by[_SCALE + i]
+                to_a = (total(gu) + scale * through) * by[_FLAT + i] + by[_TO_A + i]
+                to_wu, to_ww = by[_TO_WU + i] - through * by[_WU_BY + i], -through * by[_WW_BY + i]
+                for d in range(0, whole, vector):
+                    _down(maps, at + d, dim, point, back, d, to_maps, active, scale, to_a, to_wu, to_ww, vector)
+                if left:
+                    _down(maps, at + whole, dim, point, back, whole, to_maps, active, scale, to_a, to_wu, to_ww, left)
+                to_maps[g, k, 2 * dim] = to_a
+        to_z[g] = back[:dim]
 
 
 @inlined
-def _sums(maps: Any, back: Any, k: int, to_maps: Any, sums: Any) -> None:
-    """w.u, w.w, and the gradient of z times u and w; asks for what the next map needs, as it lies backwards."""
-    dim, zero, row, step = back.shape[1], back.dtype.type(0), maps.shape[2], LINE // maps.itemsize
-    for j in range(maps.shape[0]):
-        next_row = (j * maps.shape[1] + max(0, k - 1)) * row
-        for d in range(0, row + step, step):
-            fetch(maps, next_row + d)
-            fetch(to_maps, next_row + d)
-        wu, ww, gu, gw = zero, zero, zero, zero
-        for d in range(dim):
-            wu += maps[j, k, d] * maps[j, k, dim + d]
-            ww += maps[j, k, d] * maps[j, k, d]
-            gu += back[j, d] * maps[j, k, dim + d]
-            gw += back[j, d] * maps[j, k, d]
-        sums[0, j], sums[1, j], sums[2, j], sums[3, j] = wu, ww, gu, gw
+def _products(maps: Any, at: Any, dim: Any, wu: Any, ww: Any, n: Any) -> Any:
+    w, u = load(maps, at, n), load(maps, at + dim, n)
+    return fma(w, u, wu), fma(w, w, ww)
 
 
 @inlined
-def _scalars(h: Any, grad_log: Any, k: int, sums: Any, by: Any) -> None:
-    """u_hat's scale, h, and the gradients in w.z + b, w.u and w.w."""
-    one = h.dtype.type(1)
-    for j in range(h.shape[0]):
-        wu, ww, active = sums[0, j], sums[1, j], h[j, k]
-        s, flat, per_ww = softplus(wu), one - active * active, one / ww
-        scale, share = (s - one - wu) * per_ww, grad_log[j] / (active * active + s * flat)
-        gw = active * sums[3, j]  # w . the gradient in u_hat
-        by[0, j], by[1, j] = scale, active
-        by[2, j] = (sums[2, j] + scale * sums[3, j] + (share + share) * active * (one - s)) * flat
-        by[3, j] = share * flat * sigmoid(wu) - gw * sigmoid(-wu) * per_ww
-        by[4, j] = -(gw + gw) * scale * per_ww
+def _along(maps: Any, at: Any, dim: Any, back: Any, d: Any, gu: Any, gw: Any, n: Any) -> Any:
+    w, u, g = load(maps, at, n), load(maps, at + dim, n), load(back, d, width(back))
+    return fma(g, u, gu), fma(g, w, gw)
 
 
 @inlined
-def _down(maps: Any, k: int, by: Any, points: Any, back: Any, to_maps: Any) -> None:
-    """Rebuild the points before the map, write its gradient, and take the points' gradient through it."""
-    dim = back.shape[1]
-    for j in range(maps.shape[0]):
-        w, u, point, grad = maps[j, k, :dim], maps[j, k, dim : 2 * dim], points[j], back[j]
-        to_w, to_u = to_maps[j, k, :dim], to_maps[j, k, dim : 2 * dim]
-        scale, active, a, to_wu, to_ww = by[0, j], by[1, j], by[2, j], by[3, j], by[4, j]
-        for d in range(dim):  # one loop for each result: LLVM vectorises only what touches few arrays
-            point[d] -= (u[d] + scale * w[d]) * active
-        for d in range(dim):
-            to_u[d] = grad[d] * active + to_wu * w[d]
-        for d in range(dim):
-            to_w[d] = a * point[d] + scale * active * grad[d] + to_wu * u[d] + to_ww * w[d]
-        for d in range(dim):
-            grad[d] += a * w[d]
-        to_maps[j, k, 2 * dim] = a
+def _constants(by: Any, h: Any, grad_log: Any) -> None:
+    """From w.u and w.w: u_hat's scale, then what the gradients in w.z + b, w.u and w.w have besides the sums."""
+    one = by.dtype.type(1)
+    for k in range(h.shape[0]):
+        wu, active = by[_SCALE + k], h[k]
+        s, flat, per_ww = softplus(wu), one - active * active, one / by[_FLAT + k]
+        scale, share = (s - one - wu) * per_ww, grad_log / (active * active + s * flat) * flat
+        by[_SCALE + k], by[_FLAT + k] = scale, flat
+        by[_TO_A + k] = (share + share) * active * (one - s)
+        by[_TO_WU + k] = share * sigmoid(wu)
+        by[_WU_BY + k] = active * sigmoid(-wu) * per_ww
+        by[_WW_BY + k] = (active + active) * scale * per_ww
+
+
+@inlined
+def _down(
+    maps: Any, at: Any, dim: Any, point: Any, back: Any, d: Any, to_maps: Any,
+    active: Any, scale: Any, to_a: Any, to_wu: Any, to_ww: Any, n: Any,
+) -> None:
+    """n dimensions before the map: rebuild the point, write the map's gradient, take the point's gradient through it."""
+    vector = width(maps)
+    w, u, g = load(maps, at, n), load(maps, at + dim, n), load(back, d, vector)
+    before = fma(fma(spread(scale), w, u), spread(-active), load(point, d, vector))
+    store(point, d, vector, before)
+    store(back, d, vector, fma(spread(to_a), w, g))
+    nothing = spread(scale - scale)
+    mixed = fma(spread(to_ww), w, fma(spread(to_a), before, nothing))
+    store(to_maps, at, n, fma(spread(scale * active), g, fma(spread(to_wu), u, mixed)))
+    store(to_maps, at + dim, n, fma(spread(active), g, fma(spread(to_wu), w, nothing)))

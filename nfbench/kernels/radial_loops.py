@@ -10,36 +10,18 @@ from typing import Any
 import numpy as np
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
+from nfbench.kernels.radial_slopes import across, along, slopes
 from nfbench.kernels.threads import TILE
 
 
 @inlined
-def _across(r: Any, alpha: Any, s: Any) -> Any:
-    """The factor of |det| for each of the D - 1 directions across the radius."""
-    return (r + s) / (alpha + r)
-
-
-@inlined
-def _along(r: Any, alpha: Any, s: Any) -> Any:
-    """The factor along the radius."""
-    reach = alpha + r
-    return (r * (reach + alpha) + alpha * s) / (reach * reach)
-
-
-@inlined
-def _slopes(r: Any, alpha: Any, s: Any, across: Any, grad_log: Any, grad_q: Any) -> tuple[Any, Any, Any]:
-    """d/dr, d/d alpha and d/ds of one map, through q and through ln|det|; `across` is D - 1.
-
-    ln|det| = (D - 1) [ln(r + s) - ln(alpha + r)] + ln(r^2 + 2 alpha r + alpha s) - 2 ln(alpha + r).
-    """
-    reach, spread = alpha + r, r + s
-    along = r * (reach + alpha) + alpha * s
-    outer = (across + 2) / reach
-    to_q = grad_q / (reach * reach)
-    to_r = grad_log * (across / spread + 2 * reach / along - outer) - to_q * (s - alpha)
-    to_alpha = grad_log * ((r + spread) / along - outer) - to_q * spread
-    to_s = grad_log * (across / spread + alpha / along) + to_q * reach
-    return to_r, to_alpha, to_s
+def _slopes(r: Any, alpha: Any, s: Any, count: Any, grad_log: Any, grad_q: Any) -> Any:
+    """d/dr, d/d alpha and d/ds of one map, through ln|det| and through q; `count` is D - 1."""
+    to_r, to_alpha, to_s = slopes(r, alpha, s, count, grad_log)
+    per_reach = 1 / (alpha + r)
+    to_s_by = grad_q * per_reach
+    to_q = to_s_by * per_reach
+    return to_r - to_q * (s - alpha), to_alpha - to_q * (r + s), to_s + to_s_by
 
 
 @inlined
@@ -50,11 +32,11 @@ def _spread(q: Any, alpha: Any, s: Any, r: Any, f: Any, e: Any) -> None:
         r[n] = radius
         q[n] = (s - alpha) / (alpha + radius)
     for n in range(r.shape[0]):
-        part, power = factor(_across(r[n], alpha, s))
+        part, power = factor(across(r[n], alpha, s))
         f[0, n] *= part
         e[0, n] += power
     for n in range(r.shape[0]):
-        part, power = factor(_along(r[n], alpha, s))
+        part, power = factor(along(r[n], alpha, s))
         f[1, n] *= part
         e[1, n] += power
 
@@ -112,7 +94,7 @@ def draws_backward(
     enlarge the rounding of z_k where a map contracts.
     """
     dim, kind = z.shape[2], z.dtype.type
-    zero, across = kind(0), kind(dim - 1)
+    zero, count = kind(0), kind(dim - 1)
     tile, back = np.empty((dim, TILE), z.dtype), np.empty((dim, TILE), z.dtype)
     q, radial, inner = np.empty(TILE, z.dtype), np.empty(TILE, z.dtype), np.empty(TILE, z.dtype)
     for g in range(group, groups):
@@ -137,7 +119,7 @@ def draws_backward(
                         q[n] += back[d, n] * tile[d, n]
                 total_a, total_s = zero, zero
                 for n in range(size):
-                    to_r, by_a, by_s = _slopes(radius[n], alpha, s, across, grad_log[g, first + n], q[n])
+                    to_r, by_a, by_s = _slopes(radius[n], alpha, s, count, grad_log[g, first + n], q[n])
                     radial[n] = to_r / radius[n] if radius[n] > zero else zero
                     q[n] = (s - alpha) / (alpha + radius[n])
                     total_a += by_a
@@ -175,10 +157,10 @@ def dimensions_forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, group:
                 for d in range(dim):
                     point[d] += q * (point[d] - centre[d])
                 r[g, k, n] = radius
-                part, power = factor(_across(radius, alpha, s))
+                part, power = factor(across(radius, alpha, s))
                 f[0, n] *= part
                 e[0, n] += power
-                part, power = factor(_along(radius, alpha, s))
+                part, power = factor(along(radius, alpha, s))
                 f[1, n] *= part
                 e[1, n] += power
             if k % ROUND == ROUND - 1:
@@ -194,7 +176,7 @@ def dimensions_backward(
 ) -> None:
     """As `draws_backward`, map by map for the few draws of a group."""
     dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
-    zero, across = kind(0), kind(dim - 1)
+    zero, count = kind(0), kind(dim - 1)
     points = np.empty((draws, dim), z.dtype)
     for g in range(group, groups):
         to_z[g], points[:] = grad[g], z[g]
@@ -203,15 +185,15 @@ def dimensions_backward(
             alpha, s = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
             to_centre[:], total_a, total_s = zero, zero, zero
             for n in range(draws):
-                point, back, radius, along, square = points[n], to_z[g, n], r[g, k, n], zero, zero
+                point, back, radius, inner, square = points[n], to_z[g, n], r[g, k, n], zero, zero
                 for d in range(dim):
                     point[d] -= centre[d]
                     square += point[d] * point[d]
-                inner = radius / math.sqrt(square) if square > zero else zero
+                shrink = radius / math.sqrt(square) if square > zero else zero
                 for d in range(dim):
-                    point[d] *= inner
-                    along += back[d] * point[d]
-                to_r, by_a, by_s = _slopes(radius, alpha, s, across, grad_log[g, n], along)
+                    point[d] *= shrink
+                    inner += back[d] * point[d]
+                to_r, by_a, by_s = _slopes(radius, alpha, s, count, grad_log[g, n], inner)
                 total_a += by_a
                 total_s += by_s
                 radial = to_r / radius if radius > zero else zero

@@ -8,7 +8,7 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from nfbench.kernels.memory import empty
 
 TILE = 64  # draws that a kernel holds at once, one dimension after the other
 FEW = 8  # with fewer draws a group than this, the inner loops run over dimensions instead
-GRAIN = 500_000  # numbers touched (draws x maps x dimensions) for which another thread is worth its waking, 30 us
+GRAIN = 300_000  # numbers touched (draws x maps x dimensions) for which another thread is worth its waking, 30 us
 
 
 class Part(NamedTuple):
@@ -53,11 +53,14 @@ def combined(shares: list[Part], like: Tensor) -> Tensor:
 
 
 def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:
-    """Call `work(index, part)` for every part, in threads if there are several."""
-    if len(shares) == 1:
-        work(0, shares[0])
-        return
-    for done in [_pool(len(shares)).submit(work, index, part) for index, part in enumerate(shares)]:
+    """Call `work(index, part)` for every part: the last one here, the others in threads."""
+    last = len(shares) - 1
+    others = [_pool(last).submit(work, index, part) for index, part in enumerate(shares[:last])]
+    try:
+        work(last, shares[last])
+    finally:
+        wait(others)  # they write into the caller's memory
+    for done in others:
         done.result()
 
 
