@@ -11,6 +11,12 @@ import numpy as np
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, softplus, tanh
 from nfbench.kernels.threads import TILE
+from nfbench.kernels.tiles import empty, fill
+from nfbench.kernels.vector import fma, load, spread, store, total, width
+
+# Where a tile's scalars lie in one array, after a: as several arrays the compiler would not see them apart.
+_FACTOR, _POWER = TILE, 2 * TILE
+_H, _LOG = TILE, 2 * TILE
 
 
 @inlined
@@ -42,69 +48,59 @@ def unconstrain(row: Any, dim: int, s: Any, wu: Any, ww: Any, grad_s: Any, grad:
         grad[dim + d] += to_wu * row[d]
 
 
-@inlined
-def activate(a: Any, b: Any, s: Any, h: Any, f: Any, e: Any) -> None:
-    """One map on a tile of draws: h = tanh(a + b), also into `a`; h^2 + s (1 - h^2), its |det|, into f and e."""
-    one = a.dtype.type(1)
-    for n in range(h.shape[0]):
-        active = tanh(a[n] + b)
-        a[n] = active
-        h[n] = active
-        square = active * active
-        part, power = factor(square + s * (one - square))
-        f[n] *= part
-        e[n] += power
-
-
-@inlined
-def deactivate(h: Any, s: Any, grad_log: Any, a: Any) -> Any:
-    """`a`, the gradient in h from later maps, becomes that in w.z + b with the part of ln|det|; sums for s and b."""
-    one, zero = h.dtype.type(1), h.dtype.type(0)
-    to_s, to_b = zero, zero
-    for n in range(h.shape[0]):
-        square = h[n] * h[n]
-        flat = one - square
-        share = grad_log[n] / (square + s * flat)
-        to_s += share * flat
-        a[n] = (a[n] + (share + share) * h[n] * (one - s)) * flat
-        to_b += a[n]
-    return to_s, to_b
-
-
 @compiled
 def draws_forward(
     z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, groups: int, start: int, stop: int
 ) -> None:
-    """A tile holds TILE draws, dimension by dimension: each loop over a tile is a row of vector instructions."""
-    dim, depth, kind = z.shape[2], maps.shape[1], z.dtype.type
-    tile, a, f, e = (
-        np.empty((dim, TILE), z.dtype),
-        np.empty(TILE, z.dtype),
-        np.empty(TILE, z.dtype),
-        np.empty(TILE, z.dtype),
-    )
+    """A tile holds TILE draws, dimension by dimension; blocks of four vectors of draws go through a map together."""
+    dim, depth, kind, vector = z.shape[2], maps.shape[1], z.dtype.type, width(z)
+    tile, by = np.zeros(dim * TILE, z.dtype), np.zeros(3 * TILE, z.dtype)
     u_hat, s = np.empty((depth, dim), z.dtype), np.empty(depth, z.dtype)
     for g in range(group, groups):
         for k in range(depth):
             s[k], _, _ = constrain(maps[g, k], dim, u_hat[k])
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
-            tile[:, :size] = z[g, first : first + size].T
-            f[:], e[:] = kind(1), kind(0)
+            fill(tile, z[g, first : first + size])
+            by[_FACTOR:_POWER], by[_POWER:] = kind(1), kind(0)
             for k in range(depth):
-                a[:] = kind(0)
-                for d in range(dim):
-                    for n in range(size):
-                        a[n] += maps[g, k, d] * tile[d, n]
-                activate(a, maps[g, k, 2 * dim], s[k], h[g, k, first : first + size], f, e)
-                for d in range(dim):
-                    for n in range(size):
-                        tile[d, n] += u_hat[k, d] * a[n]
+                for n in range(0, size, 4 * vector):
+                    i, j, m = n + vector, n + 2 * vector, n + 3 * vector
+                    a_0, a_1, a_2, a_3 = spread(kind(0)), spread(kind(0)), spread(kind(0)), spread(kind(0))
+                    for d in range(dim):
+                        at, w = d * TILE, spread(maps[g, k, d])
+                        a_0, a_1 = fma(w, load(tile, at + n, vector), a_0), fma(w, load(tile, at + i, vector), a_1)
+                        a_2, a_3 = fma(w, load(tile, at + j, vector), a_2), fma(w, load(tile, at + m, vector), a_3)
+                    store(by, n, vector, a_0)
+                    store(by, i, vector, a_1)
+                    store(by, j, vector, a_2)
+                    store(by, m, vector, a_3)
+                _activate(by, maps[g, k, 2 * dim], s[k], size)
+                h[g, k, first : first + size] = by[:size]
+                for n in range(0, size, 4 * vector):
+                    for d in range(dim):
+                        u = spread(u_hat[k, d])
+                        for i in range(n, n + 4 * vector, vector):
+                            at = d * TILE + i
+                            store(tile, at, vector, fma(u, load(by, i, vector), load(tile, at, vector)))
                 if k % ROUND == ROUND - 1:
-                    renormalise(f, e)
-            out[g, first : first + size] = tile[:, :size].T
+                    renormalise(by[_FACTOR:_POWER], by[_POWER:])
+            empty(tile, out[g, first : first + size])
             for n in range(size):
-                log_det[g, first + n] = logarithm(f[n], e[n])
+                log_det[g, first + n] = logarithm(by[_FACTOR + n], by[_POWER + n])
+
+
+@inlined
+def _activate(by: Any, b: Any, s: Any, size: Any) -> None:
+    """One map on a tile of draws: a becomes h = tanh(a + b); h^2 + s (1 - h^2), its |det|, goes into the factors."""
+    one = by.dtype.type(1)
+    for n in range(size):
+        active = tanh(by[n] + b)
+        by[n] = active
+        square = active * active
+        part, power = factor(square + s * (one - square))
+        by[_FACTOR + n] *= part
+        by[_POWER + n] += power
 
 
 @compiled
@@ -122,38 +118,69 @@ def draws_backward(
     stop: int,
 ) -> None:
     """Rebuild z_{k-1} = z_k - u_hat_k h_k going down; sums over a tile are added to the gradients once a map."""
-    dim, depth, kind = z.shape[2], maps.shape[1], z.dtype.type
-    tile, back, a = np.empty((dim, TILE), z.dtype), np.empty((dim, TILE), z.dtype), np.empty(TILE, z.dtype)
+    dim, depth, kind, vector = z.shape[2], maps.shape[1], z.dtype.type, width(z)
+    tile, back, by = np.zeros(dim * TILE, z.dtype), np.zeros(dim * TILE, z.dtype), np.zeros(3 * TILE, z.dtype)
     u_hat, s, to_s = np.empty((depth, dim), z.dtype), np.empty((depth, 3), z.dtype), np.empty(depth, z.dtype)
+    nothing = spread(kind(0))
     for g in range(group, groups):
         for k in range(depth):
             s[k, 0], s[k, 1], s[k, 2] = constrain(maps[g, k], dim, u_hat[k])
         to_maps[g], to_s[:] = kind(0), kind(0)
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
-            tile[:, :size] = z[g, first : first + size].T
-            back[:, :size] = grad[g, first : first + size].T
+            fill(tile, z[g, first : first + size])
+            fill(back, grad[g, first : first + size])
+            by[:] = kind(0)
+            by[_LOG : _LOG + size] = grad_log[g, first : first + size]
             for k in range(depth - 1, -1, -1):
-                active = h[g, k, first : first + size]
-                a[:] = kind(0)
-                for d in range(dim):
-                    for n in range(size):
-                        a[n] += back[d, n] * u_hat[k, d]
-                by_s, by_b = deactivate(active, s[k, 0], grad_log[g, first : first + size], a)
+                by[_H : _H + size] = h[g, k, first : first + size]
+                for n in range(0, size, 4 * vector):
+                    i, j, m = n + vector, n + 2 * vector, n + 3 * vector
+                    a_0, a_1, a_2, a_3 = nothing, nothing, nothing, nothing
+                    for d in range(dim):
+                        at, u = d * TILE, spread(u_hat[k, d])
+                        a_0, a_1 = fma(u, load(back, at + n, vector), a_0), fma(u, load(back, at + i, vector), a_1)
+                        a_2, a_3 = fma(u, load(back, at + j, vector), a_2), fma(u, load(back, at + m, vector), a_3)
+                    store(by, n, vector, a_0)
+                    store(by, i, vector, a_1)
+                    store(by, j, vector, a_2)
+                    store(by, m, vector, a_3)
+                by_s, by_b = _deactivate(by, s[k, 0], size)
                 to_s[k] += by_s
                 to_maps[g, k, 2 * dim] += by_b
                 for d in range(dim):
-                    total_u, total_w = kind(0), kind(0)
-                    for n in range(size):
-                        total_u += back[d, n] * active[n]
-                        tile[d, n] -= u_hat[k, d] * active[n]
-                        total_w += a[n] * tile[d, n]
-                        back[d, n] += maps[g, k, d] * a[n]
-                    to_maps[g, k, dim + d] += total_u
-                    to_maps[g, k, d] += total_w
-            to_z[g, first : first + size] = back[:, :size].T
+                    w, u, to_w, to_u = spread(maps[g, k, d]), spread(-u_hat[k, d]), nothing, nothing
+                    for n in range(0, size, 2 * vector):
+                        for i in range(n, n + 2 * vector, vector):
+                            at, a, active = d * TILE + i, load(by, i, vector), load(by, _H + i, vector)
+                            old, before = load(back, at, vector), fma(u, active, load(tile, at, vector))
+                            to_u, to_w = fma(old, active, to_u), fma(a, before, to_w)
+                            store(tile, at, vector, before)
+                            store(back, at, vector, fma(w, a, old))
+                    to_maps[g, k, dim + d] += total(to_u)
+                    to_maps[g, k, d] += total(to_w)
+            empty(back, to_z[g, first : first + size])
         for k in range(depth):
             unconstrain(maps[g, k], dim, s[k, 0], s[k, 1], s[k, 2], to_s[k], to_maps[g, k])
+
+
+@inlined
+def _deactivate(by: Any, s: Any, size: Any) -> Any:
+    """The gradient in h from later maps becomes that in w.z + b with the part of ln|det|; sums for s and b."""
+    one, zero = by.dtype.type(1), by.dtype.type(0)
+    to_s, to_b = zero, zero
+    for n in range(size):
+        active = by[_H + n]
+        square = active * active
+        flat = one - square
+        share = by[_LOG + n] / (square + s * flat)
+        to_s += share * flat
+        a = (by[n] + (share + share) * active * (one - s)) * flat
+        by[n] = a
+        to_b += a
+    for n in range(size, TILE):  # no draws
+        by[n] = zero
+    return to_s, to_b
 
 
 @compiled

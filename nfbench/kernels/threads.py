@@ -54,6 +54,9 @@ def combined(shares: list[Part], like: Tensor) -> Tensor:
 
 def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:
     """Call `work(index, part)` for every part: the last one here, the others in threads."""
+    if len(shares) == 1:
+        work(0, shares[0])
+        return
     last = len(shares) - 1
     others = [_pool(last).submit(work, index, part) for index, part in enumerate(shares[:last])]
     try:
