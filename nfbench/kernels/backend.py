@@ -56,3 +56,12 @@ def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] 
 def triton_runs(device: str) -> bool:
     """Whether Triton kernels can run on tensors of that device."""
     return gpu.available() and (device == "cuda" or (device == "cpu" and gpu.interpreted()))
+
+
+def transformed() -> bool:
+    """Whether tensors may be other than they seem: traced, under vmap, grad or functionalisation, or in a mode."""
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+    )

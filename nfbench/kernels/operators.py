@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nfbench.kernels.backend import Chain, backend, kernels
+from nfbench.kernels.backend import Chain, backend, kernels, transformed
 
 
 def fused(name: str, reference: Chain) -> Chain:
@@ -43,18 +43,13 @@ def fused(name: str, reference: Chain) -> Chain:
         if kind is None:
             return reference(z, maps)
         # An operator costs 0.1 ms a call: where nothing traces or vectorises, autograd alone stands around the kernels.
-        if not (torch.compiler.is_compiling() or _transformed()):
+        if not transformed():
             found: tuple[Tensor, Tensor] = _Direct.apply(_kernels_of(name, kind), z, maps)  # type: ignore[no-untyped-call]
             return found
-        z_k, log_det, _ = first(_grouped(z, len(maps)), maps)
+        z_k, log_det, _ = first(_grouped(z, maps.shape[0]), maps)
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
 
     return chain
-
-
-def _transformed() -> bool:
-    """Whether tensors may be other than they seem: under vmap, grad or functionalisation, or in a dispatch mode."""
-    return bool(torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack())
 
 
 class _Direct(torch.autograd.Function):
@@ -62,7 +57,7 @@ class _Direct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, module: Any, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        z_k, log_det, kept = module.forward(_grouped(z, len(maps)), maps)
+        z_k, log_det, kept = module.forward(_grouped(z, maps.shape[0]), maps)
         ctx.module, ctx.shape = module, z.shape
         ctx.save_for_backward(z_k, kept, maps)
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
@@ -71,7 +66,7 @@ class _Direct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[None, Tensor, Tensor]:
         z_k, kept, maps = ctx.saved_tensors
-        grads = _grouped(grad_z, len(maps)), _grouped(grad_log_det.unsqueeze(-1), len(maps)).squeeze(-1)
+        grads = _grouped(grad_z, maps.shape[0]), _grouped(grad_log_det.unsqueeze(-1), maps.shape[0]).squeeze(-1)
         to_z, to_maps = ctx.module.backward(z_k, kept, maps, *grads)
         return None, _ungrouped(to_z, grad_z.shape).sum_to_size(ctx.shape), to_maps
 

@@ -142,8 +142,19 @@ def _constants(by: Any, h: Any, grad_log: Any) -> None:
 
 @inlined
 def _down(
-    maps: Any, at: Any, dim: Any, point: Any, back: Any, d: Any, to_maps: Any,
-    active: Any, scale: Any, to_a: Any, to_wu: Any, to_ww: Any, n: Any,
+    maps: Any,
+    at: Any,
+    dim: Any,
+    point: Any,
+    back: Any,
+    d: Any,
+    to_maps: Any,
+    active: Any,
+    scale: Any,
+    to_a: Any,
+    to_wu: Any,
+    to_ww: Any,
+    n: Any,
 ) -> None:
     """n dimensions before the map: rebuild the point, write the map's gradient, take the point's gradient through it."""
     vector = width(maps)

@@ -52,7 +52,12 @@ def draws_forward(
                         at, c = d * TILE, spread(row[d])
                         x_0, x_1 = fma(minus, c, load(tile, at + n, vector)), fma(minus, c, load(tile, at + i, vector))
                         x_2, x_3 = fma(minus, c, load(tile, at + j, vector)), fma(minus, c, load(tile, at + m, vector))
-                        s_0, s_1, s_2, s_3 = fma(x_0, x_0, s_0), fma(x_1, x_1, s_1), fma(x_2, x_2, s_2), fma(x_3, x_3, s_3)
+                        s_0, s_1, s_2, s_3 = (
+                            fma(x_0, x_0, s_0),
+                            fma(x_1, x_1, s_1),
+                            fma(x_2, x_2, s_2),
+                            fma(x_3, x_3, s_3),
+                        )
                     store(by, _R + n, vector, s_0)
                     store(by, _R + i, vector, s_1)
                     store(by, _R + j, vector, s_2)

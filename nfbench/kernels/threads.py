@@ -8,7 +8,7 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import torch
@@ -62,9 +62,10 @@ def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:
     try:
         work(last, shares[last])
     finally:
-        wait(others)  # they write into the caller's memory
-    for done in others:
-        done.result()
+        for other in others:  # they write into the caller's memory
+            other.exception()
+    for other in others:
+        other.result()
 
 
 @functools.cache

@@ -52,7 +52,12 @@ def load(context: Any, array: Any, index: Any, count: Any) -> Any:
         held = context.get_value_type(signature.return_type)
         place = _place(context, builder, signature.args[0], arguments, held)
         mask, align = _first(builder, held, arguments[2]), ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
-        return _call(builder, f"llvm.masked.load.{_suffix(held)}.p0", held, [place, align, mask, ir.Constant(held, [0.0] * held.count)])
+        return _call(
+            builder,
+            f"llvm.masked.load.{_suffix(held)}.p0",
+            held,
+            [place, align, mask, ir.Constant(held, [0.0] * held.count)],
+        )
 
     return Vector(array.dtype)(array, types.intp, types.intp), generate
 

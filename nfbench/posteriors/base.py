@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nfbench.kernels import diagonal
 from nfbench.numerics import standard_normal_log_prob
 
 LogJoint = Callable[[Tensor], Tensor]
@@ -186,20 +187,17 @@ class FlowPosterior(Posterior):
         start = torch.zeros(2 * flow.dim), flow.initial()
         self.source: nn.Module = Free(*start, points) if features is None else Amortized(*start, features, flow.depth)
 
-    def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        base, theta = self.source(features)
-        mean, log_sigma = base.chunk(2, -1)
-        return mean, log_sigma, theta
-
     def forward(
         self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
     ) -> tuple[Tensor, Tensor]:
-        mean, log_sigma, theta = self._numbers(features)
-        z, log_det = self.flow(mean + log_sigma.exp() * noise, theta)
-        return z, standard_normal_log_prob(noise) - log_sigma.sum(-1) - log_det
+        base, theta = self.source(features)
+        z_0, log_q = diagonal.draw(noise, base)
+        z, log_det = self.flow(z_0, theta)
+        return z, log_q - log_det
 
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
-        mean, log_sigma, theta = self._numbers(features)
+        base, theta = self.source(features)
+        mean, log_sigma = base.chunk(2, -1)
         z_0, log_det = self.flow.inverse(z, theta)
         noise = (z_0 - mean) * (-log_sigma).exp()
         return standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det
