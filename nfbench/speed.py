@@ -18,7 +18,7 @@ from nfbench.timings import Spread, Timing, timings
 
 OURS, TEXTBOOK, COMPILE = "nfbench", "textbook", "compile"
 BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it
-HOUSE = (OURS, TEXTBOOK, COMPILE, "reference", BARE)  # all others are peers, libraries of other people
+HOUSE = (OURS, TEXTBOOK, COMPILE, "split", "reference", BARE)  # all others are peers, libraries of other people
 BLOCK = ("source", "profile", "mode", "machine", "device", "threads", "dtype")
 SIZES = {"K": "K", "draws": "S", "batch": "B", "dim": "D", "seeds": "E"}  # columns with their letters
 CASE = (*BLOCK, "target", "posterior", "amortized", "dim", "draws", "batch", "seeds")

@@ -156,7 +156,7 @@ def _down(
     to_ww: Any,
     n: Any,
 ) -> None:
-    """n dimensions before the map: rebuild the point, write the map's gradient, take the point's gradient through it."""
+    """Go down n dimensions: rebuild the point, write the map's gradient, take the point's gradient through it."""
     vector = width(maps)
     w, u, g = load(maps, at, n), load(maps, at + dim, n), load(back, d, vector)
     before = fma(fma(spread(scale), w, u), spread(-active), load(point, d, vector))

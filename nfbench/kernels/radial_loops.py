@@ -163,7 +163,7 @@ def draws_backward(
 
 @inlined
 def _scalars(by: Any, alpha: Any, s: Any, count: Any, size: Any) -> Any:
-    """From |z_k - c|^2 and the gradient times z_k - c: what goes into each draw's gradients, and sums for alpha and s."""
+    """From |z_k - c|^2 and the gradient times z_k - c: what each draw's gradients need, and sums for alpha, s."""
     zero = by.dtype.type(0)
     total_alpha, total_s = zero, zero
     for n in range(size):

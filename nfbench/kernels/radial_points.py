@@ -17,7 +17,7 @@ from nfbench.kernels.vector import fma, load, spread, store, total, width
 
 LANES = 8
 MAPS = 64
-# Where the scalars of LANES points, or of MAPS maps, lie in one array: as several the compiler would not see them apart.
+# Where scalars of LANES points, or of MAPS maps, lie in one array: as several the compiler would not see them apart.
 _ALPHA, _S, _R, _ACROSS, _ACROSS_POWER, _ALONG, _ALONG_POWER = (LANES * place for place in range(7))
 _Q, _RADIAL, _RADIAL_BY, _TO_ALPHA, _ALPHA_BY, _TO_S, _S_BY = (MAPS * place for place in range(7))
 
@@ -146,7 +146,7 @@ def _products(maps: Any, at: Any, point: Any, back: Any, d: Any, square: Any, in
 def _down(
     maps: Any, at: Any, point: Any, back: Any, d: Any, to_maps: Any, shrink: Any, q: Any, radial: Any, n: Any
 ) -> None:
-    """n dimensions before the map: the gradient in c, the point's gradient, and the point, of which z - c is here."""
+    """Go down n dimensions: the gradient in c, the point's gradient, and the point, in whose place is z - c."""
     vector, nothing = width(maps), spread(q - q)
     offset, grad = fma(spread(shrink), load(point, d, vector), nothing), load(back, d, vector)
     share = fma(spread(q), grad, fma(spread(radial), offset, nothing))

@@ -16,7 +16,7 @@ BYTES = 32  # of a vector
 _FAST = ("reassoc", "contract", "arcp", "nsz")  # as in `arithmetic`
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """The compiler's type of a vector."""
 
     def __init__(self, element: Any) -> None:
@@ -26,16 +26,16 @@ class Vector(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class _Model(models.PrimitiveModel):  # type: ignore[misc]
+class _Model(models.PrimitiveModel):
     """How it is held: in one register of the processor."""
 
     def __init__(self, manager: Any, kind: Vector) -> None:
         element = manager.lookup(kind.element).get_value_type()
-        super().__init__(manager, kind, ir.VectorType(element, kind.width))
+        super().__init__(manager, kind, ir.VectorType(element, kind.width))  # type: ignore[no-untyped-call]
 
 
 @intrinsic
-def width(context: Any, array: Any) -> Any:
+def _width(context: Any, array: Any) -> Any:
     """How many of the array's numbers a vector holds."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -45,7 +45,7 @@ def width(context: Any, array: Any) -> Any:
 
 
 @intrinsic
-def load(context: Any, array: Any, index: Any, count: Any) -> Any:
+def _load(context: Any, array: Any, index: Any, count: Any) -> Any:
     """`array.flat[index : index + count]` of a contiguous array, and zeros."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -63,7 +63,7 @@ def load(context: Any, array: Any, index: Any, count: Any) -> Any:
 
 
 @intrinsic
-def store(context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
+def _store(context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
     """`array.flat[index : index + count]` of a contiguous array becomes the vector's first numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -77,7 +77,7 @@ def store(context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
 
 
 @intrinsic
-def spread(context: Any, number: Any) -> Any:
+def _spread(context: Any, number: Any) -> Any:
     """A vector of the number again and again."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -87,7 +87,7 @@ def spread(context: Any, number: Any) -> Any:
 
 
 @intrinsic
-def fma(context: Any, one: Any, other: Any, more: Any) -> Any:
+def _fma(context: Any, one: Any, other: Any, more: Any) -> Any:
     """`one other + more`, number by number."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -98,7 +98,7 @@ def fma(context: Any, one: Any, other: Any, more: Any) -> Any:
 
 
 @intrinsic
-def total(context: Any, vector: Any) -> Any:
+def _total(context: Any, vector: Any) -> Any:
     """The sum of the vector's numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -135,3 +135,11 @@ def _suffix(held: Any) -> str:
 def _call(builder: Any, name: str, result: Any, operands: list[Any], **options: Any) -> Any:
     kind = ir.FunctionType(result, [operand.type for operand in operands])
     return builder.call(get_or_insert_function(builder.module, kind, name), operands, **options)
+
+
+width: Any = _width
+load: Any = _load
+store: Any = _store
+spread: Any = _spread
+fma: Any = _fma
+total: Any = _total

@@ -200,4 +200,5 @@ class FlowPosterior(Posterior):
         mean, log_sigma = base.chunk(2, -1)
         z_0, log_det = self.flow.inverse(z, theta)
         noise = (z_0 - mean) * (-log_sigma).exp()
-        return standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det
+        log_q: Tensor = standard_normal_log_prob(noise) - log_sigma.sum(-1)
+        return log_q + log_det

@@ -1,15 +1,15 @@
 """The textbook form: what is written from the paper, a module a map, with its own constraint and log-determinant.
 
 Written apart from the package's kernels, in torch's own operations over all draws at once, and with no step that a
-careful author would not take. Numbers for each data point are parameters (B, D) that broadcast over the draws; that an
-inference network's output would have to be split into them first is left out, in the textbook's favour.
+careful author would not take. Numbers for each data point come as what an inference network puts out, one tensor
+(B, K, D) a kind, of which each map takes its slice: so it is published (van den Berg et al. 2018, released code, and
+what was made from it). The contender `split` has instead a tensor of its own for each map, which nothing has to slice.
 """
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,6 @@ from nfbench.timing.form import Form, Model, Setting
 from nfbench.timings import Case
 
 FORMS: dict[str, Form] = {}
-Result = TypeVar("Result")
 
 
 class Chain(nn.Module):
@@ -53,6 +52,22 @@ class Chain(nn.Module):
         return -(0.5 * noise.square() + self.log_sigma + 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
+class Sliced(nn.Module):
+    """K maps whose numbers lie in one tensor (B, K, size) a kind: each takes its slice, forward and back."""
+
+    def __init__(self, function: Callable[..., tuple[Tensor, Tensor]], numbers: list[nn.Parameter]) -> None:
+        super().__init__()
+        self.function = function
+        self.numbers = nn.ParameterList(numbers)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = z.new_zeros(())
+        for k in range(self.numbers[0].shape[1]):
+            z, change = self.function(z, *(number[:, k] for number in self.numbers))
+            log_det = log_det + change
+        return z, log_det
+
+
 class Invertible(nn.Module, ABC):
     """A layer with an inverse in closed form."""
 
@@ -69,10 +84,15 @@ class Planar(nn.Module):
         self.w, self.u, self.b = w, u, b
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        wu = (self.w * self.u).sum(-1, keepdim=True)
-        u_hat = self.u + (softplus(wu) - 1 - wu) * self.w / self.w.square().sum(-1, keepdim=True)
-        h = torch.tanh((z * self.w).sum(-1, keepdim=True) + self.b)
-        along = (1 - h.square()) * (self.w * u_hat).sum(-1, keepdim=True)
+        return self.map(z, self.w, self.u, self.b)
+
+    @staticmethod
+    def map(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """`z (S, B, D), w and u (D,) or (B, D), b (1,) or (B, 1) -> f(z), ln|det|`."""
+        wu = (w * u).sum(-1, keepdim=True)
+        u_hat = u + (softplus(wu) - 1 - wu) * w / w.square().sum(-1, keepdim=True)
+        h = torch.tanh((z * w).sum(-1, keepdim=True) + b)
+        along = (1 - h.square()) * (w * u_hat).sum(-1, keepdim=True)
         return z + u_hat * h, torch.log(torch.abs(1 + along)).squeeze(-1)
 
 
@@ -87,12 +107,17 @@ class Radial(Invertible):
         self.centre, self.a, self.b = centre, a, b
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        alpha = softplus(self.a)
-        beta = softplus(self.b) - alpha
-        offset = z - self.centre
+        return self.map(z, self.centre, self.a, self.b)
+
+    @staticmethod
+    def map(z: Tensor, centre: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """`z (S, B, D), centre (D,) or (B, D), a and b (1,) or (B, 1) -> f(z), ln|det|`."""
+        alpha = softplus(a)
+        beta = softplus(b) - alpha
+        offset = z - centre
         r = offset.norm(dim=-1, keepdim=True)
         h = 1 / (alpha + r)
-        return z + beta * h * offset, self._log_det(r, h, beta)
+        return z + beta * h * offset, Radial._log_det(r, h, beta, z.shape[-1])
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """|z' - c| = r (1 + beta h) is a quadratic equation in r."""
@@ -103,11 +128,12 @@ class Radial(Invertible):
         half = 0.5 * (length - alpha - beta)
         r = half + torch.sqrt(half.square() + alpha * length)
         h = 1 / (alpha + r)
-        return self.centre + offset / (1 + beta * h), -self._log_det(r, h, beta)
+        return self.centre + offset / (1 + beta * h), -self._log_det(r, h, beta, z.shape[-1])
 
-    def _log_det(self, r: Tensor, h: Tensor, beta: Tensor) -> Tensor:
+    @staticmethod
+    def _log_det(r: Tensor, h: Tensor, beta: Tensor, dim: int) -> Tensor:
         across, along = 1 + beta * h, 1 + beta * h - beta * h.square() * r
-        return ((self.centre.shape[-1] - 1) * torch.log(across) + torch.log(along)).squeeze(-1)
+        return ((dim - 1) * torch.log(across) + torch.log(along)).squeeze(-1)
 
 
 class Permutation(Invertible):
@@ -171,13 +197,40 @@ def textbook(family: str, numbers: Callable[[Setting], list[Tensor]], per_map: i
     def decorate(layers: Callable[[Setting, list[list[nn.Parameter]]], list[nn.Module]]) -> None:
         def model(setting: Setting, learned: list[nn.Parameter]) -> Model:
             base, maps = form.grouped(learned, per_map)
-            chain = Chain(base[0], base[1], layers(setting, maps))
-            invertible = all(isinstance(layer, Invertible) for layer in chain.layers)
-            return Model(chain, chain.log_prob if invertible else None)
+            return _drawing(Chain(base[0], base[1], layers(setting, maps)))
 
         FORMS[family] = Form(numbers, model)
 
     return decorate
+
+
+def sliced(written: Form, function: Callable[..., tuple[Tensor, Tensor]], *sizes: int | None) -> Form:
+    """The form in which data points that have numbers of their own find them in one tensor a kind.
+
+    Args:
+        written: the family's form, which stays what it is where one set of numbers serves all points.
+        function: a map, ``(z, its numbers) -> f(z), ln|det|``.
+        sizes: of a map's numbers, kind by kind; None stands for D.
+    """
+
+    def numbers(setting: Setting) -> list[Tensor]:
+        if setting.points == 1:
+            return written.numbers(setting)
+        widths = [setting.dim if size is None else size for size in sizes]
+        theta = setting.state["source.theta"].reshape(setting.points, setting.depth, sum(widths))
+        return setting.base + list(torch.split(theta, widths, -1))
+
+    def model(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
+        if setting.points == 1 or setting.depth == 0:
+            return written.model(setting, learned)
+        return _drawing(Chain(learned[0], learned[1], [Sliced(function, learned[2:])]))
+
+    return Form(numbers, model)
+
+
+def _drawing(chain: Chain) -> Model:
+    invertible = all(isinstance(layer, Invertible) for layer in chain.layers)
+    return Model(chain, chain.log_prob if invertible else None)
 
 
 @textbook("gaussian", lambda setting: setting.base, 1)
@@ -203,40 +256,15 @@ def _nice(setting: Setting, maps: list[list[nn.Parameter]]) -> list[nn.Module]:
     return [layer for pair in zip(mixing, couplings, strict=True) for layer in pair]
 
 
+SLICED = {
+    "planar": sliced(FORMS["planar"], Planar.map, None, None, 1),
+    "radial": sliced(FORMS["radial"], Radial.map, None, 1, 1),
+}
+
+
 def eager(case: Case, inputs: Inputs) -> Work | None:
     """The textbook form, run operation by operation."""
-    return form.work(case, inputs, FORMS)
-
-
-def compiled(case: Case, inputs: Inputs) -> Work | None:
-    """The very same module through `torch.compile` with inductor; the first call compiles it for the case's shapes."""
-    return form.work(case, inputs, {family: _compiled(written) for family, written in FORMS.items()})
-
-
-def _compiled(written: Form) -> Form:
-    def model(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
-        plain = written.model(setting, learned)
-        if plain is None:
-            return None
-        density = plain.density and _compile(plain.density)
-        return plain._replace(draw=_compile(plain.draw), density=density)
-
-    return Form(written.numbers, model)
-
-
-def _compile(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]:
-    return torch.compile(function, dynamic=False, backend=_inductor)
-
-
-def _inductor(graph: torch.fx.GraphModule, example: list[Tensor]) -> Callable[..., Any]:
-    """Inductor with an empty cache folder: else the first call's time tells what was compiled on this disk before."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # inductor itself uses what torch has deprecated
-        from torch._inductor.compile_fx import compile_fx
-        from torch._inductor.utils import fresh_cache
-    with fresh_cache():
-        return cast(Callable[..., Any], compile_fx(graph, example))
+    return form.work(case, inputs, FORMS | SLICED)
 
 
 TEXTBOOK = register(Contender("textbook", "textbook PyTorch", eager, group="textbook"))
-COMPILED = register(Contender("compile", "textbook, torch.compile", compiled, group="compile"))
