@@ -82,9 +82,10 @@ def backward(
     row, vector = maps.shape[2], width(maps)
     whole, left = dim - dim % vector, dim % vector
     point, back = np.zeros(whole + vector, z.dtype), np.zeros(whole + vector, z.dtype)
-    by, nothing = np.empty(7 * MAPS, z.dtype), spread(kind(0))
+    by, nothing, zero = np.empty(7 * MAPS, z.dtype), spread(kind(0)), kind(0)
     for g in range(group, groups):
         point[:dim], back[:dim] = z[g], grad[g]
+        point[dim:], back[dim:] = zero, zero  # a point before that was NaN has left it here, too
         for last in range(depth, 0, -MAPS):
             first = max(0, last - MAPS)
             for k in range(first, last):

@@ -89,6 +89,7 @@ def backward(
     by, nothing, zero = np.empty(7 * MAPS, z.dtype), spread(kind(0)), kind(0)
     for g in range(group, groups):
         point[:dim], back[:dim] = z[g], grad[g]
+        point[dim:], back[dim:] = zero, zero  # a point before that was NaN has left it here, too
         for last in range(depth, 0, -MAPS):
             first = max(0, last - MAPS)
             for k in range(first, last):
