@@ -120,7 +120,7 @@ def test_the_reference_runs_plain_chains_whatever_the_user_set(monkeypatch):
     seen = []
     work = REFERENCE.build(case_of("gaussian", "sample"), inputs(case_of("gaussian", "sample")))
     monkeypatch.setattr(
-        "nfbench.posteriors.base.standard_normal_log_prob", lambda z: seen.append(backend()) or z.sum(-1)
+        "nfbench.kernels.diagonal.standard_normal_log_prob", lambda z: seen.append(backend()) or z.sum(-1)
     )
     for value in ("auto", None):
         monkeypatch.delenv(VARIABLE, raising=False)

@@ -187,6 +187,11 @@ class FlowPosterior(Posterior):
         start = torch.zeros(2 * flow.dim), flow.initial()
         self.source: nn.Module = Free(*start, points) if features is None else Amortized(*start, features, flow.depth)
 
+    def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        base, theta = self.source(features)
+        mean, log_sigma = base.chunk(2, -1)
+        return mean, log_sigma, theta
+
     def forward(
         self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -196,9 +201,7 @@ class FlowPosterior(Posterior):
         return z, log_q - log_det
 
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
-        base, theta = self.source(features)
-        mean, log_sigma = base.chunk(2, -1)
+        mean, log_sigma, theta = self._numbers(features)
         z_0, log_det = self.flow.inverse(z, theta)
         noise = (z_0 - mean) * (-log_sigma).exp()
-        log_q: Tensor = standard_normal_log_prob(noise) - log_sigma.sum(-1)
-        return log_q + log_det
+        return standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det
