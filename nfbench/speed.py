@@ -16,9 +16,9 @@ import pandas as pd
 from nfbench.records import REFERENCE
 from nfbench.timings import Spread, Timing, timings
 
-OURS, TEXTBOOK, COMPILE = "nfbench", "textbook", "compile"
+OURS, TEXTBOOK, COMPILE, SPLIT = "nfbench", "textbook", "compile", "split"
 BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it
-HOUSE = (OURS, TEXTBOOK, COMPILE, "split", "reference", BARE)  # all others are peers, libraries of other people
+HOUSE = (OURS, TEXTBOOK, COMPILE, SPLIT, "reference", BARE)  # all others are peers, libraries of other people
 BLOCK = ("source", "profile", "mode", "machine", "device", "threads", "dtype")
 SIZES = {"K": "K", "draws": "S", "batch": "B", "dim": "D", "seeds": "E"}  # columns with their letters
 CASE = (*BLOCK, "target", "posterior", "amortized", "dim", "draws", "batch", "seeds")
@@ -179,7 +179,7 @@ def _fault(timing: Timing) -> str:
 
 
 def against(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a case: nfbench's own row with the ratios of the fastest agreeing peer, of compile and of textbook.
+    """One row a case: nfbench's own row with the ratios of the fastest agreeing peer, of compile, split and textbook.
 
     `peer` names that peer, or says why there is none.
     """
@@ -197,7 +197,7 @@ def _against(case: dict[str, dict[Any, Any]]) -> dict[Any, Any]:
     told = [side for side in peers if pd.notna(side["ratio"])]
     fastest = min(told, key=lambda side: float(side["ratio"]), default={})
     row["peer"] = fastest.get("version") or _absent({side["status"] for side in peers})
-    sides = {"peer": fastest} | {name: case.get(name, {}) for name in (COMPILE, TEXTBOOK)}
+    sides = {"peer": fastest} | {name: case.get(name, {}) for name in (COMPILE, SPLIT, TEXTBOOK)}
     for name, side in sides.items():
         row |= {f"{name}_ratio{part}": side.get(f"ratio{part}") for part in ("", "_low", "_high")}
     return row

@@ -5,7 +5,7 @@ import torch
 from families import normal
 
 from nfbench import InputError, posterior
-from nfbench.kernels import backend, operators, planar, planar_cpu, radial, threads
+from nfbench.kernels import backend, cpu, operators, planar, planar_cpu, radial, threads
 from nfbench.kernels.threads import FEW, TILE
 
 FLOAT = torch.float64
@@ -72,8 +72,7 @@ def test_threads_change_nothing(name, shape, monkeypatch):
     alone, before = _results(chain, z, maps), torch.get_num_threads()
     used = []
     together = threads.together
-    module = __import__(f"nfbench.kernels.{name}_cpu", fromlist=["together"])
-    monkeypatch.setattr(module, "together", lambda work, shares: used.append(len(shares)) or together(work, shares))
+    monkeypatch.setattr(cpu, "together", lambda work, shares: used.append(len(shares)) or together(work, shares))
     monkeypatch.setattr(threads, "GRAIN", 1)
     torch.set_num_threads(3)
     try:

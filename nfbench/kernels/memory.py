@@ -4,8 +4,6 @@ import math
 import weakref
 
 import numpy as np
-import torch
-from torch import Tensor
 
 _LARGE = 2**20  # bytes from which memory is kept
 _KEPT = 2**28  # bytes that are kept at most
@@ -13,15 +11,18 @@ _KEPT = 2**28  # bytes that are kept at most
 _free: dict[int, np.ndarray] = {}  # no lock: what is gone may be noticed anywhere, in the midst of this module too
 
 
-def empty(*shape: int, like: Tensor) -> Tensor:
-    """A contiguous tensor on the CPU, of `like`'s dtype and with any content; its memory comes back when it is gone."""
-    size = math.prod(shape) * like.element_size()
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array with any content, whose memory is used again when the array, and every tensor over it, is gone.
+
+    Only tensors hold on to it: another array that is a view of it must not outlive it.
+    """
+    size = math.prod(shape) * dtype.itemsize
     if size < _LARGE:
-        return like.new_empty(shape)
+        return np.empty(shape, dtype)
     block = _taken(size)
-    array = block.view(like.detach()[:0].numpy().dtype).reshape(shape)
+    array = block.view(dtype).reshape(shape)
     weakref.finalize(array, _give_back, block).atexit = False
-    return torch.from_numpy(array)
+    return array
 
 
 def _taken(size: int) -> np.ndarray:

@@ -1,51 +1,7 @@
-"""Planar chains on the CPU: which loops run, and in how many threads. Contract: `operators.fused`."""
+"""Planar chains on the CPU. Contract: `operators.fused`."""
 
-from torch import Tensor
+from nfbench.kernels import planar_loops, planar_points
+from nfbench.kernels.cpu import Chain
 
-from nfbench.kernels import planar_loops as loops
-from nfbench.kernels import planar_points as points
-from nfbench.kernels.memory import empty
-from nfbench.kernels.threads import FEW, Part, combined, parts, together
-
-
-def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`z (G, N, D), maps (G, K, 2 D + 1) -> z_K (G, N, D), ln|det| (G, N), h (G, K, N)`."""
-    (groups, draws, dim), depth = z.shape, maps.shape[1]
-    z, maps = z.detach().contiguous(), maps.detach().contiguous()
-    out, log_det, h = (empty(*shape, like=z) for shape in (z.shape, z.shape[:2], (groups, depth, draws)))
-    arguments = z.numpy(), maps.numpy(), out.numpy(), log_det.numpy(), h.numpy()
-
-    def work(index: int, part: Part) -> None:
-        if draws == 1:
-            single = z[:, 0], maps, out[:, 0], log_det[:, 0], h[..., 0]
-            points.forward(*(one.numpy() for one in single), *part.groups)
-        elif draws < FEW:
-            loops.dimensions_forward(*arguments, *part.groups)
-        else:
-            loops.draws_forward(*arguments, *part.groups, *part.draws)
-
-    together(work, parts(groups, draws, depth * dim))
-    return out, log_det, h
-
-
-def backward(z: Tensor, h: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients in z and maps from z_K and h: z_{k-1} = z_k - u_hat_k h_k is rebuilt going down."""
-    (groups, draws, dim), depth = z.shape, maps.shape[1]
-    given = [one.detach().contiguous() for one in (z, h, maps, grad_z, grad_log_det)]
-    arguments = [one.numpy() for one in given]
-    to_z = empty(*z.shape, like=z)
-    shares = parts(groups, draws, 2 * depth * dim)
-    to_maps = combined(shares, maps)
-
-    def work(index: int, part: Part) -> None:
-        own = to_maps[index % len(to_maps)]
-        if draws == 1:
-            single = given[0][:, 0], given[1][..., 0], given[2], given[3][:, 0], given[4][:, 0], to_z[:, 0], own
-            points.backward(*(one.numpy() for one in single), *part.groups)
-        elif draws < FEW:
-            loops.dimensions_backward(*arguments, to_z.numpy(), own.numpy(), *part.groups)
-        else:
-            loops.draws_backward(*arguments, to_z.numpy(), own.numpy(), *part.groups, *part.draws)
-
-    together(work, shares)
-    return to_z, to_maps.sum(0) if len(to_maps) > 1 else to_maps[0]
+_chain = Chain(planar_loops, planar_points)
+forward, backward = _chain.forward, _chain.backward

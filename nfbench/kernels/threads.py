@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from nfbench.kernels.memory import empty
 
@@ -46,10 +46,10 @@ def _ranges(size: int, number: int, multiple: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, size)) for start in range(0, size, step)]
 
 
-def combined(shares: list[Part], like: Tensor) -> Tensor:
+def combined(shares: list[Part], like: np.ndarray) -> np.ndarray:
     """Room for the gradient of what is `like`: one for all where groups are shared out, else one for each share."""
     split = len(shares) > 1 and shares[0].groups == shares[1].groups
-    return empty(len(shares) if split else 1, *like.shape, like=like)
+    return empty((len(shares) if split else 1, *like.shape), like.dtype)
 
 
 def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:

@@ -10,7 +10,7 @@ from nfbench.plots import timings
 from nfbench.records import REFERENCE, TIMING
 from nfbench.report.chapter import FIGURES, Chapter, anchor, shots
 from nfbench.scaling import exponents, memory
-from nfbench.speed import OURS, against, blocks, cases
+from nfbench.speed import COMPILE, OURS, SPLIT, TEXTBOOK, against, blocks, cases
 from nfbench.statistics import Check
 from nfbench.tables.text import significant
 from nfbench.tables.timing import fit_key, key, tables, title
@@ -31,7 +31,8 @@ def _verdict(block: pd.DataFrame) -> str:
     told = ", ".join(f"{count} {status}" for status, count in block["status"].value_counts().items())
     text = f"{title(block)} ({_where(block)}): {len(block)} timings, {told}."
     compared = against(block)
-    sides = {"the fastest peer": "peer", "the compiled textbook": "compile", "the textbook": "textbook"}
+    sides = {"the fastest peer": "peer", "the compiled textbook": COMPILE, "the same without slices": SPLIT}
+    sides |= {"the textbook": TEXTBOOK}
     ranges = [f"{name} {_range(compared[f'{side}_ratio'])}" for name, side in sides.items()]
     shown = "; ".join(part for part in ranges if not part.endswith(" "))
     model = " for a model" if block["mode"].iloc[0] == "step" else ""

@@ -9,7 +9,7 @@ import pandas as pd
 from nfbench.errors import InputError
 from nfbench.glossary import MODES
 from nfbench.scaling import exponents, memory
-from nfbench.speed import CASE, OURS, SIZES, against, blocks
+from nfbench.speed import CASE, COMPILE, OURS, SIZES, SPLIT, TEXTBOOK, against, blocks
 from nfbench.tables.row import depth
 from nfbench.tables.text import NOTHING, Format, Table, latex, markdown, number, quartiles, significant
 
@@ -160,18 +160,24 @@ def _against(block: pd.DataFrame) -> Table:
         *(["textbook steps", "times bare"] if step else []),
         "fastest peer",
     ]
-    head += ["against it", "against compile", "against textbook", "of the floor (%)", "bound"]
+    sides = [COMPILE, *([SPLIT] if SPLIT in set(block["contender"]) else []), TEXTBOOK]
+    head += ["against it", *(f"against {side}" for side in sides), "of the floor (%)", "bound"]
     rows, keys = [], []
     for row in against(block).to_dict("records"):
         cells = [*_facts(row, names), _spread(row, "median", unit.factor)]
         cells += [_spread(row, "steps"), _spread(row, "bare")] if step else []
-        cells += [row["peer"], *(_spread(row, f"{side}_ratio") for side in ("peer", "compile", "textbook"))]
+        cells += [row["peer"], *(_spread(row, f"{side}_ratio") for side in ("peer", *sides))]
         rows.append([*cells, significant(_percent(row), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]])
         keys.append(key(row))
     notes = [
         "Against another: its time" + (" a model" if step else "") + " over nfbench's, round by round: median with "
         "quartiles. Above 1, nfbench is faster. A dash: not timed, not in turn with nfbench, or not in agreement."
     ]
+    if SPLIT in sides:
+        notes += [
+            "Numbers of each data point's own reach textbook and compile as an inference network puts them out, one "
+            "tensor a kind that every map slices; split is compile with a tensor for each map, which nothing slices."
+        ]
     heading = f"{title(block)}: nfbench against the others"
     return Table(heading, protocol(block), head, rows, keys, notes, leading=len(names))
 

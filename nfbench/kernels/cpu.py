@@ -1,0 +1,74 @@
+"""Compiled chains on the CPU: which loops of a map run, and in how many threads. Contract: `operators.fused`."""
+
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nfbench.kernels.memory import empty
+from nfbench.kernels.threads import FEW, Part, combined, parts, together
+
+Forward = tuple[Tensor, Tensor, Tensor]
+Backward = tuple[Tensor, Tensor]
+
+
+class Chain(NamedTuple):
+    """The compiled loops of a map.
+
+    Attributes:
+        loops: over the draws of a group (``draws_*``) or, where these are few, over dimensions (``dimensions_*``).
+        points: where every draw has numbers of its own: ``forward`` and ``backward`` without the axis of draws.
+    """
+
+    loops: ModuleType
+    points: ModuleType
+
+    def forward(self, z: Tensor, maps: Tensor) -> Forward:
+        """`z (G, N, D), maps (G, K, R) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)`."""
+        (groups, draws, dim), depth = z.shape, maps.shape[1]
+        given = [_array(z), _array(maps)]
+        found = [
+            empty(shape, given[0].dtype) for shape in ((groups, draws, dim), (groups, draws), (groups, depth, draws))
+        ]
+
+        def work(index: int, part: Part) -> None:
+            (z, maps), (out, log_det, kept) = given, found
+            if draws == 1:
+                self.points.forward(z[:, 0], maps, out[:, 0], log_det[:, 0], kept[..., 0], *part.groups)
+            elif draws < FEW:
+                self.loops.dimensions_forward(z, maps, out, log_det, kept, *part.groups)
+            else:
+                self.loops.draws_forward(z, maps, out, log_det, kept, *part.groups, *part.draws)
+
+        together(work, parts(groups, draws, depth * dim))
+        out, log_det, kept = (torch.from_numpy(one) for one in found)
+        return out, log_det, kept
+
+    def backward(self, z: Tensor, kept: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> Backward:
+        """Gradients in z and maps from z_K and what was kept, with which z_{k-1} is rebuilt going down."""
+        (groups, draws, dim), depth = z.shape, maps.shape[1]
+        given = [_array(one) for one in (z, kept, maps, grad_z, grad_log_det)]
+        shares = parts(groups, draws, 2 * depth * dim)
+        to_z, to_maps = empty(given[0].shape, given[0].dtype), combined(shares, given[2])
+
+        def work(index: int, part: Part) -> None:
+            (z, kept, maps, grad_z, grad_log_det), own = given, to_maps[index % len(to_maps)]
+            if draws == 1:
+                single = z[:, 0], kept[..., 0], maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0], own
+                self.points.backward(*single, *part.groups)
+            elif draws < FEW:
+                self.loops.dimensions_backward(*given, to_z, own, *part.groups)
+            else:
+                self.loops.draws_backward(*given, to_z, own, *part.groups, *part.draws)
+
+        together(work, shares)
+        total = torch.from_numpy(to_maps)
+        return torch.from_numpy(to_z), total.sum(0) if len(to_maps) > 1 else total[0]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """The tensor's memory, or that of a contiguous copy."""
+    array: np.ndarray = tensor.detach().contiguous().numpy()
+    return array
