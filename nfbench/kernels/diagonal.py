@@ -33,16 +33,16 @@ class _Draw(torch.autograd.Function):
         mean, log_sigma = base.chunk(2, -1)
         sigma = log_sigma.exp()
         ctx.save_for_backward(noise, sigma)
-        log_q = noise.square().sum(-1).add_(log_sigma.sum(-1), alpha=2)
+        log_q = torch.add(noise.square().sum(-1), log_sigma.sum(-1), alpha=2)
         return torch.addcmul(mean, sigma, noise), log_q.add_(noise.shape[-1] * math.log(2 * math.pi)).mul_(-0.5)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[Tensor | None, Tensor]:
         noise, sigma = ctx.saved_tensors
-        over = [0] if sigma.shape[0] == noise.shape[1] else [0, 1]
+        over = [0] if sigma.shape[0] == grad_z.shape[1] else [0, 1]
         to_log_sigma = (grad_z * noise).sum(over) * sigma - grad_log_q.sum(over).unsqueeze(-1)
         to_base = torch.cat([grad_z.sum(over).expand_as(sigma), to_log_sigma], -1)
         if not ctx.needs_input_grad[0]:
             return None, to_base
-        return grad_z * sigma - grad_log_q.unsqueeze(-1) * noise, to_base
+        return (grad_z * sigma - grad_log_q.unsqueeze(-1) * noise).sum_to_size(noise.shape), to_base
