@@ -7,7 +7,15 @@ from families import normal
 from nfbench.kernels import diagonal
 from nfbench.kernels.backend import VARIABLE
 
-SHAPES = [(7, 1, 1, 3), (7, 4, 1, 3), (7, 4, 4, 3), (1, 4, 4, 2), (5, 1, 3, 2), (0, 2, 1, 2), (3, 0, 1, 2)]  # S, B, rows, D
+SHAPES = [
+    (7, 1, 1, 3),
+    (7, 4, 1, 3),
+    (7, 4, 4, 3),
+    (1, 4, 4, 2),
+    (5, 1, 3, 2),
+    (0, 2, 1, 2),
+    (3, 0, 1, 2),
+]  # S, B, rows, D
 
 
 def _given(shape):

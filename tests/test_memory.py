@@ -65,3 +65,23 @@ def test_gradients_that_are_kept_stay():
         kept.append(q.source.theta.grad)
     assert torch.allclose(2 * kept[0], kept[1], rtol=1e-4, atol=1e-5)
     assert torch.allclose(3 * kept[0], kept[2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("draws", [200, 20_000])
+def test_peak_memory_counts_the_kernels(draws):
+    """What a chain keeps for its gradient, one number a draw and map, is part of its peak memory, however much it is.
+
+    It is held while the gradient of z is made: beside both stand z_K and the two gradients of it that are given.
+    """
+    from nfbench import posterior
+    from nfbench.timing.memory import peak
+
+    q, noise = posterior("planar:K=30", 4), torch.randn(draws, 1, 4, generator=torch.Generator().manual_seed(0))
+
+    def run():
+        z, log_q = q(noise)
+        (z.sum() + log_q.sum()).backward()
+
+    kept, z = 4 * 30 * draws, 4 * 4 * draws
+    assert kept + 2 * z <= peak(run, "cpu") <= kept + 12 * z + 100_000
+    assert not memory._torchs_own[0]

@@ -64,7 +64,9 @@ def test_times_are_those_of_the_records():
         assert len(rows) > 2
         for row in rows:
             same = [cells for cells in stored if cells[:6] == row[:6]]
-            found = [dict(zip(names, cells, strict=True)) for names in heads for cells in same if len(names) == len(cells)]
+            found = [
+                dict(zip(names, cells, strict=True)) for names in heads for cells in same if len(names) == len(cells)
+            ]
             assert any(dict(zip(head, row, strict=True)).items() <= one.items() for one in found), row
 
 

@@ -1,13 +1,17 @@
 """Memory for large results that is used again: what the system gives anew it clears, page by page, at every update."""
 
+import contextlib
 import math
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 _LARGE = 2**20  # bytes from which memory is kept
 _KEPT = 2**28  # bytes that are kept at most
 
+_torchs_own = [False]  # whether torch allocates instead
 _free: dict[int, np.ndarray] = {}  # no lock: what is gone may be noticed anywhere, in the midst of this module too
 
 
@@ -16,6 +20,9 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
     Only tensors hold on to it: another array that is a view of it must not outlive it.
     """
+    if _torchs_own[0]:
+        found: np.ndarray = torch.empty(math.prod(shape) * dtype.itemsize, dtype=torch.uint8).numpy()
+        return found.view(dtype).reshape(shape)
     size = math.prod(shape) * dtype.itemsize
     if size < _LARGE:
         return np.empty(shape, dtype)
@@ -23,6 +30,16 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     array = block.view(dtype).reshape(shape)
     weakref.finalize(array, _give_back, block).atexit = False
     return array
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[None]:
+    """Within the block torch allocates all memory anew, so that its profiler sees each piece come and go."""
+    before, _torchs_own[0] = _torchs_own[0], True
+    try:
+        yield
+    finally:
+        _torchs_own[0] = before
 
 
 def _taken(size: int) -> np.ndarray:

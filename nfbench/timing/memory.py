@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from nfbench.kernels.memory import counted
 from nfbench.timing.clock import Run
 
 
 def peak(run: Run, device: str) -> int:
     """Bytes that a repetition holds at its peak beyond what was allocated before.
 
-    CUDA: the allocator's own count. CPU: the running sum of torch's allocations as its profiler reports them; what a
-    library allocates elsewhere is not seen.
+    CUDA: the allocator's own count. CPU: the running sum of torch's allocations as its profiler reports them, those of
+    the compiled kernels among them; what another library allocates elsewhere is not seen.
     """
     return _cuda(run, device) if device.startswith("cuda") else _cpu(run)
 
@@ -29,7 +30,7 @@ def _cuda(run: Run, device: str) -> int:
 
 
 def _cpu(run: Run) -> int:
-    with _silent(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    with _silent(), counted(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         run()
     results = profiled.profiler.kineto_results if profiled.profiler else None
     if results is None:
