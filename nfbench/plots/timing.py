@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nfbench.glossary import MODES
 from nfbench.plots.style import Look, Picture, legend, panels
-from nfbench.speed import BARE, OURS, SIZES, cases
+from nfbench.speed import BARE, HOUSE, OURS, SIZES, cases
 
 _LINES = ("-", "--", ":", "-.", (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)), (0, (3, 5)))
 _NAMES = {"K": "K (maps)", "draws": "S (draws)", "batch": "B (data points)", "dim": "D (dimensions)"}
@@ -113,7 +113,8 @@ def _legends(figure: Figure, rows: pd.DataFrame, looks: dict[str, Look], lines: 
 def _ratios(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
     """How many times nfbench's time each contender takes: a column a contender, a line a case."""
     told = block[block["ratio"].notna()]
-    others = [name for name in dict.fromkeys(block["contender"]) if name in set(told["contender"])]
+    timed = [name for name in dict.fromkeys(block["contender"]) if name in set(told["contender"])]
+    others = sorted(timed, key=lambda name: name not in HOUSE)  # peers last
     lines = [case for case in cases(block) if case["ratio"].notna().any()]
     if not lines:
         return
