@@ -39,6 +39,10 @@ class Optimizer(ABC):
     def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
         """Move the parameters; each gradient lies in memory as its parameter does."""
 
+    def graph_rate(self) -> Tensor:
+        """A tensor from which a captured update reads its learning rate."""
+        return self.params[0].new_ones(())
+
     def state(self) -> list[Tensor]:
         """Every tensor that an update changes beside the parameters; what is copied into them is taken up."""
         return [*self.first, *self.second, *self.steps]
@@ -46,6 +50,10 @@ class Optimizer(ABC):
 
 class Adam(Optimizer):
     """Kingma & Ba 2015, Algorithm 1: all of it in one pass over memory."""
+
+    def graph_rate(self) -> Tensor:
+        """In float32, whatever the parameters are: torch's fused pass reads nothing else."""
+        return super().graph_rate().float()
 
     @torch.no_grad()
     def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:

@@ -90,8 +90,8 @@ class Update:
         def run(noise: Tensor, batch: Tensor | None, beta: Tensor, rate: Tensor) -> Tensor:
             return self.apply(*self.gradient(noise, batch, beta), rate)
 
-        rate = torch.ones((), device=noise.device, dtype=torch.float32)  # the only type that fused Adam reads
-        return Captured(run, [noise, batch, noise.new_ones(()), rate], list(self.state().values()))
+        given = [noise, batch, noise.new_ones(()), self.optimizer.graph_rate()]
+        return Captured(run, given, list(self.state().values()))
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that updates change, by name."""

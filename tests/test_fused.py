@@ -261,7 +261,7 @@ def test_a_map_without_kernels_that_fit_takes_its_reference(monkeypatch):
     """Where the check at first use refuses a map's Triton kernels, the plain chain runs."""
     monkeypatch.setenv(backend.VARIABLE, "triton")
     monkeypatch.setattr(backend.gpu, "interpreted", lambda: True)
-    monkeypatch.setattr(backend.gpu, "available", lambda: True)
+    monkeypatch.setattr(backend.gpu, "installed", lambda: True)
     monkeypatch.setattr(backend.gpu, "usable", lambda *_: False)
     called = []
     chain = operators.fused("planar", lambda z, maps: called.append(maps) or planar.reference(z, maps))

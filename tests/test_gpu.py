@@ -5,9 +5,11 @@ import threading
 
 import pytest
 import torch
-from triton_chains import DEVICES, DTYPES, EVERY, MAPS
+from families import normal
+from triton_chains import DEVICES, DTYPES, EVERY, MAPS, by_points, wild
 
 from nfbench.kernels import gpu
+from nfbench.kernels.backend import VARIABLE
 
 
 def test_tiles_fill_the_machine():
@@ -43,7 +45,7 @@ def test_accepts_what_is_right(name, device, dtype, monkeypatch):
 
     def reference(z, maps):
         calls.append(threading.get_ident())
-        return MAPS[name][1](z, maps)
+        return by_points(name)(z, maps)
 
     def ask(x):
         assert gpu.usable(name, reference, torch.device(device), dtype)
@@ -61,7 +63,7 @@ def test_accepts_what_is_right(name, device, dtype, monkeypatch):
 @pytest.mark.parametrize("part", range(4))
 def test_refuses_what_is_wrong(name, device, part, monkeypatch):
     """A kernel whose z, ln|det| or either gradient is off by 1 % is refused with one warning that says what is off."""
-    kernels, reference = MAPS[name]
+    kernels, reference = MAPS[name][0], by_points(name)
     where, at = ("forward", part) if part < 2 else ("backward", part - 2)
     right = getattr(kernels, where)
 
@@ -85,7 +87,7 @@ def test_refuses_what_is_wrong(name, device, part, monkeypatch):
 @EVERY
 def test_refuses_what_does_not_run(name, monkeypatch):
     """An exception in a kernel, its compilation, its import or a recursive question is a refusal, not a crash."""
-    kernels, reference = MAPS[name]
+    kernels, reference = MAPS[name][0], by_points(name)
     monkeypatch.setattr(gpu, "_verdicts", {})
 
     def fails(*_):
@@ -99,14 +101,54 @@ def test_refuses_what_does_not_run(name, monkeypatch):
         assert not gpu.usable("unheard_of", reference, here, torch.float32)
 
 
-def test_availability_follows_the_environment(monkeypatch):
-    """Without a CUDA device Triton counts as there only while its interpreter is on."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+@EVERY
+@DEVICES
+@DTYPES
+@pytest.mark.parametrize("points", [1, 3])
+@pytest.mark.parametrize("seeds", [0, 2])
+def test_chains_go_through_the_kernels(name, device, dtype, points, seeds, monkeypatch):
+    """The package's own chain passes the check at first use, runs on the kernels, and gives its reference's numbers."""
+    chains = importlib.import_module(f"nfbench.kernels.{name}")
+    monkeypatch.setenv(VARIABLE, "triton")
+    monkeypatch.setattr(gpu, "_verdicts", {})
+    monkeypatch.setattr(gpu, "_FILL", 1)
+    calls, forward = [], MAPS[name][0].forward
+    lead = (seeds,) if seeds else ()
+    z = normal(*lead, 5, 3, 2, seed=1).to(dtype)
+    maps = wild(name, (max(1, seeds) * points, 1, 2, 4), seed=2)[1].unflatten(0, (*lead, points)).to(dtype)
+    to_z, to_log = normal(*z.shape, seed=3).to(dtype), normal(*z.shape[:-1], seed=4).to(dtype)
+
+    def counted(*given):
+        calls.append(given)
+        return forward(*given)
+
+    def outcome(chain):
+        given = [one.to(device).requires_grad_() for one in (z, maps)]
+        found = torch.vmap(chain)(*given) if seeds else chain(*given)
+        grads = torch.autograd.grad(found, given, (to_z.to(device), to_log.to(device)))
+        return [one.detach() for one in (*found, *grads)]
+
+    outcome(chains.chain)  # the check
+    monkeypatch.setattr(MAPS[name][0], "forward", counted)
+    ours = outcome(chains.chain)
+    assert len(calls) == 1
+    assert list(gpu._verdicts.values()) == [True]
+    tolerance = (
+        1e-8 if dtype == torch.float64 else 1e-5
+    )  # torch's softplus is 2e-9 off; float32's error is asked to stay below 1e-5
+    for one, other in zip(ours, outcome(chains.reference), strict=True):
+        assert one.dtype == dtype
+        assert (one - other).norm() <= tolerance * other.norm()
+
+
+def test_triton_runs_where_it_can(monkeypatch):
+    """On CUDA where Triton is installed, on the CPU only while its interpreter is on."""
+    monkeypatch.setattr(gpu, "installed", lambda: True)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    assert gpu.available()
+    assert gpu.runs("cpu")
     monkeypatch.setenv("TRITON_INTERPRET", "0")
-    assert not gpu.available()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert gpu.available()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert not gpu.available()
+    assert not gpu.runs("cpu")
+    assert gpu.runs("cuda")
+    assert not gpu.runs("mps")
+    monkeypatch.setattr(gpu, "installed", lambda: False)
+    assert not gpu.runs("cuda")

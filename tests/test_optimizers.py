@@ -33,6 +33,19 @@ def test_updates_are_torchs(name):
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_a_rate_for_graphs_moves_as_its_number_does(name):
+    """Read from a tensor, a rate moves parameters as the number does, to the rounding of the tensor's own type."""
+    one, other = (OPTIMIZERS[name]([normal(4, seed=1)], 0.9) for _ in range(2))
+    rate = other.graph_rate().fill_(0.1)
+    one.update([normal(4, seed=2)], 0.1)
+    other.update([normal(4, seed=2)], rate)
+    kept = torch.finfo(rate.dtype).eps
+    assert rate.shape == ()
+    assert rate.dtype == (torch.float32 if name == "adam" else torch.float64)
+    assert torch.allclose(one.params[0], other.params[0], rtol=kept, atol=kept)
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_state_is_all_that_is_remembered(name):
     """An optimizer that takes up another's parameters and state goes on as that one does, bit by bit."""
     one, other = (OPTIMIZERS[name]([normal(4, seed=1)], 0.9) for _ in range(2))

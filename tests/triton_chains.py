@@ -60,6 +60,18 @@ def _radial(z, maps):
 
 
 MAPS = {"planar": (planar_triton, _planar), "radial": (radial_triton, _radial)}
+
+
+def by_points(name):
+    """The formula from `z (S, B, D), maps (B, K, P)` to `z_K (S, B, D), ln|det| (S, B)`: each point a group."""
+
+    def chain(z, maps):
+        z_k, log_det = MAPS[name][1](z.transpose(0, 1), maps)
+        return z_k.transpose(0, 1), log_det.transpose(0, 1)
+
+    return chain
+
+
 EVERY = pytest.mark.parametrize("name", MAPS)
 
 

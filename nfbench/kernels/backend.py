@@ -41,7 +41,7 @@ def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] 
     fits = z.dtype in (torch.float32, torch.float64)
     if chosen == "numba" and not (fits and device == "cpu"):
         raise InputError(f"{VARIABLE}=numba: draws are {z.dtype} on {z.device}; expected float32 or float64 on the CPU")
-    if chosen == "triton" and not (fits and triton_runs(device)):
+    if chosen == "triton" and not (fits and gpu.runs(device)):
         raise InputError(
             f"{VARIABLE}=triton: draws are {z.dtype} on {z.device}; expected float32 or float64 on a CUDA device "
             "(on the CPU only with TRITON_INTERPRET=1), and triton installed"
@@ -50,12 +50,7 @@ def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] 
         return None
     if device == "cpu" and chosen != "triton":
         return "cpu"
-    return "triton" if triton_runs(device) and gpu.usable(name, reference, z.device, z.dtype) else None
-
-
-def triton_runs(device: str) -> bool:
-    """Whether Triton kernels can run on tensors of that device."""
-    return gpu.available() and (device == "cuda" or (device == "cpu" and gpu.interpreted()))
+    return "triton" if gpu.runs(device) and gpu.usable(name, reference, z.device, z.dtype) else None
 
 
 def transformed() -> bool:

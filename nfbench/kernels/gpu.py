@@ -3,6 +3,7 @@
 The sizes follow from an H100's registers and multiprocessors; they have not been tuned by measurement.
 """
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -81,9 +82,15 @@ def launch(kernel: Any, programs: int, tile: Tile, *given: Tensor | int, **const
         kernel[(programs,)](*given, **constants, DRAWS=tile.draws, DIMS=tile.dims, num_warps=tile.warps)
 
 
-def available() -> bool:
-    """Whether Triton kernels can run: it is installed, and there is a CUDA device or its interpreter is on."""
-    return importlib.util.find_spec("triton") is not None and (torch.cuda.is_available() or interpreted())
+@functools.cache
+def installed() -> bool:
+    """Whether Triton can be imported."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def runs(device: str) -> bool:
+    """Whether Triton kernels can run on tensors of that device: CUDA, or the CPU while the interpreter is on."""
+    return (device == "cuda" or (device == "cpu" and interpreted())) and installed()
 
 
 def interpreted() -> bool:
@@ -98,7 +105,8 @@ def usable(name: str, reference: Reference, device: torch.device, dtype: torch.d
 
     Args:
         name: the map; its kernels are `nfbench.kernels.<name>_triton`.
-        reference: `z (G, N, D), maps (G, K, P) -> z_K (G, N, D), ln|det| (G, N)`, differentiable, in plain PyTorch.
+        reference: the chain in plain PyTorch, differentiable: `z (S, B, D), maps (B, K, P) -> z_K (S, B, D), ln|det|
+            (S, B)`.
         device: where the kernels are to run.
         dtype: float32 or float64.
     """
@@ -157,8 +165,8 @@ def _disagreement(
 def _plainly(
     reference: Reference, z: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """z_K, ln|det| and the gradients in z and maps, by autograd."""
+    """z_K (G, N, D), ln|det| (G, N) and the gradients in z and maps, by autograd; a group is a point of `reference`."""
     z, maps = z.detach().requires_grad_(), maps.detach().requires_grad_()
-    z_k, log_det = reference(z, maps)
+    z_k, log_det = (one.transpose(0, 1) for one in reference(z.transpose(0, 1), maps))
     to_z, to_maps = torch.autograd.grad((z_k, log_det), (z, maps), (grad_z, grad_log_det))
     return z_k.detach(), log_det.detach(), to_z, to_maps
