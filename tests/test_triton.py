@@ -139,16 +139,16 @@ import torch, triton
 from importlib import import_module
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from nfbench.kernels.gpu import AHEAD, tile_of
+from nfbench.kernels.gpu import AHEAD, AHEAD_BACKWARD, tile_of
 CASES = [(torch.float32, "*fp32", (1, 100_000, 40), True), (torch.float64, "*fp64", (1, 100, 2), False)]
 INTEGERS = {"tiles", "slots", "num_groups", "num_draws", "num_maps"}
 for name in ("planar", "radial"):
     kernels = import_module(f"nfbench.kernels.{name}_triton")
     for dtype, text, size, shared in CASES:
         tile = tile_of(torch.empty(size, dtype=dtype, device="meta"))
-        for kernel in (kernels._forward, kernels._backward):
+        for kernel, ahead in ((kernels._forward, AHEAD), (kernels._backward, AHEAD_BACKWARD)):
             constants = {"D": size[2], "DRAWS": tile.draws, "DIMS": tile.dims, "SHARED": shared}
-            constants["STAGES"] = 1 if shared else AHEAD
+            constants["STAGES"] = 1 if shared else ahead
             constants = {key: value for key, value in constants.items() if key in kernel.arg_names}
             kind = {key: "constexpr" if key in constants else text for key in kernel.arg_names}
             kind |= {key: "i32" for key in INTEGERS & set(kind)}

