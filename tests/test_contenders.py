@@ -158,3 +158,29 @@ def test_the_compiled_textbook_agrees(name, batch, monkeypatch):
     given = inputs(small)
     work = KNOWN[name].build(small, given)
     assert deviation(work.outcome(), wanted(small, given)) < ROUNDING
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("amortized", [False, True], ids=["shared", "amortized"])
+@pytest.mark.parametrize("spec", specs(2))
+@pytest.mark.parametrize("name", [name for name in KNOWN if name not in ("compile", "split")])
+def test_a_contender_computes_it_on_a_gpu(name, spec, amortized):
+    """Whoever does a family's work on the CPU does the same on a CUDA device."""
+    where = [case(spec, amortized=amortized, device=device) for device in ("cpu", "cuda")]
+    given = inputs(where[0])
+    works = [built(KNOWN[name], one, given) for one in where]
+    assert (works[0] is None) == (works[1] is None)
+    if works[0] is None or works[1] is None:
+        return
+    true, got = works[0].outcome(), {key: value.cpu() for key, value in works[1].outcome().items()}
+    assert set(got) == set(true)
+    assert deviation(got, true) <= ROUNDING
+
+
+def test_mixings_lie_where_the_numbers_lie():
+    """Orders of coordinates are on the device of the posterior's tensors, wherever that is."""
+    given = inputs(case("nice:K=2"))
+    state = {name: value.to("meta") for name, value in given.state.items()}
+    found = form.orders(form.Setting(5, 1, {"K": 2, "mixing": "permutation"}, state))
+    assert [order.device.type for order in found] == ["meta", "meta"]

@@ -6,6 +6,12 @@ from families import normal
 
 from nfbench.kernels.maxout import largest
 
+ON_GPU = torch.cuda.is_available()
+DEVICES = pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not ON_GPU, reason="no CUDA device")])],
+)
+
 
 def _gradient(windows: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
     windows = windows.clone().requires_grad_()
@@ -13,10 +19,11 @@ def _gradient(windows: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
     return found
 
 
+@DEVICES
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 1), (2, 4, 0), (0, 4, 3)])
-def test_value_and_gradient_are_amax(shape):
+def test_value_and_gradient_are_amax(shape, device):
     """Without ties, value and gradient are those of torch's own maximum, exactly, whatever the gradient's layout."""
-    windows, to = normal(*shape, seed=1), normal(shape[2], shape[0], seed=2).mT
+    windows, to = normal(*shape, seed=1).to(device), normal(shape[2], shape[0], seed=2).to(device).mT
     leaf = windows.clone().requires_grad_()
     expected = leaf.amax(-2)
     (grad,) = torch.autograd.grad(expected, leaf, to)
@@ -24,14 +31,23 @@ def test_value_and_gradient_are_amax(shape):
     assert torch.equal(_gradient(windows, to), grad)
 
 
+@DEVICES
 @pytest.mark.parametrize("places", [(0, 1), (1, 2), (0, 3), (2, 3), (0, 1, 2, 3)])
-def test_the_first_of_equals_has_the_gradient(places):
+def test_the_first_of_equals_has_the_gradient(places, device):
     """Where several are largest, the whole gradient goes to the first of them."""
-    windows = torch.zeros(1, 4, 1)
+    windows = torch.zeros(1, 4, 1, device=device)
     windows[0, list(places)] = 1.0
-    expected = torch.zeros(1, 4, 1)
+    expected = torch.zeros(1, 4, 1, device=device)
     expected[0, places[0]] = 3.0
-    assert torch.equal(_gradient(windows, torch.full((1, 1), 3.0)), expected)
+    assert torch.equal(_gradient(windows, torch.full((1, 1), 3.0, device=device)), expected)
+
+
+def test_a_gradient_has_a_gradient():
+    """What a gradient through the maximum depends on can be differentiated in turn: a quadratic loss has a Hessian."""
+    windows = normal(2, 4, 3, seed=5).requires_grad_()
+    (grad,) = torch.autograd.grad(largest(windows).square().sum(), windows, create_graph=True)
+    (second,) = torch.autograd.grad(grad.sum(), windows)
+    assert torch.equal(second, 2.0 * (windows == windows.amax(-2, keepdim=True)).double())
 
 
 def test_under_vmap():

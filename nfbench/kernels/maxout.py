@@ -5,16 +5,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nfbench.kernels.backend import transformed
+
 
 def largest(windows: Tensor) -> Tensor:
     """`(U, 4, R) -> (U, R)`, the maximum over the windows' places.
 
     torch's own `amax` shares the gradient of equal places evenly, and spends five passes over all of them to find out
     how many there are. Here two rounds of pairs are compared once: 1 where the first of a pair is the winner, else 0.
+    On a GPU, where these small passes cost their launches, torch's maximum with its places takes the fewest.
     """
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # nobody will ask who won
         return windows.amax(-2)
-    found: Tensor = _Largest.apply(windows)[0]  # type: ignore[no-untyped-call]
+    if windows.is_cuda:
+        return windows.max(-2).values
+    apart = _Largest if transformed() else _Alone
+    found: Tensor = apart.apply(windows)[0]  # type: ignore[no-untyped-call]
     return found
 
 
@@ -23,9 +29,7 @@ class _Largest(torch.autograd.Function):
 
     @staticmethod
     def forward(windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        a, b, c, d = windows.unbind(-2)
-        left, right = torch.maximum(a, b), torch.maximum(c, d)
-        return torch.maximum(left, right), _wins(a, b), _wins(c, d), _wins(left, right)
+        return _rounds(windows)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
@@ -37,16 +41,41 @@ class _Largest(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor | None, *_: None) -> Tensor | None:
         if grad is None:
             return None
-        first, third, half = ctx.saved_tensors
-        grad = grad.contiguous()  # it comes in rows of units, against the winners' rows of draws
-        left = grad * half
-        right = grad - left
-        a, c = left * first, right * third
-        return torch.stack([a, left - a, c, right - c], -2)
+        return _back(grad, *ctx.saved_tensors)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], windows: Tensor) -> tuple[Any, tuple[int, ...]]:
         return _Largest.apply(windows.movedim(in_dims[0], 0)), (0, 0, 0, 0)  # type: ignore[no-untyped-call]
+
+
+class _Alone(torch.autograd.Function):
+    """`_Largest` without what vmap needs, in the older form, which torch calls twice as fast."""
+
+    @staticmethod
+    def forward(ctx: Any, windows: Tensor) -> tuple[Tensor]:
+        found, *winners = _rounds(windows)
+        ctx.save_for_backward(*winners)
+        return (found,)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _back(grad, *ctx.saved_tensors)
+
+
+def _rounds(windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The largest, and who won the two comparisons of the first round and the final."""
+    a, b, c, d = windows.unbind(-2)
+    left, right = torch.maximum(a, b), torch.maximum(c, d)
+    return torch.maximum(left, right), _wins(a, b), _wins(c, d), _wins(left, right)
+
+
+def _back(grad: Tensor, first: Tensor, third: Tensor, final: Tensor) -> Tensor:
+    """The gradient in the four, all of it where the largest was."""
+    grad = grad.contiguous()  # it comes in rows of units, against the winners' rows of draws
+    left = grad * final
+    right = grad - left
+    a, c = left * first, right * third
+    return torch.stack([a, left - a, c, right - c], -2)
 
 
 def _wins(one: Tensor, other: Tensor) -> Tensor:

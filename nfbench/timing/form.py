@@ -175,7 +175,8 @@ def network(w_in: nn.Parameter, b_in: nn.Parameter, w_out: nn.Parameter, b_out: 
 def mixing(setting: Setting) -> Tensor:
     """The matrix before each coupling (K, D, D); the state has their products from the first on."""
     products = setting.state["flow.basis"]
-    before = torch.cat([torch.eye(products.shape[-1], dtype=products.dtype).unsqueeze(0), products])[:-1]
+    one = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
+    before = torch.cat([one.unsqueeze(0), products])[:-1]
     return before.mT @ products
 
 
