@@ -39,10 +39,30 @@ def tanh(x: float) -> float:
     return math.tanh(x)
 
 
+class Exponential(NamedTuple):
+    """What e^y = 2^n e^r, r = y - n ln 2, takes.
+
+    Attributes:
+        series: Taylor coefficients of (e^r - 1) / r, from the last.
+        log2e: 1 / ln 2.
+        high, low: ln 2 in two parts.
+        offset, fraction: where an exponent lies in a float: 2^n is (n + offset) << fraction.
+        end: a y whose e^y is nothing beside 1.
+    """
+
+    series: tuple[Any, ...]
+    log2e: Any
+    high: Any
+    low: Any
+    offset: Any
+    fraction: Any
+    end: Any
+
+
 def _tanh(bits: _Bits) -> Callable[[Any], Any]:
     """From e^y - 1 = 2^n (e^r - 1) + (2^n - 1), y = -2|x|, r = y - n ln 2, which neither end makes inexact."""
-    one, two, half, end = bits.float(1), bits.float(2), bits.float(0.5), bits.float(-44)  # e^-44 is nothing beside 1
-    series, log2e, high, low, offset, fraction = _exponential(bits)
+    one, two, half = bits.float(1), bits.float(2), bits.float(0.5)
+    series, log2e, high, low, offset, fraction, end = _exponential(bits)
     integer, real = bits.integer, bits.float
 
     def implementation(x: Any) -> Any:
@@ -60,12 +80,18 @@ def _tanh(bits: _Bits) -> Callable[[Any], Any]:
     return implementation
 
 
-def _exponential(bits: _Bits) -> tuple[Any, ...]:
-    """Taylor coefficients of (e^r - 1) / r from the last, 1 / ln 2, ln 2 in two parts, and where the exponent lies."""
+def _exponential(bits: _Bits) -> Exponential:
     series = tuple(bits.float(1 / math.factorial(k + 1)) for k in reversed(range(bits.terms)))
     high = bits.float(math.floor(math.log(2) * 512) / 512)  # n times it is exact
-    low = bits.float(math.log(2) - float(high))
-    return series, bits.float(1 / math.log(2)), high, low, bits.integer(bits.offset), bits.integer(bits.fraction)
+    low, log2e = bits.float(math.log(2) - float(high)), bits.float(1 / math.log(2))
+    return Exponential(
+        series, log2e, high, low, bits.integer(bits.offset), bits.integer(bits.fraction), bits.float(-44)
+    )
+
+
+def tanh_constants(element: Any) -> Exponential:
+    """The constants of `tanh` in numba's float32 or float64."""
+    return _exponential(_WIDTHS[element])
 
 
 def factor(x: float) -> tuple[float, float]:
@@ -157,7 +183,7 @@ def decay(x: float) -> float:
 
 def _decay(bits: _Bits) -> Callable[[Any], Any]:
     one, half, end = bits.float(1), bits.float(0.5), bits.float(math.log(np.finfo(bits.float).tiny) + 1)
-    series, log2e, high, low, offset, fraction = _exponential(bits)
+    series, log2e, high, low, offset, fraction, _ = _exponential(bits)
     integer, real = bits.integer, bits.float
 
     def implementation(x: Any) -> Any:

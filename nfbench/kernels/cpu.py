@@ -15,18 +15,20 @@ Backward = tuple[Tensor, Tensor]
 
 
 class Chain(NamedTuple):
-    """The compiled loops of a map.
+    """The compiled loops of a map: modules with a ``forward`` and a ``backward`` each.
 
     Attributes:
-        loops: over the draws of a group (``draws_*``) or, where these are few, over dimensions (``dimensions_*``).
-        points: where every draw has numbers of its own: ``forward`` and ``backward`` without the axis of draws.
+        draws: over the many draws of a group; they order what is kept as suits them.
+        dimensions: over dimensions, where a group has few draws.
+        points: where every draw has numbers of its own: without the axis of draws.
     """
 
-    loops: ModuleType
+    draws: ModuleType
+    dimensions: ModuleType
     points: ModuleType
 
     def forward(self, z: Tensor, maps: Tensor) -> Forward:
-        """`z (G, N, D), maps (G, K, R) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)`."""
+        """`z (G, N, D), maps (G, K, R) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)`, its order the loops' own."""
         (groups, draws, dim), depth = z.shape, maps.shape[1]
         given = [_array(z), _array(maps)]
         found = [
@@ -38,9 +40,9 @@ class Chain(NamedTuple):
             if draws == 1:
                 self.points.forward(z[:, 0], maps, out[:, 0], log_det[:, 0], kept[..., 0], *part.groups)
             elif draws < FEW:
-                self.loops.dimensions_forward(z, maps, out, log_det, kept, *part.groups)
+                self.dimensions.forward(z, maps, out, log_det, kept, *part.groups)
             else:
-                self.loops.draws_forward(z, maps, out, log_det, kept, *part.groups, *part.draws)
+                self.draws.forward(z, maps, out, log_det, kept.reshape(-1), *part.groups, *part.draws)
 
         together(work, parts(groups, draws, depth * dim))
         out, log_det, kept = (torch.from_numpy(one) for one in found)
@@ -59,9 +61,10 @@ class Chain(NamedTuple):
                 single = z[:, 0], kept[..., 0], maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0], own
                 self.points.backward(*single, *part.groups)
             elif draws < FEW:
-                self.loops.dimensions_backward(*given, to_z, own, *part.groups)
+                self.dimensions.backward(*given, to_z, own, *part.groups)
             else:
-                self.loops.draws_backward(*given, to_z, own, *part.groups, *part.draws)
+                flat = z, kept.reshape(-1), maps, grad_z, grad_log_det
+                self.draws.backward(*flat, to_z, own, *part.groups, *part.draws)
 
         together(work, shares)
         total = torch.from_numpy(to_maps)

@@ -1,7 +1,7 @@
 """Planar chains on the CPU. Contract: `operators.fused`."""
 
-from nfbench.kernels import planar_loops, planar_points
+from nfbench.kernels import planar_dimensions, planar_draws, planar_points
 from nfbench.kernels.cpu import Chain
 
-_chain = Chain(planar_loops, planar_points)
+_chain = Chain(planar_draws, planar_dimensions, planar_points)
 forward, backward = _chain.forward, _chain.backward

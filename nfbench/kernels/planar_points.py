@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus, tanh
-from nfbench.kernels.vector import fma, load, spread, store, total, width
+from nfbench.kernels.vector import fma, narrow, store, total
+
+width, load, spread = narrow
 
 LANES = 8
 # Where the scalars of LANES points lie in one array: in arrays of their own the compiler would not see them apart.

@@ -13,7 +13,9 @@ import numpy as np
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
 from nfbench.kernels.prefetch import LINE, fetch
 from nfbench.kernels.radial_slopes import across, along, slopes
-from nfbench.kernels.vector import fma, load, spread, store, total, width
+from nfbench.kernels.vector import fma, narrow, store, total
+
+width, load, spread = narrow
 
 LANES = 8
 MAPS = 64
@@ -119,13 +121,13 @@ def backward(
 @inlined
 def _constants(by: Any, r: Any, grad_log: Any, count: Any) -> None:
     """From the raw numbers: q, and each gradient as one part by itself and one times that in q."""
-    zero = by.dtype.type(0)
+    zero, one = by.dtype.type(0), by.dtype.type(1)
     for k in range(r.shape[0]):
         a, b, radius = by[_Q + k], by[_RADIAL + k], r[k]
         alpha, s = softplus(a), softplus(b)
         to_r, to_alpha, to_s = slopes(radius, alpha, s, count, grad_log)
-        per_reach = 1 / (alpha + radius)
-        per_r = 1 / radius if radius > zero else zero
+        per_reach = one / (alpha + radius)
+        per_r = one / radius if radius > zero else zero
         by[_Q + k] = (s - alpha) * per_reach
         by[_RADIAL + k], by[_RADIAL_BY + k] = to_r * per_r, (s - alpha) * per_reach * per_reach * per_r
         slope = sigmoid(a)

@@ -2,25 +2,63 @@
 
 from typing import Any
 
+import numpy as np
+
 from nfbench.kernels.arithmetic import inlined
 from nfbench.kernels.threads import TILE
+from nfbench.kernels.vector import fma, narrow, store, total, totals, turn, wide
+
+_LINE = 64  # bytes: a vector that lies across two lines of the cache takes two accesses
+
+width, (_width_wide, _load, _spread) = narrow.width, wide
 
 
 @inlined
-def fill(tile: Any, draws: Any) -> None:
-    """`draws (N <= TILE, D)` into `tile (D TILE,)`; what the tile has besides, of other draws, becomes zero."""
-    count, dim = draws.shape
+def room(size: Any, like: Any) -> Any:
+    """Zeros `(size,)` of the type of `like`, from the start of a cache line."""
+    memory = np.zeros(size + _LINE // like.itemsize, like.dtype)
+    first = (_LINE - memory.ctypes.data % _LINE) % _LINE // like.itemsize
+    return memory[first : first + size]
+
+
+@inlined
+def fill(tile: Any, numbers: Any, at: Any, count: Any) -> None:
+    """`count <= TILE` draws from `numbers (..,)`, one after the other from `at` on, into `tile (D TILE,)`.
+
+    What the tile has besides, of other draws, becomes zero.
+    """
+    dim, side = tile.shape[0] // TILE, width(tile)
+    draws, dims = count - count % side, dim - dim % side
+    for d in range(0, dims, side):
+        for n in range(0, draws, side):
+            turn(numbers, at + n * dim + d, dim, tile, d * TILE + n, TILE)
     for d in range(dim):
-        for n in range(count):
-            tile[d * TILE + n] = draws[n, d]
+        for n in range(draws if d < dims else 0, count):
+            tile[d * TILE + n] = numbers[at + n * dim + d]
         for n in range(count, TILE):
             tile[d * TILE + n] = tile.dtype.type(0)
 
 
 @inlined
-def empty(tile: Any, draws: Any) -> None:
-    """The tile's draws into `draws (N <= TILE, D)`."""
-    count, dim = draws.shape
+def empty(tile: Any, numbers: Any, at: Any, count: Any) -> None:
+    """The tile's first `count` draws into `numbers (..,)`, from `at` on."""
+    dim, side = tile.shape[0] // TILE, width(tile)
+    draws, dims = count - count % side, dim - dim % side
+    for n in range(0, draws, side):
+        for d in range(0, dims, side):
+            turn(tile, d * TILE + n, TILE, numbers, at + n * dim + d, dim)
     for n in range(count):
-        for d in range(dim):
-            draws[n, d] = tile[d * TILE + n]
+        for d in range(dims if n < draws else 0, dim):
+            numbers[at + n * dim + d] = tile[d * TILE + n]
+
+
+@inlined
+def add_totals(numbers: Any, at: Any, sums: Any, place: Any, dim: Any) -> None:
+    """Totals of D wide vectors, side by side in `sums` from `place` on, are added to `numbers (..,)` from `at` on."""
+    vector = _width_wide(sums)
+    whole, one = dim - dim % vector, _spread(sums.dtype.type(1))
+    for d in range(0, whole, vector):
+        found = totals(sums, place + d * vector, one)
+        store(numbers, at + d, vector, fma(one, found, _load(numbers, at + d, vector)))
+    for d in range(whole, dim):
+        numbers[at + d] += total(_load(sums, place + d * vector, vector))

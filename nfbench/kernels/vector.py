@@ -1,27 +1,31 @@
-"""Compiled arithmetic on short vectors, for loops that are too short for the compiler to make vectors of by itself.
+"""Compiled arithmetic on vectors, for loops that the compiler does not turn into vectors, or not into long ones.
 
-A `Vector` is 32 bytes of one float type: 8 numbers of float32, 4 of float64. Loops over D step by its width; in their
-last step, `count` says how many numbers are left: the others are read as zeros and not written.
+`narrow` vectors are 32 bytes of one float type, 8 numbers of float32 or 4 of float64; `wide` ones 64 bytes where the
+processor has such registers. Loops step by their width; in the last step, `count` says how many numbers are left: the
+others are read as zeros and not written.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 get_or_insert_function: Any = cgutils.get_or_insert_function
-BYTES = 32  # of a vector
+NARROW = 32  # bytes
+WIDE = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else NARROW
 _FAST = ("reassoc", "contract", "arcp", "nsz")  # as in `arithmetic`
 
 
 class Vector(types.Type):
     """The compiler's type of a vector."""
 
-    def __init__(self, element: Any) -> None:
+    def __init__(self, element: Any, size: int) -> None:
         self.element = element
-        self.width = 8 * BYTES // element.bitwidth
+        self.width = 8 * size // element.bitwidth
         super().__init__(f"Vector({element} x {self.width})")
 
 
@@ -34,32 +38,54 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(element, kind.width))  # type: ignore[no-untyped-call]
 
 
-@intrinsic
-def _width(context: Any, array: Any) -> Any:
-    """How many of the array's numbers a vector holds."""
+class Vectors(NamedTuple):
+    """How vectors of one size come to be; what is done with them serves all sizes.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_constant(types.intp, Vector(array.dtype).width)
+    Attributes:
+        width: `array ->` how many of its numbers a vector holds.
+        load: `array, index, count ->` the vector of `array.flat[index : index + count]`, contiguous, and zeros.
+        spread: `number ->` a vector of it again and again.
+    """
 
-    return types.intp(array), generate
+    width: Callable[..., Any]
+    load: Callable[..., Any]
+    spread: Callable[..., Any]
 
 
-@intrinsic
-def _load(context: Any, array: Any, index: Any, count: Any) -> Any:
-    """`array.flat[index : index + count]` of a contiguous array, and zeros."""
+def _vectors(size: int) -> Vectors:
+    @intrinsic
+    def width(context: Any, array: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return context.get_constant(types.intp, Vector(array.dtype, size).width)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        held = context.get_value_type(signature.return_type)
-        place = _place(context, builder, signature.args[0], arguments, held)
-        mask, align = _first(builder, held, arguments[2]), ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
-        return _call(
-            builder,
-            f"llvm.masked.load.{_suffix(held)}.p0",
-            held,
-            [place, align, mask, ir.Constant(held, [0.0] * held.count)],
-        )
+        return types.intp(array), generate
 
-    return Vector(array.dtype)(array, types.intp, types.intp), generate
+    @intrinsic
+    def load(context: Any, array: Any, index: Any, count: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            held = context.get_value_type(signature.return_type)
+            _wanted(builder, size)
+            place = _place(context, builder, signature.args[0], arguments, held)
+            mask, align = _first(builder, held, arguments[2]), ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
+            rest = ir.Constant(held, [0.0] * held.count)
+            return _call(builder, f"llvm.masked.load.{_suffix(held)}.p0", held, [place, align, mask, rest])
+
+        return Vector(array.dtype, size)(array, types.intp, types.intp), generate
+
+    @intrinsic
+    def spread(context: Any, number: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return _splat(builder, arguments[0], context.get_value_type(signature.return_type).count)
+
+        return Vector(number, size)(number), generate
+
+    return Vectors(width, load, spread)
+
+
+def _wanted(builder: Any, size: int) -> None:
+    """Have the function keep vectors of that size whole: for some processors LLVM halves long ones if nobody asks."""
+    if size > NARROW:
+        set.add(builder.function.attributes, f'"min-legal-vector-width"="{8 * size}"')  # llvmlite knows names only
 
 
 @intrinsic
@@ -74,16 +100,6 @@ def _store(context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, vector), generate
-
-
-@intrinsic
-def _spread(context: Any, number: Any) -> Any:
-    """A vector of the number again and again."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _splat(builder, arguments[0], context.get_value_type(signature.return_type).count)
-
-    return Vector(number)(number), generate
 
 
 @intrinsic
@@ -108,6 +124,71 @@ def _total(context: Any, vector: Any) -> Any:
         return _call(builder, name, held.element, [start, arguments[0]], fastmath=_FAST)
 
     return vector.element(vector), generate
+
+
+@intrinsic
+def _totals(context: Any, array: Any, index: Any, like: Any) -> Any:
+    """Of as many vectors as one has numbers, side by side from `array.flat[index]` on, a vector of their sums."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        held, align = context.get_value_type(like), array.dtype.bitwidth // 8
+        rows = []
+        for row in range(held.count):
+            at = builder.add(arguments[1], ir.Constant(arguments[1].type, row * held.count))
+            place = _place(context, builder, signature.args[0], [arguments[0], at], held)
+            rows.append(builder.load(place, align=align))
+        size = 1
+        while size < held.count:
+            for row in range(0, held.count, 2 * size):
+                left, right = _exchanged(builder, rows[row], rows[row + size], size)
+                rows[row] = builder.fadd(left, right, flags=_FAST)
+            size *= 2
+        return rows[0]
+
+    return like(array, types.intp, like), generate
+
+
+@intrinsic
+def _turn(context: Any, source: Any, at: Any, step: Any, target: Any, to: Any, stride: Any) -> Any:
+    """A square of narrow vectors: `target.flat[to + j stride + i] = source.flat[at + i step + j]`, both contiguous."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        held = context.get_value_type(Vector(source.dtype, NARROW))
+        side, align = held.count, source.dtype.bitwidth // 8
+        from_, at, step, into, to, stride = arguments
+
+        def place(array: Any, data: Any, first: Any, apart: Any, row: int) -> Any:
+            index = builder.add(first, builder.mul(apart, ir.Constant(apart.type, row)))
+            return _place(context, builder, array, [data, index], held)
+
+        rows = [builder.load(place(source, from_, at, step, row), align=align) for row in range(side)]
+        for row, vector in enumerate(_transposed(builder, rows)):
+            builder.store(vector, place(target, into, to, stride, row), align=align)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Blocks off the diagonal change places, of one number, of two, of four."""
+    size = 1
+    while size < len(rows):
+        for row in (row for row in range(len(rows)) if not row & size):
+            rows[row], rows[row + size] = _exchanged(builder, rows[row], rows[row + size], size)
+        size *= 2
+    return rows
+
+
+def _exchanged(builder: Any, above: Any, below: Any, size: int) -> tuple[Any, Any]:
+    """Two rows after every second block of `size` numbers of the first has changed places with one of the second."""
+    side = above.type.count
+    left = [column if not column & size else side + column - size for column in range(side)]
+    right = [column + size if not column & size else side + column for column in range(side)]
+    return _mixed(builder, above, below, left), _mixed(builder, above, below, right)
+
+
+def _mixed(builder: Any, one: Any, other: Any, places: list[int]) -> Any:
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
 
 def _place(context: Any, builder: Any, array: Any, arguments: Any, held: Any) -> Any:
@@ -137,9 +218,9 @@ def _call(builder: Any, name: str, result: Any, operands: list[Any], **options: 
     return builder.call(get_or_insert_function(builder.module, kind, name), operands, **options)
 
 
-width: Any = _width
-load: Any = _load
+narrow, wide = _vectors(NARROW), _vectors(WIDE)
 store: Any = _store
-spread: Any = _spread
 fma: Any = _fma
 total: Any = _total
+totals: Any = _totals
+turn: Any = _turn
