@@ -13,6 +13,8 @@ SHAPES = [
     (7, 4, 4, 3),
     (1, 4, 4, 2),
     (5, 1, 3, 2),
+    (150, 2, 1, 13),
+    (90, 3, 3, 8),
     (0, 2, 1, 2),
     (3, 0, 1, 2),
 ]  # S, B, rows, D
@@ -30,9 +32,11 @@ def _results(function, given):
     return [z, log_q, *torch.autograd.grad((z, log_q), given, weights)]
 
 
+@pytest.mark.parametrize("backend", ["auto", "triton"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_agrees_with_the_reference(shape):
+def test_agrees_with_the_reference(shape, backend, monkeypatch):
     """Values and gradients, with numbers for all points or each its own, and without draws or points."""
+    monkeypatch.setenv(VARIABLE, backend)
     given = _given(shape)
     for ours, theirs in zip(_results(diagonal.draw, given), _results(diagonal.reference, given), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
@@ -43,9 +47,11 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(diagonal.draw, _given((3, 2, 2, 2)))
 
 
-def test_one_node():
-    """Autograd sees one step."""
+def test_one_node(monkeypatch):
+    """Autograd sees one step, of compiled loops on the CPU, of torch's operations elsewhere."""
     given = _given((3, 2, 1, 2))
+    assert type(diagonal.draw(*given)[0].grad_fn).__name__ == "_CompiledBackward"
+    monkeypatch.setenv(VARIABLE, "triton")
     assert type(diagonal.draw(*given)[0].grad_fn).__name__ == "_DrawBackward"
 
 
@@ -62,3 +68,48 @@ def test_seeds_together():
     for seed in range(5):
         for ours, alone in zip(together, diagonal.draw(noise[seed], base[seed]), strict=True):
             torch.testing.assert_close(ours[seed], alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(20_000, 1, 1, 40), (2, 3000, 3000, 40), (3000, 2, 1, 70)])
+def test_threads_and_single_precision(shape):
+    """Shared out over two threads, float32 is as near to float64 as plain float32 is, or within a rounding of sums."""
+    given = _given(shape)
+    single = [one.detach().float().requires_grad_() for one in given]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ours = _results(diagonal.draw, single)
+    finally:
+        torch.set_num_threads(before)
+    for exact, one, plain in zip(
+        _results(diagonal.reference, given), ours, _results(diagonal.reference, single), strict=True
+    ):
+        assert one.dtype == torch.float32
+        granted = 2**3 * torch.finfo(torch.float32).eps * exact.norm()
+        assert (one - exact).norm() <= 4 * (plain - exact).norm() + granted
+
+
+def test_any_memory_order():
+    """Strided arguments and gradients that are one number expanded give what contiguous ones give."""
+    noise, base = _given((6, 4, 1, 3))
+    turned = noise.detach().transpose(0, 1).contiguous().transpose(0, 1).requires_grad_()
+    found = []
+    for one in (noise, turned):
+        z, log_q = diagonal.draw(one, base)
+        found.append([z, log_q, *torch.autograd.grad(z.sum() + 2 * log_q.sum(), (one, base))])
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_nan_stays_in_its_draw():
+    """A NaN in the noise leaves the other draws as they are."""
+    noise, base = (one.detach() for one in _given((5, 2, 1, 9)))
+    clean = diagonal.draw(noise, base)
+    noise[1, 0, 4] = torch.nan
+    z, log_q = diagonal.draw(noise, base)
+    assert log_q[1, 0].isnan()
+    assert z[1, 0].isnan().sum() == 1
+    others = torch.ones(5, 2, dtype=torch.bool)
+    others[1, 0] = False
+    assert torch.equal(z[others], clean[0][others])
+    assert torch.equal(log_q[others], clean[1][others])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nfbench.kernels import diagonal_cpu
 from nfbench.kernels.backend import backend, transformed
 from nfbench.numerics import standard_normal_log_prob
 
@@ -19,10 +20,39 @@ def reference(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
 
 def draw(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     """`noise (S, B, D), base (B or 1, 2 D) -> z (S, B, D), ln q(z) (S, B)`; base holds mean and ln sigma."""
-    if transformed() or backend() == "reference":
+    chosen = backend()
+    if transformed() or chosen == "reference":
         return reference(noise, base)
-    found: tuple[Tensor, Tensor] = _Draw.apply(noise, base)  # type: ignore[no-untyped-call]
+    node = _Compiled if chosen != "triton" and _fits(noise, base) else _Draw
+    found: tuple[Tensor, Tensor] = node.apply(noise, base)  # type: ignore[no-untyped-call]
     return found
+
+
+def _fits(noise: Tensor, base: Tensor) -> bool:
+    """Whether the compiled loops take these tensors."""
+    real = noise.dtype == base.dtype and noise.dtype in (torch.float32, torch.float64)
+    return real and noise.device.type == "cpu" and noise.numel() > 0
+
+
+class _Compiled(torch.autograd.Function):
+    """`reference` by the loops of `diagonal_cpu`."""
+
+    @staticmethod
+    def forward(ctx: Any, noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.shape = noise.shape
+        if len(base) > noise.shape[1]:
+            noise = noise.expand(-1, len(base), -1)
+        noise = noise.contiguous()
+        z, log_q, sigma = diagonal_cpu.forward(noise, base.contiguous())
+        ctx.save_for_backward(noise, sigma)
+        return z, log_q
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[Tensor | None, Tensor]:
+        given = *ctx.saved_tensors, grad_z.contiguous(), grad_log_q.contiguous()
+        to_noise, to_base = diagonal_cpu.backward(*given, to_noise=ctx.needs_input_grad[0])
+        return None if to_noise is None else to_noise.sum_to_size(ctx.shape), to_base
 
 
 class _Draw(torch.autograd.Function):
