@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus, tanh
+from nfbench.kernels.prefetch import LINE, fetch
 from nfbench.kernels.vector import fma, narrow, store, total
 
 width, load, spread = narrow
@@ -25,7 +26,7 @@ _SCALE, _FLAT, _TO_A, _TO_WU, _WU_BY, _WW_BY = (MAPS * place for place in range(
 def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, groups: int) -> None:
     """`z_k = z + (u + scale w) tanh(w.z + b)` with scale = (s - 1 - w.u) / w.w and s = softplus(w.u)."""
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
-    row, vector = maps.shape[2], width(maps)
+    row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
     by = np.ones(5 * LANES, z.dtype)
     for first in range(group, groups, LANES):
@@ -42,6 +43,8 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, group
                 if left:
                     w, u = load(maps, at + whole, left), load(maps, at + dim + whole, left)
                     wu, ww, wz = fma(w, u, wu), fma(w, w, ww), fma(w, load(out, point + whole, left), wz)
+                for d in range(0, row, line):  # the next map's
+                    fetch(maps, at + row + d)
                 by[_WU + j], by[_WW + j], by[_A + j] = total(wu), total(ww), total(wz) + maps[first + j, k, 2 * dim]
             _activate(by)
             for j in range(size):

@@ -18,7 +18,7 @@ from nfbench.kernels.memory import empty
 
 TILE = 64  # draws that a kernel holds at once, one dimension after the other
 FEW = 8  # with fewer draws a group than this, the inner loops run over dimensions instead
-GRAIN = 300_000  # numbers touched (draws x maps x dimensions) for which another thread is worth its waking, 30 us
+GRAIN = 100_000  # nanoseconds of work for which another thread is worth its waking, 30 us
 
 
 class Part(NamedTuple):
@@ -28,12 +28,12 @@ class Part(NamedTuple):
     draws: tuple[int, int]
 
 
-def parts(groups: int, draws: int, each: int) -> list[Part]:
-    """Shares of G groups of N draws, where a draw touches `each` numbers.
+def parts(groups: int, draws: int, each: float) -> list[Part]:
+    """Shares of G groups of N draws, where a draw takes about `each` nanoseconds.
 
     Groups are shared out if there are enough of them, else whole tiles of the draws of all groups.
     """
-    threads = min(torch.get_num_threads(), groups * draws * each // GRAIN)
+    threads = min(torch.get_num_threads(), int(groups * draws * each / GRAIN))
     if threads <= 1 or (groups < threads and draws < 2 * TILE):
         return [Part((0, groups), (0, draws))]
     if groups >= threads:

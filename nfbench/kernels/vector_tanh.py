@@ -21,7 +21,8 @@ def _tanh(context: Any, one: Any, two: Any, three: Any, four: Any) -> Any:
         found = _formula(_Together(builder, arguments[0].type, one.element), list(arguments))
         return context.make_tuple(builder, signature.return_type, found)
 
-    return types.UniTuple(one, 4)(one, one, one, one), generate
+    four_of_them: Any = types.UniTuple(one, 4)  # type: ignore[no-untyped-call]
+    return four_of_them(one, one, one, one), generate
 
 
 class _Together:
