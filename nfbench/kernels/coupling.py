@@ -2,10 +2,15 @@
 
 A coupling after the mixings M_1 ... M_k acts on y = x R, R = M_1 ... M_k, where x has not been mixed at all:
 x' = x + shift((x R)_A) R_B^T. Folded into the weights, mixing costs nothing a draw: two products a coupling, no copy.
+On the CPU compiled loops take tiles of draws through the chain and undo it on the way back: nothing is kept but x_K.
 """
 
 import torch
 from torch import Tensor
+
+from nfbench.kernels import coupling_operators
+from nfbench.kernels.backend import backend
+from nfbench.kernels.threads import FEW
 
 
 def chain(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
@@ -24,9 +29,21 @@ def chain(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b
     """
     inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
     shape, x = z.shape, z.flatten(0, 1)
-    for inner_k, bias_k, outer_k in zip(inner.unbind(0), biases.unbind(-2), outer.unbind(0), strict=True):
-        x = torch.addmm(x, _hidden(x, inner_k, bias_k, shape), outer_k)
+    if compiled(z, len(basis)):
+        split = w_in.shape[-2]
+        weights, bias, back = (one.to(z.dtype).unsqueeze(0) for one in (inner, biases, outer.mT))  # of autocast's type
+        reads, writes = ((part != 0).any(-1).unsqueeze(0) for part in (basis[..., :split], basis[..., split:]))
+        x = coupling_operators.chain(x.unsqueeze(0), weights, bias, back, reads, writes).squeeze(0)
+    else:
+        for inner_k, bias_k, outer_k in zip(inner.unbind(0), biases.unbind(-2), outer.unbind(0), strict=True):
+            x = torch.addmm(x, _hidden(x, inner_k, bias_k, shape), outer_k)
     return ((x + total) @ basis[-1] if len(basis) else x).reshape(shape)
+
+
+def compiled(z: Tensor, depth: int) -> bool:
+    """Whether the compiled loops take these draws (S, B, D): on the CPU, in single or double precision, and not few."""
+    fits = z.device.type == "cpu" and z.dtype in (torch.float32, torch.float64) and depth > 0
+    return fits and backend() in ("auto", "numba") and z.shape[0] * z.shape[1] >= FEW
 
 
 def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:

@@ -121,11 +121,11 @@ def _differentiable(first: Any, second: Any) -> None:
 
     first.register_autograd(differentiate, setup_context=setup)
     for operator in (first, second):
-        operator.register_vmap(_folding(operator))
+        operator.register_vmap(folding(operator))
 
 
-def _folding(operator: Callable[..., Any]) -> Callable[..., Any]:
-    """The vmap rule that turns seeds into groups."""
+def folding(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """The vmap rule that turns seeds into groups, which all tensors of the operator have in front."""
 
     def rule(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Any, Any]:
         seeds = info.batch_size
@@ -133,7 +133,10 @@ def _folding(operator: Callable[..., Any]) -> Callable[..., Any]:
         for tensor, at in zip(tensors, in_dims, strict=True):
             lifted = tensor.expand(seeds, *tensor.shape) if at is None else tensor.movedim(at, 0)
             folded.append(lifted.reshape(seeds * lifted.shape[1], *lifted.shape[2:]))
-        found = tuple(part.unflatten(0, (seeds, part.shape[0] // seeds)) for part in operator(*folded))
+        results = operator(*folded)
+        if isinstance(results, Tensor):
+            return results.reshape(seeds, results.shape[0] // seeds, *results.shape[1:]), 0
+        found = tuple(part.reshape(seeds, part.shape[0] // seeds, *part.shape[1:]) for part in results)
         return found, (0,) * len(found)
 
     return rule
