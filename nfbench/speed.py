@@ -57,6 +57,15 @@ def cases(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
             yield rows
 
 
+def three_digits(value: float) -> str:
+    """A rate or a bandwidth as it is printed, written out.
+
+    >>> three_digits(3827.4), three_digits(10.84), three_digits(51240.0)
+    ('3,830', '10.8', '51,200')
+    """
+    return f"{float(f'{value:.3g}'):,g}"
+
+
 def _rows(found: list[Timing], source: str) -> list[dict[str, Any]]:
     beside: dict[str, dict[str, Timing]] = {}
     for timing in found:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nfbench.glossary import MODES
 from nfbench.plots.style import Look, Picture, legend, panels
-from nfbench.speed import BARE, HOUSE, OURS, SIZES, cases
+from nfbench.speed import BARE, HOUSE, OURS, SIZES, cases, three_digits
 
 _LINES = ("-", "--", ":", "-.", (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)), (0, (3, 5)))
 _NAMES = {"K": "K (maps)", "draws": "S (draws)", "batch": "B (data points)", "dim": "D (dimensions)"}
@@ -220,7 +220,7 @@ def _roofline(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
 def _ceilings(axis: Axes, bandwidth: float, rate: float, span: np.ndarray) -> None:
     """Say what the two ceilings are, where no marks are: above them."""
     style: dict[str, Any] = {"fontsize": 8, "color": _INK}
-    axis.text(span[-1], 1.25 * rate, f"matrix product, {rate:.3g} Gflop/s", ha="right", **style)
+    axis.text(span[-1], 1.25 * rate, f"matrix product, {three_digits(rate)} Gflop/s", ha="right", **style)
     x, slope = 1.2 * span[0], 1.25 * bandwidth / 1e9
     style |= {"rotation": float(np.degrees(np.arctan(slope))), "rotation_mode": "anchor"}
-    axis.text(x, x * slope, f"copy, {bandwidth / 1e9:.3g} GB/s", transform_rotates_text=True, **style)
+    axis.text(x, x * slope, f"copy, {three_digits(bandwidth / 1e9)} GB/s", transform_rotates_text=True, **style)

@@ -1,7 +1,7 @@
 """Tables of timings: every contender, nfbench against the others, and how time and memory grow."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from nfbench.errors import InputError
 from nfbench.glossary import MODES
 from nfbench.scaling import exponents, memory
-from nfbench.speed import CASE, COMPILE, OURS, SIZES, SPLIT, TEXTBOOK, against, blocks
+from nfbench.speed import CASE, COMPILE, OURS, SIZES, SPLIT, TEXTBOOK, against, blocks, three_digits
 from nfbench.tables.row import depth
 from nfbench.tables.text import NOTHING, Format, Table, latex, markdown, number, quartiles, significant
 
@@ -190,8 +190,8 @@ def _notes(block: pd.DataFrame) -> list[str]:
         + (", each divided by the number of models trained" if step else "")
         + ": median with quartiles; above 1, nfbench is faster.",
         "Deviation: the largest from the float64 reference, relative to the largest value of that output. Quotients "
-        f"and fractions are given only where it is within the case's tolerance ({_span(block['tolerance'], '.0e')}), "
-        "on both sides.",
+        "and fractions are given only where it is within the case's tolerance "
+        f"({_span(block['tolerance'], '{:.0e}'.format)}), on both sides.",
     ]
     if step:
         notes += [
@@ -201,18 +201,18 @@ def _notes(block: pd.DataFrame) -> list[str]:
     if done["floor_seconds"].notna().any():
         notes += [
             "Floor: the bytes that must move at the measured copy bandwidth, "
-            f"{_span(done['bandwidth'] / 1e9, '.3g')} GB/s, or the flops at the measured rate of a matrix product, "
-            f"{_span(done['rate'] / 1e9, '.3g')} Gflop/s, whichever takes longer (the bound). Data that "
-            "stay in a cache can beat the first."
+            f"{_span(done['bandwidth'] / 1e9, three_digits)} GB/s, or the flops at the measured rate of a matrix "
+            f"product, {_span(done['rate'] / 1e9, three_digits)} Gflop/s, whichever takes longer (the bound). Data "
+            "that stay in a cache can beat the first."
         ]
     libraries = {part for text in block["libraries"] for part in text.split(", ") if part}
     own = {f"nfbench {version}" for version in block["nfbench"].dropna()}
     return [*notes, f"Versions: {', '.join([*sorted(own), *sorted(libraries - own)])}."]
 
 
-def _span(values: pd.Series, form: str = "") -> str:
+def _span(values: pd.Series, form: Callable[[float], str] = str) -> str:
     told = sorted(set(values.dropna()))
-    texts = list(dict.fromkeys(format(value, form) for value in (told[:1] + told[-1:])))
+    texts = list(dict.fromkeys(form(value) for value in (told[:1] + told[-1:])))
     return " to ".join(texts) or "no"
 
 
