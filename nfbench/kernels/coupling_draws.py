@@ -11,7 +11,7 @@ import numpy as np
 
 from nfbench.kernels.arithmetic import compiled, inlined
 from nfbench.kernels.threads import TILE
-from nfbench.kernels.tiles import add_totals, empty, fill, room
+from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
 from nfbench.kernels.vector import fma, store, wide
 from nfbench.kernels.vector_tanh import tanh
 
@@ -128,76 +128,53 @@ def _biases(units: Any, bias: Any, k: Any, first: Any, size: Any) -> None:
 @inlined
 def _products(tile: Any, weights: Any, used: Any, units: Any) -> None:
     """`units (H TILE,) += sum_d weights[d] tile[d]` over the rows that are used; two units share what is loaded."""
-    hidden, vector = weights.shape[1], width(tile)
-    for n in range(0, TILE, 4 * vector):
+    hidden = weights.shape[1]
+    for n in range(0, TILE, 4 * width(tile)):
         for j in range(0, hidden, 2):
-            at, last = j * TILE + n, min(j + 1, hidden - 1)
-            next_at = (j + 1) * TILE + n  # an odd H has a row to spare
-            a_0, a_1 = load(units, at, vector), load(units, at + vector, vector)
-            a_2, a_3 = load(units, at + 2 * vector, vector), load(units, at + 3 * vector, vector)
-            b_0, b_1 = load(units, next_at, vector), load(units, next_at + vector, vector)
-            b_2, b_3 = load(units, next_at + 2 * vector, vector), load(units, next_at + 3 * vector, vector)
+            last = min(j + 1, hidden - 1)
+            a_0, a_1, a_2, a_3 = four(units, j * TILE + n)
+            b_0, b_1, b_2, b_3 = four(units, (j + 1) * TILE + n)  # an odd H has a row to spare
             for i in range(1, used[0] + 1):
                 d = used[i]
-                place, one, other = d * TILE + n, spread(weights[d, j]), spread(weights[d, last])
-                x_0, x_1 = load(tile, place, vector), load(tile, place + vector, vector)
-                x_2, x_3 = load(tile, place + 2 * vector, vector), load(tile, place + 3 * vector, vector)
+                one, other, (x_0, x_1, x_2, x_3) = (
+                    spread(weights[d, j]),
+                    spread(weights[d, last]),
+                    four(tile, d * TILE + n),
+                )
                 a_0, a_1, a_2, a_3 = fma(one, x_0, a_0), fma(one, x_1, a_1), fma(one, x_2, a_2), fma(one, x_3, a_3)
                 b_0, b_1 = fma(other, x_0, b_0), fma(other, x_1, b_1)
                 b_2, b_3 = fma(other, x_2, b_2), fma(other, x_3, b_3)
-            store(units, at, vector, a_0)
-            store(units, at + vector, vector, a_1)
-            store(units, at + 2 * vector, vector, a_2)
-            store(units, at + 3 * vector, vector, a_3)
-            store(units, next_at, vector, b_0)
-            store(units, next_at + vector, vector, b_1)
-            store(units, next_at + 2 * vector, vector, b_2)
-            store(units, next_at + 3 * vector, vector, b_3)
+            put(units, j * TILE + n, a_0, a_1, a_2, a_3)
+            put(units, (j + 1) * TILE + n, b_0, b_1, b_2, b_3)
 
 
 @inlined
 def _back(units: Any, weights: Any, used: Any, tile: Any, sign: Any) -> None:
     """`tile[d] += sign weights[d] . units` for the rows that are used; two of them share what is loaded."""
-    hidden, vector, factor = weights.shape[1], width(tile), tile.dtype.type(sign)
-    for n in range(0, TILE, 4 * vector):
+    hidden, factor = weights.shape[1], tile.dtype.type(sign)
+    for n in range(0, TILE, 4 * width(tile)):
         for i in range(1, used[0] + 1, 2):
             d, e = used[i], used[min(i + 1, used[0])]
-            at, other_at = d * TILE + n, e * TILE + n
-            a_0, a_1 = load(tile, at, vector), load(tile, at + vector, vector)
-            a_2, a_3 = load(tile, at + 2 * vector, vector), load(tile, at + 3 * vector, vector)
-            b_0, b_1 = load(tile, other_at, vector), load(tile, other_at + vector, vector)
-            b_2, b_3 = load(tile, other_at + 2 * vector, vector), load(tile, other_at + 3 * vector, vector)
+            a_0, a_1, a_2, a_3 = four(tile, d * TILE + n)
+            b_0, b_1, b_2, b_3 = four(tile, e * TILE + n)
             for j in range(hidden):
-                place, one, other = j * TILE + n, spread(factor * weights[d, j]), spread(factor * weights[e, j])
-                u_0, u_1 = load(units, place, vector), load(units, place + vector, vector)
-                u_2, u_3 = load(units, place + 2 * vector, vector), load(units, place + 3 * vector, vector)
+                one, other = spread(factor * weights[d, j]), spread(factor * weights[e, j])
+                u_0, u_1, u_2, u_3 = four(units, j * TILE + n)
                 a_0, a_1, a_2, a_3 = fma(one, u_0, a_0), fma(one, u_1, a_1), fma(one, u_2, a_2), fma(one, u_3, a_3)
                 b_0, b_1 = fma(other, u_0, b_0), fma(other, u_1, b_1)
                 b_2, b_3 = fma(other, u_2, b_2), fma(other, u_3, b_3)
-            store(tile, at, vector, a_0)
-            store(tile, at + vector, vector, a_1)
-            store(tile, at + 2 * vector, vector, a_2)
-            store(tile, at + 3 * vector, vector, a_3)
+            put(tile, d * TILE + n, a_0, a_1, a_2, a_3)
             if e != d:
-                store(tile, other_at, vector, b_0)
-                store(tile, other_at + vector, vector, b_1)
-                store(tile, other_at + 2 * vector, vector, b_2)
-                store(tile, other_at + 3 * vector, vector, b_3)
+                put(tile, e * TILE + n, b_0, b_1, b_2, b_3)
 
 
 @inlined
 def _activate(units: Any, hidden: Any) -> None:
     """The hyperbolic tangent of all units."""
-    vector = width(units)
-    for at in range(0, hidden * TILE, 4 * vector):
-        i, j, m = at + vector, at + 2 * vector, at + 3 * vector
-        h_0, h_1, h_2, h_3 = tanh(
-            load(units, at, vector), load(units, i, vector), load(units, j, vector), load(units, m, vector)
-        )
-        store(units, at, vector, h_0)
-        store(units, i, vector, h_1)
-        store(units, j, vector, h_2)
-        store(units, m, vector, h_3)
+    for at in range(0, hidden * TILE, 4 * width(units)):
+        h_0, h_1, h_2, h_3 = four(units, at)
+        h_0, h_1, h_2, h_3 = tanh(h_0, h_1, h_2, h_3)
+        put(units, at, h_0, h_1, h_2, h_3)
 
 
 @inlined
@@ -216,16 +193,12 @@ def _sums(tile: Any, units: Any, used: Any, sums: Any, found: Any) -> None:
     for i in range(1, used[0] + 1):
         d = used[i]
         for n in range(0, TILE, 4 * vector):
-            at = d * TILE + n
-            x_0, x_1 = load(tile, at, vector), load(tile, at + vector, vector)
-            x_2, x_3 = load(tile, at + 2 * vector, vector), load(tile, at + 3 * vector, vector)
+            x_0, x_1, x_2, x_3 = four(tile, d * TILE + n)
             for j in range(hidden):
-                place, total = j * TILE + n, nothing
+                total, (u_0, u_1, u_2, u_3) = nothing, four(units, j * TILE + n)
                 if n:
                     total = load(sums, j * vector, vector)
-                total = fma(x_1, load(units, place + vector, vector), fma(x_0, load(units, place, vector), total))
-                total = fma(x_2, load(units, place + 2 * vector, vector), total)
-                store(sums, j * vector, vector, fma(x_3, load(units, place + 3 * vector, vector), total))
+                store(sums, j * vector, vector, fma(x_3, u_3, fma(x_2, u_2, fma(x_1, u_1, fma(x_0, u_0, total)))))
         add_totals(flat, d * hidden, sums, 0, hidden)
 
 

@@ -12,7 +12,7 @@ from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarit
 from nfbench.kernels.planar_dimensions import constrain, unconstrain
 from nfbench.kernels.prefetch import fetch
 from nfbench.kernels.threads import TILE
-from nfbench.kernels.tiles import add_totals, empty, fill, room
+from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
 from nfbench.kernels.vector import fma, store, wide
 from nfbench.kernels.vector_tanh import tanh
 
@@ -57,55 +57,40 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, group
 @inlined
 def _along(tile: Any, along: Any, by: Any, n: Any) -> None:
     """Products of `along (>= D,)` with a block of draws, into `by`."""
-    vector, nothing = width(tile), spread(tile.dtype.type(0))
-    i, j, m = n + vector, n + 2 * vector, n + 3 * vector
+    nothing = spread(tile.dtype.type(0))
     a_0, a_1, a_2, a_3 = nothing, nothing, nothing, nothing
     for d in range(tile.shape[0] // TILE):
-        at, w = d * TILE, spread(along[d])
-        a_0, a_1 = fma(w, load(tile, at + n, vector), a_0), fma(w, load(tile, at + i, vector), a_1)
-        a_2, a_3 = fma(w, load(tile, at + j, vector), a_2), fma(w, load(tile, at + m, vector), a_3)
-    store(by, n, vector, a_0)
-    store(by, i, vector, a_1)
-    store(by, j, vector, a_2)
-    store(by, m, vector, a_3)
+        w, (z_0, z_1, z_2, z_3) = spread(along[d]), four(tile, d * TILE + n)
+        a_0, a_1, a_2, a_3 = fma(w, z_0, a_0), fma(w, z_1, a_1), fma(w, z_2, a_2), fma(w, z_3, a_3)
+    put(by, n, a_0, a_1, a_2, a_3)
 
 
 @inlined
 def _move(tile: Any, u_hat: Any, following: Any, by: Any, n: Any) -> None:
     """`z + u_hat h` for a block of draws, and the products of w, the first of `following`, with it in place of h."""
-    vector, nothing = width(tile), spread(tile.dtype.type(0))
-    i, j, m = n + vector, n + 2 * vector, n + 3 * vector
-    h_0, h_1, h_2, h_3 = load(by, n, vector), load(by, i, vector), load(by, j, vector), load(by, m, vector)
+    nothing = spread(tile.dtype.type(0))
+    h_0, h_1, h_2, h_3 = four(by, n)
     a_0, a_1, a_2, a_3 = nothing, nothing, nothing, nothing
     for d in range(tile.shape[0] // TILE):
-        at, u, w = d * TILE, spread(u_hat[d]), spread(following[d])
-        z_0, z_1 = fma(u, h_0, load(tile, at + n, vector)), fma(u, h_1, load(tile, at + i, vector))
-        z_2, z_3 = fma(u, h_2, load(tile, at + j, vector)), fma(u, h_3, load(tile, at + m, vector))
-        store(tile, at + n, vector, z_0)
-        store(tile, at + i, vector, z_1)
-        store(tile, at + j, vector, z_2)
-        store(tile, at + m, vector, z_3)
+        at, u, w = d * TILE + n, spread(u_hat[d]), spread(following[d])
+        z_0, z_1, z_2, z_3 = four(tile, at)
+        z_0, z_1, z_2, z_3 = fma(u, h_0, z_0), fma(u, h_1, z_1), fma(u, h_2, z_2), fma(u, h_3, z_3)
+        put(tile, at, z_0, z_1, z_2, z_3)
         a_0, a_1, a_2, a_3 = fma(w, z_0, a_0), fma(w, z_1, a_1), fma(w, z_2, a_2), fma(w, z_3, a_3)
-    store(by, n, vector, a_0)
-    store(by, i, vector, a_1)
-    store(by, j, vector, a_2)
-    store(by, m, vector, a_3)
+    put(by, n, a_0, a_1, a_2, a_3)
 
 
 @inlined
 def _activate(by: Any, b: Any, s: Any, size: Any) -> None:
     """One map on a tile of draws: a becomes h = tanh(a + b); h^2 + s (1 - h^2), its |det|, goes into the factors."""
-    one, vector = by.dtype.type(1), width(by)
+    one = by.dtype.type(1)
     same, shift = spread(one), spread(b)
-    for n in range(0, size, 4 * vector):
-        i, j, m = n + vector, n + 2 * vector, n + 3 * vector
-        a_0, a_1 = fma(same, load(by, n, vector), shift), fma(same, load(by, i, vector), shift)
-        a_2, a_3 = fma(same, load(by, j, vector), shift), fma(same, load(by, m, vector), shift)
-        h_0, h_1, h_2, h_3 = tanh(a_0, a_1, a_2, a_3)
-        store(by, n, vector, h_0)
-        store(by, i, vector, h_1)
-        store(by, j, vector, h_2)
-        store(by, m, vector, h_3)
+    for n in range(0, size, 4 * width(by)):
+        a_0, a_1, a_2, a_3 = four(by, n)
+        h_0, h_1, h_2, h_3 = tanh(
+            fma(same, a_0, shift), fma(same, a_1, shift), fma(same, a_2, shift), fma(same, a_3, shift)
+        )
+        put(by, n, h_0, h_1, h_2, h_3)
     for n in range(size):
         square = by[n] * by[n]
         part, power = factor(square + s * (one - square))
@@ -171,37 +156,25 @@ def _down(tile: Any, back: Any, along: Any, u_hat: Any, next_u_hat: Any, by: Any
     by dimension a vector: first those for w, then those for u_hat.
     """
     vector, dim, nothing = width(tile), tile.shape[0] // TILE, spread(tile.dtype.type(0))
-    i, j, m = n + vector, n + 2 * vector, n + 3 * vector
-    a_0, a_1, a_2, a_3 = load(by, n, vector), load(by, i, vector), load(by, j, vector), load(by, m, vector)
-    h_0, h_1 = load(by, _H + n, vector), load(by, _H + i, vector)
-    h_2, h_3 = load(by, _H + j, vector), load(by, _H + m, vector)
+    a_0, a_1, a_2, a_3 = four(by, n)
+    h_0, h_1, h_2, h_3 = four(by, _H + n)
     g_0, g_1, g_2, g_3 = nothing, nothing, nothing, nothing
     for d in range(dim):
-        at, to_w, to_u = d * TILE, d * vector, (dim + d) * vector
+        at, to_w, to_u = d * TILE + n, d * vector, (dim + d) * vector
         w, u, then = spread(along[d]), spread(-u_hat[d]), spread(next_u_hat[d])
         by_w, by_u = nothing, nothing
         if n:
             by_w, by_u = load(sums, to_w, vector), load(sums, to_u, vector)
-        b_0, b_1 = load(back, at + n, vector), load(back, at + i, vector)
-        b_2, b_3 = load(back, at + j, vector), load(back, at + m, vector)
+        b_0, b_1, b_2, b_3 = four(back, at)
         store(sums, to_u, vector, fma(b_3, h_3, fma(b_2, h_2, fma(b_1, h_1, fma(b_0, h_0, by_u)))))
-        z_0, z_1 = fma(u, h_0, load(tile, at + n, vector)), fma(u, h_1, load(tile, at + i, vector))
-        z_2, z_3 = fma(u, h_2, load(tile, at + j, vector)), fma(u, h_3, load(tile, at + m, vector))
-        store(tile, at + n, vector, z_0)
-        store(tile, at + i, vector, z_1)
-        store(tile, at + j, vector, z_2)
-        store(tile, at + m, vector, z_3)
+        z_0, z_1, z_2, z_3 = four(tile, at)
+        z_0, z_1, z_2, z_3 = fma(u, h_0, z_0), fma(u, h_1, z_1), fma(u, h_2, z_2), fma(u, h_3, z_3)
+        put(tile, at, z_0, z_1, z_2, z_3)
         store(sums, to_w, vector, fma(z_3, a_3, fma(z_2, a_2, fma(z_1, a_1, fma(z_0, a_0, by_w)))))
         b_0, b_1, b_2, b_3 = fma(w, a_0, b_0), fma(w, a_1, b_1), fma(w, a_2, b_2), fma(w, a_3, b_3)
-        store(back, at + n, vector, b_0)
-        store(back, at + i, vector, b_1)
-        store(back, at + j, vector, b_2)
-        store(back, at + m, vector, b_3)
+        put(back, at, b_0, b_1, b_2, b_3)
         g_0, g_1, g_2, g_3 = fma(then, b_0, g_0), fma(then, b_1, g_1), fma(then, b_2, g_2), fma(then, b_3, g_3)
-    store(by, n, vector, g_0)
-    store(by, i, vector, g_1)
-    store(by, j, vector, g_2)
-    store(by, m, vector, g_3)
+    put(by, n, g_0, g_1, g_2, g_3)
 
 
 @inlined

@@ -12,7 +12,7 @@ from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarit
 from nfbench.kernels.prefetch import fetch
 from nfbench.kernels.radial_slopes import slopes_with_q
 from nfbench.kernels.threads import TILE
-from nfbench.kernels.tiles import add_totals, empty, fill, room
+from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
 from nfbench.kernels.vector import fma, store, wide
 
 width, load, spread = wide
@@ -56,28 +56,19 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, group: int, group
 @inlined
 def _move(tile: Any, centre: Any, following: Any, by: Any, n: Any) -> None:
     """`z + q (z - c)` for a block of draws, and its squared distances from the centre of `following` in place of r."""
-    vector, nothing, minus = width(tile), spread(tile.dtype.type(0)), spread(tile.dtype.type(-1))
-    i, j, m = n + vector, n + 2 * vector, n + 3 * vector
-    q_0, q_1 = load(by, _Q + n, vector), load(by, _Q + i, vector)
-    q_2, q_3 = load(by, _Q + j, vector), load(by, _Q + m, vector)
+    nothing, minus = spread(tile.dtype.type(0)), spread(tile.dtype.type(-1))
+    q_0, q_1, q_2, q_3 = four(by, _Q + n)
     s_0, s_1, s_2, s_3 = nothing, nothing, nothing, nothing
     for d in range(tile.shape[0] // TILE):
-        at, c, then = d * TILE, spread(centre[d]), spread(following[d])
-        z_0, z_1 = load(tile, at + n, vector), load(tile, at + i, vector)
-        z_2, z_3 = load(tile, at + j, vector), load(tile, at + m, vector)
+        at, c, then = d * TILE + n, spread(centre[d]), spread(following[d])
+        z_0, z_1, z_2, z_3 = four(tile, at)
         z_0, z_1 = fma(q_0, fma(minus, c, z_0), z_0), fma(q_1, fma(minus, c, z_1), z_1)
         z_2, z_3 = fma(q_2, fma(minus, c, z_2), z_2), fma(q_3, fma(minus, c, z_3), z_3)
-        store(tile, at + n, vector, z_0)
-        store(tile, at + i, vector, z_1)
-        store(tile, at + j, vector, z_2)
-        store(tile, at + m, vector, z_3)
+        put(tile, at, z_0, z_1, z_2, z_3)
         x_0, x_1 = fma(minus, then, z_0), fma(minus, then, z_1)
         x_2, x_3 = fma(minus, then, z_2), fma(minus, then, z_3)
         s_0, s_1, s_2, s_3 = fma(x_0, x_0, s_0), fma(x_1, x_1, s_1), fma(x_2, x_2, s_2), fma(x_3, x_3, s_3)
-    store(by, _R + n, vector, s_0)
-    store(by, _R + i, vector, s_1)
-    store(by, _R + j, vector, s_2)
-    store(by, _R + m, vector, s_3)
+    put(by, _R + n, s_0, s_1, s_2, s_3)
 
 
 @inlined

@@ -53,6 +53,24 @@ def empty(tile: Any, numbers: Any, at: Any, count: Any) -> None:
 
 
 @inlined
+def four(numbers: Any, at: Any) -> Any:
+    """Four wide vectors, one after the other."""
+    vector = _width_wide(numbers)
+    low = _load(numbers, at, vector), _load(numbers, at + vector, vector)
+    return (*low, _load(numbers, at + 2 * vector, vector), _load(numbers, at + 3 * vector, vector))
+
+
+@inlined
+def put(numbers: Any, at: Any, one: Any, two: Any, three: Any, last: Any) -> None:
+    """Where `four` takes them from."""
+    vector = _width_wide(numbers)
+    store(numbers, at, vector, one)
+    store(numbers, at + vector, vector, two)
+    store(numbers, at + 2 * vector, vector, three)
+    store(numbers, at + 3 * vector, vector, last)
+
+
+@inlined
 def add_totals(numbers: Any, at: Any, sums: Any, place: Any, dim: Any) -> None:
     """Totals of D wide vectors, side by side in `sums` from `place` on, are added to `numbers (..,)` from `at` on."""
     vector = _width_wide(sums)
