@@ -4,6 +4,8 @@ import pytest
 import torch
 from families import normal
 
+from nfbench.kernels import threads
+from nfbench.kernels.backend import VARIABLE
 from nfbench.kernels.maxout import largest
 
 ON_GPU = torch.cuda.is_available()
@@ -59,8 +61,27 @@ def test_under_vmap():
         assert torch.equal(grad[:, :, e], _gradient(windows[:, :, e], to[e]))
 
 
-def test_nan_is_seen():
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("learned", [False, True])
+def test_nan_is_seen(place, learned):
     """A NaN among the four is their largest."""
-    windows = torch.zeros(1, 4, 2)
-    windows[0, 2, 1] = torch.nan
-    assert largest(windows).isnan().tolist() == [[False, True]]
+    windows = torch.arange(8.0).reshape(1, 4, 2)
+    windows[0, place, 1] = torch.nan
+    assert largest(windows.requires_grad_(learned)).isnan().tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize("value", ["auto", "numba", "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_backend_gives_the_same(value, dtype, monkeypatch):
+    """Values and gradients are amax's, bit by bit, ties apart, also where threads share the units."""
+    monkeypatch.setenv(VARIABLE, value)
+    monkeypatch.setattr(threads, "GRAIN", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    windows, to = normal(7, 4, 130, seed=8).to(dtype), normal(130, 7, seed=9).to(dtype).mT
+    leaf = windows.clone().requires_grad_()
+    expected = leaf.amax(-2)
+    (grad,) = torch.autograd.grad(expected, leaf, to)
+    found = largest(windows.clone().requires_grad_())
+    assert found.dtype == dtype
+    assert torch.equal(found, expected)
+    assert torch.equal(_gradient(windows, to), grad)

@@ -1,0 +1,61 @@
+"""The largest of four on the CPU, compiled: one pass forward, one backward. Contract: `maxout.largest`."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nfbench.kernels.arithmetic import compiled
+from nfbench.kernels.memory import empty
+from nfbench.kernels.threads import Part, parts, together
+
+_COST = 1.0  # nanoseconds of a window on one core, about
+
+
+def forward(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """`(U, 4, R) -> (U, R)`, the largest, and which of the four it was."""
+    given = windows.detach().contiguous().numpy()
+    units, _, rows = given.shape
+    found, winners = empty((units, rows), given.dtype), np.empty((units, rows), np.uint8)
+
+    def work(_: int, part: Part) -> None:
+        _forward(given, found, winners, *part.groups, *part.draws)
+
+    together(work, parts(units, rows, _COST))
+    return torch.from_numpy(found), torch.from_numpy(winners)
+
+
+def backward(grad: Tensor, winners: Tensor) -> Tensor:
+    """`(U, R) -> (U, 4, R)`: the gradient where the largest was, zero elsewhere."""
+    given = grad.detach().contiguous().numpy()
+    units, rows = given.shape
+    found = empty((units, 4, rows), given.dtype)
+
+    def work(_: int, part: Part) -> None:
+        _backward(given, winners.numpy(), found, *part.groups, *part.draws)
+
+    together(work, parts(units, rows, _COST))
+    return torch.from_numpy(found)
+
+
+@compiled
+def _forward(windows: Any, found: Any, winners: Any, group: int, groups: int, start: int, stop: int) -> None:
+    """A NaN is larger than what comes after it, and than what came before."""
+    for u in range(group, groups):
+        for r in range(start, stop):
+            largest, winner = windows[u, 0, r], np.uint8(0)
+            for place in range(1, 4):
+                x = windows[u, place, r]
+                more = x > largest or x != x
+                largest, winner = (x if more else largest), (np.uint8(place) if more else winner)
+            found[u, r], winners[u, r] = largest, winner
+
+
+@compiled
+def _backward(grad: Any, winners: Any, found: Any, group: int, groups: int, start: int, stop: int) -> None:
+    zero = grad.dtype.type(0)
+    for u in range(group, groups):
+        for place in range(4):
+            for r in range(start, stop):
+                found[u, place, r] = grad[u, r] if winners[u, r] == place else zero
