@@ -3,12 +3,11 @@
 from types import ModuleType
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from nfbench.kernels.memory import empty
-from nfbench.kernels.threads import FEW, Part, combined, parts, together
+from nfbench.kernels.memory import array, empty
+from nfbench.kernels.threads import FEW, Part, added, combined, parts, together
 
 # Nanoseconds of a map and draw, and of each of its dimensions, forward on one core, as measured; backward takes twice.
 _TOGETHER, _ALONE = (2.0, 0.1), (15.0, 0.7)  # where draws share numbers, and where they have their own
@@ -33,7 +32,7 @@ class Chain(NamedTuple):
     def forward(self, z: Tensor, maps: Tensor) -> Forward:
         """`z (G, N, D), maps (G, K, R) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)`, its order the loops' own."""
         (groups, draws, dim), depth = z.shape, maps.shape[1]
-        given = [_array(z), _array(maps)]
+        given = [array(z), array(maps)]
         found = [
             empty(shape, given[0].dtype) for shape in ((groups, draws, dim), (groups, draws), (groups, depth, draws))
         ]
@@ -54,7 +53,7 @@ class Chain(NamedTuple):
     def backward(self, z: Tensor, kept: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> Backward:
         """Gradients in z and maps from z_K and what was kept, with which z_{k-1} is rebuilt going down."""
         (groups, draws, dim), depth = z.shape, maps.shape[1]
-        given = [_array(one) for one in (z, kept, maps, grad_z, grad_log_det)]
+        given = [array(one) for one in (z, kept, maps, grad_z, grad_log_det)]
         shares = parts(groups, draws, 2 * _cost(draws, depth, dim))
         to_z, to_maps = empty(given[0].shape, given[0].dtype), combined(shares, given[2])
 
@@ -70,17 +69,10 @@ class Chain(NamedTuple):
                 self.draws.backward(*flat, to_z, own, *part.groups, *part.draws)
 
         together(work, shares)
-        total = torch.from_numpy(to_maps)
-        return torch.from_numpy(to_z), total.sum(0) if len(to_maps) > 1 else total[0]
+        return torch.from_numpy(to_z), added(to_maps)
 
 
 def _cost(draws: int, depth: int, dim: int) -> float:
     """About how many nanoseconds a draw takes."""
     each, dimension = _TOGETHER if draws >= FEW else _ALONE
     return depth * (each + dimension * dim)
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    """The tensor's memory, or that of a contiguous copy."""
-    array: np.ndarray = tensor.detach().contiguous().numpy()
-    return array

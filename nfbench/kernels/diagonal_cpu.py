@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nfbench.kernels.arithmetic import compiled, inlined
 from nfbench.kernels.memory import empty
-from nfbench.kernels.threads import Part, combined, parts, together
+from nfbench.kernels.threads import Part, added, combined, parts, together
 from nfbench.kernels.vector import fma, narrow, store, total
 
 width, load, spread = narrow
@@ -47,8 +47,7 @@ def backward(
         _backward(*given, sums[index % len(sums)], back, *part.groups, *part.draws)
 
     together(work, shares)
-    found = torch.from_numpy(sums)
-    return torch.from_numpy(back) if to_noise else None, found.sum(0) if len(sums) > 1 else found[0]
+    return torch.from_numpy(back) if to_noise else None, added(sums)
 
 
 @compiled

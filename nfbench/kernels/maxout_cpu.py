@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nfbench.kernels.arithmetic import compiled
-from nfbench.kernels.memory import empty
+from nfbench.kernels.memory import array, empty
 from nfbench.kernels.threads import Part, parts, together
 
 _COST = 1.0  # nanoseconds of a window on one core, about
@@ -15,7 +15,7 @@ _COST = 1.0  # nanoseconds of a window on one core, about
 
 def forward(windows: Tensor) -> tuple[Tensor, Tensor]:
     """`(U, 4, R) -> (U, R)`, the largest, and which of the four it was."""
-    given = windows.detach().contiguous().numpy()
+    given = array(windows)
     units, _, rows = given.shape
     found, winners = empty((units, rows), given.dtype), np.empty((units, rows), np.uint8)
 
@@ -28,7 +28,7 @@ def forward(windows: Tensor) -> tuple[Tensor, Tensor]:
 
 def backward(grad: Tensor, winners: Tensor) -> Tensor:
     """`(U, R) -> (U, 4, R)`: the gradient where the largest was, zero elsewhere."""
-    given = grad.detach().contiguous().numpy()
+    given = array(grad)
     units, rows = given.shape
     found = empty((units, 4, rows), given.dtype)
 

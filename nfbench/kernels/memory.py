@@ -32,6 +32,12 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return array
 
 
+def array(tensor: torch.Tensor) -> np.ndarray:
+    """The tensor's memory, or that of a contiguous copy."""
+    found: np.ndarray = tensor.detach().contiguous().numpy()
+    return found
+
+
 @contextlib.contextmanager
 def counted() -> Iterator[None]:
     """Within the block torch allocates all memory anew, so that its profiler sees each piece come and go."""

@@ -52,6 +52,12 @@ def combined(shares: list[Part], like: np.ndarray) -> np.ndarray:
     return empty((len(shares) if split else 1, *like.shape), like.dtype)
 
 
+def added(sums: np.ndarray) -> torch.Tensor:
+    """What the shares found, as `combined` has room for it, added up."""
+    found = torch.from_numpy(sums)
+    return found.sum(0) if len(sums) > 1 else found[0]
+
+
 def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:
     """Call `work(index, part)` for every part: the last one here, the others in threads."""
     if len(shares) == 1:
