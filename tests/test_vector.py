@@ -15,7 +15,7 @@ LENGTHS = pytest.mark.parametrize("length", [0, 1, 3, 4, 7, 8, 9, 16, 21])
 
 def _made(vectors):
     """Functions on arrays, compiled for vectors of one size."""
-    width, load, spread = vectors
+    width, load, spread, _ = vectors
 
     @compiled
     def double_plus(source, target, start, more):

@@ -15,7 +15,7 @@ from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
 from nfbench.kernels.vector import fma, store, wide
 from nfbench.kernels.vector_tanh import tanh
 
-width, load, spread = wide
+width, load, spread, _ = wide
 
 
 @compiled

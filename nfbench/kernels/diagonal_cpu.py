@@ -12,7 +12,7 @@ from nfbench.kernels.memory import empty
 from nfbench.kernels.threads import Part, added, combined, parts, together
 from nfbench.kernels.vector import fma, narrow, store, total
 
-width, load, spread = narrow
+width, load, spread, _ = narrow
 
 _COST = 1.0  # nanoseconds a number on one core, about
 _BLOCK = 64  # draws that are summed before they are added to the sum of all: so a long sum keeps its digits

@@ -1,4 +1,4 @@
-"""The planar chain for the many draws of a group, compiled: vectors hold one dimension of several draws.
+"""The planar chain for the many draws of a group, compiled: tiles of draws go through it, four maps at a time.
 
 Shapes: z (G, N, D), maps (G, K, 2 D + 1) with rows (w, u, b). `u` is the raw parameter; u_hat and s are made here. What
 is kept, h (G K N,), lies as the passes meet it: tile after tile of draws, each map by map.
@@ -8,94 +8,104 @@ from typing import Any
 
 import numpy as np
 
-from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise
-from nfbench.kernels.planar_dimensions import constrain, unconstrain
+from nfbench.kernels.arithmetic import ROUND, compiled, inlined, logarithm, renormalise
+from nfbench.kernels.blocks import BLOCK, exchange, move, product, products, shift
+from nfbench.kernels.planar_constraint import S, constrain_all, unconstrain_all
 from nfbench.kernels.prefetch import fetch
 from nfbench.kernels.threads import TILE
 from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
-from nfbench.kernels.vector import fma, store, wide
+from nfbench.kernels.vector import fma, quotient, store, total, wide
+from nfbench.kernels.vector_factor import factor
 from nfbench.kernels.vector_tanh import tanh
 
-width, load, spread = wide
+width, load, spread, _ = wide
 
-# Where a tile's scalars lie in one array, after a: as several arrays the compiler would not see them apart.
-_FACTOR, _POWER = TILE, 2 * TILE
-_H, _LOG = TILE, 2 * TILE
+# Where a tile's scalars lie in one array, after a row for each map of a block: w.z + b, then h or the gradient in it.
+_FACTOR, _POWER = BLOCK * TILE, (BLOCK + 1) * TILE
+_H, _LOG, _ABSENT = BLOCK * TILE, 2 * BLOCK * TILE, (2 * BLOCK + 1) * TILE
 
 
 @compiled
 def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, groups: int, start: int, stop: int) -> None:
-    """Blocks of four vectors of draws go through a map together, and meet the next map's w on the way."""
+    """Block by block of maps; draws that are not there are zeros, and what becomes of them is not written."""
     draws, dim, depth, kind, vector = z.shape[1], z.shape[2], maps.shape[1], z.dtype.type, width(z)
-    tile, by = room(dim * TILE, z), room(3 * TILE, z)
-    u_hat, s = np.empty((depth, dim), z.dtype), np.empty(depth, z.dtype)
+    tile, by = room(dim * TILE, z), room((BLOCK + 2) * TILE, z)
+    w, u_hat, scalars, across = _rooms(depth, dim, z)
+    along, moved = w.reshape(w.size), u_hat.reshape(w.size)
     before, after = z.reshape(z.size), out.reshape(out.size)
     for g in range(group, groups):
-        for k in range(depth):
-            s[k], _, _ = constrain(maps[g, k], dim, u_hat[k])
+        _prepare(maps[g], w, u_hat, scalars, across)
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
             fill(tile, before, (g * draws + first) * dim, size)
             by[_FACTOR:_POWER], by[_POWER:] = kind(1), kind(0)
-            for n in range(0, size, 4 * vector):
-                _along(tile, maps[g, 0], by, n)
             at = (g * draws + first) * depth
-            for k in range(depth):
-                _activate(by, maps[g, k, 2 * dim], s[k], size)
-                for n in range(0, size, vector):
-                    store(h, at + n, min(vector, size - n), load(by, n, vector))
-                at += size
-                for n in range(0, size, 4 * vector):
-                    _move(tile, u_hat[k], maps[g, min(k + 1, depth - 1)], by, n)
-                if k % ROUND == ROUND - 1:
-                    renormalise(by[_FACTOR:_POWER], by[_POWER:])
+            for k in range(0, depth, BLOCK):
+                products(along, k * dim, tile, by, 0)
+                for i in range(min(BLOCK, depth - k)):
+                    _activate(by, i * TILE, maps[g, k + i, 2 * dim], scalars[S, k + i], size)
+                    for n in range(0, size, vector):
+                        store(h, at + n, min(vector, size - n), load(by, i * TILE + n, vector))
+                    at += size
+                    for j in range(i + 1, BLOCK):
+                        shift(by, j * TILE, across[k + j, i], i * TILE)
+                    if (k + i) % ROUND == ROUND - 1:
+                        renormalise(by[_FACTOR:_POWER], by[_POWER:])
+                move(moved, k * dim, by, 0, tile)
             empty(tile, after, (g * draws + first) * dim, size)
             for n in range(size):
                 log_det[g, first + n] = logarithm(by[_FACTOR + n], by[_POWER + n])
 
 
 @inlined
-def _along(tile: Any, along: Any, by: Any, n: Any) -> None:
-    """Products of `along (>= D,)` with a block of draws, into `by`."""
-    nothing = spread(tile.dtype.type(0))
-    a_0, a_1, a_2, a_3 = nothing, nothing, nothing, nothing
-    for d in range(tile.shape[0] // TILE):
-        w, (z_0, z_1, z_2, z_3) = spread(along[d]), four(tile, d * TILE + n)
-        a_0, a_1, a_2, a_3 = fma(w, z_0, a_0), fma(w, z_1, a_1), fma(w, z_2, a_2), fma(w, z_3, a_3)
-    put(by, n, a_0, a_1, a_2, a_3)
+def _rooms(depth: Any, dim: Any, like: Any) -> Any:
+    """For w and u_hat (K, D), s, w.u and w.w (3, K), and products across a block (K, BLOCK).
+
+    K is rounded up to whole blocks but for the scalars, with zeros: maps that leave draws where they are.
+    """
+    whole = depth + (-depth) % BLOCK
+    rows = np.zeros((whole, dim), like.dtype), np.zeros((whole, dim), like.dtype)
+    return (*rows, np.empty((3, depth), like.dtype), np.zeros((whole, BLOCK), like.dtype))
 
 
 @inlined
-def _move(tile: Any, u_hat: Any, following: Any, by: Any, n: Any) -> None:
-    """`z + u_hat h` for a block of draws, and the products of w, the first of `following`, with it in place of h."""
-    nothing = spread(tile.dtype.type(0))
-    h_0, h_1, h_2, h_3 = four(by, n)
-    a_0, a_1, a_2, a_3 = nothing, nothing, nothing, nothing
-    for d in range(tile.shape[0] // TILE):
-        at, u, w = d * TILE + n, spread(u_hat[d]), spread(following[d])
-        z_0, z_1, z_2, z_3 = four(tile, at)
-        z_0, z_1, z_2, z_3 = fma(u, h_0, z_0), fma(u, h_1, z_1), fma(u, h_2, z_2), fma(u, h_3, z_3)
-        put(tile, at, z_0, z_1, z_2, z_3)
-        a_0, a_1, a_2, a_3 = fma(w, z_0, a_0), fma(w, z_1, a_1), fma(w, z_2, a_2), fma(w, z_3, a_3)
-    put(by, n, a_0, a_1, a_2, a_3)
+def _prepare(maps: Any, w: Any, u_hat: Any, scalars: Any, across: Any) -> None:
+    """`maps (K, 2 D + 1)` into `_rooms`: `across[j, i] = w_j . u_hat_i` for the i-th map of the block before map j."""
+    dim = w.shape[1]
+    constrain_all(maps, u_hat, scalars)
+    for k in range(maps.shape[0]):
+        for d in range(dim):
+            w[k, d] = maps[k, d]
+        for i in range(k % BLOCK):
+            before = k - k % BLOCK + i
+            found = w[k, 0] * u_hat[before, 0]
+            for d in range(1, dim):
+                found += w[k, d] * u_hat[before, d]
+            across[k, i] = found
 
 
 @inlined
-def _activate(by: Any, b: Any, s: Any, size: Any) -> None:
+def _activate(by: Any, row: Any, b: Any, s: Any, size: Any) -> None:
     """One map on a tile of draws: a becomes h = tanh(a + b); h^2 + s (1 - h^2), its |det|, goes into the factors."""
-    one = by.dtype.type(1)
-    same, shift = spread(one), spread(b)
-    for n in range(0, size, 4 * width(by)):
-        a_0, a_1, a_2, a_3 = four(by, n)
-        h_0, h_1, h_2, h_3 = tanh(
-            fma(same, a_0, shift), fma(same, a_1, shift), fma(same, a_2, shift), fma(same, a_3, shift)
-        )
-        put(by, n, h_0, h_1, h_2, h_3)
-    for n in range(size):
-        square = by[n] * by[n]
-        part, power = factor(square + s * (one - square))
-        by[_FACTOR + n] *= part
-        by[_POWER + n] += power
+    vector, same, shift = width(by), spread(by.dtype.type(1)), spread(b)
+    for n in range(0, size, 4 * vector):
+        a_0, a_1, a_2, a_3 = four(by, row + n)
+        h = tanh(fma(same, a_0, shift), fma(same, a_1, shift), fma(same, a_2, shift), fma(same, a_3, shift))
+        put(by, row + n, *h)
+        _factorise(by, n, h[0], s)
+        _factorise(by, n + vector, h[1], s)
+        _factorise(by, n + 2 * vector, h[2], s)
+        _factorise(by, n + 3 * vector, h[3], s)
+
+
+@inlined
+def _factorise(by: Any, n: Any, h: Any, s: Any) -> None:
+    vector, kind = width(by), by.dtype.type
+    one, nothing = spread(kind(1)), spread(kind(0))
+    square = fma(h, h, nothing)
+    part, power = factor(fma(spread(s), fma(spread(kind(-1)), square, one), square))
+    store(by, _FACTOR + n, vector, fma(load(by, _FACTOR + n, vector), part, nothing))
+    store(by, _POWER + n, vector, fma(one, load(by, _POWER + n, vector), power))
 
 
 @compiled
@@ -112,85 +122,99 @@ def backward(
     start: int,
     stop: int,
 ) -> None:
-    """Rebuild z_{k-1} = z_k - u_hat_k h_k going down; sums over a tile are added to the gradients once a map."""
+    """Going down, z before a block is rebuilt from z after it and the block's h.
+
+    Sums over draws are of z before and of the gradient after each block of maps; what the maps of a block have with
+    each other is corrected once, at the end, from the sums of their scalars' products.
+    """
     draws, dim, depth, kind, vector = z.shape[1], z.shape[2], maps.shape[1], z.dtype.type, width(z)
-    tile, back, by = room(dim * TILE, z), room(dim * TILE, z), room(3 * TILE, z)
-    u_hat, s, to_s = np.empty((depth, dim), z.dtype), np.empty((depth, 3), z.dtype), np.empty(depth, z.dtype)
+    tile, back, by = room(dim * TILE, z), room(dim * TILE, z), room((2 * BLOCK + 2) * TILE, z)
+    w, u_hat, scalars, across = _rooms(depth, dim, z)
+    along, moved, down = w.reshape(w.size), u_hat.reshape(w.size), np.empty(w.size, z.dtype)
+    to_s, mixed, sums = np.empty(depth, z.dtype), np.empty_like(across), room(BLOCK * vector * vector, z)
     points, given, found = z.reshape(z.size), grad.reshape(grad.size), to_z.reshape(to_z.size)
-    sums, rows, row = room(2 * dim * vector, z), to_maps.reshape(to_maps.size), maps.shape[2]
+    rows, row = to_maps.reshape(to_maps.size), maps.shape[2]
     for g in range(group, groups):
-        for k in range(depth):
-            s[k, 0], s[k, 1], s[k, 2] = constrain(maps[g, k], dim, u_hat[k])
-        to_maps[g], to_s[:] = kind(0), kind(0)
+        _prepare(maps[g], w, u_hat, scalars, across)
+        down[:] = -moved
+        to_maps[g], to_s[:], mixed[:] = kind(0), kind(0), kind(0)
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
             fill(tile, points, (g * draws + first) * dim, size)
             fill(back, given, (g * draws + first) * dim, size)
-            by[:] = kind(0)
+            by[:], by[_ABSENT + size :] = kind(0), kind(1)
             by[_LOG : _LOG + size] = grad_log[g, first : first + size]
-            for n in range(0, size, 4 * vector):
-                _along(back, u_hat[depth - 1], by, n)
-            at = (g * draws + first + size) * depth
-            for k in range(depth - 1, -1, -1):
-                at -= size
-                for n in range(0, size, vector):
-                    store(by, _H + n, vector, load(h, at + n, min(vector, size - n)))
-                    fetch(h, at - size + n)
-                by_s, by_b = _deactivate(by, s[k, 0], size)
-                to_s[k] += by_s
-                to_maps[g, k, 2 * dim] += by_b
-                for n in range(0, size, 4 * vector):
-                    _down(tile, back, maps[g, k], u_hat[k], u_hat[max(k - 1, 0)], by, sums, n)
-                add_totals(rows, (g * depth + k) * row, sums, 0, dim)
-                add_totals(rows, (g * depth + k) * row + dim, sums, dim * vector, dim)
+            for k in range(depth - 1 - (depth - 1) % BLOCK, -1, -BLOCK):
+                at, here = (g * draws + first) * depth + k * size, min(BLOCK, depth - k)
+                _recall(h, at, size, by, here)
+                products(moved, k * dim, back, by, 0)
+                for i in range(here - 1, -1, -1):
+                    by_s, by_b = _deactivate(by, i * TILE, scalars[S, k + i], size)
+                    to_s[k + i] += by_s
+                    to_maps[g, k + i, 2 * dim] += by_b
+                    for j in range(i):
+                        shift(by, j * TILE, across[k + i, j], i * TILE)
+                        mixed[k + i, j] += product(by, i * TILE, _H + j * TILE)
+                to = (g * depth + k) * row
+                for d in range(0, dim, vector):
+                    end = min(dim, d + vector)
+                    exchange(down, k * dim, by, _H, tile, back, d, end, sums)
+                    _add(rows, to + dim + d, row, sums, here, end - d)
+                    exchange(along, k * dim, by, 0, back, tile, d, end, sums)
+                    _add(rows, to + d, row, sums, here, end - d)
             empty(back, found, (g * draws + first) * dim, size)
-        for k in range(depth):
-            unconstrain(maps[g, k], dim, s[k, 0], s[k, 1], s[k, 2], to_s[k], to_maps[g, k])
+        _within(mixed, w, u_hat, to_maps[g])
+        unconstrain_all(maps[g], scalars, to_s, to_maps[g])
 
 
 @inlined
-def _down(tile: Any, back: Any, along: Any, u_hat: Any, next_u_hat: Any, by: Any, sums: Any, n: Any) -> None:
-    """A block of draws goes down one map: z is rebuilt, the gradient in it moves along w, and meets the next u_hat.
-
-    The products of gradient and h, and of z and the gradient in w.z + b, are summed over blocks into `sums`, dimension
-    by dimension a vector: first those for w, then those for u_hat.
-    """
-    vector, dim, nothing = width(tile), tile.shape[0] // TILE, spread(tile.dtype.type(0))
-    a_0, a_1, a_2, a_3 = four(by, n)
-    h_0, h_1, h_2, h_3 = four(by, _H + n)
-    g_0, g_1, g_2, g_3 = nothing, nothing, nothing, nothing
-    for d in range(dim):
-        at, to_w, to_u = d * TILE + n, d * vector, (dim + d) * vector
-        w, u, then = spread(along[d]), spread(-u_hat[d]), spread(next_u_hat[d])
-        by_w, by_u = nothing, nothing
-        if n:
-            by_w, by_u = load(sums, to_w, vector), load(sums, to_u, vector)
-        b_0, b_1, b_2, b_3 = four(back, at)
-        store(sums, to_u, vector, fma(b_3, h_3, fma(b_2, h_2, fma(b_1, h_1, fma(b_0, h_0, by_u)))))
-        z_0, z_1, z_2, z_3 = four(tile, at)
-        z_0, z_1, z_2, z_3 = fma(u, h_0, z_0), fma(u, h_1, z_1), fma(u, h_2, z_2), fma(u, h_3, z_3)
-        put(tile, at, z_0, z_1, z_2, z_3)
-        store(sums, to_w, vector, fma(z_3, a_3, fma(z_2, a_2, fma(z_1, a_1, fma(z_0, a_0, by_w)))))
-        b_0, b_1, b_2, b_3 = fma(w, a_0, b_0), fma(w, a_1, b_1), fma(w, a_2, b_2), fma(w, a_3, b_3)
-        put(back, at, b_0, b_1, b_2, b_3)
-        g_0, g_1, g_2, g_3 = fma(then, b_0, g_0), fma(then, b_1, g_1), fma(then, b_2, g_2), fma(then, b_3, g_3)
-    put(by, n, g_0, g_1, g_2, g_3)
+def _add(rows: Any, at: Any, row: Any, sums: Any, here: Any, count: Any) -> None:
+    """The totals of `exchange` to those of the maps, whose numbers lie `row` apart."""
+    square = width(sums) * width(sums)
+    for i in range(here):
+        add_totals(rows, at + i * row, sums, i * square, count)
 
 
 @inlined
-def _deactivate(by: Any, s: Any, size: Any) -> Any:
+def _recall(h: Any, at: Any, size: Any, by: Any, here: Any) -> None:
+    """A block's h, from `at` on, for a tile of draws; nothing for maps that it has not. Those before are fetched."""
+    vector, nothing = width(by), spread(by.dtype.type(0))
+    for i in range(BLOCK):
+        for n in range(0, TILE, vector):
+            known = min(vector, size - n) if i < here else 0
+            store(by, _H + i * TILE + n, vector, load(h, at + i * size + n, known) if known > 0 else nothing)
+            fetch(h, at + (i - BLOCK) * size + n)
+
+
+@inlined
+def _deactivate(by: Any, row: Any, s: Any, size: Any) -> Any:
     """The gradient in h from later maps becomes that in w.z + b with the part of ln|det|; sums for s and b."""
-    one, zero = by.dtype.type(1), by.dtype.type(0)
-    to_s, to_b = zero, zero
-    for n in range(size):
-        active = by[_H + n]
-        square = active * active
-        flat = one - square
-        share = by[_LOG + n] / (square + s * flat)
-        to_s += share * flat
-        a = (by[n] + (share + share) * active * (one - s)) * flat
-        by[n] = a
-        to_b += a
-    for n in range(size, TILE):  # no draws
-        by[n] = zero
-    return to_s, to_b
+    vector, kind = width(by), by.dtype.type
+    one, less, nothing = spread(kind(1)), spread(kind(-1)), spread(kind(0))
+    flattened, doubled, to_s, to_b = spread(s), spread(kind(2) * (kind(1) - s)), nothing, nothing
+    for n in range(0, size, vector):
+        h, log, absent = load(by, _H + row + n, vector), load(by, _LOG + n, vector), load(by, _ABSENT + n, vector)
+        square = fma(h, h, nothing)
+        flat = fma(less, square, one)
+        share = quotient(log, fma(one, absent, fma(flattened, flat, square)))
+        to_s = fma(share, flat, to_s)
+        a = fma(fma(fma(doubled, h, nothing), share, load(by, row + n, vector)), flat, nothing)
+        store(by, row + n, vector, a)
+        to_b = fma(one, a, to_b)
+    return total(to_s), total(to_b)
+
+
+@inlined
+def _within(mixed: Any, w: Any, u_hat: Any, grads: Any) -> None:
+    """What the maps of a block have with each other, `mixed[j, i] = sum c_j h_i`, goes to w_j by u_i and to u_i by w_j.
+
+    c_j is the gradient in w_j . z + b; `grads (K, 2 D + 1)` are those in w and u_hat.
+    """
+    dim = w.shape[1]
+    for j in range(grads.shape[0]):
+        for place in range(j % BLOCK):
+            i, number = j - j % BLOCK + place, mixed[j, place]
+            for d in range(dim):
+                grads[j, d] += number * u_hat[i, d]
+            for d in range(dim):
+                grads[i, dim + d] += number * w[j, d]

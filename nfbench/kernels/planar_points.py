@@ -13,7 +13,7 @@ from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarit
 from nfbench.kernels.prefetch import LINE, fetch
 from nfbench.kernels.vector import fma, narrow, store, total
 
-width, load, spread = narrow
+width, load, spread, _ = narrow
 
 LANES = 8
 # Where the scalars of LANES points lie in one array: in arrays of their own the compiler would not see them apart.

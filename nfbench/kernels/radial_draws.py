@@ -15,7 +15,7 @@ from nfbench.kernels.threads import TILE
 from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
 from nfbench.kernels.vector import fma, store, wide
 
-width, load, spread = wide
+width, load, spread, _ = wide
 
 # Where the scalars of a tile lie in one array: as several the compiler would not see them apart.
 _R, _Q, _ACROSS, _ACROSS_POWER, _ALONG, _ALONG_POWER, _REACH = (TILE * place for place in range(7))

@@ -15,7 +15,7 @@ from nfbench.kernels.prefetch import LINE, fetch
 from nfbench.kernels.radial_slopes import across, along, slopes
 from nfbench.kernels.vector import fma, narrow, store, total
 
-width, load, spread = narrow
+width, load, spread, _ = narrow
 
 LANES = 8
 MAPS = 64

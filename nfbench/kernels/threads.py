@@ -16,7 +16,7 @@ import torch
 
 from nfbench.kernels.memory import empty
 
-TILE = 64  # draws that a kernel holds at once, one dimension after the other
+TILE = 128  # draws that a kernel holds at once, one dimension after the other
 FEW = 8  # with fewer draws a group than this, the inner loops run over dimensions instead
 GRAIN = 100_000  # nanoseconds of work for which another thread is worth its waking, 30 us
 

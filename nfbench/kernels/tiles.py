@@ -9,8 +9,9 @@ from nfbench.kernels.threads import TILE
 from nfbench.kernels.vector import fma, narrow, store, total, totals, turn, wide
 
 _LINE = 64  # bytes: a vector that lies across two lines of the cache takes two accesses
+_SINGLY = 4  # vectors: as many are added up faster each for itself than in a tree
 
-width, (_width_wide, _load, _spread) = narrow.width, wide
+width, (_width_wide, _load, _spread, _) = narrow.width, wide
 
 
 @inlined
@@ -72,11 +73,14 @@ def put(numbers: Any, at: Any, one: Any, two: Any, three: Any, last: Any) -> Non
 
 @inlined
 def add_totals(numbers: Any, at: Any, sums: Any, place: Any, dim: Any) -> None:
-    """Totals of D wide vectors, side by side in `sums` from `place` on, are added to `numbers (..,)` from `at` on."""
+    """Totals of D wide vectors, side by side in `sums` from `place` on, are added to `numbers (..,)` from `at` on.
+
+    In `sums` there is room, with any content, for whole squares of vectors.
+    """
     vector = _width_wide(sums)
-    whole, one = dim - dim % vector, _spread(sums.dtype.type(1))
-    for d in range(0, whole, vector):
-        found = totals(sums, place + d * vector, one)
-        store(numbers, at + d, vector, fma(one, found, _load(numbers, at + d, vector)))
-    for d in range(whole, dim):
+    singly, one = dim % vector if dim % vector <= _SINGLY else 0, _spread(sums.dtype.type(1))
+    for d in range(0, dim - singly, vector):
+        found, count = totals(sums, place + d * vector, one), min(vector, dim - d)
+        store(numbers, at + d, count, fma(one, found, _load(numbers, at + d, count)))
+    for d in range(dim - singly, dim):
         numbers[at + d] += total(_load(sums, place + d * vector, vector))

@@ -45,11 +45,13 @@ class Vectors(NamedTuple):
         width: `array ->` how many of its numbers a vector holds.
         load: `array, index, count ->` the vector of `array.flat[index : index + count]`, contiguous, and zeros.
         spread: `number ->` a vector of it again and again.
+        repeat: `array, index ->` the same of `array.flat[index]`, contiguous, with no look at the index' sign.
     """
 
     width: Callable[..., Any]
     load: Callable[..., Any]
     spread: Callable[..., Any]
+    repeat: Callable[..., Any]
 
 
 def _vectors(size: int) -> Vectors:
@@ -79,7 +81,16 @@ def _vectors(size: int) -> Vectors:
 
         return Vector(number, size)(number), generate
 
-    return Vectors(width, load, spread)
+    @intrinsic
+    def repeat(context: Any, array: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            held = context.get_value_type(signature.return_type)
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            return _splat(builder, builder.load(builder.gep(data, [arguments[1]])), held.count)
+
+        return Vector(array.dtype, size)(array, types.intp), generate
+
+    return Vectors(width, load, spread, repeat)
 
 
 def _wanted(builder: Any, size: int) -> None:
@@ -111,6 +122,16 @@ def _fma(context: Any, one: Any, other: Any, more: Any) -> Any:
         return builder.fadd(product, arguments[2], flags=_FAST)
 
     return one(one, one, one), generate
+
+
+@intrinsic
+def _quotient(context: Any, one: Any, other: Any) -> Any:
+    """`one / other`, number by number."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fdiv(*arguments)
+
+    return one(one, one), generate
 
 
 @intrinsic
@@ -221,6 +242,7 @@ def _call(builder: Any, name: str, result: Any, operands: list[Any], **options: 
 narrow, wide = _vectors(NARROW), _vectors(WIDE)
 store: Any = _store
 fma: Any = _fma
+quotient: Any = _quotient
 total: Any = _total
 totals: Any = _totals
 turn: Any = _turn
