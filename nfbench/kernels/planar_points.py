@@ -34,7 +34,7 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, group
     sums, points = room(3 * LANES * vector, z), room(LANES * side, z)
     for first in range(group, groups, LANES):
         size = min(LANES, groups - first)
-        _take(points, side, z, first, size)
+        take(points, side, z, first, size)
         by[:_FACTOR], by[_FACTOR:_POWER], by[_POWER:] = kind(0), kind(1), kind(0)
         for k in range(depth + 1 if depth else 0):  # through map k - 1, at first with h = 0, to the sums of map k
             now, then = max(k - 1, 0), min(k, depth - 1)
@@ -73,7 +73,7 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, group
 
 
 @inlined
-def _take(points: Any, side: Any, numbers: Any, first: Any, size: Any) -> None:
+def take(points: Any, side: Any, numbers: Any, first: Any, size: Any) -> None:
     """Numbers `(G, D)` of points from `first` on, each followed by zeros: one before that was NaN has left it there."""
     dim = numbers.shape[1]
     for j in range(size):
@@ -132,8 +132,8 @@ def backward(
     points, backs = room(LANES * side, z), room(LANES * side, z)
     for first in range(group, groups, LANES):
         size = min(LANES, groups - first)
-        _take(points, side, z, first, size)
-        _take(backs, side, grad, first, size)
+        take(points, side, z, first, size)
+        take(backs, side, grad, first, size)
         by[:] = kind(0)
         by[_GRAD_LOG : _GRAD_LOG + size] = grad_log[first : first + size]
         for k in range(depth - 1, -2 if depth else -1, -1):  # down map k + 1, at first with nothing, to the sums of k
