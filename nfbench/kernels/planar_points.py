@@ -156,7 +156,7 @@ def backward(
                 store(sums, (3 * LANES + j) * vector, vector, gw)
                 for i in range(lines):
                     fetch(maps, at + further + i * line)
-                    claim(to_maps, at + further + i * line)
+                    claim(to_maps, to + i * line)
                 at, point = at + depth * row, point + side
             for j in range(0, 4 * LANES, vector):
                 store(by, _WU + j, vector, totals(sums, j * vector, nothing))

@@ -132,7 +132,7 @@ def backward(
                 by[_R + j] = r[first + j, then]
                 for i in range(lines):
                     fetch(maps, at + further + i * line)
-                    claim(to_maps, at + further + i * line)
+                    claim(to_maps, to + i * line)
                 at, point = at + depth * row, point + side
             for j in range(0, 2 * LANES, vector):
                 store(by, _SQUARE + j, vector, totals(sums, j * vector, nothing))
