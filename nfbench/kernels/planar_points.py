@@ -19,8 +19,8 @@ LANES = 8  # whole vectors of them
 AHEAD = 2  # maps that are on their way from memory
 # Where the scalars of LANES points lie in one array: in arrays of their own the compiler would not see them apart.
 _WU, _WW, _A, _FACTOR, _POWER = (LANES * place for place in range(5))
-# Those of the way down: four sums, three that are given, and what they make.
-_GU, _GW, _H, _ACTIVE, _GRAD_LOG, _SCALE, _BOTH, _TO_A, _TO_WU, _TO_WW = (LANES * place for place in range(2, 12))
+# Those of the way down: four sums, two that are given, and what they make.
+_GU, _GW, _H, _GRAD_LOG, _ACTIVE, _SCALE, _BOTH, _TO_A, _TO_WU, _TO_WW = (LANES * place for place in range(2, 12))
 
 
 @compiled
@@ -123,7 +123,10 @@ def _activate(by: Any) -> None:
 def backward(
     z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
 ) -> None:
-    """Gradients in z and maps: one loop goes down a map and takes the sums, w.u, w.w, g.u and g.w, of the one below."""
+    """Gradients in z and maps: one loop goes down a map and takes the sums, w.u, w.w, g.u and g.w, of the one below.
+
+    What the first round writes, before it knows any sums, the second overwrites.
+    """
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
     row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
@@ -136,7 +139,7 @@ def backward(
         take(backs, side, grad, first, size)
         by[:] = kind(0)
         by[_GRAD_LOG : _GRAD_LOG + size] = grad_log[first : first + size]
-        for k in range(depth - 1, -2 if depth else -1, -1):  # down map k + 1, at first with nothing, to the sums of k
+        for k in range(depth - 1, -2 if depth else -1, -1):  # down map k + 1, at first by nothing, to the sums of k
             now, then = min(k + 1, depth - 1), max(k, 0)
             at, point, ahead = (first * depth + now) * row, 0, k - AHEAD - now
             further = (ahead if k >= AHEAD else ahead + (LANES + 1) * depth) * row
