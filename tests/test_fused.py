@@ -64,7 +64,7 @@ def test_agrees_with_the_reference(name, shape):
 
 
 @EVERY
-@pytest.mark.parametrize("shape", [(TILE * 5, 1, 1, 3, 4), (1, 9, 9, 4, 3), (TILE * 6, 1, 1, 13, 3)])
+@pytest.mark.parametrize("shape", [(TILE * 5, 1, 1, 3, 4), (1, 41, 41, 4, 3), (TILE * 6, 1, 1, 13, 3)])
 def test_threads_change_nothing(name, shape, monkeypatch):
     """Work that is shared out among three threads gives what one thread gives, but for the rounding of sums."""
     draws, batch, own, dim, depth = shape
@@ -80,7 +80,7 @@ def test_threads_change_nothing(name, shape, monkeypatch):
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
-    assert used == [3, 3]
+    assert used == ([3, 3] if draws > 1 else [11, 11])  # 41 in up to 12 of the same length
     for ours, theirs in zip(shared, alone, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-11, atol=1e-11)
 

@@ -10,7 +10,9 @@ from nfbench.kernels.memory import array, empty
 from nfbench.kernels.threads import FEW, Part, added, combined, parts, together
 
 # Nanoseconds of a map and draw, and of each of its dimensions, forward on one core, as measured; backward takes twice.
-_TOGETHER, _ALONE = (2.0, 0.1), (15.0, 0.7)  # where draws share numbers, and where they have their own
+# Where many draws share numbers, where few do, and where every draw has its own.
+_TOGETHER, _FEW, _ALONE = (2.0, 0.1), (15.0, 0.7), (10.0, 0.5)
+_PIECES = 4  # in which a thread's share of points comes
 
 Forward = tuple[Tensor, Tensor, Tensor]
 Backward = tuple[Tensor, Tensor]
@@ -46,7 +48,7 @@ class Chain(NamedTuple):
             else:
                 self.draws.forward(z, maps, out, log_det, kept.reshape(-1), *part.groups, *part.draws)
 
-        together(work, parts(groups, draws, _cost(draws, depth, dim)))
+        together(work, parts(groups, draws, _cost(draws, depth, dim), _pieces(draws)))
         out, log_det, kept = (torch.from_numpy(one) for one in found)
         return out, log_det, kept
 
@@ -54,7 +56,7 @@ class Chain(NamedTuple):
         """Gradients in z and maps from z_K and what was kept, with which z_{k-1} is rebuilt going down."""
         (groups, draws, dim), depth = z.shape, maps.shape[1]
         given = [array(one) for one in (z, kept, maps, grad_z, grad_log_det)]
-        shares = parts(groups, draws, 2 * _cost(draws, depth, dim))
+        shares = parts(groups, draws, 2 * _cost(draws, depth, dim), _pieces(draws))
         to_z, to_maps = empty(given[0].shape, given[0].dtype), combined(shares, given[2])
 
         def work(index: int, part: Part) -> None:
@@ -74,5 +76,9 @@ class Chain(NamedTuple):
 
 def _cost(draws: int, depth: int, dim: int) -> float:
     """About how many nanoseconds a draw takes."""
-    each, dimension = _TOGETHER if draws >= FEW else _ALONE
+    each, dimension = _TOGETHER if draws >= FEW else _FEW if draws > 1 else _ALONE
     return depth * (each + dimension * dim)
+
+
+def _pieces(draws: int) -> int:
+    return _PIECES if draws == 1 else 1

@@ -1,25 +1,26 @@
 """The planar chain where every draw has numbers of its own, compiled: one pass over the numbers forward, one backward.
 
-LANES points go up or down together, so that what is scalar in a map fills vectors: the sums over dimensions are taken
-point by point, then softplus, tanh and ln|det| for all points at once. Shapes: z (G, D), maps (G, K, 2 D + 1) with
-rows (w, u, b), h (G, K), all contiguous.
+LANES points go up or down together, so that what is scalar in a map fills vectors: softplus, tanh, ln|det| and their
+gradients are those of all points at once. A map's numbers are read twice while they are near: one loop moves a point
+through a map and takes the sums over dimensions that the next map begins with. Shapes: z (G, D), maps (G, K, 2 D + 1)
+with rows (w, u, b), h (G, K), all contiguous.
 """
 
 from typing import Any
 
-import numpy as np
-
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus, tanh
-from nfbench.kernels.prefetch import LINE, fetch
-from nfbench.kernels.vector import fma, narrow, store, total
+from nfbench.kernels.prefetch import LINE, claim, fetch
+from nfbench.kernels.tiles import room
+from nfbench.kernels.vector import fma, narrow, store, totals
 
 width, load, spread, _ = narrow
 
-LANES = 8
+LANES = 8  # whole vectors of them
+AHEAD = 2  # maps that are on their way from memory
 # Where the scalars of LANES points lie in one array: in arrays of their own the compiler would not see them apart.
 _WU, _WW, _A, _FACTOR, _POWER = (LANES * place for place in range(5))
-MAPS = 64
-_SCALE, _FLAT, _TO_A, _TO_WU, _WU_BY, _WW_BY = (MAPS * place for place in range(6))
+# Those of the way down: four sums, two that are given, and what they make.
+_GU, _GW, _H, _GRAD_LOG, _ACTIVE, _SCALE, _BOTH, _TO_A, _TO_WU, _TO_WW = (LANES * place for place in range(2, 12))
 
 
 @compiled
@@ -28,39 +29,79 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, group
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
     row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
-    by = np.ones(5 * LANES, z.dtype)
+    side, lines = whole + min(left, 1) * vector, (row + line - 1) // line
+    by, nothing, one = room(5 * LANES, z), spread(kind(0)), spread(kind(1))
+    sums, points = room(3 * LANES * vector, z), room(LANES * side, z)
     for first in range(group, groups, LANES):
         size = min(LANES, groups - first)
-        out[first : first + size] = z[first : first + size]
-        by[_FACTOR:_POWER], by[_POWER:] = kind(1), kind(0)
-        for k in range(depth):
+        take(points, side, z, first, size)
+        by[:_FACTOR], by[_FACTOR:_POWER], by[_POWER:] = kind(0), kind(1), kind(0)
+        for k in range(depth + 1 if depth else 0):  # through map k - 1, at first with h = 0, to the sums of map k
+            now, then = max(k - 1, 0), min(k, depth - 1)
+            at, point, ahead = (first * depth + now) * row, 0, k + AHEAD - now
+            further = (ahead if k + AHEAD < depth else ahead + (LANES - 1) * depth) * row
             for j in range(size):
-                at, point = ((first + j) * depth + k) * row, (first + j) * dim
-                wu, ww, wz = spread(kind(0)), spread(kind(0)), spread(kind(0))
+                to, active, scale = at + (then - now) * row, spread(by[_A + j]), spread(by[_WU + j])
+                wu, ww, wz = nothing, nothing, nothing
                 for d in range(0, whole, vector):
-                    w, u = load(maps, at + d, vector), load(maps, at + dim + d, vector)
-                    wu, ww, wz = fma(w, u, wu), fma(w, w, ww), fma(w, load(out, point + d, vector), wz)
+                    wu, ww, wz = _up(maps, at + d, to + d, dim, points, point + d, active, scale, wu, ww, wz, vector)
                 if left:
-                    w, u = load(maps, at + whole, left), load(maps, at + dim + whole, left)
-                    wu, ww, wz = fma(w, u, wu), fma(w, w, ww), fma(w, load(out, point + whole, left), wz)
-                for d in range(0, row, line):  # the next map's
-                    fetch(maps, at + row + d)
-                by[_WU + j], by[_WW + j], by[_A + j] = total(wu), total(ww), total(wz) + maps[first + j, k, 2 * dim]
-            _activate(by)
-            for j in range(size):
-                at, point = ((first + j) * depth + k) * row, (first + j) * dim
-                h[first + j, k] = by[_A + j]
-                active, scale = spread(by[_A + j]), spread(by[_WU + j])
-                for d in range(0, whole, vector):
-                    w, u = load(maps, at + d, vector), load(maps, at + dim + d, vector)
-                    store(out, point + d, vector, fma(fma(scale, w, u), active, load(out, point + d, vector)))
-                if left:
-                    w, u = load(maps, at + whole, left), load(maps, at + dim + whole, left)
-                    store(out, point + whole, left, fma(fma(scale, w, u), active, load(out, point + whole, left)))
-            if k % ROUND == ROUND - 1:
-                renormalise(by[_FACTOR:_POWER], by[_POWER:])
+                    d = whole
+                    wu, ww, wz = _up(maps, at + d, to + d, dim, points, point + d, active, scale, wu, ww, wz, left)
+                store(sums, j * vector, vector, wu)
+                store(sums, (LANES + j) * vector, vector, ww)
+                store(sums, (2 * LANES + j) * vector, vector, wz)
+                for i in range(lines):
+                    fetch(maps, at + further + i * line)
+                at, point = at + depth * row, point + side
+            if k < depth:
+                for j in range(size):
+                    by[_A + j] = maps[first + j, k, 2 * dim]
+                for j in range(0, LANES, vector):
+                    store(by, _WU + j, vector, totals(sums, j * vector, one))
+                    store(by, _WW + j, vector, totals(sums, (LANES + j) * vector, one))
+                    wz = totals(sums, (2 * LANES + j) * vector, one)
+                    store(by, _A + j, vector, fma(one, wz, load(by, _A + j, vector)))
+                _activate(by)
+                for j in range(size):
+                    h[first + j, k] = by[_A + j]
+                if k % ROUND == ROUND - 1:
+                    renormalise(by[_FACTOR:_POWER], by[_POWER:])
         for j in range(size):
+            out[first + j] = points[j * side : j * side + dim]
             log_det[first + j] = logarithm(by[_FACTOR + j], by[_POWER + j])
+
+
+@inlined
+def take(points: Any, side: Any, numbers: Any, first: Any, size: Any) -> None:
+    """Numbers `(G, D)` of points from `first` on, each followed by zeros: one before that was NaN has left it there."""
+    dim = numbers.shape[1]
+    for j in range(size):
+        points[j * side : j * side + dim] = numbers[first + j]
+        points[j * side + dim : (j + 1) * side] = numbers.dtype.type(0)
+
+
+@inlined
+def _up(
+    maps: Any,
+    at: Any,
+    to: Any,
+    dim: Any,
+    points: Any,
+    d: Any,
+    active: Any,
+    scale: Any,
+    wu: Any,
+    ww: Any,
+    wz: Any,
+    n: Any,
+) -> Any:
+    """Take n dimensions of a point through the map at one place and into the sums of the one at another."""
+    vector = width(maps)
+    moved = fma(fma(scale, load(maps, at, n), load(maps, at + dim, n)), active, load(points, d, vector))
+    store(points, d, vector, moved)
+    w, u = load(maps, to, n), load(maps, to + dim, n)
+    return fma(w, u, wu), fma(w, w, ww), fma(w, moved, wz)
 
 
 @inlined
@@ -82,93 +123,91 @@ def _activate(by: Any) -> None:
 def backward(
     z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
 ) -> None:
-    """Gradients in z and maps, point by point: what does not depend on the way down is made for many maps at once."""
+    """Gradients in z and maps: one loop goes down a map and takes the sums, w.u, w.w, g.u and g.w, of the one below.
+
+    What the first round writes, before it knows any sums, the second overwrites.
+    """
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
-    row, vector = maps.shape[2], width(maps)
+    row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
-    point, back = np.zeros(whole + vector, z.dtype), np.zeros(whole + vector, z.dtype)
-    by, nothing, zero = np.empty(7 * MAPS, z.dtype), spread(kind(0)), kind(0)
-    for g in range(group, groups):
-        point[:dim], back[:dim] = z[g], grad[g]
-        point[dim:], back[dim:] = zero, zero  # a point before that was NaN has left it here, too
-        for last in range(depth, 0, -MAPS):
-            first = max(0, last - MAPS)
-            for k in range(first, last):
-                at, wu, ww = (g * depth + k) * row, nothing, nothing
+    side, lines = whole + min(left, 1) * vector, (row + line - 1) // line
+    by, nothing, sums = room(12 * LANES, z), spread(kind(0)), room(4 * LANES * vector, z)
+    points, backs = room(LANES * side, z), room(LANES * side, z)
+    for first in range(group, groups, LANES):
+        size = min(LANES, groups - first)
+        take(points, side, z, first, size)
+        take(backs, side, grad, first, size)
+        by[:] = kind(0)
+        by[_GRAD_LOG : _GRAD_LOG + size] = grad_log[first : first + size]
+        for k in range(depth - 1, -2 if depth else -1, -1):  # down map k + 1, at first by nothing, to the sums of k
+            now, then = min(k + 1, depth - 1), max(k, 0)
+            at, point, ahead = (first * depth + now) * row, 0, k - AHEAD - now
+            further = (ahead if k >= AHEAD else ahead + (LANES + 1) * depth) * row
+            for j in range(size):
+                to, given = at + (then - now) * row, _given(by, j)
+                wu, ww, gu, gw = nothing, nothing, nothing, nothing
                 for d in range(0, whole, vector):
-                    wu, ww = _products(maps, at + d, dim, wu, ww, vector)
+                    back = _down(maps, at + d, dim, points, backs, point + d, to_maps, given, vector)
+                    wu, ww, gu, gw = _sums(maps, to + d, dim, back, wu, ww, gu, gw, vector)
                 if left:
-                    wu, ww = _products(maps, at + whole, dim, wu, ww, left)
-                by[_SCALE + k - first], by[_FLAT + k - first] = total(wu), total(ww)
-            _constants(by, h[g, first:last], grad_log[g])
-            for k in range(last - 1, first - 1, -1):
-                at, gu, gw = (g * depth + k) * row, nothing, nothing
-                for d in range(0, whole, vector):
-                    gu, gw = _along(maps, at + d, dim, back, d, gu, gw, vector)
-                if left:
-                    gu, gw = _along(maps, at + whole, dim, back, whole, gu, gw, left)
-                i, through = k - first, total(gw)
-                active, scale = h[g, k], by[_SCALE + i]
-                to_a = (total(gu) + scale * through) * by[_FLAT + i] + by[_TO_A + i]
-                to_wu, to_ww = by[_TO_WU + i] - through * by[_WU_BY + i], -through * by[_WW_BY + i]
-                for d in range(0, whole, vector):
-                    _down(maps, at + d, dim, point, back, d, to_maps, active, scale, to_a, to_wu, to_ww, vector)
-                if left:
-                    _down(maps, at + whole, dim, point, back, whole, to_maps, active, scale, to_a, to_wu, to_ww, left)
-                to_maps[g, k, 2 * dim] = to_a
-        to_z[g] = back[:dim]
+                    back = _down(maps, at + whole, dim, points, backs, point + whole, to_maps, given, left)
+                    wu, ww, gu, gw = _sums(maps, to + whole, dim, back, wu, ww, gu, gw, left)
+                to_maps[first + j, now, 2 * dim] = by[_TO_A + j]
+                store(sums, j * vector, vector, wu)
+                store(sums, (LANES + j) * vector, vector, ww)
+                store(sums, (2 * LANES + j) * vector, vector, gu)
+                store(sums, (3 * LANES + j) * vector, vector, gw)
+                for i in range(lines):
+                    fetch(maps, at + further + i * line)
+                    claim(to_maps, to + i * line)
+                at, point = at + depth * row, point + side
+            for j in range(0, 4 * LANES, vector):
+                store(by, _WU + j, vector, totals(sums, j * vector, nothing))
+            for j in range(size):
+                by[_H + j] = h[first + j, then]
+            _constants(by)
+        for j in range(size):
+            to_z[first + j] = backs[j * side : j * side + dim]
 
 
 @inlined
-def _products(maps: Any, at: Any, dim: Any, wu: Any, ww: Any, n: Any) -> Any:
-    w, u = load(maps, at, n), load(maps, at + dim, n)
-    return fma(w, u, wu), fma(w, w, ww)
-
-
-@inlined
-def _along(maps: Any, at: Any, dim: Any, back: Any, d: Any, gu: Any, gw: Any, n: Any) -> Any:
-    w, u, g = load(maps, at, n), load(maps, at + dim, n), load(back, d, width(back))
-    return fma(g, u, gu), fma(g, w, gw)
-
-
-@inlined
-def _constants(by: Any, h: Any, grad_log: Any) -> None:
-    """From w.u and w.w: u_hat's scale, then what the gradients in w.z + b, w.u and w.w have besides the sums."""
+def _constants(by: Any) -> None:
+    """From w.u, w.w, g.u and g.w, with g the gradient above the map, what all dimensions take on the way down it."""
     one = by.dtype.type(1)
-    for k in range(h.shape[0]):
-        wu, active = by[_SCALE + k], h[k]
-        s, flat, per_ww = softplus(wu), one - active * active, one / by[_FLAT + k]
-        scale, share = (s - one - wu) * per_ww, grad_log / (active * active + s * flat) * flat
-        by[_SCALE + k], by[_FLAT + k] = scale, flat
-        by[_TO_A + k] = (share + share) * active * (one - s)
-        by[_TO_WU + k] = share * sigmoid(wu)
-        by[_WU_BY + k] = active * sigmoid(-wu) * per_ww
-        by[_WW_BY + k] = (active + active) * scale * per_ww
+    for j in range(LANES):
+        wu, active, through, per_ww = by[_WU + j], by[_H + j], by[_GW + j], one / by[_WW + j]
+        s, flat = softplus(wu), one - active * active
+        scale, share = (s - one - wu) * per_ww, by[_GRAD_LOG + j] / (active * active + s * flat) * flat
+        by[_ACTIVE + j], by[_SCALE + j], by[_BOTH + j] = active, scale, scale * active
+        by[_TO_A + j] = (by[_GU + j] + scale * through) * flat + (share + share) * active * (one - s)
+        through = through * active * per_ww
+        by[_TO_WU + j] = share * sigmoid(wu) - through * sigmoid(-wu)
+        by[_TO_WW + j] = -(through + through) * scale
 
 
 @inlined
-def _down(
-    maps: Any,
-    at: Any,
-    dim: Any,
-    point: Any,
-    back: Any,
-    d: Any,
-    to_maps: Any,
-    active: Any,
-    scale: Any,
-    to_a: Any,
-    to_wu: Any,
-    to_ww: Any,
-    n: Any,
-) -> None:
+def _given(by: Any, j: Any) -> Any:
+    both = by[_BOTH + j]
+    return by[_ACTIVE + j], by[_SCALE + j], both, by[_TO_A + j], by[_TO_WU + j], by[_TO_WW + j]
+
+
+@inlined
+def _down(maps: Any, at: Any, dim: Any, points: Any, backs: Any, d: Any, to_maps: Any, given: Any, n: Any) -> Any:
     """Go down n dimensions: rebuild the point, write the map's gradient, take the point's gradient through it."""
-    vector = width(maps)
-    w, u, g = load(maps, at, n), load(maps, at + dim, n), load(back, d, vector)
-    before = fma(fma(spread(scale), w, u), spread(-active), load(point, d, vector))
-    store(point, d, vector, before)
-    store(back, d, vector, fma(spread(to_a), w, g))
-    nothing = spread(scale - scale)
+    active, scale, both, to_a, to_wu, to_ww = given
+    vector, nothing = width(maps), spread(maps.dtype.type(0))
+    w, u, g = load(maps, at, n), load(maps, at + dim, n), load(backs, d, vector)
+    before = fma(fma(spread(scale), w, u), spread(-active), load(points, d, vector))
+    back = fma(spread(to_a), w, g)
+    store(points, d, vector, before)
+    store(backs, d, vector, back)
     mixed = fma(spread(to_ww), w, fma(spread(to_a), before, nothing))
-    store(to_maps, at, n, fma(spread(scale * active), g, fma(spread(to_wu), u, mixed)))
+    store(to_maps, at, n, fma(spread(both), g, fma(spread(to_wu), u, mixed)))
     store(to_maps, at + dim, n, fma(spread(active), g, fma(spread(to_wu), w, nothing)))
+    return back
+
+
+@inlined
+def _sums(maps: Any, at: Any, dim: Any, back: Any, wu: Any, ww: Any, gu: Any, gw: Any, n: Any) -> Any:
+    w, u = load(maps, at, n), load(maps, at + dim, n)
+    return fma(w, u, wu), fma(w, w, ww), fma(back, u, gu), fma(back, w, gw)

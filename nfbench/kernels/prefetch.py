@@ -1,5 +1,6 @@
-"""A compiled hint to the processor: what memory a loop is about to need."""
+"""Compiled hints to the processor: what memory a loop is about to need."""
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -11,20 +12,24 @@ get_or_insert_function: Any = cgutils.get_or_insert_function
 LINE = 64  # bytes that are fetched at once
 
 
-@intrinsic
-def _fetch(context: Any, array: Any, index: Any) -> Any:
-    """Ask for the memory line of `array.flat[index]`, of a contiguous array, without waiting for it."""
+def _fetch(write: int) -> Callable[..., Any]:
+    """`array, index`: ask for the memory line of `array.flat[index]`, of a contiguous array, without waiting for it."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, *[cgutils.int32_t] * 3])
-        function = get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        hints = (0, 3, 1)  # to read, and keep, data
-        builder.call(function, [place, *(cgutils.int32_t(hint) for hint in hints)])
-        return context.get_dummy_value()
+    @intrinsic
+    def hint(context: Any, array: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            place = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
+            kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, *[cgutils.int32_t] * 3])
+            function = get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            hints = (write, 3, 1)  # keep it, it is data
+            builder.call(function, [place, *(cgutils.int32_t(hint) for hint in hints)])
+            return context.get_dummy_value()
 
-    return types.void(array, types.intp), generate
+        return types.void(array, types.intp), generate
+
+    return hint
 
 
-fetch: Any = _fetch
+fetch: Any = _fetch(0)
+claim: Any = _fetch(1)  # to write there: the processor reads a line before it changes a part of it

@@ -1,76 +1,90 @@
 """The radial chain where every draw has numbers of its own, compiled: one pass over the numbers forward, one backward.
 
-As in `planar_points`: forward, LANES points go together; backward, what follows from the radii alone is made for MAPS
-maps at once. Shapes: z (G, D), maps (G, K, D + 2) with rows (c, raw alpha, raw beta), r (G, K), all contiguous. With
-alpha and s the softplus of the raw numbers a map is z + q (z - c), q = (s - alpha) / (alpha + r).
+As in `planar_points`, LANES points go together, and one loop takes a point through a map and to the sums over
+dimensions that the next map begins with. Shapes: z (G, D), maps (G, K, D + 2) with rows (c, raw alpha, raw beta),
+r (G, K), all contiguous. With alpha and s the softplus of the raw numbers a map is z + q (z - c),
+q = (s - alpha) / (alpha + r).
 """
 
 import math
 from typing import Any
 
-import numpy as np
-
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
-from nfbench.kernels.prefetch import LINE, fetch
+from nfbench.kernels.planar_points import AHEAD, LANES, take
+from nfbench.kernels.prefetch import LINE, claim, fetch
 from nfbench.kernels.radial_slopes import across, along, slopes
-from nfbench.kernels.vector import fma, narrow, store, total
+from nfbench.kernels.tiles import room
+from nfbench.kernels.vector import fma, narrow, store, totals
 
 width, load, spread, _ = narrow
 
-LANES = 8
-MAPS = 64
-# Where scalars of LANES points, or of MAPS maps, lie in one array: as several the compiler would not see them apart.
-_ALPHA, _S, _R, _ACROSS, _ACROSS_POWER, _ALONG, _ALONG_POWER = (LANES * place for place in range(7))
-_Q, _RADIAL, _RADIAL_BY, _TO_ALPHA, _ALPHA_BY, _TO_S, _S_BY = (MAPS * place for place in range(7))
+# Where the scalars of LANES points lie in one array: in arrays of their own the compiler would not see them apart.
+_ALPHA, _S, _R, _Q, _ACROSS, _ACROSS_POWER, _ALONG, _ALONG_POWER = (LANES * place for place in range(8))
+# Those of the way down: the sums, what is given (_R too) and what they make.
+_SQUARE, _INNER, _GRAD_LOG, _SHRINK, _RADIAL, _TO_ALPHA, _TO_S = (LANES * place for place in range(4, 11))
 
 
 @compiled
 def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, group: int, groups: int) -> None:
-    """The scalars of LANES points are made side by side."""
+    """`z_k = z + q (z - c)`."""
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
-    row, vector = maps.shape[2], width(maps)
+    row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
-    by, minus = np.ones(7 * LANES, z.dtype), spread(kind(-1))
+    side, lines = whole + min(left, 1) * vector, (row + line - 1) // line
+    by, nothing = room(8 * LANES, z), spread(kind(0))
+    sums, points = room(LANES * vector, z), room(LANES * side, z)
     for first in range(group, groups, LANES):
         size = min(LANES, groups - first)
-        out[first : first + size] = z[first : first + size]
+        take(points, side, z, first, size)
+        by[:_ACROSS] = kind(0)
         by[_ACROSS:_ACROSS_POWER], by[_ALONG:_ALONG_POWER] = kind(1), kind(1)
         by[_ACROSS_POWER:_ALONG], by[_ALONG_POWER:] = kind(0), kind(0)
-        for k in range(depth):
+        for k in range(depth + 1 if depth else 0):  # through map k - 1, at first with q = 0, to the radius of map k
+            now, then = max(k - 1, 0), min(k, depth - 1)
+            at, point, ahead = (first * depth + now) * row, 0, k + AHEAD - now
+            further = (ahead if k + AHEAD < depth else ahead + (LANES - 1) * depth) * row
             for j in range(size):
-                at, point, square = ((first + j) * depth + k) * row, (first + j) * dim, spread(kind(0))
+                to, q, square = at + (then - now) * row, spread(by[_Q + j]), nothing
                 for d in range(0, whole, vector):
-                    offset = fma(minus, load(maps, at + d, vector), load(out, point + d, vector))
-                    square = fma(offset, offset, square)
+                    square = _up(maps, at + d, to + d, points, point + d, q, square, vector)
                 if left:
-                    offset = fma(minus, load(maps, at + whole, left), load(out, point + whole, left))
-                    square = fma(offset, offset, square)
-                by[_R + j], by[_ALPHA + j] = total(square), maps[first + j, k, dim]
-                by[_S + j] = maps[first + j, k, dim + 1]
-            _spread(by)
-            for j in range(size):
-                at, point, q = ((first + j) * depth + k) * row, (first + j) * dim, spread(by[_S + j])
-                r[first + j, k] = by[_R + j]
-                for d in range(0, whole, vector):
-                    old = load(out, point + d, vector)
-                    store(out, point + d, vector, fma(q, fma(minus, load(maps, at + d, vector), old), old))
-                if left:
-                    old = load(out, point + whole, left)
-                    store(out, point + whole, left, fma(q, fma(minus, load(maps, at + whole, left), old), old))
-            if k % ROUND == ROUND - 1:
-                renormalise(by[_ACROSS:_ACROSS_POWER], by[_ACROSS_POWER:_ALONG])
-                renormalise(by[_ALONG:_ALONG_POWER], by[_ALONG_POWER:])
+                    square = _up(maps, at + whole, to + whole, points, point + whole, q, square, left)
+                store(sums, j * vector, vector, square)
+                by[_ALPHA + j], by[_S + j] = maps[first + j, then, dim], maps[first + j, then, dim + 1]
+                for i in range(lines):
+                    fetch(maps, at + further + i * line)
+                at, point = at + depth * row, point + side
+            if k < depth:
+                for j in range(0, LANES, vector):
+                    store(by, _R + j, vector, totals(sums, j * vector, nothing))
+                _spread(by)
+                for j in range(size):
+                    r[first + j, k] = by[_R + j]
+                if k % ROUND == ROUND - 1:
+                    renormalise(by[_ACROSS:_ACROSS_POWER], by[_ACROSS_POWER:_ALONG])
+                    renormalise(by[_ALONG:_ALONG_POWER], by[_ALONG_POWER:])
         for j in range(size):
+            out[first + j] = points[j * side : j * side + dim]
             log_det[first + j] = kind(dim - 1) * logarithm(by[_ACROSS + j], by[_ACROSS_POWER + j])
             log_det[first + j] += logarithm(by[_ALONG + j], by[_ALONG_POWER + j])
 
 
 @inlined
+def _up(maps: Any, at: Any, to: Any, points: Any, d: Any, q: Any, square: Any, n: Any) -> Any:
+    """Take n dimensions of a point through the map at one place and into the squared radius of the one at another."""
+    vector, minus, old = width(maps), spread(maps.dtype.type(-1)), load(points, d, width(maps))
+    moved = fma(q, fma(minus, load(maps, at, n), old), old)
+    store(points, d, vector, moved)
+    offset = fma(minus, load(maps, to, n), moved)
+    return fma(offset, offset, square)
+
+
+@inlined
 def _spread(by: Any) -> None:
-    """The squared radius becomes the radius, raw beta becomes q; the factors of |det| are multiplied in."""
+    """The squared radius becomes the radius, and with the raw numbers q; the factors of |det| are multiplied in."""
     for j in range(LANES):
         radius, alpha, s = math.sqrt(by[_R + j]), softplus(by[_ALPHA + j]), softplus(by[_S + j])
-        by[_R + j], by[_S + j] = radius, (s - alpha) / (alpha + radius)
+        by[_R + j], by[_Q + j] = radius, (s - alpha) / (alpha + radius)
         part, power = factor(across(radius, alpha, s))
         by[_ACROSS + j] *= part
         by[_ACROSS_POWER + j] += power
@@ -83,76 +97,84 @@ def _spread(by: Any) -> None:
 def backward(
     z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
 ) -> None:
-    """Point by point; z_{k-1} - c has the direction of z_k - c and the length r that was kept."""
+    """z_{k-1} - c has the direction of z_k - c and the length r that was kept; `points` holds z_k - c."""
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
     row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
-    point, back = np.zeros(whole + vector, z.dtype), np.zeros(whole + vector, z.dtype)
-    by, nothing, zero = np.empty(7 * MAPS, z.dtype), spread(kind(0)), kind(0)
-    for g in range(group, groups):
-        point[:dim], back[:dim] = z[g], grad[g]
-        point[dim:], back[dim:] = zero, zero  # a point before that was NaN has left it here, too
-        for last in range(depth, 0, -MAPS):
-            first = max(0, last - MAPS)
-            for k in range(first, last):
-                for d in range(0, row, line):  # on the way down it would be fetched in the wrong order
-                    fetch(maps, (g * depth + k) * row + d)
-                by[_Q + k - first], by[_RADIAL + k - first] = maps[g, k, dim], maps[g, k, dim + 1]
-            _constants(by, r[g, first:last], grad_log[g], kind(dim - 1))
-            for k in range(last - 1, first - 1, -1):
-                at, square, inner = (g * depth + k) * row, nothing, nothing
+    side, lines = whole + min(left, 1) * vector, (row + line - 1) // line
+    by, nothing, sums = room(11 * LANES, z), spread(kind(0)), room(2 * LANES * vector, z)
+    points, backs = room(LANES * side, z), room(LANES * side, z)
+    for first in range(group, groups, LANES):
+        size = min(LANES, groups - first)
+        take(points, side, z, first, size)
+        take(backs, side, grad, first, size)
+        by[:] = kind(0)
+        by[_GRAD_LOG : _GRAD_LOG + size] = grad_log[first : first + size]
+        for k in range(depth - 1, -2 if depth else -1, -1):  # down map k + 1, if there is one, to the sums of map k
+            now, then = min(k + 1, depth - 1), max(k, 0)
+            at, point, ahead = (first * depth + now) * row, 0, k - AHEAD - now
+            further = (ahead if k >= AHEAD else ahead + (LANES + 1) * depth) * row
+            for j in range(size):
+                to, square, inner = at + (then - now) * row, nothing, nothing
+                q, radial, shrink = spread(by[_Q + j]), spread(by[_RADIAL + j]), spread(by[_SHRINK + j])
                 for d in range(0, whole, vector):
-                    square, inner = _products(maps, at + d, point, back, d, square, inner, vector)
+                    if k < depth - 1:
+                        _down(maps, at + d, points, backs, point + d, to_maps, shrink, q, radial, vector)
+                    square, inner = _sums(maps, to + d, points, backs, point + d, square, inner, vector)
                 if left:
-                    square, inner = _products(maps, at + whole, point, back, whole, square, inner, left)
-                i, length = k - first, math.sqrt(total(square))
-                shrink = r[g, k] / length if length > zero else zero
-                to_q = total(inner) * shrink
-                radial = by[_RADIAL + i] - to_q * by[_RADIAL_BY + i]
-                for d in range(0, whole, vector):
-                    _down(maps, at + d, point, back, d, to_maps, shrink, by[_Q + i], radial, vector)
-                if left:
-                    _down(maps, at + whole, point, back, whole, to_maps, shrink, by[_Q + i], radial, left)
-                to_maps[g, k, dim] = by[_TO_ALPHA + i] - to_q * by[_ALPHA_BY + i]
-                to_maps[g, k, dim + 1] = by[_TO_S + i] + to_q * by[_S_BY + i]
-        to_z[g] = back[:dim]
+                    if k < depth - 1:
+                        _down(maps, at + whole, points, backs, point + whole, to_maps, shrink, q, radial, left)
+                    square, inner = _sums(maps, to + whole, points, backs, point + whole, square, inner, left)
+                to_maps[first + j, now, dim], to_maps[first + j, now, dim + 1] = by[_TO_ALPHA + j], by[_TO_S + j]
+                store(sums, j * vector, vector, square)
+                store(sums, (LANES + j) * vector, vector, inner)
+                by[_ALPHA + j], by[_S + j] = maps[first + j, then, dim], maps[first + j, then, dim + 1]
+                by[_R + j] = r[first + j, then]
+                for i in range(lines):
+                    fetch(maps, at + further + i * line)
+                    claim(to_maps, to + i * line)
+                at, point = at + depth * row, point + side
+            for j in range(0, 2 * LANES, vector):
+                store(by, _SQUARE + j, vector, totals(sums, j * vector, nothing))
+            _constants(by, kind(dim - 1))
+        for j in range(size):
+            to_z[first + j] = backs[j * side : j * side + dim]
 
 
 @inlined
-def _constants(by: Any, r: Any, grad_log: Any, count: Any) -> None:
-    """From the raw numbers: q, and each gradient as one part by itself and one times that in q."""
+def _constants(by: Any, count: Any) -> None:
+    """From the raw numbers, r, |z - c|^2 and g.(z - c) what all dimensions take on the way down a map."""
     zero, one = by.dtype.type(0), by.dtype.type(1)
-    for k in range(r.shape[0]):
-        a, b, radius = by[_Q + k], by[_RADIAL + k], r[k]
-        alpha, s = softplus(a), softplus(b)
-        to_r, to_alpha, to_s = slopes(radius, alpha, s, count, grad_log)
-        per_reach = one / (alpha + radius)
-        per_r = one / radius if radius > zero else zero
-        by[_Q + k] = (s - alpha) * per_reach
-        by[_RADIAL + k], by[_RADIAL_BY + k] = to_r * per_r, (s - alpha) * per_reach * per_reach * per_r
-        slope = sigmoid(a)
-        by[_TO_ALPHA + k], by[_ALPHA_BY + k] = to_alpha * slope, (radius + s) * per_reach * per_reach * slope
-        slope = sigmoid(b)
-        by[_TO_S + k], by[_S_BY + k] = to_s * slope, per_reach * slope
-
-
-@inlined
-def _products(maps: Any, at: Any, point: Any, back: Any, d: Any, square: Any, inner: Any, n: Any) -> Any:
-    """Adds n dimensions to |z - c|^2 and to the gradient of z times z - c; z - c is kept in z's place."""
-    vector, old = width(maps), load(point, d, width(maps))
-    offset = fma(spread(back.dtype.type(-1)), load(maps, at, n), old)
-    store(point, d, vector, offset)
-    return fma(offset, offset, square), fma(load(back, d, vector), offset, inner)
+    for j in range(LANES):
+        a, b, radius = by[_ALPHA + j], by[_S + j], by[_R + j]
+        alpha, s, length = softplus(a), softplus(b), math.sqrt(by[_SQUARE + j])
+        to_r, to_alpha, to_s = slopes(radius, alpha, s, count, by[_GRAD_LOG + j])
+        per_reach, per_r = one / (alpha + radius), one / radius if radius > zero else zero
+        shrink = radius / length if length > zero else zero
+        q, to_q = (s - alpha) * per_reach, by[_INNER + j] * shrink
+        by[_Q + j], by[_SHRINK + j] = q, shrink
+        by[_RADIAL + j] = (to_r - to_q * q * per_reach) * per_r
+        by[_TO_ALPHA + j] = (to_alpha - to_q * (radius + s) * per_reach * per_reach) * sigmoid(a)
+        by[_TO_S + j] = (to_s + to_q * per_reach) * sigmoid(b)
 
 
 @inlined
 def _down(
-    maps: Any, at: Any, point: Any, back: Any, d: Any, to_maps: Any, shrink: Any, q: Any, radial: Any, n: Any
+    maps: Any, at: Any, points: Any, backs: Any, d: Any, to_maps: Any, shrink: Any, q: Any, radial: Any, n: Any
 ) -> None:
     """Go down n dimensions: the gradient in c, the point's gradient, and the point, in whose place is z - c."""
-    vector, nothing = width(maps), spread(q - q)
-    offset, grad = fma(spread(shrink), load(point, d, vector), nothing), load(back, d, vector)
-    share = fma(spread(q), grad, fma(spread(radial), offset, nothing))
-    store(to_maps, at, n, fma(spread(back.dtype.type(-1)), share, nothing))
-    store(back, d, vector, fma(spread(back.dtype.type(1)), share, grad))
-    store(point, d, vector, fma(spread(back.dtype.type(1)), offset, load(maps, at, n)))
+    vector, nothing, one = width(maps), spread(maps.dtype.type(0)), spread(maps.dtype.type(1))
+    offset, grad = fma(shrink, load(points, d, vector), nothing), load(backs, d, vector)
+    share = fma(q, grad, fma(radial, offset, nothing))
+    store(to_maps, at, n, fma(spread(maps.dtype.type(-1)), share, nothing))
+    store(backs, d, vector, fma(one, share, grad))
+    store(points, d, vector, fma(one, offset, load(maps, at, n)))
+
+
+@inlined
+def _sums(maps: Any, at: Any, points: Any, backs: Any, d: Any, square: Any, inner: Any, n: Any) -> Any:
+    """Adds n dimensions to |z - c|^2 and to the gradient of z times z - c; z - c is kept in z's place."""
+    vector = width(maps)
+    offset = fma(spread(maps.dtype.type(-1)), load(maps, at, n), load(points, d, vector))
+    store(points, d, vector, offset)
+    return fma(offset, offset, square), fma(load(backs, d, vector), offset, inner)

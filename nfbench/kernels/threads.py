@@ -28,16 +28,19 @@ class Part(NamedTuple):
     draws: tuple[int, int]
 
 
-def parts(groups: int, draws: int, each: float) -> list[Part]:
+def parts(groups: int, draws: int, each: float, pieces: int = 1) -> list[Part]:
     """Shares of G groups of N draws, where a draw takes about `each` nanoseconds.
 
-    Groups are shared out if there are enough of them, else whole tiles of the draws of all groups.
+    Groups are shared out if there are enough of them, else whole tiles of the draws of all groups. Long shares of
+    groups come in up to that many pieces: a thread that something else holds up, torch's own before it sleeps, then
+    takes fewer of them.
     """
     threads = min(torch.get_num_threads(), int(groups * draws * each / GRAIN))
     if threads <= 1 or (groups < threads and draws < 2 * TILE):
         return [Part((0, groups), (0, draws))]
     if groups >= threads:
-        return [Part(one, (0, draws)) for one in _ranges(groups, threads, 1)]
+        shares = threads * max(1, min(pieces, int(groups * draws * each / (2 * GRAIN * threads))))
+        return [Part(one, (0, draws)) for one in _ranges(groups, shares, 1)]
     return [Part((0, groups), one) for one in _ranges(draws, threads, TILE)]
 
 
@@ -59,14 +62,19 @@ def added(sums: np.ndarray) -> torch.Tensor:
 
 
 def together(work: Callable[[int, Part], None], shares: list[Part]) -> None:
-    """Call `work(index, part)` for every part: the last one here, the others in threads."""
+    """Call `work(index, part)` for every part, here and in threads: who has done one takes the next."""
     if len(shares) == 1:
         work(0, shares[0])
         return
-    last = len(shares) - 1
-    others = [_pool(last).submit(work, index, part) for index, part in enumerate(shares[:last])]
+    left, threads = iter(enumerate(shares)), min(len(shares), torch.get_num_threads())
+
+    def some() -> None:
+        for index, part in left:
+            work(index, part)
+
+    others = [_pool(threads - 1).submit(some) for _ in range(threads - 1)]
     try:
-        work(last, shares[last])
+        some()
     finally:
         for other in others:  # they write into the caller's memory
             other.exception()
