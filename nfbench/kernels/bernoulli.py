@@ -1,4 +1,4 @@
-"""The log-likelihood of binary pixels, with one node for autograd instead of four passes over all pixels."""
+"""The log-likelihood of binary pixels: on the CPU one pass over them, and one product on the way back."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def log_prob(logits: Tensor, x: Tensor) -> Tensor:
 def _fits(logits: Tensor, x: Tensor) -> bool:
     """Whether the compiled loops take these tensors."""
     real = logits.dtype == x.dtype and x.dtype in (torch.float32, torch.float64)
-    return real and logits.device.type == x.device.type == "cpu" and logits.dim() == 3 and logits.shape[1:] == x.shape
+    return real and logits.is_cpu and x.is_cpu and logits.dim() == 3 and logits.shape[1:] == x.shape
 
 
 class _Compiled(torch.autograd.Function):

@@ -17,7 +17,7 @@ from nfbench.kernels.threads import Part, parts, together
 from nfbench.kernels.vector import fma, store, total, wide
 from nfbench.kernels.vector_bernoulli import gathered
 
-width, load, spread = wide
+width, load, spread = wide[:3]
 
 _COST = 0.7  # nanoseconds of a pixel on one core, about
 _ROUNDS = 15  # factors of a lane, none above 2: float32 holds the product of four lanes, float64 that of all 64
