@@ -47,7 +47,7 @@ class Exponential(NamedTuple):
         log2e: 1 / ln 2.
         high, low: ln 2 in two parts.
         offset, fraction: where an exponent lies in a float: 2^n is (n + offset) << fraction.
-        end: a y whose e^y is nothing beside 1.
+        end: the least y that is told from smaller ones.
     """
 
     series: tuple[Any, ...]
@@ -89,9 +89,19 @@ def _exponential(bits: _Bits) -> Exponential:
     )
 
 
+def _to_the_least(bits: _Bits) -> Exponential:
+    """For results that stand alone: down to the smallest number, not only to what is nothing beside 1."""
+    return _exponential(bits)._replace(end=bits.float(math.log(np.finfo(bits.float).tiny) + 1))
+
+
 def tanh_constants(element: Any) -> Exponential:
     """The constants of `tanh` in numba's float32 or float64."""
     return _exponential(_WIDTHS[element])
+
+
+def decay_constants(element: Any) -> Exponential:
+    """Those of `decay`."""
+    return _to_the_least(_WIDTHS[element])
 
 
 def factor(x: float) -> tuple[float, float]:
@@ -182,8 +192,8 @@ def decay(x: float) -> float:
 
 
 def _decay(bits: _Bits) -> Callable[[Any], Any]:
-    one, half, end = bits.float(1), bits.float(0.5), bits.float(math.log(np.finfo(bits.float).tiny) + 1)
-    series, log2e, high, low, offset, fraction, _ = _exponential(bits)
+    one, half = bits.float(1), bits.float(0.5)
+    series, log2e, high, low, offset, fraction, end = _to_the_least(bits)
     integer, real = bits.integer, bits.float
 
     def implementation(x: Any) -> Any:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nfbench.kernels import bernoulli
 from nfbench.numerics import LOG_2PI, inverse_softplus
 
 _LEAST_VARIANCE = 1e-3
@@ -50,8 +51,7 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, units: Tensor, x: Tensor) -> Tensor:
         # Under autocast the logits come in bfloat16, too coarse for a sum over pixels.
-        logits: Tensor = self.logits(units).to(x.dtype)
-        return -functional.softplus((1 - 2 * x) * logits).sum(-1)
+        return bernoulli.log_prob(self.logits(units).to(x.dtype), x)
 
     def centre(self, units: Tensor) -> Tensor:
         """The mean."""
