@@ -4,7 +4,7 @@ import pytest
 import torch
 from families import normal
 
-from nfbench.kernels import diagonal
+from nfbench.kernels import diagonal, diagonal_cpu, diagonal_torch
 from nfbench.kernels.backend import VARIABLE
 
 SHAPES = [
@@ -50,9 +50,11 @@ def test_gradcheck():
 def test_one_node(monkeypatch):
     """Autograd sees one step, of compiled loops on the CPU, of torch's operations elsewhere."""
     given = _given((3, 2, 1, 2))
-    assert type(diagonal.draw(*given)[0].grad_fn).__name__ == "_CompiledBackward"
-    monkeypatch.setenv(VARIABLE, "triton")
-    assert type(diagonal.draw(*given)[0].grad_fn).__name__ == "_DrawBackward"
+    for backend, loops in (("auto", diagonal_cpu), ("triton", diagonal_torch)):
+        monkeypatch.setenv(VARIABLE, backend)
+        node = diagonal.draw(*given)[0].grad_fn
+        assert type(node).__name__ == "_DrawBackward"
+        assert node.loops is loops
 
 
 def test_the_reference_backend_takes_the_operations(monkeypatch):

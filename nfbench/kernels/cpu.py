@@ -3,9 +3,11 @@
 from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from nfbench.kernels import diagonal_cpu
 from nfbench.kernels.memory import array, empty
 from nfbench.kernels.threads import FEW, Part, added, combined, parts, together
 
@@ -14,8 +16,12 @@ from nfbench.kernels.threads import FEW, Part, added, combined, parts, together
 _TOGETHER, _FEW, _ALONE = (2.0, 0.1), (15.0, 0.7), (10.0, 0.5)
 _PIECES = 4  # in which a thread's share of points comes
 
+Array = np.ndarray
 Forward = tuple[Tensor, Tensor, Tensor]
 Backward = tuple[Tensor, Tensor]
+Kept = tuple[Tensor, ...]  # sigma (G, D), and what the loops of the map keep
+Drawn = tuple[Tensor, Tensor, Kept]
+Undrawn = tuple[Tensor | None, Tensor, Tensor]
 
 
 class Chain(NamedTuple):
@@ -33,45 +39,113 @@ class Chain(NamedTuple):
 
     def forward(self, z: Tensor, maps: Tensor) -> Forward:
         """`z (G, N, D), maps (G, K, R) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)`, its order the loops' own."""
-        (groups, draws, dim), depth = z.shape, maps.shape[1]
-        given = [array(z), array(maps)]
-        found = [
-            empty(shape, given[0].dtype) for shape in ((groups, draws, dim), (groups, draws), (groups, depth, draws))
-        ]
+        given, numbers = array(z), array(maps)
+        found = _rooms(given, numbers)
 
-        def work(index: int, part: Part) -> None:
-            (z, maps), (out, log_det, kept) = given, found
-            if draws == 1:
-                self.points.forward(z[:, 0], maps, out[:, 0], log_det[:, 0], kept[..., 0], *part.groups)
-            elif draws < FEW:
-                self.dimensions.forward(z, maps, out, log_det, kept, *part.groups)
-            else:
-                self.draws.forward(z, maps, out, log_det, kept.reshape(-1), *part.groups, *part.draws)
+        def work(_: int, part: Part) -> None:
+            self._up(part, given, numbers, *found)
 
-        together(work, parts(groups, draws, _cost(draws, depth, dim), _pieces(draws)))
+        together(work, _shares(given, numbers))
         out, log_det, kept = (torch.from_numpy(one) for one in found)
         return out, log_det, kept
 
     def backward(self, z: Tensor, kept: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> Backward:
         """Gradients in z and maps from z_K and what was kept, with which z_{k-1} is rebuilt going down."""
-        (groups, draws, dim), depth = z.shape, maps.shape[1]
-        given = [array(one) for one in (z, kept, maps, grad_z, grad_log_det)]
-        shares = parts(groups, draws, 2 * _cost(draws, depth, dim), _pieces(draws))
-        to_z, to_maps = empty(given[0].shape, given[0].dtype), combined(shares, given[2])
+        points, scalars, numbers = array(z), array(kept), array(maps)
+        given = points, scalars, numbers, array(grad_z), array(grad_log_det)
+        shares = _shares(points, numbers, back=True)
+        to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers)
 
         def work(index: int, part: Part) -> None:
-            (z, kept, maps, grad_z, grad_log_det), own = given, to_maps[index % len(to_maps)]
-            if draws == 1:
-                single = z[:, 0], kept[..., 0], maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0], own
-                self.points.backward(*single, *part.groups)
-            elif draws < FEW:
-                self.dimensions.backward(*given, to_z, own, *part.groups)
-            else:
-                flat = z, kept.reshape(-1), maps, grad_z, grad_log_det
-                self.draws.backward(*flat, to_z, own, *part.groups, *part.draws)
+            self._down(part, *given, to_z, to_maps[index % len(to_maps)])
 
         together(work, shares)
         return torch.from_numpy(to_z), added(to_maps)
+
+    def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> Drawn:
+        """`forward` of the base's draws: `noise (G, N, D), base (G, 2 D) -> z_K, ln q (G, N)` and what is kept."""
+        given, numbers, rows = array(noise), array(maps), array(base)
+        z, log_det, kept = _rooms(given, numbers)
+        log_q, sigma = empty(log_det.shape, given.dtype), np.empty((len(rows), given.shape[2]), given.dtype)
+
+        def work(_: int, part: Part) -> None:
+            diagonal_cpu.start(given, rows, sigma, z, log_q, 1, given.shape[1], *part.groups, *part.draws)
+            self._up(part, z, numbers, z, log_det, kept)
+
+        together(work, _shares(given, numbers))
+        np.subtract(log_q, log_det, log_q)
+        return torch.from_numpy(z), torch.from_numpy(log_q), (torch.from_numpy(sigma), torch.from_numpy(kept))
+
+    def undraw(
+        self,
+        noise: Tensor,
+        kept: Kept,
+        z: Tensor,
+        maps: Tensor,
+        grad_z: Tensor,
+        grad_log_q: Tensor,
+        *,
+        to_noise: bool,
+    ) -> Undrawn:
+        """Gradients in the noise, where they are asked for, in the base and in the maps."""
+        (sigma, scalars), points, numbers = (array(one) for one in kept), array(z), array(maps)
+        noises, grads, grad_log = array(noise), array(grad_z), array(grad_log_q)
+        grad_log_det = np.negative(grad_log)
+        shares = _shares(points, numbers, back=True)
+        to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers)
+        to_base = diagonal_cpu.sums_for(shares, sigma)
+        back = np.empty(points.shape if to_noise else (0, 0, 0), points.dtype)
+
+        def work(index: int, part: Part) -> None:
+            chain = points, scalars, numbers, grads, grad_log_det, to_z, to_maps[index % len(to_maps)]
+            self._down(part, *chain)
+            base = noises, sigma, to_z, grad_log, to_base[index % len(to_base)], back, 1, points.shape[1]
+            diagonal_cpu.finish(*base, *part.groups, *part.draws)
+
+        together(work, shares)
+        return torch.from_numpy(back) if to_noise else None, added(to_base), added(to_maps)
+
+    def _up(self, part: Part, z: Array, maps: Array, out: Array, log_det: Array, kept: Array) -> None:
+        """One share of the way up; `out` may be `z`."""
+        if z.shape[1] == 1:
+            self.points.forward(z[:, 0], maps, out[:, 0], log_det[:, 0], kept[..., 0], *part.groups)
+        elif z.shape[1] < FEW:
+            self.dimensions.forward(z, maps, out, log_det, kept, *part.groups)
+        else:
+            self.draws.forward(z, maps, out, log_det, kept.reshape(-1), *part.groups, *part.draws)
+
+    def _down(
+        self,
+        part: Part,
+        z: Array,
+        kept: Array,
+        maps: Array,
+        grad_z: Array,
+        grad_log_det: Array,
+        to_z: Array,
+        to_maps: Array,
+    ) -> None:
+        """One share of the way back."""
+        if z.shape[1] == 1:
+            single = z[:, 0], kept[..., 0], maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0]
+            self.points.backward(*single, to_maps, *part.groups)
+        elif z.shape[1] < FEW:
+            self.dimensions.backward(z, kept, maps, grad_z, grad_log_det, to_z, to_maps, *part.groups)
+        else:
+            flat = z, kept.reshape(-1), maps, grad_z, grad_log_det
+            self.draws.backward(*flat, to_z, to_maps, *part.groups, *part.draws)
+
+
+def _rooms(z: Array, maps: Array) -> tuple[Array, Array, Array]:
+    """For z_K (G, N, D), ln|det| (G, N) and what is kept (G, K, N)."""
+    (groups, draws, _), depth = z.shape, maps.shape[1]
+    return empty(z.shape, z.dtype), empty((groups, draws), z.dtype), empty((groups, depth, draws), z.dtype)
+
+
+def _shares(z: Array, maps: Array, *, back: bool = False) -> list[Part]:
+    groups, draws, dim = z.shape
+    cost = _cost(draws, maps.shape[1], dim)
+    return parts(groups, draws, 2 * cost if back else cost, _pieces(draws))
 
 
 def _cost(draws: int, depth: int, dim: int) -> float:

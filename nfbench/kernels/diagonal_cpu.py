@@ -1,4 +1,8 @@
-"""The diagonal Gaussian's draws on the CPU, compiled: one pass over the noise forward, one backward."""
+"""The diagonal Gaussian's draws on the CPU, compiled: one pass over the noise forward, one backward.
+
+The loops run over S draws for each of B points, whose numbers lie in rows of D: that of draw s for point b is the row
+`s across + b apart`, so that either may come first.
+"""
 
 import math
 from typing import Any
@@ -7,93 +11,129 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nfbench.kernels.arithmetic import compiled, inlined
-from nfbench.kernels.memory import empty
+from nfbench.kernels.arithmetic import compiled, decay, inlined
+from nfbench.kernels.memory import array, empty
 from nfbench.kernels.threads import Part, added, combined, parts, together
 from nfbench.kernels.vector import fma, narrow, store, total
 
 width, load, spread, _ = narrow
 
-_COST = 1.0  # nanoseconds a number on one core, about
+COST = 1.0  # nanoseconds a number on one core, about
 _BLOCK = 64  # draws that are summed before they are added to the sum of all: so a long sum keeps its digits
+_SAFE = 80  # up to which `decay` has no limit
 
 
 def forward(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`noise (S, B, D), base (B or 1, 2 D) -> z (S, B, D), ln q (S, B), e^base (B or 1, 2 D)`, all contiguous."""
+    """`noise (S, B, D), base (B or 1, 2 D) -> z (S, B, D), ln q (S, B), sigma (B or 1, D)`."""
     draws, points, dim = noise.shape
-    sigma = base.exp()  # of the means, too: torch is slow on a part of each row
-    given = noise.numpy(), base.numpy(), sigma.numpy()
+    given = array(noise), array(base)
     z, log_q = empty((draws, points, dim), given[0].dtype), empty((draws, points), given[0].dtype)
+    sigma = np.empty((len(base), dim), given[0].dtype)
 
     def work(index: int, part: Part) -> None:
-        _forward(*given, z, log_q, *part.groups, *part.draws)
+        start(*given, sigma, z, log_q, points, 1, *part.groups, *part.draws)
 
-    together(work, parts(points, draws, _COST * dim))
-    return torch.from_numpy(z), torch.from_numpy(log_q), sigma
+    together(work, parts(points, draws, COST * dim))
+    return torch.from_numpy(z), torch.from_numpy(log_q), torch.from_numpy(sigma)
 
 
 def backward(
     noise: Tensor, sigma: Tensor, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """Gradients in the noise (S, B, D), where they are asked for, and in the base (B or 1, 2 D); all is contiguous."""
+    """Gradients in the noise (S, B, D), where they are asked for, and in the base (B or 1, 2 D)."""
     draws, points, dim = noise.shape
-    given = noise.numpy(), sigma.numpy(), grad_z.numpy(), grad_log_q.numpy()
-    shares = parts(points, draws, _COST * dim)
-    apart = len(sigma) > 1  # each point has a row of its own
-    sums = combined(shares, given[1]) if apart else empty((len(shares), 1, 2 * dim), given[1].dtype)
-    back = np.empty(given[0].shape if to_noise else (0, 0, 0), given[0].dtype)
+    given = array(noise), array(sigma), array(grad_z), array(grad_log_q)
+    shares = parts(points, draws, COST * dim)
+    sums, back = sums_for(shares, given[1]), np.empty(given[0].shape if to_noise else (0, 0, 0), given[0].dtype)
 
     def work(index: int, part: Part) -> None:
-        _backward(*given, sums[index % len(sums)], back, *part.groups, *part.draws)
+        finish(*given, sums[index % len(sums)], back, points, 1, *part.groups, *part.draws)
 
     together(work, shares)
     return torch.from_numpy(back) if to_noise else None, added(sums)
 
 
+def sums_for(shares: list[Part], sigma: np.ndarray) -> np.ndarray:
+    """Room for the gradient in the base from every share, or for all where each point has its own row."""
+    rows, dim = sigma.shape
+    if rows > 1:
+        return combined(shares, np.broadcast_to(sigma[:1, :1], (rows, 2 * dim)))
+    return empty((len(shares), 1, 2 * dim), sigma.dtype)
+
+
 @compiled
-def _forward(
-    noise: Any, base: Any, sigma: Any, z: Any, log_q: Any, group: int, groups: int, start: int, stop: int
+def start(
+    noise: Any,
+    base: Any,
+    sigma: Any,
+    z: Any,
+    log_q: Any,
+    across: int,
+    apart: int,
+    group: int,
+    groups: int,
+    first: int,
+    last: int,
 ) -> None:
-    """Ln q = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma."""
-    points, dim, kind, vector = noise.shape[1], noise.shape[2], noise.dtype.type, width(noise)
-    whole, left = dim - dim % vector, dim % vector
+    """Ln q = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma, and sigma (B or 1, D) by the way."""
+    dim, kind, vector, flat = base.shape[1] // 2, noise.dtype.type, width(noise), log_q.reshape(log_q.size)
+    whole, left, own = dim - dim % vector, dim % vector, sigma.shape[0] > 1
+    scale = np.empty(dim, noise.dtype)
     for b in range(group, groups):
-        row = b if sigma.shape[0] > 1 else 0
+        row = b if own else 0
+        _exponential(base[row, dim:], scale)
+        if own or (b == 0 and first == 0):
+            sigma[row] = scale
         rest = kind(dim * 0.5 * math.log(2 * math.pi))
         for d in range(dim):
             rest += base[row, dim + d]
-        for s in range(start, stop):
-            at, square = (s * points + b) * dim, spread(kind(0))
+        for s in range(first, last):
+            at, square = (s * across + b * apart) * dim, spread(kind(0))
             for d in range(0, whole, vector):
-                square = _moved(noise, base, sigma, z, at, row, dim, d, square, vector)
+                square = _moved(noise, base, scale, z, at, 2 * row * dim, d, square, vector)
             if left:
-                square = _moved(noise, base, sigma, z, at, row, dim, whole, square, left)
-            log_q[s, b] = -(kind(0.5) * total(square) + rest)
+                square = _moved(noise, base, scale, z, at, 2 * row * dim, whole, square, left)
+            flat[s * across + b * apart] = -(kind(0.5) * total(square) + rest)
 
 
 @inlined
-def _moved(noise: Any, base: Any, sigma: Any, z: Any, at: Any, row: Any, dim: Any, d: Any, square: Any, n: Any) -> Any:
+def _exponential(x: Any, found: Any) -> None:
+    one, safe = x.dtype.type(1), True
+    for d in range(x.shape[0]):
+        safe &= abs(x[d]) < _SAFE
+        t = decay(x[d])
+        found[d] = one / t if x[d] > 0 else t
+    if not safe:
+        for d in range(x.shape[0]):
+            found[d] = math.exp(x[d])
+
+
+@inlined
+def _moved(noise: Any, base: Any, scale: Any, z: Any, at: Any, mean: Any, d: Any, square: Any, n: Any) -> Any:
     x = load(noise, at + d, n)
-    store(z, at + d, n, fma(load(sigma, (2 * row + 1) * dim + d, n), x, load(base, 2 * row * dim + d, n)))
+    store(z, at + d, n, fma(load(scale, d, n), x, load(base, mean + d, n)))
     return fma(x, x, square)
 
 
 @compiled
-def _backward(
+def finish(
     noise: Any,
     sigma: Any,
     grad: Any,
     grad_log: Any,
     sums: Any,
     back: Any,
+    across: int,
+    apart: int,
     group: int,
     groups: int,
-    start: int,
-    stop: int,
+    first: int,
+    last: int,
 ) -> None:
-    """`sums (rows, 2 D)` for one share of the work, and the gradient in the noise unless `back` is empty."""
-    points, dim, kind, vector = noise.shape[1], noise.shape[2], noise.dtype.type, width(noise)
+    """`sums (B or 1, 2 D)` for one share of the work, and the gradient in the noise unless `back` is empty."""
+    dim, kind, vector, logs = sigma.shape[1], noise.dtype.type, width(noise), grad_log.reshape(grad_log.size)
     whole, left, own = dim - dim % vector, dim % vector, sigma.shape[0] > 1
+    given, gradients, found = noise.reshape(noise.size), grad.reshape(grad.size), back.reshape(back.size)
     block = np.empty(2 * (dim + vector), noise.dtype)
     if not own:
         sums[:] = kind(0)
@@ -101,25 +141,26 @@ def _backward(
         row, to_log = (b if own else 0), kind(0)
         if own:
             sums[row] = kind(0)
-        for first in range(start, stop, _BLOCK):
+        for near in range(first, last, _BLOCK):
             block[:], of_block = kind(0), kind(0)
-            for s in range(first, min(first + _BLOCK, stop)):
-                of_block += grad_log[s, b]
-                at = (s * points + b) * dim
+            for s in range(near, min(near + _BLOCK, last)):
+                at = s * across + b * apart
+                of_block += logs[at]
                 for d in range(0, whole, vector):
-                    _summed(noise, grad, block, at, dim, d, vector)
+                    _summed(noise, grad, block, at * dim, dim, d, vector)
                 if left:
-                    _summed(noise, grad, block, at, dim, whole, left)
+                    _summed(noise, grad, block, at * dim, dim, whole, left)
             to_log += of_block
             for d in range(dim):
                 sums[row, d] += block[d]
-                sums[row, dim + d] += block[dim + vector + d] * sigma[row, dim + d]
+                sums[row, dim + d] += block[dim + vector + d] * sigma[row, d]
         for d in range(dim):
             sums[row, dim + d] -= to_log
         if back.size:
-            for s in range(start, stop):
-                for d in range(dim):
-                    back[s, b, d] = grad[s, b, d] * sigma[row, dim + d] - grad_log[s, b] * noise[s, b, d]
+            for s in range(first, last):
+                at = s * across + b * apart
+                for d in range(at * dim, at * dim + dim):
+                    found[d] = gradients[d] * sigma[row, d - at * dim] - logs[at] * given[d]
 
 
 @inlined

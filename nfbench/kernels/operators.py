@@ -3,17 +3,31 @@
 import functools
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nfbench.kernels import diagonal
 from nfbench.kernels.backend import Chain, backend, kernels, transformed
 
 
-def fused(name: str, reference: Chain) -> Chain:
-    """A chain `z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det| (S, B)` by the kernels that fit.
+class Fused(NamedTuple):
+    """What the kernels of a map are called by.
+
+    Attributes:
+        chain: `z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det| (S, B)`.
+        draw: `noise (S, B, D), base (B or 1, 2 D), maps (B or 1, K, R) -> z_K (S, B, D), ln q(z_K) (S, B)`: the same
+            of draws of the base, which holds mean and ln sigma.
+    """
+
+    chain: Chain
+    draw: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def fused(name: str, reference: Chain) -> Fused:
+    """A chain by the kernels that fit.
 
     These are the modules ``<name>_cpu`` and ``<name>_triton``. Where neither runs, `reference` does. Each has two
     functions, on groups of N draws that share their maps' numbers:
@@ -49,7 +63,16 @@ def fused(name: str, reference: Chain) -> Chain:
         z_k, log_det, _ = first(_grouped(z, maps.shape[0]), maps)
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
 
-    return chain
+    def draw(noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        apart = transformed() or not noise.numel() or len(base) != len(maps) or noise.dtype != base.dtype
+        if apart or kernels(name, noise, reference) != "cpu" or not maps.shape[1]:
+            z_0, log_q = diagonal.draw(noise, base)
+            z, log_det = chain(z_0, maps)
+            return z, log_q - log_det
+        found: tuple[Tensor, Tensor] = _Drawn.apply(_kernels_of(name, "cpu"), noise, base, maps)  # type: ignore[no-untyped-call]
+        return found
+
+    return Fused(chain, draw)
 
 
 class _Direct(torch.autograd.Function):
@@ -69,6 +92,30 @@ class _Direct(torch.autograd.Function):
         grads = _grouped(grad_z, maps.shape[0]), _grouped(grad_log_det.unsqueeze(-1), maps.shape[0]).squeeze(-1)
         to_z, to_maps = ctx.module.backward(z_k, kept, maps, *grads)
         return None, _ungrouped(to_z, grad_z.shape).sum_to_size(ctx.shape), to_maps
+
+
+class _Drawn(torch.autograd.Function):
+    """Base and chain together: what is between them costs autograd as much as a small chain itself."""
+
+    @staticmethod
+    def forward(ctx: Any, module: Any, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        spread, points = diagonal.for_each(noise, base), len(base)
+        grouped = _grouped(spread, points)
+        z, log_q, kept = module.draw(grouped, base, maps)
+        ctx.module, ctx.shape = module, noise.shape
+        ctx.save_for_backward(grouped, z, maps, *kept)
+        return _ungrouped(z, spread.shape), _ungrouped(log_q, spread.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor, Tensor]:
+        noise, z, maps, *kept = ctx.saved_tensors
+        points = len(maps)
+        grads = _grouped(grad_z, points), _grouped(grad_log_q.unsqueeze(-1), points).squeeze(-1)
+        found = ctx.module.undraw(noise, tuple(kept), z, maps, *grads, to_noise=ctx.needs_input_grad[1])
+        to_noise, to_base, to_maps = found
+        back = None if to_noise is None else _ungrouped(to_noise, grad_z.shape).sum_to_size(ctx.shape)
+        return None, back, to_base, to_maps
 
 
 @functools.cache

@@ -53,7 +53,12 @@ _fused = operators.fused("planar", reference)
 
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """`z (S, B, D), maps (B or 1, K, 2 D + 1) -> z_K (S, B, D), ln|det| (S, B)`; a map's numbers are (w, u, b)."""
-    return _fused(z, maps)
+    return _fused.chain(z, maps)
+
+
+def draw(noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`."""
+    return _fused.draw(noise, base, maps)
 
 
 def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,12 @@ def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
 
     A map's numbers are (c, raw alpha, raw beta); alpha and s = alpha + beta_hat are the softplus of the raw ones.
     """
-    return _fused(z, maps)
+    return _fused.chain(z, maps)
+
+
+def draw(noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`."""
+    return _fused.draw(noise, base, maps)
 
 
 def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,6 +46,16 @@ class Flow(nn.Module, ABC):
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """`z_K (S, B, D), theta (B, P) -> z (S, B, D), ln|det dz/dz_K| (S, B)`: the exact inverse of `forward`."""
 
+    def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws of the diagonal base go through `forward`; a family whose kernels do both at once does it here.
+
+        `noise (S, B, D), base (B or 1, 2 D), theta (B or 1, P) -> z_K (S, B, D), ln q(z_K) (S, B)` with
+        ln q_K(z_K) = ln q_0(z_0) - ln|det dz_K/dz_0| (paper, eq. 7); base holds mean and ln sigma.
+        """
+        z_0, log_q = diagonal.draw(noise, base)
+        z, log_det = self(z_0, theta)
+        return z, log_q - log_det
+
     @abstractmethod
     def initial(self) -> Tensor:
         """`-> (P,)`: theta at the start of training, near the identity, drawn from torch's own generator."""
@@ -195,10 +205,7 @@ class FlowPosterior(Posterior):
     def forward(
         self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
     ) -> tuple[Tensor, Tensor]:
-        base, theta = self.source(features)
-        z_0, log_q = diagonal.draw(noise, base)
-        z, log_det = self.flow(z_0, theta)
-        return z, log_q - log_det
+        return self.flow.draw(noise, *self.source(features))
 
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
         mean, log_sigma, theta = self._numbers(features)

@@ -24,6 +24,9 @@ class Planar(Flow):
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         return kernel.chain(z, self._maps(theta))
 
+    def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return kernel.draw(noise, base, self._maps(theta))
+
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         return kernel.inverse(z, self._maps(theta))
 
