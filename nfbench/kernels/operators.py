@@ -65,11 +65,14 @@ def fused(name: str, reference: Chain) -> Fused:
 
     def draw(noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         apart = transformed() or not noise.numel() or len(base) != len(maps) or noise.dtype != base.dtype
-        if apart or kernels(name, noise, reference) != "cpu" or not maps.shape[1]:
+        kind = kernels(name, noise, reference) if maps.shape[1] and not apart else None
+        loops = diagonal.loops(noise, base)
+        if kind is None or loops is None:
             z_0, log_q = diagonal.draw(noise, base)
             z, log_det = chain(z_0, maps)
             return z, log_q - log_det
-        found: tuple[Tensor, Tensor] = _Drawn.apply(_kernels_of(name, "cpu"), noise, base, maps)  # type: ignore[no-untyped-call]
+        module = _kernels_of(name, kind) if kind == "cpu" else _Apart(loops, _kernels_of(name, kind))
+        found: tuple[Tensor, Tensor] = _Drawn.apply(module, noise, base, maps)  # type: ignore[no-untyped-call]
         return found
 
     return Fused(chain, draw)
@@ -92,6 +95,35 @@ class _Direct(torch.autograd.Function):
         grads = _grouped(grad_z, maps.shape[0]), _grouped(grad_log_det.unsqueeze(-1), maps.shape[0]).squeeze(-1)
         to_z, to_maps = ctx.module.backward(z_k, kept, maps, *grads)
         return None, _ungrouped(to_z, grad_z.shape).sum_to_size(ctx.shape), to_maps
+
+
+class _Apart(NamedTuple):
+    """`cpu.Chain.draw` and `undraw` by the base's own kernels and the chain's, one after the other."""
+
+    loops: diagonal.Loops
+    module: Any
+
+    def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        z_0, log_q, sigma = self.loops.forward(noise.transpose(0, 1), base)
+        z, log_det, kept = self.module.forward(z_0.transpose(0, 1), maps)
+        return z, log_q.transpose(0, 1) - log_det, (sigma, kept)
+
+    def undraw(
+        self,
+        noise: Tensor,
+        kept: tuple[Tensor, ...],
+        z: Tensor,
+        maps: Tensor,
+        grad_z: Tensor,
+        grad_log_q: Tensor,
+        *,
+        to_noise: bool,
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        sigma, scalars = kept
+        to_z, to_maps = self.module.backward(z, scalars, maps, grad_z, -grad_log_q)
+        given = noise.transpose(0, 1), sigma, to_z.transpose(0, 1), grad_log_q.transpose(0, 1)
+        back, to_base = self.loops.backward(*given, to_noise=to_noise)
+        return None if back is None else back.transpose(0, 1), to_base, to_maps
 
 
 class _Drawn(torch.autograd.Function):
