@@ -49,7 +49,6 @@ def test_gradcheck():
 
 def test_one_node(monkeypatch):
     """Autograd sees one step, of compiled loops on the CPU, of torch's operations elsewhere."""
-    monkeypatch.setenv("TRITON_INTERPRET", "0")
     given = _given((3, 2, 1, 2))
     for backend, loops in (("auto", diagonal_cpu), ("triton", diagonal_torch)):
         monkeypatch.setenv(VARIABLE, backend)

@@ -1,13 +1,12 @@
 """The diagonal Gaussian under every flow: z = mean + sigma noise and ln q(z), with few steps for autograd to take."""
 
-import importlib
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nfbench.kernels import diagonal_cpu, diagonal_torch, gpu
+from nfbench.kernels import diagonal_cpu, diagonal_torch
 from nfbench.kernels.backend import backend, transformed
 from nfbench.numerics import standard_normal_log_prob
 
@@ -47,14 +46,9 @@ def loops(noise: Tensor, base: Tensor) -> Loops | None:
     chosen = backend()
     if transformed() or chosen == "reference":
         return None
-    device = noise.device.type
-    if noise.dtype != base.dtype or noise.dtype not in (torch.float32, torch.float64):
-        return cast(Loops, diagonal_torch)
-    if device == "cpu" and chosen != "triton":
-        return cast(Loops, diagonal_cpu if noise.numel() else diagonal_torch)
-    if chosen != "numba" and gpu.runs(device) and gpu.usable("diagonal", reference, noise.device, noise.dtype):
-        return cast(Loops, importlib.import_module("nfbench.kernels.diagonal_triton"))
-    return cast(Loops, diagonal_torch)
+    real = noise.dtype == base.dtype and noise.dtype in (torch.float32, torch.float64)
+    compiled = chosen != "triton" and real and noise.device.type == "cpu" and noise.numel() > 0
+    return cast(Loops, diagonal_cpu if compiled else diagonal_torch)
 
 
 def for_each(noise: Tensor, base: Tensor) -> Tensor:

@@ -35,7 +35,6 @@ _MESSAGE = 300  # characters of an error that a warning repeats
 # more tiles of draws than `_SLOTS`.
 _CASES = ((1, 300, 2, 5), (3, 9, 40, 3), (6, 1, 7, 4))
 _LARGE_CASES = ((1, 9000, 513, 2),)
-_OF_BASE = ("z", "ln q", "gradient in noise", "gradient in base")
 _verdicts: dict[tuple[str, str, torch.dtype], bool] = {}
 
 
@@ -74,14 +73,9 @@ def partial_sums(tile: Tile, maps: Tensor) -> tuple[Tensor, bool]:
 
     Sums over slots replace atomic additions, whose order, and with it the rounding, changes from run to run.
     """
-    slots = slots_of(tile, maps)
+    fitting = _SUMS_BYTES // max(1, maps.numel() * maps.element_size())
+    slots = max(1, min(tile.parts, _SLOTS // len(maps), fitting))
     return maps.new_empty(slots, *maps.shape), slots < tile.parts
-
-
-def slots_of(tile: Tile, rows: Tensor) -> int:
-    """How many sums there may be, side by side, of what each of G groups' draws say of its `rows (G, ..)`."""
-    fitting = _SUMS_BYTES // max(1, rows.numel() * rows.element_size())
-    return max(1, min(tile.parts, _SLOTS // len(rows), fitting))
 
 
 def launch(kernel: Any, programs: int, tile: Tile, *given: Tensor | int, **constants: int) -> None:
@@ -108,14 +102,14 @@ def interpreted() -> bool:
 
 
 def usable(name: str, reference: Reference, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether Triton kernels agree with plain PyTorch here: tried at the first call, then remembered.
+    """Whether a map's Triton kernels agree with plain PyTorch here: tried at the first call, then remembered.
 
-    Where they do not, or do not run at all, one warning says so, and the caller takes plain PyTorch.
+    Where they do not, or do not run at all, one warning says so, and the caller takes the plain chain.
 
     Args:
-        name: a map, or ``diagonal``; the kernels are `nfbench.kernels.<name>_triton`.
-        reference: the same in plain PyTorch, differentiable; a chain `z (S, B, D), maps (B, K, P) -> z_K (S, B, D),
-            ln|det| (S, B)`, or the draws of the base, `noise (S, B, D), base (B, 2 D) -> z (S, B, D), ln q (S, B)`.
+        name: the map; its kernels are `nfbench.kernels.<name>_triton`.
+        reference: the chain in plain PyTorch, differentiable: `z (S, B, D), maps (B, K, P) -> z_K (S, B, D), ln|det|
+            (S, B)`.
         device: where the kernels are to run.
         dtype: float32 or float64.
     """
@@ -132,7 +126,7 @@ def usable(name: str, reference: Reference, device: torch.device, dtype: torch.d
 
 
 def _fault(name: str, reference: Reference, device: torch.device, dtype: torch.dtype) -> str | None:
-    """What is wrong with kernels, in one line; None where nothing is."""
+    """What is wrong with a map's kernels, in one line; None where nothing is."""
     try:
         kernels = importlib.import_module(f"nfbench.kernels.{name}_triton")
         for case in _CASES + _LARGE_CASES * (device.type == "cuda"):
@@ -153,36 +147,22 @@ def _disagreement(
     the identity above 20, 2e-9 off) of that result's norm is always granted.
     """
     groups, draws, dim, depth = case
-    chain = hasattr(kernels, "numbers")  # else the base
     random = torch.Generator().manual_seed(draws)
-    numbers = (groups, depth, kernels.numbers(dim)) if chain else (groups, 2 * dim)
-    shapes = ((groups, draws, dim), numbers, (groups, draws, dim), (groups, draws))
+    shapes = ((groups, draws, dim), (groups, depth, kernels.numbers(dim)), (groups, draws, dim), (groups, draws))
     drawn = [torch.randn(shape, generator=random, dtype=torch.float32).to(device) for shape in shapes]
     drawn[1] *= 2
     exact = _plainly(reference, *[one.double() for one in drawn])
     given = [one.to(dtype) for one in drawn]
     plain = _plainly(reference, *given)
-    found = _chained(kernels, *given) if chain else _drawn(kernels, *given)
+    z_k, log_det, saved = kernels.forward(given[0], given[1])
+    fused = (z_k, log_det, *kernels.backward(z_k, saved, given[1], given[2], given[3]))
     granted = 1e-5 if dtype == torch.float32 else 1e-8
-    names = ("z_K", "ln|det|", "gradient in z", "gradient in maps") if chain else _OF_BASE
-    for what, ours, theirs, truth in zip(names, found, plain, exact, strict=True):
+    results = zip(("z_K", "ln|det|", "gradient in z", "gradient in maps"), fused, plain, exact, strict=True)
+    for what, ours, theirs, truth in results:
         off, allowed = float((ours - truth).norm()), float(16 * (theirs - truth).norm() + granted * truth.norm())
         if not off <= allowed:
             return f"{what} is off by {off:.1e}, {allowed:.1e} is allowed, at (groups, draws, D, K) = {case}"
     return None
-
-
-def _chained(kernels: Any, z: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, ...]:
-    z_k, log_det, saved = kernels.forward(z, maps)
-    return z_k, log_det, *kernels.backward(z_k, saved, maps, grad_z, grad_log_det)
-
-
-def _drawn(kernels: Any, noise: Tensor, base: Tensor, grad_z: Tensor, grad_log_q: Tensor) -> tuple[Tensor, ...]:
-    """The same of the base, a group being a point."""
-    noise, grad_z, grad_log_q = (one.transpose(0, 1) for one in (noise, grad_z, grad_log_q))
-    z, log_q, kept = kernels.forward(noise, base)
-    to_noise, to_base = kernels.backward(noise, kept, grad_z, grad_log_q, to_noise=True)
-    return z.transpose(0, 1), log_q.transpose(0, 1), to_noise.transpose(0, 1), to_base
 
 
 def _plainly(
