@@ -13,7 +13,15 @@ from nfbench.kernels.backend import backend
 from nfbench.kernels.threads import FEW
 
 
-def chain(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
+def chain(
+    z: Tensor,
+    basis: Tensor,
+    w_in: Tensor,
+    b_in: Tensor,
+    w_out: Tensor,
+    b_out: Tensor,
+    rows: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """K times: y = z M_k; z = (y_A, y_B + shift(y_A)). The log-determinant is zero: |det M_k| = 1.
 
     Args:
@@ -23,6 +31,7 @@ def chain(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b
         b_in: (B or 1, K, H) its biases, for each data point.
         w_out: (K, H, |B|).
         b_out: (K, |B|).
+        rows: `used(basis, |A|)`, for who calls again and again; found here where it is None.
 
     Returns:
         z_K (S, B, D).
@@ -30,14 +39,21 @@ def chain(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b
     inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
     shape, x = z.shape, z.flatten(0, 1)
     if compiled(z, len(basis)):
-        split = w_in.shape[-2]
+        reads, writes = (part.unsqueeze(0) for part in (rows or used(basis, w_in.shape[-2])))
         weights, bias, back = (one.to(z.dtype).unsqueeze(0) for one in (inner, biases, outer.mT))  # of autocast's type
-        reads, writes = ((part != 0).any(-1).unsqueeze(0) for part in (basis[..., :split], basis[..., split:]))
         x = coupling_operators.chain(x.unsqueeze(0), weights, bias, back, reads, writes).squeeze(0)
     else:
         for inner_k, bias_k, outer_k in zip(inner.unbind(0), biases.unbind(-2), outer.unbind(0), strict=True):
             x = torch.addmm(x, _hidden(x, inner_k, bias_k, shape), outer_k)
     return ((x + total) @ basis[-1] if len(basis) else x).reshape(shape)
+
+
+def used(basis: Tensor, split: int) -> tuple[Tensor, Tensor]:
+    """`basis (K, D, D) -> (K, D), (K, D)`: which coordinates of x a coupling reads, and which it moves, with |A| first.
+
+    Where the mixings are permutations these are the coordinates that have come to be y_A, and y_B: half the work.
+    """
+    return (basis[..., :split] != 0).any(-1), (basis[..., split:] != 0).any(-1)
 
 
 def compiled(z: Tensor, depth: int) -> bool:

@@ -25,6 +25,8 @@ class Nice(Flow):
     """
 
     basis: Tensor
+    reads: Tensor  # (K, D), as `kernel.used` finds them
+    writes: Tensor
 
     def __init__(self, dim: int, depth: int, mixing: Mixing, hidden: int) -> None:
         if dim < 2:
@@ -41,6 +43,8 @@ class Nice(Flow):
             products.append(total)
         basis = torch.stack(products) if products else torch.zeros(0, dim, dim)
         self.register_buffer("basis", basis.to(torch.get_default_dtype()))
+        for name, rows in zip(("reads", "writes"), kernel.used(basis, kept), strict=True):
+            self.register_buffer(name, rows)
         self.w_in = nn.Parameter(torch.randn(depth, kept, hidden) * math.sqrt(2 / kept))
         self.w_out = nn.Parameter(0.01 * torch.randn(depth, hidden, moved))
         self.b_out = nn.Parameter(torch.zeros(depth, moved))
@@ -66,7 +70,7 @@ class Nice(Flow):
         return self.basis, self.w_in, b_in, self.w_out * self.scale, self.b_out * self.scale
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.chain(z, *self._network(theta)), z.new_zeros(z.shape[:-1])
+        return kernel.chain(z, *self._network(theta), (self.reads, self.writes)), z.new_zeros(z.shape[:-1])
 
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         return kernel.inverse(z, *self._network(theta)), z.new_zeros(z.shape[:-1])
