@@ -131,8 +131,10 @@ def _shaped(inputs: Inputs, z: Tensor, log_q: Tensor) -> dict[str, Tensor]:
 
 def back(form: Form, setting: Setting, gradients: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """Gradients of nfbench's tensors from those of the form's numbers, by the chain rule."""
-    leaves = {name: value.detach().requires_grad_() for name, value in setting.state.items()}
-    numbers = form.numbers(setting._replace(state=leaves))
+    leaves = {
+        name: value.detach().requires_grad_() for name, value in setting.state.items() if value.is_floating_point()
+    }
+    numbers = form.numbers(setting._replace(state={**setting.state, **leaves}))
     found = torch.autograd.grad(numbers, list(leaves.values()), gradients, allow_unused=True)
     return {f"grad.{name}": value for name, value in zip(leaves, found, strict=True) if value is not None}
 
