@@ -35,8 +35,8 @@ def fused(name: str, reference: Chain) -> Fused:
     - ``forward(z (G, N, D), maps (G, K, R)) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)``,
     - ``backward(z_K, kept, maps, grad of z_K, grad of ln|det|) -> grad of z (G, N, D), grad of maps (G, K, R)``.
 
-    What is kept for the backward pass is one number a draw and map. ``<name>_cpu`` has besides these `cpu.Chain.draw` and
-    `undraw`, the same with the base.
+    What is kept for the backward pass is one number a draw and map. ``<name>_cpu`` has besides these `cpu.Chain.draw`
+    and `undraw`, the same with the base.
     """
 
     def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
