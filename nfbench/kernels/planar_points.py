@@ -9,14 +9,13 @@ with rows (w, u, b), h (G, K), all contiguous.
 from typing import Any
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus, tanh
+from nfbench.kernels.lanes import AHEAD, LANES, take
 from nfbench.kernels.prefetch import LINE, claim, fetch
 from nfbench.kernels.tiles import room
 from nfbench.kernels.vector import fma, narrow, store, totals
 
 width, load, spread, _ = narrow
 
-LANES = 8  # whole vectors of them
-AHEAD = 2  # maps that are on their way from memory
 # Where the scalars of LANES points lie in one array: in arrays of their own the compiler would not see them apart.
 _WU, _WW, _A, _FACTOR, _POWER = (LANES * place for place in range(5))
 # Those of the way down: four sums, two that are given, and what they make.
@@ -70,15 +69,6 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, group
         for j in range(size):
             out[first + j] = points[j * side : j * side + dim]
             log_det[first + j] = logarithm(by[_FACTOR + j], by[_POWER + j])
-
-
-@inlined
-def take(points: Any, side: Any, numbers: Any, first: Any, size: Any) -> None:
-    """Numbers `(G, D)` of points from `first` on, each followed by zeros: one before that was NaN has left it there."""
-    dim = numbers.shape[1]
-    for j in range(size):
-        points[j * side : j * side + dim] = numbers[first + j]
-        points[j * side + dim : (j + 1) * side] = numbers.dtype.type(0)
 
 
 @inlined

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
-from nfbench.kernels.planar_points import AHEAD, LANES, take
+from nfbench.kernels.lanes import AHEAD, LANES, take
 from nfbench.kernels.prefetch import LINE, claim, fetch
 from nfbench.kernels.radial_slopes import across, along, slopes
 from nfbench.kernels.tiles import room
