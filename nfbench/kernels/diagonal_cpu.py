@@ -18,7 +18,7 @@ from nfbench.kernels.vector import fma, narrow, store, total
 
 width, load, spread, _ = narrow
 
-COST = 1.0  # nanoseconds a number on one core, about
+_COST = 1.0  # nanoseconds a number on one core, about
 _BLOCK = 64  # draws that are summed before they are added to the sum of all: so a long sum keeps its digits
 _SAFE = 80  # up to which `decay` has no limit
 
@@ -33,7 +33,7 @@ def forward(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     def work(index: int, part: Part) -> None:
         start(*given, sigma, z, log_q, points, 1, *part.groups, *part.draws)
 
-    together(work, parts(points, draws, COST * dim))
+    together(work, parts(points, draws, _COST * dim))
     return torch.from_numpy(z), torch.from_numpy(log_q), torch.from_numpy(sigma)
 
 
@@ -43,7 +43,7 @@ def backward(
     """Gradients in the noise (S, B, D), where they are asked for, and in the base (B or 1, 2 D)."""
     draws, points, dim = noise.shape
     given = array(noise), array(sigma), array(grad_z), array(grad_log_q)
-    shares = parts(points, draws, COST * dim)
+    shares = parts(points, draws, _COST * dim)
     sums, back = sums_for(shares, given[1]), np.empty(given[0].shape if to_noise else (0, 0, 0), given[0].dtype)
 
     def work(index: int, part: Part) -> None:
@@ -78,15 +78,16 @@ def start(
     """Ln q = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma, and sigma (B or 1, D) by the way."""
     dim, kind, vector, flat = base.shape[1] // 2, noise.dtype.type, width(noise), log_q.reshape(log_q.size)
     whole, left, own = dim - dim % vector, dim % vector, sigma.shape[0] > 1
-    scale = np.empty(dim, noise.dtype)
+    scale, rest = np.empty(dim, noise.dtype), kind(0)
     for b in range(group, groups):
         row = b if own else 0
-        _exponential(base[row, dim:], scale)
+        if own or b == group:
+            _exponential(base[row, dim:], scale)
+            rest = kind(dim * 0.5 * math.log(2 * math.pi))
+            for d in range(dim):
+                rest += base[row, dim + d]
         if own or (b == 0 and first == 0):
             sigma[row] = scale
-        rest = kind(dim * 0.5 * math.log(2 * math.pi))
-        for d in range(dim):
-            rest += base[row, dim + d]
         for s in range(first, last):
             at, square = (s * across + b * apart) * dim, spread(kind(0))
             for d in range(0, whole, vector):

@@ -87,10 +87,10 @@ def _prepare(maps: Any, w: Any, u_hat: Any, scalars: Any, across: Any) -> None:
 @inlined
 def _activate(by: Any, row: Any, b: Any, s: Any, size: Any) -> None:
     """One map on a tile of draws: a becomes h = tanh(a + b); h^2 + s (1 - h^2), its |det|, goes into the factors."""
-    vector, same, shift = width(by), spread(by.dtype.type(1)), spread(b)
+    vector, same, more = width(by), spread(by.dtype.type(1)), spread(b)
     for n in range(0, size, 4 * vector):
         a_0, a_1, a_2, a_3 = four(by, row + n)
-        h = tanh(fma(same, a_0, shift), fma(same, a_1, shift), fma(same, a_2, shift), fma(same, a_3, shift))
+        h = tanh(fma(same, a_0, more), fma(same, a_1, more), fma(same, a_2, more), fma(same, a_3, more))
         put(by, row + n, *h)
         _factorise(by, n, h[0], s)
         _factorise(by, n + vector, h[1], s)

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-_FRACTION = {32: 23, 64: 52}  # bits of a float of that width
+from nfbench.kernels.arithmetic import tanh_constants
 
 
 @intrinsic
@@ -21,7 +21,8 @@ def _factor(context: Any, vector: Any) -> Any:
         def all_of(kind: Any, number: Any) -> Any:
             return ir.Constant(kind, [number] * held.count)
 
-        fraction, offset = _FRACTION[bits], (1 << bits - _FRACTION[bits] - 2) - 1
+        stored = tanh_constants(vector.element)
+        fraction, offset = int(stored.fraction), int(stored.offset)
         pattern = builder.bitcast(x, whole)
         below = builder.and_(pattern, all_of(whole, (1 << fraction) - 1))
         f = builder.bitcast(builder.or_(below, all_of(whole, offset << fraction)), held)
