@@ -58,7 +58,7 @@ def test_threads_change_nothing(name, shape, monkeypatch):
     """Shared out among three threads, results are those of one, but for the rounding of sums."""
     given, draw, before, used = _given(name, shape), MAPS[name][0].draw, torch.get_num_threads(), []
     alone, together = _results(draw, given), threads.together
-    monkeypatch.setattr(cpu, "together", lambda work, shares: used.append(len(shares)) or together(work, shares))
+    monkeypatch.setattr(cpu, "together", lambda steps, shares: used.append(len(shares)) or together(steps, shares))
     monkeypatch.setattr(threads, "GRAIN", 1)
     torch.set_num_threads(3)
     try:

@@ -72,7 +72,7 @@ def test_threads_change_nothing(name, shape, monkeypatch):
     alone, before = _results(chain, z, maps), torch.get_num_threads()
     used = []
     together = threads.together
-    monkeypatch.setattr(cpu, "together", lambda work, shares: used.append(len(shares)) or together(work, shares))
+    monkeypatch.setattr(cpu, "together", lambda steps, shares: used.append(len(shares)) or together(steps, shares))
     monkeypatch.setattr(threads, "GRAIN", 1)
     torch.set_num_threads(3)
     try:
@@ -83,16 +83,6 @@ def test_threads_change_nothing(name, shape, monkeypatch):
     assert used == ([3, 3] if draws > 1 else [11, 11])  # 41 in up to 12 of the same length
     for ours, theirs in zip(shared, alone, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-11, atol=1e-11)
-
-
-def test_an_error_in_a_thread_is_raised():
-    """What goes wrong in a share of the work is not lost with its thread."""
-
-    def fail(index, part):
-        raise ValueError(f"share {index}")
-
-    with pytest.raises(ValueError, match="share"):
-        threads.together(fail, [threads.Part((0, 1), (0, 1))] * 2)
 
 
 @EVERY

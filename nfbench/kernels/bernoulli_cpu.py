@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nfbench.kernels.arithmetic import compiled, inlined
 from nfbench.kernels.memory import array, empty
-from nfbench.kernels.threads import Part, parts, together
+from nfbench.kernels.threads import parts, together
 from nfbench.kernels.vector import fma, store, total, wide
 from nfbench.kernels.vector_bernoulli import gathered
 
@@ -29,16 +29,13 @@ def log_prob(logits: Tensor, x: Tensor, *, learned: bool) -> tuple[Tensor, Tenso
     draws, points, pixels = logits.shape
     found = empty((draws, points), given[0].dtype)
     slopes = empty((draws, points, pixels) if learned else (0, 0, 0), given[0].dtype)
-
-    def work(_: int, part: Part) -> None:
-        _log_prob(*given, found, slopes, *part.groups, *part.draws)
-
-    together(work, parts(points, draws, _COST * pixels))
+    together([(_log_prob, (*given, found, slopes))], parts(points, draws, _COST * pixels))
     return torch.from_numpy(found), torch.from_numpy(slopes)
 
 
 @compiled
-def _log_prob(logits: Any, x: Any, found: Any, slopes: Any, group: int, groups: int, start: int, stop: int) -> None:
+def _log_prob(logits: Any, x: Any, found: Any, slopes: Any, share: Any) -> None:
+    _, group, groups, start, stop = share
     points, pixels, kind, step = logits.shape[1], logits.shape[2], logits.dtype.type, 4 * width(logits)
     lanes, ones = np.empty(width(logits), logits.dtype), np.ones(step, logits.dtype)
     none, every, learned = _four(spread(kind(0))), _four(spread(kind(1))), slopes.size > 0

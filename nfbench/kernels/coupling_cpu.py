@@ -5,7 +5,7 @@ from torch import Tensor
 
 from nfbench.kernels import coupling_draws
 from nfbench.kernels.memory import array, empty
-from nfbench.kernels.threads import Part, added, combined, parts, together
+from nfbench.kernels.threads import added, combined, parts, together
 
 _UNIT, _PRODUCT = 0.7, 0.025  # nanoseconds of a tangent, and of a product and sum, on one core
 
@@ -14,11 +14,7 @@ def forward(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor
     """`x (G, N, D) -> x_K (G, N, D)`."""
     given = [array(one) for one in (x, inner, bias, outer, reads, writes)]
     out = empty(given[0].shape, given[0].dtype)
-
-    def work(_: int, part: Part) -> None:
-        coupling_draws.forward(*given, out, *part.groups, *part.draws)
-
-    together(work, parts(x.shape[0], x.shape[1], _cost(inner)))
+    together([(coupling_draws.forward, (*given, out))], parts(x.shape[0], x.shape[1], _cost(inner)))
     return torch.from_numpy(out)
 
 
@@ -30,12 +26,7 @@ def backward(
     shares = parts(x.shape[0], x.shape[1], 3 * _cost(inner))
     to_x = empty(given[0].shape, given[0].dtype)
     sums = [combined(shares, given[place]) for place in (1, 2, 3)]
-
-    def work(index: int, part: Part) -> None:
-        own = (one[index % len(one)] for one in sums)
-        coupling_draws.backward(*given, to_x, *own, *part.groups, *part.draws)
-
-    together(work, shares)
+    together([(coupling_draws.backward, (*given, to_x, *sums))], shares)
     to_inner, to_bias, to_outer = (added(one) for one in sums)
     return torch.from_numpy(to_x), to_inner, to_bias, to_outer
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nfbench.kernels.arithmetic import compiled, inlined
+from nfbench.kernels.team import own
 from nfbench.kernels.threads import TILE
 from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
 from nfbench.kernels.vector import fma, store, wide
@@ -27,12 +28,10 @@ def forward(
     reads: Any,
     writes: Any,
     out: Any,
-    group: int,
-    groups: int,
-    start: int,
-    stop: int,
+    share: Any,
 ) -> None:
     """A tile of draws goes through all couplings."""
+    _, group, groups, start, stop = share
     draws, dim, depth, hidden = x.shape[1], x.shape[2], inner.shape[1], inner.shape[3]
     tile, units = room(dim * TILE, x), room((hidden + 1) * TILE, x)
     before, after = x.reshape(x.size), out.reshape(out.size)
@@ -61,15 +60,16 @@ def backward(
     writes: Any,
     grad: Any,
     to_x: Any,
-    to_inner: Any,
-    to_bias: Any,
-    to_outer: Any,
-    group: int,
-    groups: int,
-    start: int,
-    stop: int,
+    of_inner: Any,
+    of_bias: Any,
+    of_outer: Any,
+    share: Any,
 ) -> None:
     """From x_K: the units are made from what a coupling leaves alone, then its shift is taken off."""
+    _, group, groups, start, stop = share
+    to_inner = own(of_inner, share)
+    to_bias = own(of_bias, share)
+    to_outer = own(of_outer, share)
     draws, dim, depth, hidden = x.shape[1], x.shape[2], inner.shape[1], inner.shape[3]
     tile, back = room(dim * TILE, x), room(dim * TILE, x)
     units, slopes = room((hidden + 1) * TILE, x), room((hidden + 1) * TILE, x)

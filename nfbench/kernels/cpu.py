@@ -9,7 +9,8 @@ from torch import Tensor
 
 from nfbench.kernels import diagonal_cpu
 from nfbench.kernels.memory import array, empty
-from nfbench.kernels.threads import FEW, Part, added, combined, parts, together
+from nfbench.kernels.team import Share, Step
+from nfbench.kernels.threads import FEW, added, combined, parts, together
 
 # Nanoseconds of a map and draw, and of each of its dimensions, forward on one core, as measured; backward takes twice.
 # Where many draws share numbers, where few do, and where every draw has its own.
@@ -41,11 +42,7 @@ class Chain(NamedTuple):
         """`z (G, N, D), maps (G, K, R) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)`, its order the loops' own."""
         given, numbers = array(z), array(maps)
         found = _rooms(given, numbers)
-
-        def work(_: int, part: Part) -> None:
-            self._up(part, given, numbers, *found)
-
-        together(work, _shares(given, numbers))
+        together([self._up(given, numbers, *found)], _shares(given, numbers))
         out, log_det, kept = (torch.from_numpy(one) for one in found)
         return out, log_det, kept
 
@@ -55,11 +52,7 @@ class Chain(NamedTuple):
         given = points, scalars, numbers, array(grad_z), array(grad_log_det)
         shares = _shares(points, numbers, back=True)
         to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers)
-
-        def work(index: int, part: Part) -> None:
-            self._down(part, *given, to_z, to_maps[index % len(to_maps)])
-
-        together(work, shares)
+        together([self._down(*given, to_z, to_maps)], shares)
         return torch.from_numpy(to_z), added(to_maps)
 
     def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> Drawn:
@@ -67,12 +60,8 @@ class Chain(NamedTuple):
         given, numbers, rows = array(noise), array(maps), array(base)
         z, log_det, kept = _rooms(given, numbers)
         log_q, sigma = empty(log_det.shape, given.dtype), np.empty((len(rows), given.shape[2]), given.dtype)
-
-        def work(_: int, part: Part) -> None:
-            diagonal_cpu.start(given, rows, sigma, z, log_q, 1, given.shape[1], *part.groups, *part.draws)
-            self._up(part, z, numbers, z, log_det, kept)
-
-        together(work, _shares(given, numbers))
+        start = diagonal_cpu.start, (given, rows, sigma, z, log_q, 1, given.shape[1])
+        together([start, self._up(z, numbers, z, log_det, kept)], _shares(given, numbers))
         np.subtract(log_q, log_det, log_q)
         return torch.from_numpy(z), torch.from_numpy(log_q), (torch.from_numpy(sigma), torch.from_numpy(kept))
 
@@ -95,45 +84,29 @@ class Chain(NamedTuple):
         to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers)
         to_base = diagonal_cpu.sums_for(shares, sigma)
         back = np.empty(points.shape if to_noise else (0, 0, 0), points.dtype)
-
-        def work(index: int, part: Part) -> None:
-            chain = points, scalars, numbers, grads, grad_log_det, to_z, to_maps[index % len(to_maps)]
-            self._down(part, *chain)
-            base = noises, sigma, to_z, grad_log, to_base[index % len(to_base)], back, 1, points.shape[1]
-            diagonal_cpu.finish(*base, *part.groups, *part.draws)
-
-        together(work, shares)
+        chain = self._down(points, scalars, numbers, grads, grad_log_det, to_z, to_maps)
+        finish = diagonal_cpu.finish, (noises, sigma, to_z, grad_log, to_base, back, 1, points.shape[1])
+        together([chain, finish], shares)
         return torch.from_numpy(back) if to_noise else None, added(to_base), added(to_maps)
 
-    def _up(self, part: Part, z: Array, maps: Array, out: Array, log_det: Array, kept: Array) -> None:
-        """One share of the way up; `out` may be `z`."""
+    def _up(self, z: Array, maps: Array, out: Array, log_det: Array, kept: Array) -> Step:
+        """The way up; `out` may be `z`."""
         if z.shape[1] == 1:
-            self.points.forward(z[:, 0], maps, out[:, 0], log_det[:, 0], kept[..., 0], *part.groups)
-        elif z.shape[1] < FEW:
-            self.dimensions.forward(z, maps, out, log_det, kept, *part.groups)
-        else:
-            self.draws.forward(z, maps, out, log_det, kept.reshape(-1), *part.groups, *part.draws)
+            return self.points.forward, (z[:, 0], maps, out[:, 0], log_det[:, 0], kept[..., 0])
+        if z.shape[1] < FEW:
+            return self.dimensions.forward, (z, maps, out, log_det, kept)
+        return self.draws.forward, (z, maps, out, log_det, kept.reshape(-1))
 
     def _down(
-        self,
-        part: Part,
-        z: Array,
-        kept: Array,
-        maps: Array,
-        grad_z: Array,
-        grad_log_det: Array,
-        to_z: Array,
-        to_maps: Array,
-    ) -> None:
-        """One share of the way back."""
+        self, z: Array, kept: Array, maps: Array, grad_z: Array, grad_log_det: Array, to_z: Array, to_maps: Array
+    ) -> Step:
+        """The way back; of `to_maps` there is one for each share, or for all."""
         if z.shape[1] == 1:
             single = z[:, 0], kept[..., 0], maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0]
-            self.points.backward(*single, to_maps, *part.groups)
-        elif z.shape[1] < FEW:
-            self.dimensions.backward(z, kept, maps, grad_z, grad_log_det, to_z, to_maps, *part.groups)
-        else:
-            flat = z, kept.reshape(-1), maps, grad_z, grad_log_det
-            self.draws.backward(*flat, to_z, to_maps, *part.groups, *part.draws)
+            return self.points.backward, (*single, to_maps)
+        if z.shape[1] < FEW:
+            return self.dimensions.backward, (z, kept, maps, grad_z, grad_log_det, to_z, to_maps)
+        return self.draws.backward, (z, kept.reshape(-1), maps, grad_z, grad_log_det, to_z, to_maps)
 
 
 def _rooms(z: Array, maps: Array) -> tuple[Array, Array, Array]:
@@ -142,7 +115,7 @@ def _rooms(z: Array, maps: Array) -> tuple[Array, Array, Array]:
     return empty(z.shape, z.dtype), empty((groups, draws), z.dtype), empty((groups, depth, draws), z.dtype)
 
 
-def _shares(z: Array, maps: Array, *, back: bool = False) -> list[Part]:
+def _shares(z: Array, maps: Array, *, back: bool = False) -> list[Share]:
     groups, draws, dim = z.shape
     cost = _cost(draws, maps.shape[1], dim)
     return parts(groups, draws, 2 * cost if back else cost, _pieces(draws))

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from nfbench.kernels.arithmetic import compiled, decay, inlined
 from nfbench.kernels.memory import array, empty
-from nfbench.kernels.threads import Part, added, combined, parts, together
+from nfbench.kernels.team import Share, own
+from nfbench.kernels.threads import added, combined, parts, together
 from nfbench.kernels.vector import fma, narrow, store, total
 
 width, load, spread, _ = narrow
@@ -29,11 +30,7 @@ def forward(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     given = array(noise), array(base)
     z, log_q = empty((draws, points, dim), given[0].dtype), empty((draws, points), given[0].dtype)
     sigma = np.empty((len(base), dim), given[0].dtype)
-
-    def work(index: int, part: Part) -> None:
-        start(*given, sigma, z, log_q, points, 1, *part.groups, *part.draws)
-
-    together(work, parts(points, draws, _COST * dim))
+    together([(start, (*given, sigma, z, log_q, points, 1))], parts(points, draws, _COST * dim))
     return torch.from_numpy(z), torch.from_numpy(log_q), torch.from_numpy(sigma)
 
 
@@ -45,15 +42,11 @@ def backward(
     given = array(noise), array(sigma), array(grad_z), array(grad_log_q)
     shares = parts(points, draws, _COST * dim)
     sums, back = sums_for(shares, given[1]), np.empty(given[0].shape if to_noise else (0, 0, 0), given[0].dtype)
-
-    def work(index: int, part: Part) -> None:
-        finish(*given, sums[index % len(sums)], back, points, 1, *part.groups, *part.draws)
-
-    together(work, shares)
+    together([(finish, (*given, sums, back, points, 1))], shares)
     return torch.from_numpy(back) if to_noise else None, added(sums)
 
 
-def sums_for(shares: list[Part], sigma: np.ndarray) -> np.ndarray:
+def sums_for(shares: list[Share], sigma: np.ndarray) -> np.ndarray:
     """Room for the gradient in the base from every share, or for all where each point has its own row."""
     rows, dim = sigma.shape
     if rows > 1:
@@ -70,23 +63,21 @@ def start(
     log_q: Any,
     across: int,
     apart: int,
-    group: int,
-    groups: int,
-    first: int,
-    last: int,
+    share: Any,
 ) -> None:
     """Ln q = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma, and sigma (B or 1, D) by the way."""
+    _, group, groups, first, last = share
     dim, kind, vector, flat = base.shape[1] // 2, noise.dtype.type, width(noise), log_q.reshape(log_q.size)
-    whole, left, own = dim - dim % vector, dim % vector, sigma.shape[0] > 1
+    whole, left, each = dim - dim % vector, dim % vector, sigma.shape[0] > 1
     scale, rest = np.empty(dim, noise.dtype), kind(0)
     for b in range(group, groups):
-        row = b if own else 0
-        if own or b == group:
+        row = b if each else 0
+        if each or b == group:
             _exponential(base[row, dim:], scale)
             rest = kind(dim * 0.5 * math.log(2 * math.pi))
             for d in range(dim):
                 rest += base[row, dim + d]
-        if own or (b == 0 and first == 0):
+        if each or (b == 0 and first == 0):
             sigma[row] = scale
         for s in range(first, last):
             at, square = (s * across + b * apart) * dim, spread(kind(0))
@@ -122,25 +113,24 @@ def finish(
     sigma: Any,
     grad: Any,
     grad_log: Any,
-    sums: Any,
+    of_base: Any,
     back: Any,
     across: int,
     apart: int,
-    group: int,
-    groups: int,
-    first: int,
-    last: int,
+    share: Any,
 ) -> None:
     """`sums (B or 1, 2 D)` for one share of the work, and the gradient in the noise unless `back` is empty."""
+    _, group, groups, first, last = share
+    sums = own(of_base, share)
     dim, kind, vector, logs = sigma.shape[1], noise.dtype.type, width(noise), grad_log.reshape(grad_log.size)
-    whole, left, own = dim - dim % vector, dim % vector, sigma.shape[0] > 1
+    whole, left, each = dim - dim % vector, dim % vector, sigma.shape[0] > 1
     given, gradients, found = noise.reshape(noise.size), grad.reshape(grad.size), back.reshape(back.size)
     block = np.empty(2 * (dim + vector), noise.dtype)
-    if not own:
+    if not each:
         sums[:] = kind(0)
     for b in range(group, groups):
-        row, to_log = (b if own else 0), kind(0)
-        if own:
+        row, to_log = (b if each else 0), kind(0)
+        if each:
             sums[row] = kind(0)
         for near in range(first, last, _BLOCK):
             block[:], of_block = kind(0), kind(0)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nfbench.kernels.arithmetic import compiled
 from nfbench.kernels.memory import array, empty
-from nfbench.kernels.threads import Part, parts, together
+from nfbench.kernels.threads import parts, together
 
 _COST = 1.0  # nanoseconds of a window on one core, about
 
@@ -18,11 +18,7 @@ def forward(windows: Tensor) -> tuple[Tensor, Tensor]:
     given = array(windows)
     units, _, rows = given.shape
     found, winners = empty((units, rows), given.dtype), np.empty((units, rows), np.uint8)
-
-    def work(_: int, part: Part) -> None:
-        _forward(given, found, winners, *part.groups, *part.draws)
-
-    together(work, parts(units, rows, _COST))
+    together([(_forward, (given, found, winners))], parts(units, rows, _COST))
     return torch.from_numpy(found), torch.from_numpy(winners)
 
 
@@ -31,17 +27,14 @@ def backward(grad: Tensor, winners: Tensor) -> Tensor:
     given = array(grad)
     units, rows = given.shape
     found = empty((units, 4, rows), given.dtype)
-
-    def work(_: int, part: Part) -> None:
-        _backward(given, winners.numpy(), found, *part.groups, *part.draws)
-
-    together(work, parts(units, rows, _COST))
+    together([(_backward, (given, winners.numpy(), found))], parts(units, rows, _COST))
     return torch.from_numpy(found)
 
 
 @compiled
-def _forward(windows: Any, found: Any, winners: Any, group: int, groups: int, start: int, stop: int) -> None:
+def _forward(windows: Any, found: Any, winners: Any, share: Any) -> None:
     """A NaN is larger than what comes after it, and than what came before."""
+    _, group, groups, start, stop = share
     for u in range(group, groups):
         for r in range(start, stop):
             largest, winner = windows[u, 0, r], np.uint8(0)
@@ -53,7 +46,8 @@ def _forward(windows: Any, found: Any, winners: Any, group: int, groups: int, st
 
 
 @compiled
-def _backward(grad: Any, winners: Any, found: Any, group: int, groups: int, start: int, stop: int) -> None:
+def _backward(grad: Any, winners: Any, found: Any, share: Any) -> None:
+    _, group, groups, start, stop = share
     zero = grad.dtype.type(0)
     for u in range(group, groups):
         for place in range(4):

@@ -10,11 +10,13 @@ import numpy as np
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, logarithm, renormalise, tanh
 from nfbench.kernels.planar_constraint import S, constrain_all, unconstrain_all
+from nfbench.kernels.team import own
 
 
 @compiled
-def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, groups: int) -> None:
+def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, share: Any) -> None:
     """Map by map for the few draws of a group, D numbers side by side: each map's numbers are read once."""
+    _, group, groups, _, _ = share
     dim, draws, depth, kind = z.shape[2], z.shape[1], maps.shape[1], z.dtype.type
     u_hat, scalars = np.empty((depth, dim), z.dtype), np.empty((3, depth), z.dtype)
     f, e = np.empty(draws, z.dtype), np.empty(draws, z.dtype)
@@ -42,10 +44,10 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, group
 
 
 @compiled
-def backward(
-    z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
-) -> None:
+def backward(z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, share: Any) -> None:
     """Rebuild z_{k-1} = z_k - u_hat_k h_k going down, map by map for the few draws of a group."""
+    _, group, groups, _, _ = share
+    to_maps = own(of_maps, share)
     dim, draws, depth, one = z.shape[2], z.shape[1], maps.shape[1], z.dtype.type(1)
     u_hat, scalars = np.empty((depth, dim), z.dtype), np.empty((3, depth), z.dtype)
     points, to_s = np.empty((draws, dim), z.dtype), np.empty(depth, z.dtype)

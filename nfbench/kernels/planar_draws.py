@@ -12,6 +12,7 @@ from nfbench.kernels.arithmetic import ROUND, compiled, inlined, logarithm, reno
 from nfbench.kernels.blocks import BLOCK, exchange, move, product, products, shift
 from nfbench.kernels.planar_constraint import S, constrain_all, unconstrain_all
 from nfbench.kernels.prefetch import fetch
+from nfbench.kernels.team import own
 from nfbench.kernels.threads import TILE
 from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
 from nfbench.kernels.vector import fma, quotient, store, total, wide
@@ -26,8 +27,9 @@ _H, _LOG, _ABSENT = BLOCK * TILE, 2 * BLOCK * TILE, (2 * BLOCK + 1) * TILE
 
 
 @compiled
-def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, groups: int, start: int, stop: int) -> None:
+def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, share: Any) -> None:
     """Block by block of maps; draws that are not there are zeros, and what becomes of them is not written."""
+    _, group, groups, start, stop = share
     draws, dim, depth, kind, vector = z.shape[1], z.shape[2], maps.shape[1], z.dtype.type, width(z)
     tile, by = room(dim * TILE, z), room((BLOCK + 2) * TILE, z)
     w, u_hat, scalars, across = _rooms(depth, dim, z)
@@ -116,17 +118,16 @@ def backward(
     grad: Any,
     grad_log: Any,
     to_z: Any,
-    to_maps: Any,
-    group: int,
-    groups: int,
-    start: int,
-    stop: int,
+    of_maps: Any,
+    share: Any,
 ) -> None:
     """Going down, z before a block is rebuilt from z after it and the block's h.
 
     Sums over draws are of z before and of the gradient after each block of maps; what the maps of a block have with
     each other is corrected once, at the end, from the sums of their scalars' products.
     """
+    _, group, groups, start, stop = share
+    to_maps = own(of_maps, share)
     draws, dim, depth, kind, vector = z.shape[1], z.shape[2], maps.shape[1], z.dtype.type, width(z)
     tile, back, by = room(dim * TILE, z), room(dim * TILE, z), room((2 * BLOCK + 2) * TILE, z)
     w, u_hat, scalars, across = _rooms(depth, dim, z)

@@ -11,6 +11,7 @@ from typing import Any
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus, tanh
 from nfbench.kernels.lanes import AHEAD, LANES, take
 from nfbench.kernels.prefetch import LINE, claim, fetch
+from nfbench.kernels.team import own
 from nfbench.kernels.tiles import room
 from nfbench.kernels.vector import fma, narrow, store, totals
 
@@ -23,8 +24,9 @@ _GU, _GW, _H, _GRAD_LOG, _ACTIVE, _SCALE, _BOTH, _TO_A, _TO_WU, _TO_WW = (LANES 
 
 
 @compiled
-def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, group: int, groups: int) -> None:
+def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, share: Any) -> None:
     """`z_k = z + (u + scale w) tanh(w.z + b)` with scale = (s - 1 - w.u) / w.w and s = softplus(w.u)."""
+    _, group, groups, _, _ = share
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
     row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
@@ -110,13 +112,13 @@ def _activate(by: Any) -> None:
 
 
 @compiled
-def backward(
-    z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
-) -> None:
+def backward(z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, share: Any) -> None:
     """Gradients in z and maps: one loop goes down a map and takes the sums, w.u, w.w, g.u and g.w, of the one below.
 
     What the first round writes, before it knows any sums, the second overwrites.
     """
+    _, group, groups, _, _ = share
+    to_maps = own(of_maps, share)
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
     row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector

@@ -11,11 +11,13 @@ import numpy as np
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, logarithm, renormalise, sigmoid, softplus
 from nfbench.kernels.radial_slopes import across, along, slopes_with_q
+from nfbench.kernels.team import own
 
 
 @compiled
-def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, group: int, groups: int) -> None:
+def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> None:
     """Map by map for the few draws of a group, D numbers side by side: each map's numbers are read once."""
+    _, group, groups, _, _ = share
     dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
     f, e = np.empty((2, draws), z.dtype), np.empty((2, draws), z.dtype)
     for g in range(group, groups):
@@ -47,10 +49,10 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, group: int, group
 
 
 @compiled
-def backward(
-    z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
-) -> None:
+def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, share: Any) -> None:
     """Rebuild z_{k-1} going down, map by map for the few draws of a group."""
+    _, group, groups, _, _ = share
+    to_maps = own(of_maps, share)
     dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
     zero, count = kind(0), kind(dim - 1)
     points = np.empty((draws, dim), z.dtype)

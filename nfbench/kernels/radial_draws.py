@@ -11,6 +11,7 @@ from typing import Any
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
 from nfbench.kernels.prefetch import fetch
 from nfbench.kernels.radial_slopes import slopes_with_q
+from nfbench.kernels.team import own
 from nfbench.kernels.threads import TILE
 from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
 from nfbench.kernels.vector import fma, store, wide
@@ -23,8 +24,9 @@ _SHRINK, _RADIAL, _LOG = (TILE * place for place in range(2, 5))
 
 
 @compiled
-def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, group: int, groups: int, start: int, stop: int) -> None:
+def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> None:
     """Blocks of four vectors of draws go through a map together, and are measured from the next one's centre."""
+    _, group, groups, start, stop = share
     draws, dim, depth, kind, vector = z.shape[1], z.shape[2], maps.shape[1], z.dtype.type, width(z)
     tile, by = room(dim * TILE, z), room(7 * TILE, z)
     before, after = z.reshape(z.size), out.reshape(out.size)
@@ -98,17 +100,16 @@ def backward(
     grad: Any,
     grad_log: Any,
     to_z: Any,
-    to_maps: Any,
-    group: int,
-    groups: int,
-    start: int,
-    stop: int,
+    of_maps: Any,
+    share: Any,
 ) -> None:
     """Rebuild z_{k-1} going down; sums over a tile are added to the gradients once a map.
 
     z_{k-1} - c has the direction of z_k - c and the length r that was kept: a factor (alpha + r) / (r + s) would also
     enlarge the rounding of z_k where a map contracts.
     """
+    _, group, groups, start, stop = share
+    to_maps = own(of_maps, share)
     draws, dim, depth, kind, vector = z.shape[1], z.shape[2], maps.shape[1], z.dtype.type, width(z)
     tile, back, by = room(dim * TILE, z), room(dim * TILE, z), room(5 * TILE, z)
     points, given, found = z.reshape(z.size), grad.reshape(grad.size), to_z.reshape(to_z.size)

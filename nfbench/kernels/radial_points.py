@@ -13,6 +13,7 @@ from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarit
 from nfbench.kernels.lanes import AHEAD, LANES, take
 from nfbench.kernels.prefetch import LINE, claim, fetch
 from nfbench.kernels.radial_slopes import across, along, slopes
+from nfbench.kernels.team import own
 from nfbench.kernels.tiles import room
 from nfbench.kernels.vector import fma, narrow, store, totals
 
@@ -25,8 +26,9 @@ _SQUARE, _INNER, _GRAD_LOG, _SHRINK, _RADIAL, _TO_ALPHA, _TO_S = (LANES * place 
 
 
 @compiled
-def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, group: int, groups: int) -> None:
+def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> None:
     """`z_k = z + q (z - c)`."""
+    _, group, groups, _, _ = share
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
     row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
@@ -94,10 +96,10 @@ def _spread(by: Any) -> None:
 
 
 @compiled
-def backward(
-    z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, to_maps: Any, group: int, groups: int
-) -> None:
+def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, share: Any) -> None:
     """z_{k-1} - c has the direction of z_k - c and the length r that was kept; `points` holds z_k - c."""
+    _, group, groups, _, _ = share
+    to_maps = own(of_maps, share)
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
     row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
     whole, left = dim - dim % vector, dim % vector
