@@ -35,10 +35,6 @@ app.add_typer(data.app, name="data")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command, ``sys.argv`` if none is given, and exit with its code; what is wrong stands in one line."""
-    # Read when torch loads, also by the processes started from here. OpenMP's threads spin for a millisecond while they
-    # wait, and take the core from who has work; put to sleep at once, they make many small operations 7 times slower.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _each_once()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nfbench.kernels.arithmetic import compiled
+from nfbench.kernels.arithmetic import compiled, inlined
 from nfbench.kernels.memory import array, empty
 from nfbench.kernels.threads import parts, together
 
@@ -36,13 +36,20 @@ def _forward(windows: Any, found: Any, winners: Any, share: Any) -> None:
     """A NaN is larger than what comes after it, and than what came before."""
     _, group, groups, start, stop = share
     for u in range(group, groups):
-        for r in range(start, stop):
-            largest, winner = windows[u, 0, r], np.uint8(0)
-            for place in range(1, 4):
-                x = windows[u, place, r]
-                more = x > largest or x != x
-                largest, winner = (x if more else largest), (np.uint8(place) if more else winner)
-            found[u, r], winners[u, r] = largest, winner
+        # Rows by themselves, from their start: where an index might be negative the compiler finds no vectors.
+        a, b = windows[u, 0, start:stop], windows[u, 1, start:stop]
+        c, d = windows[u, 2, start:stop], windows[u, 3, start:stop]
+        most, place = found[u, start:stop], winners[u, start:stop]
+        for r in range(stop - start):
+            best, winner = _larger(a[r], np.uint8(0), b[r], np.uint8(1))
+            best, winner = _larger(best, winner, c[r], np.uint8(2))
+            most[r], place[r] = _larger(best, winner, d[r], np.uint8(3))
+
+
+@inlined
+def _larger(one: Any, winner: Any, other: Any, place: Any) -> Any:
+    more = (other > one) | (other != other)
+    return (other if more else one), (place if more else winner)
 
 
 @compiled
@@ -50,6 +57,8 @@ def _backward(grad: Any, winners: Any, found: Any, share: Any) -> None:
     _, group, groups, start, stop = share
     zero = grad.dtype.type(0)
     for u in range(group, groups):
+        given, winner = grad[u, start:stop], winners[u, start:stop]
         for place in range(4):
-            for r in range(start, stop):
-                found[u, place, r] = grad[u, r] if winners[u, r] == place else zero
+            here = found[u, place, start:stop]
+            for r in range(stop - start):
+                here[r] = given[r] if winner[r] == np.uint8(place) else zero
