@@ -6,7 +6,7 @@ from families import normal
 
 from nfbench.kernels import threads
 from nfbench.kernels.backend import VARIABLE
-from nfbench.kernels.maxout import largest
+from nfbench.kernels.maxout import largest, maxout
 
 ON_GPU = torch.cuda.is_available()
 DEVICES = pytest.mark.parametrize(
@@ -61,27 +61,89 @@ def test_under_vmap():
         assert torch.equal(grad[:, :, e], _gradient(windows[:, :, e], to[e]))
 
 
-@pytest.mark.parametrize("place", range(4))
-@pytest.mark.parametrize("learned", [False, True])
-def test_nan_is_seen(place, learned):
-    """A NaN among the four is their largest."""
-    windows = torch.arange(8.0).reshape(1, 4, 2)
-    windows[0, place, 1] = torch.nan
-    assert largest(windows.requires_grad_(learned)).isnan().tolist() == [[False, True]]
+SIZES = [(5, 3, 2), (1, 1, 1), (0, 2, 3), (130, 7, 9), (3, 2, 0)]  # rows, inputs, units
 
 
-@pytest.mark.parametrize("value", ["auto", "numba", "reference"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_backend_gives_the_same(value, dtype, monkeypatch):
-    """Values and gradients are amax's, bit by bit, ties apart, also where threads share the units."""
+def _layer(rows, inputs, units, dtype=torch.float64):
+    """Rows, weight and bias, to be differentiated."""
+    sizes = (rows, inputs), (4 * units, inputs), (4 * units,)
+    return [normal(*size, seed=seed).to(dtype).requires_grad_() for seed, size in enumerate(sizes)]
+
+
+def _plain(x, weight, bias):
+    return (x @ weight.mT + bias).unflatten(-1, (-1, 4)).amax(-1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("value", ["numba", "reference"])
+@pytest.mark.parametrize("threads_", [1, 3])
+def test_a_layer(size, value, threads_, monkeypatch):
+    """Value and gradients are those of torch's maximum, also where threads share the units or the rows."""
     monkeypatch.setenv(VARIABLE, value)
     monkeypatch.setattr(threads, "GRAIN", 1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    windows, to = normal(7, 4, 130, seed=8).to(dtype), normal(130, 7, seed=9).to(dtype).mT
-    leaf = windows.clone().requires_grad_()
-    expected = leaf.amax(-2)
-    (grad,) = torch.autograd.grad(expected, leaf, to)
-    found = largest(windows.clone().requires_grad_())
-    assert found.dtype == dtype
-    assert torch.equal(found, expected)
-    assert torch.equal(_gradient(windows, to), grad)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads_)
+    given, to = _layer(*size), normal(size[0], size[2], seed=9)
+    expected, found = _plain(*given), maxout(*given, 4)
+    assert found.shape == expected.shape
+    pairs = torch.autograd.grad(found, given, to), torch.autograd.grad(expected, given, to)
+    for ours, theirs in zip((found, *pairs[0]), (expected, *pairs[1]), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-13)
+
+
+def test_one_unit_of_many_rows(monkeypatch):
+    """Threads that share rows each sum up a gradient of the bias of their own."""
+    monkeypatch.setattr(threads, "GRAIN", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    given = _layer(3 * threads.TILE, 2, 1)
+    ours, theirs = (torch.autograd.grad(one.sum(), given[2])[0] for one in (maxout(*given, 4), _plain(*given)))
+    torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-13)
+
+
+def test_a_layers_gradient_has_a_gradient():
+    """What a gradient depends on can be differentiated in turn."""
+    given = [one.detach() for one in _layer(4, 3, 2)]
+    assert torch.autograd.gradgradcheck(lambda x, weight, bias: maxout(x, weight, bias, 4).square(), _layer(4, 3, 2))
+    assert maxout(*given, 4).shape == (4, 2)
+
+
+@pytest.mark.parametrize("value", ["numba", "reference"])
+@pytest.mark.parametrize("place", range(4))
+def test_a_layer_gives_equals_gradient_to_the_first(place, value, monkeypatch):
+    """Where several are largest, the whole gradient goes to the first of them."""
+    monkeypatch.setenv(VARIABLE, value)
+    x, weight, bias = torch.zeros(2, 1), torch.zeros(4, 1), torch.zeros(4)
+    bias[place:] = 1.0
+    bias.requires_grad_()
+    (found,) = torch.autograd.grad(maxout(x, weight, bias, 4).sum(), bias)
+    assert found.tolist() == [2.0 if at == place else 0.0 for at in range(4)]
+
+
+@pytest.mark.parametrize("value", ["numba", "reference"])
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("learned", [False, True])
+def test_nan_is_seen(place, learned, value, monkeypatch):
+    """A NaN among the four is their largest."""
+    monkeypatch.setenv(VARIABLE, value)
+    bias = torch.arange(8.0)
+    bias[4 + place] = torch.nan
+    weight = torch.zeros(8, 1).requires_grad_(learned)
+    assert maxout(torch.zeros(1, 1), weight, bias, 4).isnan().tolist() == [[False, True]]
+
+
+def test_another_window():
+    """Windows of another size are torch's own maximum."""
+    x, weight, bias = normal(5, 3, seed=0), normal(6, 3, seed=1), normal(6, seed=2)
+    expected = (x @ weight.mT + bias).unflatten(-1, (-1, 2)).amax(-1)
+    torch.testing.assert_close(maxout(x, weight, bias, 2), expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtypes(dtype):
+    """Single precision stays single."""
+    assert maxout(*_layer(5, 3, 2, dtype), 4).dtype == dtype
+
+
+def test_autocast():
+    """Under autocast the layer is torch's, in bfloat16, as everything else is there."""
+    with torch.autocast("cpu", torch.bfloat16):
+        assert maxout(*_layer(5, 3, 2, torch.float32), 4).dtype == torch.bfloat16

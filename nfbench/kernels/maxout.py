@@ -1,31 +1,51 @@
-"""The largest of four, whose gradient goes to the first of those that are equal."""
+"""Maxout: the largest of every few numbers of an affine map. Equal ones leave the gradient to the first of them."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from nfbench.kernels import maxout_cpu
 from nfbench.kernels.backend import backend, transformed
+
+WINDOW = 4  # that `largest` and the compiled loops are written for
+
+
+def maxout(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> Tensor:
+    """`x (R, I), weight (W U, I), bias (W U,) -> (R, U)`, the maxima over windows of W neighbours of x weight^T + bias.
+
+    On the CPU compiled loops add the bias and note the winner in one pass, and sum up the bias' gradient as they place
+    the winners'. Elsewhere the units come before the rows: the maximum then runs over whole rows of memory.
+    """
+    if window == WINDOW and _compiled(weight):
+        most: Tensor = _Compiled.apply(linear(x, weight), bias)  # type: ignore[no-untyped-call]
+        return most
+    y = torch.addmm(bias.unsqueeze(1), weight, x.mT)
+    windows = y.reshape(len(y) // window, window, y.shape[1])
+    return (largest(windows) if window == WINDOW else windows.amax(-2)).mT
+
+
+def _compiled(weight: Tensor) -> bool:
+    """Whether the compiled loops serve: not where nobody will ask who won, nor where something rewrites the graph."""
+    if transformed() or not torch.is_grad_enabled() or torch.is_autocast_enabled(weight.device.type):
+        return False
+    return weight.device.type == "cpu" and backend() != "reference" and weight.dtype in (torch.float32, torch.float64)
 
 
 def largest(windows: Tensor) -> Tensor:
     """`(U, 4, R) -> (U, R)`, the maximum over the windows' places.
 
     torch's own `amax` shares the gradient of equal places evenly, and spends five passes over all of them to find out
-    how many there are. On the CPU compiled loops note the winner. Under vmap two rounds of pairs are compared once: 1
-    where the first of a pair is the winner, else 0. On a GPU, where such small passes cost their launches, torch's
-    maximum with its places takes the fewest.
+    how many there are. Here two rounds of pairs are compared once: 1 where the first of a pair is the winner, else 0.
+    On a GPU, where such small passes cost their launches, torch's maximum with its places takes the fewest.
     """
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # nobody will ask who won
         return windows.amax(-2)
     if windows.is_cuda:
         return windows.max(-2).values
-    if transformed() or backend() == "reference" or windows.dtype not in (torch.float32, torch.float64):
-        found: Tensor = _Largest.apply(windows)[0]  # type: ignore[no-untyped-call]
-        return found
-    largest: Tensor = _Compiled.apply(windows)  # type: ignore[no-untyped-call]
-    return largest
+    found: Tensor = _Largest.apply(windows)[0]  # type: ignore[no-untyped-call]
+    return found
 
 
 class _Largest(torch.autograd.Function):
@@ -60,32 +80,33 @@ class _Largest(torch.autograd.Function):
 
 
 class _Compiled(torch.autograd.Function):
-    """The loops of `maxout_cpu`."""
+    """The loops of `maxout_cpu`: `y (R, 4 U), bias (4 U,) -> (R, U)`."""
 
     @staticmethod
-    def forward(ctx: Any, windows: Tensor) -> Tensor:
-        found, winners = maxout_cpu.forward(windows)
+    def forward(ctx: Any, y: Tensor, bias: Tensor) -> Tensor:
+        found, winners = maxout_cpu.forward(y, bias)
         ctx.save_for_backward(winners)
         return found
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        placed: Tensor = _Placed.apply(grad, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        placed: tuple[Tensor, Tensor] = _Placed.apply(grad, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
         return placed
 
 
 class _Placed(torch.autograd.Function):
-    """The gradient of `_Compiled`, which is linear, with its own."""
+    """The gradients of `_Compiled`, which are linear, with their own."""
 
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, winners: Tensor) -> Tensor:
+    def forward(ctx: Any, grad: Tensor, winners: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(winners)
         return maxout_cpu.backward(grad, winners)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor, of_bias: Tensor) -> tuple[Tensor, None]:
         (winners,) = ctx.saved_tensors
-        return grad.gather(-2, winners.long().unsqueeze(-2)).squeeze(-2), None
+        windows = (grad + of_bias).view(len(winners), -1, WINDOW)
+        return windows.gather(-1, winners.long().unsqueeze(-1)).squeeze(-1), None
 
 
 def _wins(one: Tensor, other: Tensor) -> Tensor:

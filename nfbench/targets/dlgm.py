@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nfbench.data import load
 from nfbench.data.observations import Observations
 from nfbench.errors import InputError
-from nfbench.kernels.maxout import largest
+from nfbench.kernels.maxout import maxout
 from nfbench.numerics import standard_normal_log_prob, stream
 from nfbench.registry import target
 from nfbench.targets.base import LatentVariableModel, Splits, Target
@@ -19,7 +19,6 @@ from nfbench.targets.likelihoods import KINDS
 Activation = Literal["maxout", "relu", "softplus", "tanh"]
 Count = Annotated[int, Field(ge=1)]
 
-_PAIRS = 4  # the window that `largest` is written for
 _ACTIVATIONS = {"relu": nn.ReLU, "softplus": nn.Softplus, "tanh": nn.Tanh}
 
 
@@ -33,11 +32,8 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x (..., inputs) -> (..., units)`."""
-        # Units before rows: the maximum then runs over whole rows of memory instead of a window's neighbours.
-        y = torch.addmm(self.affine.bias.unsqueeze(1), self.affine.weight, x.reshape(-1, x.shape[-1]).mT)
-        windows = y.reshape(len(y) // self.window, self.window, y.shape[1])
-        most = largest(windows) if self.window == _PAIRS else windows.amax(-2)
-        return most.mT.reshape(*x.shape[:-1], -1)
+        most = maxout(x.reshape(-1, x.shape[-1]), self.affine.weight, self.affine.bias, self.window)
+        return most.reshape(*x.shape[:-1], -1)
 
 
 class DeepLatentGaussian(LatentVariableModel):
