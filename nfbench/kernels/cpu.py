@@ -56,14 +56,16 @@ class Chain(NamedTuple):
         return torch.from_numpy(to_z), added(to_maps)
 
     def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> Drawn:
-        """`forward` of the base's draws: `noise (G, N, D), base (G, 2 D) -> z_K, ln q (G, N)` and what is kept."""
-        given, numbers, rows = array(noise), array(maps), array(base)
+        """The same of the base's draws: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q (S, B)`, kept."""
+        numbers, rows = array(maps), array(base)
+        given = _grouped(array(noise), len(rows))
         z, log_det, kept = _rooms(given, numbers)
         log_q, sigma = empty(log_det.shape, given.dtype), np.empty((len(rows), given.shape[2]), given.dtype)
         start = diagonal_cpu.start, (given, rows, sigma, z, log_q, 1, given.shape[1])
         together([start, self._up(z, numbers, z, log_det, kept)], _shares(given, numbers))
         np.subtract(log_q, log_det, log_q)
-        return torch.from_numpy(z), torch.from_numpy(log_q), (torch.from_numpy(sigma), torch.from_numpy(kept))
+        drawn, density = _ungrouped(noise.shape, z, log_q)
+        return drawn, density, (torch.from_numpy(sigma), torch.from_numpy(kept))
 
     def undraw(
         self,
@@ -76,18 +78,19 @@ class Chain(NamedTuple):
         *,
         to_noise: bool,
     ) -> Undrawn:
-        """Gradients in the noise, where they are asked for, in the base and in the maps."""
-        (sigma, scalars), points, numbers = (array(one) for one in kept), array(z), array(maps)
-        noises, grads, grad_log = array(noise), array(grad_z), array(grad_log_q)
-        grad_log_det = np.negative(grad_log)
+        """Gradients in the noise (S, B, D), where they are asked for, in the base and in the maps."""
+        sigma, scalars, numbers = array(kept[0]), array(kept[1]), array(maps)
+        rows = len(sigma)
+        noises, points, grads = (_grouped(array(one), rows) for one in (noise, z, grad_z))
+        grad_log = _grouped(array(grad_log_q), rows)
         shares = _shares(points, numbers, back=True)
         to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers)
         to_base = diagonal_cpu.sums_for(shares, sigma)
         back = np.empty(points.shape if to_noise else (0, 0, 0), points.dtype)
-        chain = self._down(points, scalars, numbers, grads, grad_log_det, to_z, to_maps)
+        chain = self._down(points, scalars, numbers, grads, np.negative(grad_log), to_z, to_maps)
         finish = diagonal_cpu.finish, (noises, sigma, to_z, grad_log, to_base, back, 1, points.shape[1])
         together([chain, finish], shares)
-        return torch.from_numpy(back) if to_noise else None, added(to_base), added(to_maps)
+        return _ungrouped(noise.shape, back)[0] if to_noise else None, added(to_base), added(to_maps)
 
     def _up(self, z: Array, maps: Array, out: Array, log_det: Array, kept: Array) -> Step:
         """The way up; `out` may be `z`."""
@@ -107,6 +110,20 @@ class Chain(NamedTuple):
         if z.shape[1] < FEW:
             return self.dimensions.backward, (z, kept, maps, grad_z, grad_log_det, to_z, to_maps)
         return self.draws.backward, (z, kept.reshape(-1), maps, grad_z, grad_log_det, to_z, to_maps)
+
+
+def _grouped(numbers: Array, rows: int) -> Array:
+    """`(S, B, ...) -> (G, N, ...)`: one group of all draws where one row serves all, else a group for each point."""
+    if rows == 1:
+        return numbers.reshape(1, numbers.shape[0] * numbers.shape[1], *numbers.shape[2:])
+    return np.ascontiguousarray(numbers.swapaxes(0, 1))
+
+
+def _ungrouped(shape: torch.Size, *numbers: Array) -> tuple[Tensor, ...]:
+    """`(G, N, ...) -> (S, B, ...)`, as tensors that hold on to the arrays' memory."""
+    if numbers[0].shape[0] == 1:
+        return tuple(torch.from_numpy(one).view(shape[: one.ndim]) for one in numbers)
+    return tuple(torch.from_numpy(one).transpose(0, 1) for one in numbers)
 
 
 def _rooms(z: Array, maps: Array) -> tuple[Array, Array, Array]:

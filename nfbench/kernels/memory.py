@@ -34,8 +34,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def array(tensor: torch.Tensor) -> np.ndarray:
     """The tensor's memory, or that of a contiguous copy."""
-    found: np.ndarray = tensor.detach().contiguous().numpy()
-    return found
+    found: np.ndarray = tensor.detach().numpy()
+    return found if found.flags.c_contiguous else np.ascontiguousarray(found)
 
 
 @contextlib.contextmanager

@@ -65,14 +65,14 @@ def fused(name: str, reference: Chain) -> Fused:
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
 
     def draw(noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        apart = transformed() or not noise.numel() or len(base) != len(maps) or noise.dtype != base.dtype
+        apart = not noise.numel() or base.shape[0] != maps.shape[0] or noise.dtype != base.dtype or transformed()
         kind = kernels(name, noise, reference) if maps.shape[1] and not apart else None
-        loops = diagonal.loops(noise, base)
-        if kind is None or loops is None:
+        loops = None if kind == "cpu" else diagonal.loops(noise, base)
+        if kind is None or (kind != "cpu" and loops is None):
             z_0, log_q = diagonal.draw(noise, base)
             z, log_det = chain(z_0, maps)
             return z, log_q - log_det
-        module = _kernels_of(name, kind) if kind == "cpu" else _Apart(loops, _kernels_of(name, kind))
+        module = _kernels_of(name, kind) if loops is None else _Apart(loops, _kernels_of(name, kind))
         found: tuple[Tensor, Tensor] = _Drawn.apply(module, noise, base, maps)  # type: ignore[no-untyped-call]
         return found
 
@@ -105,9 +105,10 @@ class _Apart(NamedTuple):
     module: Any
 
     def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        z_0, log_q, sigma = self.loops.forward(noise.transpose(0, 1), base)
-        z, log_det, kept = self.module.forward(z_0.transpose(0, 1), maps)
-        return z, log_q.transpose(0, 1) - log_det, (sigma, kept)
+        z_0, log_q, sigma = self.loops.forward(noise, base)
+        z_k, log_det, kept = self.module.forward(_grouped(z_0, len(maps)), maps)
+        z = _ungrouped(z_k, noise.shape)
+        return z, log_q - _ungrouped(log_det, noise.shape), (sigma, kept)
 
     def undraw(
         self,
@@ -121,10 +122,12 @@ class _Apart(NamedTuple):
         to_noise: bool,
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         sigma, scalars = kept
-        to_z, to_maps = self.module.backward(z, scalars, maps, grad_z, -grad_log_q)
-        given = noise.transpose(0, 1), sigma, to_z.transpose(0, 1), grad_log_q.transpose(0, 1)
-        back, to_base = self.loops.backward(*given, to_noise=to_noise)
-        return None if back is None else back.transpose(0, 1), to_base, to_maps
+        points, to_log_det = len(maps), -grad_log_q.unsqueeze(-1)
+        grads = _grouped(grad_z, points), _grouped(to_log_det, points).squeeze(-1)
+        to_z, to_maps = self.module.backward(_grouped(z, points), scalars, maps, *grads)
+        to_z_0 = _ungrouped(to_z, noise.shape)
+        back, to_base = self.loops.backward(noise, sigma, to_z_0, grad_log_q, to_noise=to_noise)
+        return back, to_base, to_maps
 
 
 class _Drawn(torch.autograd.Function):
@@ -132,23 +135,19 @@ class _Drawn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, module: Any, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        spread, points = diagonal.for_each(noise, base), len(base)
-        grouped = _grouped(spread, points)
-        z, log_q, kept = module.draw(grouped, base, maps)
+        spread = diagonal.for_each(noise, base)
+        z, log_q, kept = module.draw(spread, base, maps)
         ctx.module, ctx.shape = module, noise.shape
-        ctx.save_for_backward(grouped, z, maps, *kept)
-        return _ungrouped(z, spread.shape), _ungrouped(log_q, spread.shape)
+        ctx.save_for_backward(spread, z, maps, *kept)
+        return z, log_q
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor, Tensor]:
         noise, z, maps, *kept = ctx.saved_tensors
-        points = len(maps)
-        grads = _grouped(grad_z, points), _grouped(grad_log_q.unsqueeze(-1), points).squeeze(-1)
-        found = ctx.module.undraw(noise, tuple(kept), z, maps, *grads, to_noise=ctx.needs_input_grad[1])
-        to_noise, to_base, to_maps = found
-        back = None if to_noise is None else _ungrouped(to_noise, grad_z.shape).sum_to_size(ctx.shape)
-        return None, back, to_base, to_maps
+        given = noise, tuple(kept), z, maps, grad_z, grad_log_q
+        to_noise, to_base, to_maps = ctx.module.undraw(*given, to_noise=ctx.needs_input_grad[1])
+        return None, None if to_noise is None else to_noise.sum_to_size(ctx.shape), to_base, to_maps
 
 
 @functools.cache
