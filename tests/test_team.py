@@ -44,7 +44,7 @@ def _too_much(numbers, share):
 
 
 def _shares(count):
-    return [Share(number, number, number + 1, 0, 3) for number in range(count)]
+    return tuple(Share(number, number, number + 1, 0, 3) for number in range(count))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nfbench.kernels import diagonal_cpu
 from nfbench.kernels.memory import array, empty
-from nfbench.kernels.team import Share, Step
+from nfbench.kernels.team import Shares, Step
 from nfbench.kernels.threads import FEW, added, combined, parts, together
 
 # Nanoseconds of a map and draw, and of each of its dimensions, forward on one core, as measured; backward takes twice.
@@ -20,9 +20,29 @@ _PIECES = 4  # in which a thread's share of points comes
 Array = np.ndarray
 Forward = tuple[Tensor, Tensor, Tensor]
 Backward = tuple[Tensor, Tensor]
-Kept = tuple[Tensor, ...]  # sigma (G, D), and what the loops of the map keep
-Drawn = tuple[Tensor, Tensor, Kept]
+Given = tuple[Tensor, ...]
 Undrawn = tuple[Tensor | None, Tensor, Tensor]
+
+
+class Kept(NamedTuple):
+    """What the way back of base and chain takes: arrays, as it would take a tensor's memory again otherwise.
+
+    Attributes:
+        noise: (G, N, D).
+        sigma: (G, D).
+        z: z_K (G, N, D).
+        scalars: what the loops of the map keep.
+        maps: (G, K, R).
+    """
+
+    noise: Array
+    sigma: Array
+    z: Array
+    scalars: Array
+    maps: Array
+
+
+Drawn = tuple[Tensor, Tensor, Kept]
 
 
 class Chain(NamedTuple):
@@ -59,38 +79,26 @@ class Chain(NamedTuple):
         """The same of the base's draws: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q (S, B)`, kept."""
         numbers, rows = array(maps), array(base)
         given = _grouped(array(noise), len(rows))
-        z, log_det, kept = _rooms(given, numbers)
+        z, log_det, scalars = _rooms(given, numbers)
         log_q, sigma = empty(log_det.shape, given.dtype), np.empty((len(rows), given.shape[2]), given.dtype)
         start = diagonal_cpu.start, (given, rows, sigma, z, log_q, 1, given.shape[1])
-        together([start, self._up(z, numbers, z, log_det, kept)], _shares(given, numbers))
+        together([start, self._up(z, numbers, z, log_det, scalars)], _shares(given, numbers))
         np.subtract(log_q, log_det, log_q)
         drawn, density = _ungrouped(noise.shape, z, log_q)
-        return drawn, density, (torch.from_numpy(sigma), torch.from_numpy(kept))
+        return drawn, density, Kept(given, sigma, z, scalars, numbers)
 
-    def undraw(
-        self,
-        noise: Tensor,
-        kept: Kept,
-        z: Tensor,
-        maps: Tensor,
-        grad_z: Tensor,
-        grad_log_q: Tensor,
-        *,
-        to_noise: bool,
-    ) -> Undrawn:
+    def undraw(self, kept: Kept, given: Given, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool) -> Undrawn:
         """Gradients in the noise (S, B, D), where they are asked for, in the base and in the maps."""
-        sigma, scalars, numbers = array(kept[0]), array(kept[1]), array(maps)
-        rows = len(sigma)
-        noises, points, grads = (_grouped(array(one), rows) for one in (noise, z, grad_z))
-        grad_log = _grouped(array(grad_log_q), rows)
-        shares = _shares(points, numbers, back=True)
-        to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers)
+        noises, sigma, z, scalars, numbers = kept
+        grads, grad_log = (_grouped(array(one), len(sigma)) for one in (grad_z, grad_log_q))
+        shares = _shares(z, numbers, back=True)
+        to_z, to_maps = empty(z.shape, z.dtype), combined(shares, numbers)
         to_base = diagonal_cpu.sums_for(shares, sigma)
-        back = np.empty(points.shape if to_noise else (0, 0, 0), points.dtype)
-        chain = self._down(points, scalars, numbers, grads, np.negative(grad_log), to_z, to_maps)
-        finish = diagonal_cpu.finish, (noises, sigma, to_z, grad_log, to_base, back, 1, points.shape[1])
+        back = np.empty(z.shape if to_noise else (0, 0, 0), z.dtype)
+        chain = self._down(z, scalars, numbers, grads, np.negative(grad_log), to_z, to_maps)
+        finish = diagonal_cpu.finish, (noises, sigma, to_z, grad_log, to_base, back, 1, z.shape[1])
         together([chain, finish], shares)
-        return _ungrouped(noise.shape, back)[0] if to_noise else None, added(to_base), added(to_maps)
+        return _ungrouped(grad_z.shape, back)[0] if to_noise else None, added(to_base), added(to_maps)
 
     def _up(self, z: Array, maps: Array, out: Array, log_det: Array, kept: Array) -> Step:
         """The way up; `out` may be `z`."""
@@ -132,7 +140,7 @@ def _rooms(z: Array, maps: Array) -> tuple[Array, Array, Array]:
     return empty(z.shape, z.dtype), empty((groups, draws), z.dtype), empty((groups, depth, draws), z.dtype)
 
 
-def _shares(z: Array, maps: Array, *, back: bool = False) -> list[Share]:
+def _shares(z: Array, maps: Array, *, back: bool = False) -> Shares:
     groups, draws, dim = z.shape
     cost = _cost(draws, maps.shape[1], dim)
     return parts(groups, draws, 2 * cost if back else cost, _pieces(draws))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nfbench.kernels.arithmetic import compiled, decay, inlined
 from nfbench.kernels.memory import array, empty
-from nfbench.kernels.team import Share, own
+from nfbench.kernels.team import Shares, own
 from nfbench.kernels.threads import added, combined, parts, together
 from nfbench.kernels.vector import fma, narrow, store, total
 
@@ -46,7 +46,7 @@ def backward(
     return torch.from_numpy(back) if to_noise else None, added(sums)
 
 
-def sums_for(shares: list[Share], sigma: np.ndarray) -> np.ndarray:
+def sums_for(shares: Shares, sigma: np.ndarray) -> np.ndarray:
     """Room for the gradient in the base from every share, or for all where each point has its own row."""
     rows, dim = sigma.shape
     if rows > 1:

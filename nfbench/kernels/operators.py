@@ -68,7 +68,7 @@ def fused(name: str, reference: Chain) -> Fused:
         apart = not noise.numel() or base.shape[0] != maps.shape[0] or noise.dtype != base.dtype or transformed()
         kind = kernels(name, noise, reference) if maps.shape[1] and not apart else None
         loops = None if kind == "cpu" else diagonal.loops(noise, base)
-        if kind is None or (kind != "cpu" and loops is None):
+        if kind is None or (loops is None and kind != "cpu"):
             z_0, log_q = diagonal.draw(noise, base)
             z, log_det = chain(z_0, maps)
             return z, log_q - log_det
@@ -104,24 +104,21 @@ class _Apart(NamedTuple):
     loops: diagonal.Loops
     module: Any
 
-    def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         z_0, log_q, sigma = self.loops.forward(noise, base)
-        z_k, log_det, kept = self.module.forward(_grouped(z_0, len(maps)), maps)
-        z = _ungrouped(z_k, noise.shape)
-        return z, log_q - _ungrouped(log_det, noise.shape), (sigma, kept)
+        z_k, log_det, scalars = self.module.forward(_grouped(z_0, len(maps)), maps)
+        return _ungrouped(z_k, noise.shape), log_q - _ungrouped(log_det, noise.shape), (sigma, scalars)
 
     def undraw(
         self,
-        noise: Tensor,
-        kept: tuple[Tensor, ...],
-        z: Tensor,
-        maps: Tensor,
+        kept: tuple[Tensor, Tensor],
+        given: tuple[Tensor, Tensor, Tensor],
         grad_z: Tensor,
         grad_log_q: Tensor,
         *,
         to_noise: bool,
     ) -> tuple[Tensor | None, Tensor, Tensor]:
-        sigma, scalars = kept
+        (sigma, scalars), (noise, z, maps) = kept, given
         points, to_log_det = len(maps), -grad_log_q.unsqueeze(-1)
         grads = _grouped(grad_z, points), _grouped(to_log_det, points).squeeze(-1)
         to_z, to_maps = self.module.backward(_grouped(z, points), scalars, maps, *grads)
@@ -136,16 +133,15 @@ class _Drawn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, module: Any, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         spread = diagonal.for_each(noise, base)
-        z, log_q, kept = module.draw(spread, base, maps)
+        z, log_q, ctx.kept = module.draw(spread, base, maps)
         ctx.module, ctx.shape = module, noise.shape
-        ctx.save_for_backward(spread, z, maps, *kept)
+        ctx.save_for_backward(spread, z, maps)  # also where their memory is kept: so a change of them is noticed
         return z, log_q
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor, Tensor]:
-        noise, z, maps, *kept = ctx.saved_tensors
-        given = noise, tuple(kept), z, maps, grad_z, grad_log_q
+        given = ctx.kept, ctx.saved_tensors, grad_z, grad_log_q
         to_noise, to_base, to_maps = ctx.module.undraw(*given, to_noise=ctx.needs_input_grad[1])
         return None, None if to_noise is None else to_noise.sum_to_size(ctx.shape), to_base, to_maps
 

@@ -4,6 +4,7 @@ A kernel's last argument is a `Share`. Each step of the work, a kernel and what 
 takes a share, one step after the other, before it takes the next share; nobody takes Python's lock.
 """
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ class Share(NamedTuple):
     stop: int
 
 
+Shares = tuple[Share, ...]
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
@@ -48,7 +50,7 @@ def own(sums: Any, share: Any) -> Any:
     return sums[share[0] % sums.shape[0]]
 
 
-def run(steps: Sequence[Step], shares: Sequence[Share], threads: int) -> None:
+def run(steps: Sequence[Step], shares: Shares, threads: int) -> None:
     """Every step of every share, in so many threads, this one among them.
 
     Raises:
@@ -60,8 +62,13 @@ def run(steps: Sequence[Step], shares: Sequence[Share], threads: int) -> None:
                 kernel(*arguments, tuple(share))
         return
     kernels = tuple(_address(kernel, arguments) for kernel, arguments in steps)
-    if not _launch(kernels, tuple(arguments for _, arguments in steps), np.array(shares, np.int64), threads):
+    if not _launch(kernels, tuple(arguments for _, arguments in steps), _table(shares), threads):
         raise MemoryError("a kernel had no room for its scratch")
+
+
+@functools.lru_cache
+def _table(shares: Shares) -> np.ndarray:
+    return np.array(shares, np.int64)
 
 
 _forks: list[int] = []  # this process, if it is a fork: OpenMP's threads are not in it, and it does not know

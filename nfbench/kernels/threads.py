@@ -4,6 +4,7 @@ They are torch's own. numba's pool would spin beside torch's: on two cores a ker
 a training step.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -12,26 +13,31 @@ import torch
 
 from nfbench.kernels import team
 from nfbench.kernels.memory import empty
-from nfbench.kernels.team import Share, Step
+from nfbench.kernels.team import Share, Shares, Step
 
 TILE = 128  # draws that a kernel holds at once, one dimension after the other
 FEW = 8  # with fewer draws a group than this, the inner loops run over dimensions instead
 GRAIN = 100_000  # nanoseconds of work for which another thread is worth its waking, 30 us
 
 
-def parts(groups: int, draws: int, each: float, pieces: int = 1) -> list[Share]:
+def parts(groups: int, draws: int, each: float, pieces: int = 1) -> Shares:
     """Shares of G groups of N draws, where a draw takes about `each` nanoseconds.
 
     Groups are shared out if there are enough of them, else whole tiles of the draws of all groups. Long shares of
     groups come in up to that many pieces: a thread that something else holds up then takes fewer of them.
     """
-    threads = min(torch.get_num_threads(), int(groups * draws * each / GRAIN))
+    grains = int(groups * draws * each / GRAIN)
+    threads = min(torch.get_num_threads(), grains)
+    return _parts(groups, draws, threads, max(1, min(pieces, grains // max(1, 2 * threads))))
+
+
+@functools.lru_cache
+def _parts(groups: int, draws: int, threads: int, pieces: int) -> Shares:
     if threads <= 1 or (groups < threads and draws < 2 * TILE):
-        return [Share(0, 0, groups, 0, draws)]
+        return (Share(0, 0, groups, 0, draws),)
     if groups >= threads:
-        shares = threads * max(1, min(pieces, int(groups * draws * each / (2 * GRAIN * threads))))
-        return [Share(index, *one, 0, draws) for index, one in enumerate(_ranges(groups, shares, 1))]
-    return [Share(index, 0, groups, *one) for index, one in enumerate(_ranges(draws, threads, TILE))]
+        return tuple(Share(at, *one, 0, draws) for at, one in enumerate(_ranges(groups, threads * pieces, 1)))
+    return tuple(Share(at, 0, groups, *one) for at, one in enumerate(_ranges(draws, threads, TILE)))
 
 
 def _ranges(size: int, number: int, multiple: int) -> list[tuple[int, int]]:
@@ -39,7 +45,7 @@ def _ranges(size: int, number: int, multiple: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, size)) for start in range(0, size, step)]
 
 
-def combined(shares: list[Share], like: np.ndarray) -> np.ndarray:
+def combined(shares: Shares, like: np.ndarray) -> np.ndarray:
     """Room for the gradient of what is `like`: one for all where groups are shared out, else one for each share."""
     split = len(shares) > 1 and shares[1].group == 0
     return empty((len(shares) if split else 1, *like.shape), like.dtype)
@@ -51,6 +57,6 @@ def added(sums: np.ndarray) -> torch.Tensor:
     return found.sum(0) if len(sums) > 1 else found[0]
 
 
-def together(steps: Sequence[Step], shares: Sequence[Share]) -> None:
+def together(steps: Sequence[Step], shares: Shares) -> None:
     """Every step of every share, here and in threads: who has done one share takes the next."""
     team.run(steps, shares, min(len(shares), torch.get_num_threads()))
