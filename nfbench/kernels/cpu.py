@@ -15,7 +15,7 @@ from nfbench.kernels.threads import FEW, added, combined, parts, together
 # Nanoseconds of a map and draw, and of each of its dimensions, forward on one core, as measured; backward takes twice.
 # Where many draws share numbers, where few do, and where every draw has its own.
 _TOGETHER, _FEW, _ALONE = (2.0, 0.1), (15.0, 0.7), (10.0, 0.5)
-_PIECES = 4  # in which a thread's share of points comes
+_PIECES = 4  # in which a thread's share comes
 
 Array = np.ndarray
 Forward = tuple[Tensor, Tensor, Tensor]
@@ -143,14 +143,10 @@ def _rooms(z: Array, maps: Array) -> tuple[Array, Array, Array]:
 def _shares(z: Array, maps: Array, *, back: bool = False) -> Shares:
     groups, draws, dim = z.shape
     cost = _cost(draws, maps.shape[1], dim)
-    return parts(groups, draws, 2 * cost if back else cost, _pieces(draws))
+    return parts(groups, draws, 2 * cost if back else cost, _PIECES)
 
 
 def _cost(draws: int, depth: int, dim: int) -> float:
     """About how many nanoseconds a draw takes."""
     each, dimension = _TOGETHER if draws >= FEW else _FEW if draws > 1 else _ALONE
     return depth * (each + dimension * dim)
-
-
-def _pieces(draws: int) -> int:
-    return _PIECES if draws == 1 else 1

@@ -55,8 +55,14 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, share: Any) -> No
                         renormalise(by[_FACTOR:_POWER], by[_POWER:])
                 move(moved, k * dim, by, 0, tile)
             empty(tile, after, (g * draws + first) * dim, size)
-            for n in range(size):
-                log_det[g, first + n] = logarithm(by[_FACTOR + n], by[_POWER + n])
+            _logarithms(by, log_det[g, first : first + size])
+
+
+@inlined
+def _logarithms(by: Any, found: Any) -> None:
+    f, e = by[_FACTOR:_POWER], by[_POWER:]
+    for n in range(found.shape[0]):
+        found[n] = logarithm(f[n], e[n])
 
 
 @inlined

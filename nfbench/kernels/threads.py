@@ -23,8 +23,8 @@ GRAIN = 100_000  # nanoseconds of work for which another thread is worth its wak
 def parts(groups: int, draws: int, each: float, pieces: int = 1) -> Shares:
     """Shares of G groups of N draws, where a draw takes about `each` nanoseconds.
 
-    Groups are shared out if there are enough of them, else whole tiles of the draws of all groups. Long shares of
-    groups come in up to that many pieces: a thread that something else holds up then takes fewer of them.
+    Groups are shared out if there are enough of them, else whole tiles of the draws of all groups. Long shares come in
+    up to that many pieces: a thread whose core is slower, or that something else holds up, then takes fewer of them.
     """
     grains = int(groups * draws * each / GRAIN)
     threads = min(torch.get_num_threads(), grains)
@@ -37,7 +37,7 @@ def _parts(groups: int, draws: int, threads: int, pieces: int) -> Shares:
         return (Share(0, 0, groups, 0, draws),)
     if groups >= threads:
         return tuple(Share(at, *one, 0, draws) for at, one in enumerate(_ranges(groups, threads * pieces, 1)))
-    return tuple(Share(at, 0, groups, *one) for at, one in enumerate(_ranges(draws, threads, TILE)))
+    return tuple(Share(at, 0, groups, *one) for at, one in enumerate(_ranges(draws, threads * pieces, TILE)))
 
 
 def _ranges(size: int, number: int, multiple: int) -> list[tuple[int, int]]:

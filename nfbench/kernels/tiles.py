@@ -6,12 +6,12 @@ import numpy as np
 
 from nfbench.kernels.arithmetic import inlined
 from nfbench.kernels.threads import TILE
-from nfbench.kernels.vector import fma, narrow, store, total, totals, turn, wide
+from nfbench.kernels.vector import carry, fma, narrow, store, total, totals, turn, wide
 
 _LINE = 64  # bytes: a vector that lies across two lines of the cache takes two accesses
 _SINGLY = 4  # vectors: as many are added up faster each for itself than in a tree
 
-width, (_width_wide, _load, _spread, _) = narrow.width, wide
+width, _spread_narrow, (_width_wide, _load, _spread, _) = narrow.width, narrow.spread, wide
 
 
 @inlined
@@ -28,16 +28,16 @@ def fill(tile: Any, numbers: Any, at: Any, count: Any) -> None:
 
     What the tile has besides, of other draws, becomes zero.
     """
-    dim, side = tile.shape[0] // TILE, width(tile)
+    dim, side, nothing = tile.shape[0] // TILE, width(tile), _spread_narrow(tile.dtype.type(0))
     draws, dims = count - count % side, dim - dim % side
     for d in range(0, dims, side):
         for n in range(0, draws, side):
             turn(numbers, at + n * dim + d, dim, tile, d * TILE + n, TILE)
     for d in range(dim):
         for n in range(draws if d < dims else 0, count):
-            tile[d * TILE + n] = numbers[at + n * dim + d]
-        for n in range(count, TILE):
-            tile[d * TILE + n] = tile.dtype.type(0)
+            carry(numbers, at + n * dim + d, tile, d * TILE + n)
+        for n in range(count, TILE, side):
+            store(tile, d * TILE + n, min(side, TILE - n), nothing)
 
 
 @inlined
@@ -48,9 +48,9 @@ def empty(tile: Any, numbers: Any, at: Any, count: Any) -> None:
     for n in range(0, draws, side):
         for d in range(0, dims, side):
             turn(tile, d * TILE + n, TILE, numbers, at + n * dim + d, dim)
-    for n in range(count):
-        for d in range(dims if n < draws else 0, dim):
-            numbers[at + n * dim + d] = tile[d * TILE + n]
+    for d in range(dim):
+        for n in range(draws if d < dims else 0, count):
+            carry(tile, d * TILE + n, numbers, at + n * dim + d)
 
 
 @inlined

@@ -170,6 +170,18 @@ def _totals(context: Any, array: Any, index: Any, like: Any) -> Any:
 
 
 @intrinsic
+def _carry(context: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
+    """`target.flat[to] = source.flat[at]`, both contiguous, with no look at the index' sign, which costs more."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = [context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2)]
+        builder.store(builder.load(builder.gep(data[0], [arguments[1]])), builder.gep(data[1], [arguments[3]]))
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), generate
+
+
+@intrinsic
 def _turn(context: Any, source: Any, at: Any, step: Any, target: Any, to: Any, stride: Any) -> Any:
     """A square of narrow vectors: `target.flat[to + j stride + i] = source.flat[at + i step + j]`, both contiguous."""
 
@@ -245,4 +257,5 @@ fma: Any = _fma
 quotient: Any = _quotient
 total: Any = _total
 totals: Any = _totals
+carry: Any = _carry
 turn: Any = _turn
