@@ -1,7 +1,6 @@
 """The command line as its users see it: output, one line for what is wrong, exit codes."""
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -132,22 +131,6 @@ def test_help_names_every_command(nf):
     assert code == 0
     for command in ("ls", "info", "run", "table", "plot", "report", "reproduce", "env"):
         assert f"\n  {command} " in out
-
-
-def test_waiting_threads_spin_briefly_unless_asked_otherwise(nf, monkeypatch):
-    """A command shortens the spinning of OpenMP's waiting threads before torch loads; what the user has set stays."""
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.setenv(name, "0")  # so that monkeypatch puts back what there was
-        monkeypatch.delenv(name)
-    assert nf("--version")[0] == 0
-    assert os.environ["GOMP_SPINCOUNT"] == "2000"
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    assert nf("--version")[0] == 0
-    assert os.environ["GOMP_SPINCOUNT"] == "7"
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    assert nf("--version")[0] == 0
-    assert "GOMP_SPINCOUNT" not in os.environ
 
 
 def test_ls(nf):

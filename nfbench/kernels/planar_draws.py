@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nfbench.kernels.arithmetic import ROUND, compiled, inlined, logarithm, renormalise
+from nfbench.kernels.arithmetic import compiled, inlined, logarithm
 from nfbench.kernels.blocks import BLOCK, exchange, move, product, products, shift
 from nfbench.kernels.planar_constraint import S, constrain_all, unconstrain_all
 from nfbench.kernels.prefetch import fetch
@@ -23,6 +23,7 @@ width, load, spread, _ = wide
 
 # Where a tile's scalars lie in one array, after a row for each map of a block: w.z + b, then h or the gradient in it.
 _FACTOR, _POWER = BLOCK * TILE, (BLOCK + 1) * TILE
+_MILD = 2.0**-28  # of a block's factors above it and below its inverse, single precision holds the product
 _H, _LOG, _ABSENT = BLOCK * TILE, 2 * BLOCK * TILE, (2 * BLOCK + 1) * TILE
 
 
@@ -44,15 +45,18 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, share: Any) -> No
             at = (g * draws + first) * depth
             for k in range(0, depth, BLOCK):
                 products(along, k * dim, tile, by, 0)
-                for i in range(min(BLOCK, depth - k)):
+                here, mild = min(BLOCK, depth - k), True
+                for i in range(here):
+                    mild &= _MILD < scalars[S, k + i] < 1 / _MILD
+                for i in range(here):
                     _activate(by, i * TILE, maps[g, k + i, 2 * dim], scalars[S, k + i], size)
                     for n in range(0, size, vector):
                         store(h, at + n, min(vector, size - n), load(by, i * TILE + n, vector))
                     at += size
                     for j in range(i + 1, BLOCK):
                         shift(by, j * TILE, across[k + j, i], i * TILE)
-                    if (k + i) % ROUND == ROUND - 1:
-                        renormalise(by[_FACTOR:_POWER], by[_POWER:])
+                    if i == here - 1 or not mild:
+                        _factorise(by)
                 move(moved, k * dim, by, 0, tile)
             empty(tile, after, (g * draws + first) * dim, size)
             _logarithms(by, log_det[g, first : first + size])
@@ -100,20 +104,29 @@ def _activate(by: Any, row: Any, b: Any, s: Any, size: Any) -> None:
         a_0, a_1, a_2, a_3 = four(by, row + n)
         h = tanh(fma(same, a_0, more), fma(same, a_1, more), fma(same, a_2, more), fma(same, a_3, more))
         put(by, row + n, *h)
-        _factorise(by, n, h[0], s)
-        _factorise(by, n + vector, h[1], s)
-        _factorise(by, n + 2 * vector, h[2], s)
-        _factorise(by, n + 3 * vector, h[3], s)
+        _multiply(by, n, h[0], s)
+        _multiply(by, n + vector, h[1], s)
+        _multiply(by, n + 2 * vector, h[2], s)
+        _multiply(by, n + 3 * vector, h[3], s)
 
 
 @inlined
-def _factorise(by: Any, n: Any, h: Any, s: Any) -> None:
+def _multiply(by: Any, n: Any, h: Any, s: Any) -> None:
     vector, kind = width(by), by.dtype.type
     one, nothing = spread(kind(1)), spread(kind(0))
     square = fma(h, h, nothing)
-    part, power = factor(fma(spread(s), fma(spread(kind(-1)), square, one), square))
-    store(by, _FACTOR + n, vector, fma(load(by, _FACTOR + n, vector), part, nothing))
-    store(by, _POWER + n, vector, fma(one, load(by, _POWER + n, vector), power))
+    det = fma(spread(s), fma(spread(kind(-1)), square, one), square)
+    store(by, _FACTOR + n, vector, fma(load(by, _FACTOR + n, vector), det, nothing))
+
+
+@inlined
+def _factorise(by: Any) -> None:
+    """The factors become numbers from 1 to 2, and what they lose goes into the powers."""
+    vector, one = width(by), spread(by.dtype.type(1))
+    for n in range(0, TILE, vector):
+        part, power = factor(load(by, _FACTOR + n, vector))
+        store(by, _FACTOR + n, vector, part)
+        store(by, _POWER + n, vector, fma(one, load(by, _POWER + n, vector), power))
 
 
 @compiled
