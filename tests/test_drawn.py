@@ -85,6 +85,19 @@ def test_only_what_is_asked_for_is_found(name):
 
 
 @EVERY
+@pytest.mark.parametrize("place", [0, 2])
+def test_what_is_changed_in_between_is_noticed(name, place):
+    """Draws cannot be differentiated at numbers that are no longer there."""
+    given = _given(name, (30, 1, 1, 3, 4))
+    leaves = [one.clone().requires_grad_() for one in given]
+    held = [leaf + 0 for leaf in leaves]
+    z, _ = MAPS[name][0].draw(*held)
+    held[place].add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+@EVERY
 @pytest.mark.parametrize("log_sigma", [-200.0, -85.0, -3.0, 0.0, 3.0, 85.0])
 def test_sigma_of_any_size(name, log_sigma):
     """Single precision follows e^(ln sigma) from nothing to its largest powers."""

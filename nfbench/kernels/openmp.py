@@ -1,5 +1,6 @@
 """The entry to torch's own OpenMP threads, for compiled code: a function that runs another in several threads."""
 
+import contextlib
 import ctypes
 import functools
 from collections.abc import Callable
@@ -20,8 +21,9 @@ _entry: Callable[..., Any] = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_vo
 @_entry
 def in_python(body: int, data: int, threads: int, _: int) -> None:
     """The same by Python's threads, for where torch has not GNU's OpenMP."""
-    work = _Body(body)
-    others = [_pool(threads - 1).submit(work, data) for _ in range(threads - 1)]
+    work, others = _Body(body), []
+    with contextlib.suppress(RuntimeError):  # as the interpreter ends it starts no more threads
+        others += [_pool(threads - 1).submit(work, data) for _ in range(threads - 1)]
     work(data)
     for other in others:
         other.result()
