@@ -50,9 +50,14 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> No
                     renormalise(by[_ACROSS:_ACROSS_POWER], by[_ACROSS_POWER:_ALONG])
                     renormalise(by[_ALONG:_ALONG_POWER], by[_ALONG_POWER:_REACH])
             empty(tile, after, (g * draws + first) * dim, size)
-            for n in range(size):
-                log_det[g, first + n] = kind(dim - 1) * logarithm(by[_ACROSS + n], by[_ACROSS_POWER + n])
-                log_det[g, first + n] += logarithm(by[_ALONG + n], by[_ALONG_POWER + n])
+            _logarithms(by, kind(dim - 1), log_det[g, first : first + size])
+
+
+@inlined
+def _logarithms(by: Any, times: Any, found: Any) -> None:
+    across, across_power, along, along_power = by[_ACROSS:], by[_ACROSS_POWER:], by[_ALONG:], by[_ALONG_POWER:]
+    for n in range(found.shape[0]):
+        found[n] = times * logarithm(across[n], across_power[n]) + logarithm(along[n], along_power[n])
 
 
 @inlined
