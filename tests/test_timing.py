@@ -203,15 +203,12 @@ def test_peak_memory_writes_nothing(capfd):
     assert capfd.readouterr().err == "after"
 
 
-def test_ceilings_are_of_this_machine_and_measured_once():
-    """A copy and a product take a time that any machine has, and a second call gives the very same numbers."""
+def test_ceilings_are_of_this_machine():
+    """A copy and a product take a time that any machine has."""
     with threads(1):
-        found = ceilings("cpu", "float32", 1)
-        assert 1e8 < found.bandwidth < 1e13
-        assert 1e8 < found.rate < 1e15
-        assert ceilings("cpu", "float32", 1) is found
-        with pytest.raises(ValueError, match="threads=7"):
-            ceilings("cpu", "float32", 7)
+        found = ceilings("cpu", "float32")
+    assert 1e8 < found.bandwidth < 1e13
+    assert 1e8 < found.rate < 1e15
 
 
 def test_threads_are_set_and_restored():

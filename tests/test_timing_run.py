@@ -20,6 +20,7 @@ from nfbench.timing import sizes
 from nfbench.timing.agreement import agreement, deviation, truth
 from nfbench.timing.clock import clock
 from nfbench.timing.contender import BASE, Contender, Work, contenders, inputs, register, versus
+from nfbench.timing.machine import Ceilings
 from nfbench.timing.own import NFBENCH, REFERENCE
 from nfbench.timing.run import run
 
@@ -195,6 +196,20 @@ def test_numbers_for_each_data_point_are_timed(tmp_path, spec):
     if cost is not None:
         assert (found.floor.bytes, found.floor.flops) == (4 * cost.numbers, cost.flops)
         assert found.floor.seconds > 0
+
+
+def test_ceilings_are_measured_around_each_case(tmp_path, monkeypatch):
+    """Before the rounds and after them, with the case's threads; the higher counts, and no other case's."""
+    told = iter([Ceilings(5.0, 1.0), Ceilings(3.0, 2.0), Ceilings(1.0, 1.0), Ceilings(1.0, 0.5)])
+    used = []
+    monkeypatch.setattr(
+        "nfbench.timing.run.ceilings", lambda *of: used.append((*of, torch.get_num_threads())) or next(told)
+    )
+    plan = [planned(case_of(mode="forward", threads=1)), planned(case_of(mode="sample", threads=2))]
+    first, second = run(plan, tmp_path, QUICK)
+    assert (first.floor.bandwidth, first.floor.rate) == (5.0, 2.0)
+    assert (second.floor.bandwidth, second.floor.rate) == (1.0, 1.0)
+    assert used == [("cpu", "float32", 1)] * 2 + [("cpu", "float32", 2)] * 2
 
 
 def test_a_family_that_counts_nothing_has_no_floor(tmp_path, monkeypatch):

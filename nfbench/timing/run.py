@@ -21,7 +21,7 @@ from nfbench.runtime import runtime
 from nfbench.timing.agreement import Truth, agreement, truth
 from nfbench.timing.clock import Clock, Entrant, Protocol, Warm, clock, ratio, rounds, spread, warm_up
 from nfbench.timing.contender import BASE, Contender, Inputs, Work, contenders, inputs
-from nfbench.timing.machine import ceilings, load
+from nfbench.timing.machine import Ceilings, best, ceilings, load
 from nfbench.timing.memory import peak
 from nfbench.timing.sizes import Planned
 from nfbench.timings import Agreement, Case, Facts, Floor, Timing, identity, write
@@ -60,6 +60,9 @@ class _Run:
     done: Callable[[Timing], None]
 
 
+_UNCOUNTED = ("step", "inverse")  # modes for which no floor is counted
+
+
 def run(
     plan: Sequence[Planned],
     root: Path,
@@ -85,8 +88,8 @@ def run(
 
 def _time(common: _Run, planned: Planned, place: int) -> list[Timing]:
     with threads(planned.case.threads):
-        found = _measured(common, planned)
-        records = list(_records(common, planned, place, found))
+        found, most = _measured(common, planned)
+        records = list(_records(common, planned, place, found, most))
     for timing in records:
         write(common.root, timing)
         common.done(timing)
@@ -111,14 +114,18 @@ class _Measured(NamedTuple):
     samples: dict[int, float]
 
 
-def _measured(common: _Run, planned: Planned) -> dict[str, _Measured | Undone]:
-    """Every contender of a case; where there are no inputs or no truth for it, nothing can be said of any of them."""
+def _measured(common: _Run, planned: Planned) -> tuple[dict[str, _Measured | Undone], Ceilings | None]:
+    """Every contender of a case, and what the machine can do at best, as measured right before and right after it.
+
+    Other work slows all of a machine for minutes: the ceilings of another hour would say nothing of this case. Where
+    there are no inputs or no truth for it, nothing can be said of any contender.
+    """
     case, measured = planned.case, clock(planned.case.device)
     try:
         given = inputs(case)
         true = truth(case, given, [one for one in common.known.values() if one.group == REFERENCE])
     except Exception as error:
-        return {BASE: _undone(error)}
+        return {BASE: _undone(error)}, None
     _forget_compiled()
     prepared: dict[str, Ready | Undone] = {}
     for name in planned.versus:
@@ -127,8 +134,11 @@ def _measured(common: _Run, planned: Planned) -> dict[str, _Measured | Undone]:
     entrants = {
         name: Entrant(one.work.run, one.warm.seconds) for name, one in prepared.items() if isinstance(one, Ready)
     }
+    counted = case.mode not in _UNCOUNTED and bool(entrants)
+    before = ceilings(case.device, case.dtype) if counted else None
     samples = rounds(entrants, measured, common.protocol, BASE)
-    return {name: _part(one, samples.get(name)) for name, one in prepared.items()}
+    most = None if before is None else best(before, ceilings(case.device, case.dtype))
+    return {name: _part(one, samples.get(name)) for name, one in prepared.items()}, most
 
 
 def _part(one: Ready | Undone, taken: dict[int, float] | Exception | None) -> _Measured | Undone:
@@ -159,10 +169,12 @@ def _undone(error: Exception) -> Undone:
     return Undone("lacking" if cannot else "failed", reason(error))
 
 
-def _records(common: _Run, planned: Planned, place: int, found: Mapping[str, _Measured | Undone]) -> Iterable[Timing]:
+def _records(
+    common: _Run, planned: Planned, place: int, found: Mapping[str, _Measured | Undone], most: Ceilings | None
+) -> Iterable[Timing]:
     case, choice = planned.case, planned.choice
     base = found.get(BASE)
-    floor = _floor(case) if any(isinstance(one, _Measured) for one in found.values()) else None
+    floor = None if most is None else _floor(case, most)
     for rank, (name, one) in enumerate(found.items()):
         contender = common.known[name]
         yield Timing(
@@ -202,10 +214,8 @@ def _outcome(one: _Measured, base: _Measured | Undone | None, floor: Floor | Non
     }
 
 
-def _floor(case: Case) -> Floor | None:
+def _floor(case: Case, most: Ceilings) -> Floor | None:
     """What the case needs at least, where its family counts it."""
-    if case.mode in ("step", "inverse"):
-        return None
     q = posterior(case.posterior, case.dim)
     if not isinstance(q, FlowPosterior):
         return None
@@ -213,7 +223,6 @@ def _floor(case: Case) -> Floor | None:
     cost = q.flow.cost(case.draws, case.batch, points, gradient=case.mode == "backward")
     if cost is None:
         return None
-    most = ceilings(case.device, case.dtype, case.threads)
     width = getattr(torch, case.dtype).itemsize
     return Floor(bytes=cost.numbers * width, flops=cost.flops, bandwidth=most.bandwidth, rate=most.rate)
 
