@@ -18,7 +18,7 @@ _free: dict[int, np.ndarray] = {}  # no lock: what is gone may be noticed anywhe
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array with any content, whose memory is used again when the array, and every tensor over it, is gone.
 
-    Only tensors hold on to it: another array that is a view of it must not outlive it.
+    The array itself and tensors over it hold on to it: another array that is a view of it must not outlive them.
     """
     if _torchs_own[0]:
         found: np.ndarray = torch.empty(math.prod(shape) * dtype.itemsize, dtype=torch.uint8).numpy()

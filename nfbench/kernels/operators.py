@@ -67,11 +67,11 @@ def fused(name: str, reference: Chain) -> Fused:
     def draw(noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         apart = not noise.numel() or base.shape[0] != maps.shape[0] or noise.dtype != base.dtype or transformed()
         kind = kernels(name, noise, reference) if maps.shape[1] and not apart else None
-        loops = None if kind == "cpu" else diagonal.loops(noise, base)
-        if kind is None or (loops is None and kind != "cpu"):
+        if kind is None:
             z_0, log_q = diagonal.draw(noise, base)
             z, log_det = chain(z_0, maps)
             return z, log_q - log_det
+        loops = diagonal.loops(noise, base) if kind == "triton" else None
         module = _kernels_of(name, kind) if loops is None else _Apart(loops, _kernels_of(name, kind))
         found: tuple[Tensor, Tensor] = _Drawn.apply(module, noise, base, maps)  # type: ignore[no-untyped-call]
         return found
