@@ -103,7 +103,7 @@ class Chain(NamedTuple):
     def _up(self, z: Array, maps: Array, out: Array, log_det: Array, kept: Array) -> Step:
         """The way up; `out` may be `z`."""
         if z.shape[1] == 1:
-            return self.points.forward, (z[:, 0], maps, out[:, 0], log_det[:, 0], kept[..., 0])
+            return self.points.forward, (z[:, 0], maps, out[:, 0], log_det[:, 0], kept.reshape(-1))
         if z.shape[1] < FEW:
             return self.dimensions.forward, (z, maps, out, log_det, kept)
         return self.draws.forward, (z, maps, out, log_det, kept.reshape(-1))
@@ -113,7 +113,7 @@ class Chain(NamedTuple):
     ) -> Step:
         """The way back; of `to_maps` there is one for each share, or for all."""
         if z.shape[1] == 1:
-            single = z[:, 0], kept[..., 0], maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0]
+            single = z[:, 0], kept.reshape(-1), maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0]
             return self.points.backward, (*single, to_maps)
         if z.shape[1] < FEW:
             return self.dimensions.backward, (z, kept, maps, grad_z, grad_log_det, to_z, to_maps)

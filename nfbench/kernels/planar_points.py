@@ -3,17 +3,17 @@
 LANES points go up or down together, so that what is scalar in a map fills vectors: softplus, tanh, ln|det| and their
 gradients are those of all points at once. A map's numbers are read twice while they are near: one loop moves a point
 through a map and takes the sums over dimensions that the next map begins with. Shapes: z (G, D), maps (G, K, 2 D + 1)
-with rows (w, u, b), h (G, K), all contiguous.
+with rows (w, u, b), contiguous. What is kept, h (G K,), lies block after block of LANES points, each map by map.
 """
 
 from typing import Any
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus, tanh
-from nfbench.kernels.lanes import AHEAD, LANES, take
-from nfbench.kernels.prefetch import LINE, claim, fetch
+from nfbench.kernels.lanes import AHEAD, LANES, keep, recall, take, within
+from nfbench.kernels.prefetch import claim, fetch
 from nfbench.kernels.team import own
 from nfbench.kernels.tiles import room
-from nfbench.kernels.vector import fma, narrow, store, totals
+from nfbench.kernels.vector import carry, fma, narrow, store, totals
 
 width, load, spread, _ = narrow
 
@@ -28,13 +28,13 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, share: Any) -> No
     """`z_k = z + (u + scale w) tanh(w.z + b)` with scale = (s - 1 - w.u) / w.w and s = softplus(w.u)."""
     _, group, groups, _, _ = share
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
-    row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
+    row, vector = maps.shape[2], width(maps)
     whole, left = dim - dim % vector, dim % vector
-    side, lines = whole + min(left, 1) * vector, (row + line - 1) // line
+    side = whole + min(left, 1) * vector
     by, nothing, one = room(5 * LANES, z), spread(kind(0)), spread(kind(1))
     sums, points = room(3 * LANES * vector, z), room(LANES * side, z)
-    for first in range(group, groups, LANES):
-        size = min(LANES, groups - first)
+    for block in range(group - group % LANES, groups, LANES):
+        first, size, held, apart = within(block, share, z.shape[0], depth)
         take(points, side, z, first, size)
         by[:_FACTOR], by[_FACTOR:_POWER], by[_POWER:] = kind(0), kind(1), kind(0)
         for k in range(depth + 1 if depth else 0):  # through map k - 1, at first with h = 0, to the sums of map k
@@ -46,26 +46,24 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, share: Any) -> No
                 wu, ww, wz = nothing, nothing, nothing
                 for d in range(0, whole, vector):
                     wu, ww, wz = _up(maps, at + d, to + d, dim, points, point + d, active, scale, wu, ww, wz, vector)
+                    fetch(maps, at + further + 2 * d)
                 if left:
                     d = whole
                     wu, ww, wz = _up(maps, at + d, to + d, dim, points, point + d, active, scale, wu, ww, wz, left)
+                    fetch(maps, at + further + 2 * d)
                 store(sums, j * vector, vector, wu)
                 store(sums, (LANES + j) * vector, vector, ww)
                 store(sums, (2 * LANES + j) * vector, vector, wz)
-                for i in range(lines):
-                    fetch(maps, at + further + i * line)
+                carry(maps, to + 2 * dim, by, _A + j)
                 at, point = at + depth * row, point + side
             if k < depth:
-                for j in range(size):
-                    by[_A + j] = maps[first + j, k, 2 * dim]
                 for j in range(0, LANES, vector):
                     store(by, _WU + j, vector, totals(sums, j * vector, one))
                     store(by, _WW + j, vector, totals(sums, (LANES + j) * vector, one))
                     wz = totals(sums, (2 * LANES + j) * vector, one)
                     store(by, _A + j, vector, fma(one, wz, load(by, _A + j, vector)))
                 _activate(by)
-                for j in range(size):
-                    h[first + j, k] = by[_A + j]
+                keep(h, held + k * apart, by, _A, size)
                 if k % ROUND == ROUND - 1:
                     renormalise(by[_FACTOR:_POWER], by[_POWER:])
         for j in range(size):
@@ -120,13 +118,13 @@ def backward(z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
     _, group, groups, _, _ = share
     to_maps = own(of_maps, share)
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
-    row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
+    row, vector = maps.shape[2], width(maps)
     whole, left = dim - dim % vector, dim % vector
-    side, lines = whole + min(left, 1) * vector, (row + line - 1) // line
+    side = whole + min(left, 1) * vector
     by, nothing, sums = room(12 * LANES, z), spread(kind(0)), room(4 * LANES * vector, z)
     points, backs = room(LANES * side, z), room(LANES * side, z)
-    for first in range(group, groups, LANES):
-        size = min(LANES, groups - first)
+    for block in range(group - group % LANES, groups, LANES):
+        first, size, held, apart = within(block, share, z.shape[0], depth)
         take(points, side, z, first, size)
         take(backs, side, grad, first, size)
         by[:] = kind(0)
@@ -141,22 +139,22 @@ def backward(z: Any, h: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
                 for d in range(0, whole, vector):
                     back = _down(maps, at + d, dim, points, backs, point + d, to_maps, given, vector)
                     wu, ww, gu, gw = _sums(maps, to + d, dim, back, wu, ww, gu, gw, vector)
+                    fetch(maps, at + further + 2 * d)
+                    claim(to_maps, to + 2 * d)
                 if left:
                     back = _down(maps, at + whole, dim, points, backs, point + whole, to_maps, given, left)
                     wu, ww, gu, gw = _sums(maps, to + whole, dim, back, wu, ww, gu, gw, left)
-                to_maps[first + j, now, 2 * dim] = by[_TO_A + j]
+                    fetch(maps, at + further + 2 * whole)
+                    claim(to_maps, to + 2 * whole)
+                carry(by, _TO_A + j, to_maps, at + 2 * dim)
                 store(sums, j * vector, vector, wu)
                 store(sums, (LANES + j) * vector, vector, ww)
                 store(sums, (2 * LANES + j) * vector, vector, gu)
                 store(sums, (3 * LANES + j) * vector, vector, gw)
-                for i in range(lines):
-                    fetch(maps, at + further + i * line)
-                    claim(to_maps, to + i * line)
                 at, point = at + depth * row, point + side
             for j in range(0, 4 * LANES, vector):
                 store(by, _WU + j, vector, totals(sums, j * vector, nothing))
-            for j in range(size):
-                by[_H + j] = h[first + j, then]
+            recall(h, held + then * apart, by, _H, size)
             _constants(by)
         for j in range(size):
             to_z[first + j] = backs[j * side : j * side + dim]

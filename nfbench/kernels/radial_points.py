@@ -2,7 +2,7 @@
 
 As in `planar_points`, LANES points go together, and one loop takes a point through a map and to the sums over
 dimensions that the next map begins with. Shapes: z (G, D), maps (G, K, D + 2) with rows (c, raw alpha, raw beta),
-r (G, K), all contiguous. With alpha and s the softplus of the raw numbers a map is z + q (z - c),
+contiguous, and r (G K,) as `planar_points` has its h. With alpha and s the softplus of the raw numbers a map is z + q (z - c),
 q = (s - alpha) / (alpha + r).
 """
 
@@ -10,12 +10,12 @@ import math
 from typing import Any
 
 from nfbench.kernels.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
-from nfbench.kernels.lanes import AHEAD, LANES, take
-from nfbench.kernels.prefetch import LINE, claim, fetch
+from nfbench.kernels.lanes import AHEAD, LANES, keep, recall, take, within
+from nfbench.kernels.prefetch import claim, fetch
 from nfbench.kernels.radial_slopes import across, along, slopes
 from nfbench.kernels.team import own
 from nfbench.kernels.tiles import room
-from nfbench.kernels.vector import fma, narrow, store, totals
+from nfbench.kernels.vector import carry, fma, narrow, store, totals
 
 width, load, spread, _ = narrow
 
@@ -30,13 +30,13 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> No
     """`z_k = z + q (z - c)`."""
     _, group, groups, _, _ = share
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
-    row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
+    row, vector = maps.shape[2], width(maps)
     whole, left = dim - dim % vector, dim % vector
-    side, lines = whole + min(left, 1) * vector, (row + line - 1) // line
+    side = whole + min(left, 1) * vector
     by, nothing = room(8 * LANES, z), spread(kind(0))
     sums, points = room(LANES * vector, z), room(LANES * side, z)
-    for first in range(group, groups, LANES):
-        size = min(LANES, groups - first)
+    for block in range(group - group % LANES, groups, LANES):
+        first, size, held, apart = within(block, share, z.shape[0], depth)
         take(points, side, z, first, size)
         by[:_ACROSS] = kind(0)
         by[_ACROSS:_ACROSS_POWER], by[_ALONG:_ALONG_POWER] = kind(1), kind(1)
@@ -49,19 +49,19 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> No
                 to, q, square = at + (then - now) * row, spread(by[_Q + j]), nothing
                 for d in range(0, whole, vector):
                     square = _up(maps, at + d, to + d, points, point + d, q, square, vector)
+                    fetch(maps, at + further + d)
                 if left:
                     square = _up(maps, at + whole, to + whole, points, point + whole, q, square, left)
+                    fetch(maps, at + further + whole)
                 store(sums, j * vector, vector, square)
-                by[_ALPHA + j], by[_S + j] = maps[first + j, then, dim], maps[first + j, then, dim + 1]
-                for i in range(lines):
-                    fetch(maps, at + further + i * line)
+                carry(maps, to + dim, by, _ALPHA + j)
+                carry(maps, to + dim + 1, by, _S + j)
                 at, point = at + depth * row, point + side
             if k < depth:
                 for j in range(0, LANES, vector):
                     store(by, _R + j, vector, totals(sums, j * vector, nothing))
                 _spread(by)
-                for j in range(size):
-                    r[first + j, k] = by[_R + j]
+                keep(r, held + k * apart, by, _R, size)
                 if k % ROUND == ROUND - 1:
                     renormalise(by[_ACROSS:_ACROSS_POWER], by[_ACROSS_POWER:_ALONG])
                     renormalise(by[_ALONG:_ALONG_POWER], by[_ALONG_POWER:])
@@ -101,13 +101,13 @@ def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
     _, group, groups, _, _ = share
     to_maps = own(of_maps, share)
     dim, depth, kind = z.shape[1], maps.shape[1], z.dtype.type
-    row, vector, line = maps.shape[2], width(maps), LINE // maps.itemsize
+    row, vector = maps.shape[2], width(maps)
     whole, left = dim - dim % vector, dim % vector
-    side, lines = whole + min(left, 1) * vector, (row + line - 1) // line
+    side = whole + min(left, 1) * vector
     by, nothing, sums = room(11 * LANES, z), spread(kind(0)), room(2 * LANES * vector, z)
     points, backs = room(LANES * side, z), room(LANES * side, z)
-    for first in range(group, groups, LANES):
-        size = min(LANES, groups - first)
+    for block in range(group - group % LANES, groups, LANES):
+        first, size, held, apart = within(block, share, z.shape[0], depth)
         take(points, side, z, first, size)
         take(backs, side, grad, first, size)
         by[:] = kind(0)
@@ -123,21 +123,24 @@ def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
                     if k < depth - 1:
                         _down(maps, at + d, points, backs, point + d, to_maps, shrink, q, radial, vector)
                     square, inner = _sums(maps, to + d, points, backs, point + d, square, inner, vector)
+                    fetch(maps, at + further + d)
+                    claim(to_maps, to + d)
                 if left:
                     if k < depth - 1:
                         _down(maps, at + whole, points, backs, point + whole, to_maps, shrink, q, radial, left)
                     square, inner = _sums(maps, to + whole, points, backs, point + whole, square, inner, left)
-                to_maps[first + j, now, dim], to_maps[first + j, now, dim + 1] = by[_TO_ALPHA + j], by[_TO_S + j]
+                    fetch(maps, at + further + whole)
+                    claim(to_maps, to + whole)
+                carry(by, _TO_ALPHA + j, to_maps, at + dim)
+                carry(by, _TO_S + j, to_maps, at + dim + 1)
                 store(sums, j * vector, vector, square)
                 store(sums, (LANES + j) * vector, vector, inner)
-                by[_ALPHA + j], by[_S + j] = maps[first + j, then, dim], maps[first + j, then, dim + 1]
-                by[_R + j] = r[first + j, then]
-                for i in range(lines):
-                    fetch(maps, at + further + i * line)
-                    claim(to_maps, to + i * line)
+                carry(maps, to + dim, by, _ALPHA + j)
+                carry(maps, to + dim + 1, by, _S + j)
                 at, point = at + depth * row, point + side
             for j in range(0, 2 * LANES, vector):
                 store(by, _SQUARE + j, vector, totals(sums, j * vector, nothing))
+            recall(r, held + then * apart, by, _R, size)
             _constants(by, kind(dim - 1))
         for j in range(size):
             to_z[first + j] = backs[j * side : j * side + dim]
