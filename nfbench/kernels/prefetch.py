@@ -9,7 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 get_or_insert_function: Any = cgutils.get_or_insert_function
-LINE = 64  # bytes that are fetched at once
+LINE = 64  # bytes of memory that come together, to an address that is a multiple
 
 
 def _fetch(write: int) -> Callable[..., Any]:

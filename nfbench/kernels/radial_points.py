@@ -2,7 +2,7 @@
 
 As in `planar_points`, LANES points go together, and one loop takes a point through a map and to the sums over
 dimensions that the next map begins with. Shapes: z (G, D), maps (G, K, D + 2) with rows (c, raw alpha, raw beta),
-contiguous, and r (G K,) as `planar_points` has its h. With alpha and s the softplus of the raw numbers a map is z + q (z - c),
+contiguous, and r (G K,) in the order of its h. With alpha and s the softplus of the raw numbers a map is z + q (z - c),
 q = (s - alpha) / (alpha + r).
 """
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from nfbench.kernels.arithmetic import inlined
+from nfbench.kernels.prefetch import LINE
 from nfbench.kernels.threads import TILE
 from nfbench.kernels.vector import carry, fma, narrow, store, total, totals, turn, wide
 
-_LINE = 64  # bytes: a vector that lies across two lines of the cache takes two accesses
 _SINGLY = 4  # vectors: as many are added up faster each for itself than in a tree
 
 width, _spread_narrow, (_width_wide, _load, _spread, _) = narrow.width, narrow.spread, wide
@@ -16,9 +16,9 @@ width, _spread_narrow, (_width_wide, _load, _spread, _) = narrow.width, narrow.s
 
 @inlined
 def room(size: Any, like: Any) -> Any:
-    """Zeros `(size,)` of the type of `like`, from the start of a cache line."""
-    memory = np.zeros(size + _LINE // like.itemsize, like.dtype)
-    first = (_LINE - memory.ctypes.data % _LINE) % _LINE // like.itemsize
+    """Zeros `(size,)` of the type of `like`, from the start of a line: a vector across two takes two accesses."""
+    memory = np.zeros(size + LINE // like.itemsize, like.dtype)
+    first = (LINE - memory.ctypes.data % LINE) % LINE // like.itemsize
     return memory[first : first + size]
 
 
