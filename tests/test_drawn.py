@@ -10,16 +10,19 @@ from nfbench.kernels.threads import TILE
 
 
 def _given(name, shape):
-    """Noise, base and maps, all to be differentiated."""
+    """Noise, base and theta, all to be differentiated."""
     draws, batch, own, dim, depth = shape
     maps = 2 / dim**0.5 * normal(own, depth, MAPS[name][1](dim), seed=2)
-    return [normal(draws, batch, dim, seed=1), 0.3 * normal(own, 2 * dim, seed=3), maps]
+    return [normal(draws, batch, dim, seed=1), 0.3 * normal(own, 2 * dim, seed=3), maps.flatten(1)]
 
 
-def _apart(module):
-    def draw(noise, base, maps):
+def _apart(name):
+    module, numbers = MAPS[name]
+
+    def draw(noise, base, theta):
         z_0, log_q = diagonal.reference(noise, base)
-        z, log_det = module.reference(z_0, maps)
+        row = numbers(noise.shape[-1])
+        z, log_det = module.reference(z_0, theta.reshape(len(theta), theta.shape[1] // row, row))
         return z, log_q - log_det
 
     return draw
@@ -36,15 +39,15 @@ def _results(draw, given):
 @pytest.mark.parametrize("shape", [*SHAPES, (5, 1, 4, 3, 2), (TILE + 1, 1, 3, 2, 3)])
 def test_agrees_with_the_reference(name, shape):
     """Values and all gradients, the noise's too, in float64, also where one point's noise serves many rows."""
-    given, module = _given(name, shape), MAPS[name][0]
-    for ours, theirs in zip(_results(module.draw, given), _results(_apart(module), given), strict=True):
+    given = _given(name, shape)
+    for ours, theirs in zip(_results(MAPS[name][0].draw, given), _results(_apart(name), given), strict=True):
         assert ours.shape == theirs.shape
         assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-10 * float(theirs.abs().max()) if theirs.numel() else 0)
 
 
 @EVERY
 def test_one_node(name):
-    """Autograd sees one step from noise, base and maps to draws and their density."""
+    """Autograd sees one step from noise, base and theta to draws and their density."""
     given = [one.requires_grad_() for one in _given(name, (20, 1, 1, 3, 4))]
     z, log_q = MAPS[name][0].draw(*given)
     assert z.grad_fn is log_q.grad_fn
@@ -101,21 +104,21 @@ def test_what_is_changed_in_between_is_noticed(name, place):
 @pytest.mark.parametrize("log_sigma", [-200.0, -85.0, -3.0, 0.0, 3.0, 85.0])
 def test_sigma_of_any_size(name, log_sigma):
     """Single precision follows e^(ln sigma) from nothing to its largest powers."""
-    noise, base, maps = (one.float() for one in _given(name, (20, 1, 1, 2, 1)))
+    noise, base, theta = (one.float() for one in _given(name, (20, 1, 1, 2, 1)))
     base[:, 2:] = log_sigma
     moved, _ = diagonal.draw(noise, base)
     torch.testing.assert_close(moved, diagonal.reference(noise, base)[0], rtol=1e-6, atol=1e-37)
-    z, log_q = MAPS[name][0].draw(noise, base, maps)
-    for ours, theirs in zip((z, log_q), MAPS[name][0].chain(moved, maps), strict=True):
+    z, log_q = MAPS[name][0].draw(noise, base, theta)
+    for ours, theirs in zip((z, log_q), MAPS[name][0].chain(moved, theta.unsqueeze(1)), strict=True):
         assert ours.isfinite().equal(theirs.isfinite())
 
 
 @EVERY
 def test_a_nan_stays_in_its_draw(name):
     """A draw of NaN noise is NaN, and no other."""
-    noise, base, maps = _given(name, (2 * TILE + 5, 1, 1, 3, 6))
+    noise, base, theta = _given(name, (2 * TILE + 5, 1, 1, 3, 6))
     noise[7] = float("nan")
-    z, log_q = MAPS[name][0].draw(noise, base, maps)
+    z, log_q = MAPS[name][0].draw(noise, base, theta)
     assert z.isnan().any(-1).flatten().nonzero().flatten().tolist() == [7]
     assert log_q.isnan().flatten().nonzero().flatten().tolist() == [7]
 

@@ -29,11 +29,11 @@ def test_agrees_with_the_reference(name, device, dtype, points, monkeypatch):
     monkeypatch.setattr(gpu, "_FILL", 1)  # the interpreter is slow for each program
     chains = importlib.import_module(f"nfbench.kernels.{name}")
     maps = wild(name, (points, 1, 2, 4), seed=2)[1].to(dtype)
-    given = [normal(5, 3, 2, seed=1).to(dtype), 0.5 * normal(points, 4, seed=5).to(dtype), maps]
+    given = [normal(5, 3, 2, seed=1).to(dtype), 0.5 * normal(points, 4, seed=5).to(dtype), maps.flatten(1)]
 
-    def apart(noise, base, maps):
+    def apart(noise, base, theta):
         z_0, log_q = diagonal.reference(noise, base)
-        z, log_det = chains.reference(z_0, maps)
+        z, log_det = chains.reference(z_0, theta.reshape(maps.shape))
         return z, log_q - log_det
 
     found, plain = _outcome(chains.draw, given, device), _outcome(apart, given, device)

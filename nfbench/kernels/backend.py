@@ -12,6 +12,7 @@ from nfbench.kernels import gpu
 
 VARIABLE = "NFBENCH_BACKEND"
 Backend = Literal["auto", "reference", "numba", "triton"]
+_BACKENDS = get_args(Backend)
 Chain = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -24,8 +25,8 @@ def backend() -> Backend:
         InputError: another value.
     """
     value = os.environ.get(VARIABLE) or "auto"
-    if value not in get_args(Backend):
-        raise InputError(f"{VARIABLE}={value!r}: expected one of {', '.join(get_args(Backend))}")
+    if value not in _BACKENDS:
+        raise InputError(f"{VARIABLE}={value!r}: expected one of {', '.join(_BACKENDS)}")
     return cast(Backend, value)
 
 

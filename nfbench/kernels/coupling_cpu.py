@@ -25,7 +25,7 @@ def backward(
     given = [array(one) for one in (x, inner, bias, outer, reads, writes, grad)]
     shares = parts(x.shape[0], x.shape[1], 3 * _cost(inner))
     to_x = empty(given[0].shape, given[0].dtype)
-    sums = [combined(shares, given[place]) for place in (1, 2, 3)]
+    sums = [combined(shares, given[place].shape, given[place].dtype) for place in (1, 2, 3)]
     together([(coupling_draws.backward, (*given, to_x, *sums))], shares)
     to_inner, to_bias, to_outer = (added(one) for one in sums)
     return torch.from_numpy(to_x), to_inner, to_bias, to_outer

@@ -20,7 +20,6 @@ _PIECES = 4  # in which a thread's share comes
 Array = np.ndarray
 Forward = tuple[Tensor, Tensor, Tensor]
 Backward = tuple[Tensor, Tensor]
-Given = tuple[Tensor, ...]
 Undrawn = tuple[Tensor | None, Tensor, Tensor]
 
 
@@ -71,7 +70,7 @@ class Chain(NamedTuple):
         points, scalars, numbers = array(z), array(kept), array(maps)
         given = points, scalars, numbers, array(grad_z), array(grad_log_det)
         shares = _shares(points, numbers, back=True)
-        to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers)
+        to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers.shape, numbers.dtype)
         together([self._down(*given, to_z, to_maps)], shares)
         return torch.from_numpy(to_z), added(to_maps)
 
@@ -84,21 +83,21 @@ class Chain(NamedTuple):
         start = diagonal_cpu.start, (given, rows, sigma, z, log_q, 1, given.shape[1])
         together([start, self._up(z, numbers, z, log_det, scalars)], _shares(given, numbers))
         np.subtract(log_q, log_det, log_q)
-        drawn, density = _ungrouped(noise.shape, z, log_q)
-        return drawn, density, Kept(given, sigma, z, scalars, numbers)
+        return _ungrouped(noise.shape, z), _ungrouped(noise.shape, log_q), Kept(given, sigma, z, scalars, numbers)
 
-    def undraw(self, kept: Kept, given: Given, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool) -> Undrawn:
-        """Gradients in the noise (S, B, D), where they are asked for, in the base and in the maps."""
-        noises, sigma, z, scalars, numbers = kept
+    def undraw(self, kept: Kept, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool) -> Undrawn:
+        """Gradients in the noise (S, B, D), where they are asked for, in the base and in theta (B or 1, K R)."""
+        noise, sigma, z, scalars, maps = kept
         grads, grad_log = (_grouped(array(one), len(sigma)) for one in (grad_z, grad_log_q))
-        shares = _shares(z, numbers, back=True)
-        to_z, to_maps = empty(z.shape, z.dtype), combined(shares, numbers)
+        shares = _shares(z, maps, back=True)
+        to_z, to_maps = empty(z.shape, z.dtype), combined(shares, maps.shape, maps.dtype)
         to_base = diagonal_cpu.sums_for(shares, sigma)
         back = np.empty(z.shape if to_noise else (0, 0, 0), z.dtype)
-        chain = self._down(z, scalars, numbers, grads, np.negative(grad_log), to_z, to_maps)
-        finish = diagonal_cpu.finish, (noises, sigma, to_z, grad_log, to_base, back, 1, z.shape[1])
+        chain = self._down(z, scalars, maps, grads, np.negative(grad_log), to_z, to_maps)
+        finish = diagonal_cpu.finish, (noise, sigma, to_z, grad_log, to_base, back, 1, z.shape[1])
         together([chain, finish], shares)
-        return _ungrouped(grad_z.shape, back)[0] if to_noise else None, added(to_base), added(to_maps)
+        to_theta = added(to_maps.reshape(len(to_maps), len(maps), -1))
+        return _ungrouped(grad_z.shape, back) if to_noise else None, added(to_base), to_theta
 
     def _up(self, z: Array, maps: Array, out: Array, log_det: Array, kept: Array) -> Step:
         """The way up; `out` may be `z`."""
@@ -127,11 +126,9 @@ def _grouped(numbers: Array, rows: int) -> Array:
     return np.ascontiguousarray(numbers.swapaxes(0, 1))
 
 
-def _ungrouped(shape: torch.Size, *numbers: Array) -> tuple[Tensor, ...]:
-    """`(G, N, ...) -> (S, B, ...)`, as tensors that hold on to the arrays' memory."""
-    if numbers[0].shape[0] == 1:
-        return tuple(torch.from_numpy(one).view(shape[: one.ndim]) for one in numbers)
-    return tuple(torch.from_numpy(one).transpose(0, 1) for one in numbers)
+def _ungrouped(shape: torch.Size, numbers: Array) -> Tensor:
+    """`(G, N, ...) -> (S, B, ...)`, with `shape` starting (S, B)."""
+    return torch.from_numpy(numbers.reshape(shape[: numbers.ndim]) if len(numbers) == 1 else numbers.swapaxes(0, 1))
 
 
 def _rooms(z: Array, maps: Array) -> tuple[Array, Array, Array]:

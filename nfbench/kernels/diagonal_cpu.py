@@ -50,7 +50,7 @@ def sums_for(shares: Shares, sigma: np.ndarray) -> np.ndarray:
     """Room for the gradient in the base from every share, or for all where each point has its own row."""
     rows, dim = sigma.shape
     if rows > 1:
-        return combined(shares, np.broadcast_to(sigma[:1, :1], (rows, 2 * dim)))
+        return combined(shares, (rows, 2 * dim), sigma.dtype)
     return empty((len(shares), 1, 2 * dim), sigma.dtype)
 
 

@@ -28,7 +28,7 @@ def backward(grad: Tensor, winners: Tensor) -> tuple[Tensor, Tensor]:
     given = array(grad)
     rows, units = given.shape
     shares, found = parts(units, rows, _COST), empty((rows, 4 * units), given.dtype)
-    sums = combined(shares, np.broadcast_to(given.dtype.type(0), 4 * units))
+    sums = combined(shares, (4 * units,), given.dtype)
     together([(_backward, (given, winners.numpy(), found, sums))], shares)
     return torch.from_numpy(found), added(sums)
 

@@ -12,14 +12,11 @@ _LARGE = 2**20  # bytes from which memory is kept
 _KEPT = 2**28  # bytes that are kept at most
 
 _torchs_own = [False]  # whether torch allocates instead
-_free: dict[int, np.ndarray] = {}  # no lock: what is gone may be noticed anywhere, in the midst of this module too
+_free: dict[int, memoryview] = {}  # no lock: what is gone may be noticed anywhere, in the midst of this module too
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array with any content, whose memory is used again when the array, and every tensor over it, is gone.
-
-    The array itself and tensors over it hold on to it: another array that is a view of it must not outlive them.
-    """
+    """An array with any content, whose memory is used again when the array, every view and every tensor are gone."""
     if _torchs_own[0]:
         found: np.ndarray = torch.empty(math.prod(shape) * dtype.itemsize, dtype=torch.uint8).numpy()
         return found.view(dtype).reshape(shape)
@@ -27,14 +24,14 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if size < _LARGE:
         return np.empty(shape, dtype)
     block = _taken(size)
-    array = block.view(dtype).reshape(shape)
-    weakref.finalize(array, _give_back, block).atexit = False
-    return array
+    whole = np.frombuffer(block, dtype)  # on which every view of it holds, as what is below is no array of numpy's
+    weakref.finalize(whole, _give_back, block).atexit = False
+    return whole.reshape(shape)
 
 
 def array(tensor: torch.Tensor) -> np.ndarray:
     """The tensor's memory, or that of a contiguous copy."""
-    found: np.ndarray = tensor.detach().numpy()
+    found: np.ndarray = (tensor.detach() if tensor.requires_grad else tensor).numpy()
     return found if found.flags.c_contiguous else np.ascontiguousarray(found)
 
 
@@ -48,13 +45,13 @@ def counted() -> Iterator[None]:
         _torchs_own[0] = before
 
 
-def _taken(size: int) -> np.ndarray:
+def _taken(size: int) -> memoryview:
     for key, block in _free.copy().items():
         if block.nbytes == size and _free.pop(key, None) is not None:
             return block
-    return np.empty(size, np.uint8)
+    return memoryview(bytearray(size))
 
 
-def _give_back(block: np.ndarray) -> None:
+def _give_back(block: memoryview) -> None:
     if block.nbytes + sum(kept.nbytes for kept in _free.copy().values()) <= _KEPT:
         _free[id(block)] = block

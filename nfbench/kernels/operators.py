@@ -18,12 +18,12 @@ class Fused(NamedTuple):
 
     Attributes:
         chain: `z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det| (S, B)`.
-        draw: `noise (S, B, D), base (B or 1, 2 D), maps (B or 1, K, R) -> z_K (S, B, D), ln q(z_K) (S, B)`: the same
-            of draws of the base, which holds mean and ln sigma.
+        draw: `noise (S, B, D), base (B or 1, 2 D), theta (B or 1, K R), R -> z_K (S, B, D), ln q(z_K) (S, B)`: the same
+            of draws of the base, which holds mean and ln sigma; theta are the maps' numbers as a source has them.
     """
 
     chain: Chain
-    draw: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    draw: Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 
 def fused(name: str, reference: Chain) -> Fused:
@@ -64,16 +64,16 @@ def fused(name: str, reference: Chain) -> Fused:
         z_k, log_det, _ = first(_grouped(z, maps.shape[0]), maps)
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
 
-    def draw(noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        apart = not noise.numel() or base.shape[0] != maps.shape[0] or noise.dtype != base.dtype or transformed()
-        kind = kernels(name, noise, reference) if maps.shape[1] and not apart else None
+    def draw(noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
+        apart = not noise.numel() or len(base) != len(theta) or noise.dtype != base.dtype or transformed()
+        kind = kernels(name, noise, reference) if theta.shape[1] and not apart else None
         if kind is None:
             z_0, log_q = diagonal.draw(noise, base)
-            z, log_det = chain(z_0, maps)
+            z, log_det = chain(z_0, theta.reshape(len(theta), theta.shape[1] // row, row))
             return z, log_q - log_det
         loops = diagonal.loops(noise, base) if kind == "triton" else None
         module = _kernels_of(name, kind) if loops is None else _Apart(loops, _kernels_of(name, kind))
-        found: tuple[Tensor, Tensor] = _Drawn.apply(module, noise, base, maps)  # type: ignore[no-untyped-call]
+        found: tuple[Tensor, Tensor] = _Drawn.apply(module, noise, base, theta, row)  # type: ignore[no-untyped-call]
         return found
 
     return Fused(chain, draw)
@@ -104,46 +104,42 @@ class _Apart(NamedTuple):
     loops: diagonal.Loops
     module: Any
 
-    def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         z_0, log_q, sigma = self.loops.forward(noise, base)
         z_k, log_det, scalars = self.module.forward(_grouped(z_0, len(maps)), maps)
-        return _ungrouped(z_k, noise.shape), log_q - _ungrouped(log_det, noise.shape), (sigma, scalars)
+        log_q, kept = log_q - _ungrouped(log_det, noise.shape), (noise, sigma, z_k, scalars, maps)
+        return _ungrouped(z_k, noise.shape), log_q, kept
 
     def undraw(
-        self,
-        kept: tuple[Tensor, Tensor],
-        given: tuple[Tensor, Tensor, Tensor],
-        grad_z: Tensor,
-        grad_log_q: Tensor,
-        *,
-        to_noise: bool,
+        self, kept: tuple[Tensor, ...], grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool
     ) -> tuple[Tensor | None, Tensor, Tensor]:
-        (sigma, scalars), (noise, z, maps) = kept, given
+        noise, sigma, z_k, scalars, maps = kept
         points, to_log_det = len(maps), -grad_log_q.unsqueeze(-1)
         grads = _grouped(grad_z, points), _grouped(to_log_det, points).squeeze(-1)
-        to_z, to_maps = self.module.backward(_grouped(z, points), scalars, maps, *grads)
+        to_z, to_maps = self.module.backward(z_k, scalars, maps, *grads)
         to_z_0 = _ungrouped(to_z, noise.shape)
         back, to_base = self.loops.backward(noise, sigma, to_z_0, grad_log_q, to_noise=to_noise)
-        return back, to_base, to_maps
+        return back, to_base, to_maps.flatten(1)
 
 
 class _Drawn(torch.autograd.Function):
     """Base and chain together: what is between them costs autograd as much as a small chain itself."""
 
     @staticmethod
-    def forward(ctx: Any, module: Any, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        spread = diagonal.for_each(noise, base)
-        z, log_q, ctx.kept = module.draw(spread, base, maps)
+    def forward(ctx: Any, module: Any, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
+        maps = theta.detach().reshape(len(theta), -1, row)
+        z, log_q, ctx.kept = module.draw(diagonal.for_each(noise, base), base, maps)
         ctx.module, ctx.shape = module, noise.shape
-        ctx.save_for_backward(spread, z, maps)  # also where their memory is kept: so a change of them is noticed
+        ctx.save_for_backward(noise, z, theta)  # whose memory is among what is kept: so a change of them is noticed
         return z, log_q
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor, Tensor]:
-        given = ctx.kept, ctx.saved_tensors, grad_z, grad_log_q
-        to_noise, to_base, to_maps = ctx.module.undraw(*given, to_noise=ctx.needs_input_grad[1])
-        return None, None if to_noise is None else to_noise.sum_to_size(ctx.shape), to_base, to_maps
+    def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor, Tensor, None]:
+        _ = ctx.saved_tensors  # fails where one has changed
+        found = ctx.module.undraw(ctx.kept, grad_z, grad_log_q, to_noise=ctx.needs_input_grad[1])
+        to_noise, to_base, to_theta = found
+        return None, None if to_noise is None else to_noise.sum_to_size(ctx.shape), to_base, to_theta, None
 
 
 @functools.cache

@@ -56,9 +56,12 @@ def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     return _fused.chain(z, maps)
 
 
-def draw(noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`."""
-    return _fused.draw(noise, base, maps)
+def draw(noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`.
+
+    Theta (B or 1, K (2 D + 1)) are the numbers of all maps.
+    """
+    return _fused.draw(noise, base, theta, 2 * noise.shape[-1] + 1)
 
 
 def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:

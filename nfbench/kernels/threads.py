@@ -45,16 +45,15 @@ def _ranges(size: int, number: int, multiple: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, size)) for start in range(0, size, step)]
 
 
-def combined(shares: Shares, like: np.ndarray) -> np.ndarray:
-    """Room for the gradient of what is `like`: one for all where groups are shared out, else one for each share."""
+def combined(shares: Shares, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Room for a gradient of that shape: one for all where groups are shared out, else one for each share."""
     split = len(shares) > 1 and shares[1].group == 0
-    return empty((len(shares) if split else 1, *like.shape), like.dtype)
+    return empty((len(shares) if split else 1, *shape), dtype)
 
 
 def added(sums: np.ndarray) -> torch.Tensor:
     """What the shares found, as `combined` has room for it, added up."""
-    found = torch.from_numpy(sums)
-    return found.sum(0) if len(sums) > 1 else found[0]
+    return torch.from_numpy(sums).sum(0) if len(sums) > 1 else torch.from_numpy(sums[0])
 
 
 def together(steps: Sequence[Step], shares: Shares) -> None:

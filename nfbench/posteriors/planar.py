@@ -25,7 +25,7 @@ class Planar(Flow):
         return kernel.chain(z, self._maps(theta))
 
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.draw(noise, base, self._maps(theta))
+        return kernel.draw(noise, base, theta)
 
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         return kernel.inverse(z, self._maps(theta))
