@@ -9,13 +9,15 @@ from torch import Tensor
 
 from nfbench.kernels.backend import VARIABLE
 from nfbench.posteriors import posterior
-from nfbench.posteriors.base import Posterior
 from nfbench.timing.contender import Contender, Inputs, Work, register
 from nfbench.timings import Case
 
 
 def own(case: Case, inputs: Inputs) -> Work:
-    """`q(noise)`, its gradient or `q.log_prob` with the backend that ``NFBENCH_BACKEND`` says."""
+    """`q(noise)`, its gradient or `q.log_prob` with the backend that ``NFBENCH_BACKEND`` says.
+
+    Gradients are taken as those of all contenders are, by `torch.autograd.grad`: nothing is added up in a ``grad``.
+    """
     dtype = getattr(torch, case.dtype)
     points = case.batch if case.amortized else 1
     q = posterior(case.posterior, case.dim, points=points, dtype=dtype, device=case.device)
@@ -29,18 +31,25 @@ def own(case: Case, inputs: Inputs) -> Work:
         z, log_q = q(noise)
         return {"z": z, "log_q": log_q}
 
-    def backward() -> dict[str, Tensor]:
-        q.zero_grad(set_to_none=True)
+    learned = dict(q.named_parameters())
+
+    def backward() -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
         z, log_q = q(noise)
-        learned = [(value, to) for value, to in ((z, to_z), (log_q, to_log_q)) if value.requires_grad]
-        torch.autograd.backward([value for value, _ in learned], [to for _, to in learned])
-        return {"z": z, "log_q": log_q}
+        found = [(value, to) for value, to in ((z, to_z), (log_q, to_log_q)) if value.requires_grad]
+        values, given = zip(*found, strict=True)
+        return z, log_q, torch.autograd.grad(values, tuple(learned.values()), given, allow_unused=True)
+
+    def outcome() -> dict[str, Tensor]:
+        z, log_q, gradients = backward()
+        found = zip(learned.items(), gradients, strict=True)
+        named = {f"grad.{name}": torch.zeros_like(one) if grad is None else grad for (name, one), grad in found}
+        return {"z": z, "log_q": log_q} | named
 
     def inverse() -> dict[str, Tensor]:
         return {"log_q": q.log_prob(where)}
 
     if case.mode == "backward":
-        return Work(backward, lambda: backward() | gradients(q))
+        return Work(backward, outcome)
     run = {"sample": _without_graph(forward), "forward": forward, "inverse": _without_graph(inverse)}[case.mode]
     return Work(run, run)
 
@@ -49,14 +58,6 @@ def plain(case: Case, inputs: Inputs) -> Work:
     """`own`, with every chain in plain PyTorch."""
     work = own(case, inputs)
     return Work(with_reference(work.run), with_reference(work.outcome))
-
-
-def gradients(q: Posterior) -> dict[str, Tensor]:
-    """``grad.NAME`` of every learned tensor; zeros where nothing came back."""
-    return {
-        f"grad.{name}": torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        for name, parameter in q.named_parameters()
-    }
 
 
 def _without_graph(run: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[str, Tensor]]:
