@@ -53,7 +53,7 @@ def combined(shares: Shares, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
 
 def added(sums: np.ndarray) -> torch.Tensor:
     """What the shares found, as `combined` has room for it, added up."""
-    return torch.from_numpy(sums).sum(0) if len(sums) > 1 else torch.from_numpy(sums[0])
+    return torch.from_numpy(np.add.reduce(sums) if len(sums) > 1 else sums[0])  # torch's sum wakes threads: 0.1 ms
 
 
 def together(steps: Sequence[Step], shares: Shares) -> None:

@@ -84,6 +84,9 @@ class Identity(Flow):
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         return self.forward(z, theta)
 
+    def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return diagonal.draw(noise, base)
+
     def initial(self) -> Tensor:
         return torch.zeros(0)
 
