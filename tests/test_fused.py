@@ -86,6 +86,27 @@ def test_threads_change_nothing(name, shape, monkeypatch):
 
 
 @EVERY
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_way_back_may_be_shared_out_otherwise(name, dtype, monkeypatch):
+    """Points with numbers of their own: one thread goes up, several go back, in parts that cut blocks of points."""
+    z, maps = normal(1, 43, 4, seed=1).to(dtype), _maps(name, 43, 3, 4, seed=2).to(dtype)
+    chain, whole = MAPS[name][0].chain, _results(MAPS[name][0].chain, z, maps)
+    monkeypatch.setattr(threads, "GRAIN", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        given = [one.detach().clone().requires_grad_() for one in (z, maps)]
+        z_k, log_det = chain(*given)
+        torch.set_num_threads(3)
+        weights = normal(*z_k.shape, seed=99).to(dtype)
+        torch.autograd.backward((z_k, log_det), (weights, 1 + weights[..., 0]))
+    finally:
+        torch.set_num_threads(before)
+    for ours, theirs in zip([z_k, log_det, *[one.grad for one in given]], whole, strict=True):
+        assert ours.detach().equal(theirs)
+
+
+@EVERY
 @pytest.mark.parametrize("shape", [(FEW, 1, 1, 3, 2), (2, 3, 3, 2, 2), (1, 2, 2, 4, 3)])
 def test_gradcheck(name, shape):
     """Analytical gradients agree with finite differences in float64."""

@@ -30,6 +30,19 @@ def test_is_used_again(dtype):
     assert place in taken
 
 
+def test_views_hold_on_to_it():
+    """A part of an array, or a tensor over a part, keeps the whole from being used again."""
+    first = memory.empty((3, 2**19), np.dtype(np.float32))
+    place, part, tensor = first.ctypes.data, first.swapaxes(0, 1), torch.from_numpy(first[1:])
+    del first
+    assert memory.empty((3, 2**19), np.dtype(np.float32)).ctypes.data != place
+    del part
+    assert memory.empty((3, 2**19), np.dtype(np.float32)).ctypes.data != place
+    del tensor
+    taken = [memory.empty((3, 2**19), np.dtype(np.float32)) for _ in range(2)]
+    assert place in [one.ctypes.data for one in taken]
+
+
 def test_two_at_once_are_apart():
     """Two that live at the same time do not share memory."""
     one, other = (_tensor(2**20).fill_(value) for value in (1.0, 2.0))
