@@ -11,6 +11,7 @@ from nfbench.kernels import threads
 from nfbench.kernels.backend import VARIABLE
 from nfbench.kernels.bernoulli import log_prob, reference
 
+pytestmark = pytest.mark.usefixtures("compiled")
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 SHAPES = [(1, 1, 1), (2, 3, 15), (1, 4, 64), (3, 2, 65), (1, 5, 784), (2, 1, 960), (1, 2, 2000), (1, 1, 100_000)]
 EMPTY = [(0, 2, 3), (2, 0, 3), (2, 3, 0)]

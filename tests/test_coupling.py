@@ -9,6 +9,7 @@ from nfbench.kernels import coupling, coupling_operators, threads
 from nfbench.kernels.backend import VARIABLE
 from nfbench.kernels.threads import FEW, TILE
 
+pytestmark = pytest.mark.usefixtures("compiled")
 MIXINGS = pytest.mark.parametrize("mixing", ["permutation", "orthogonal"])
 SHAPES = [  # S, B, rows of biases, D, K, H
     (TILE + 7, 1, 1, 2, 3, 5),
@@ -70,9 +71,8 @@ def test_agrees_with_plain_pytorch(shape, mixing, shared_out, monkeypatch):
 
 
 @MIXINGS
-def test_gradcheck(mixing, monkeypatch):
+def test_gradcheck(mixing):
     """The gradients are those of finite differences."""
-    monkeypatch.setenv(VARIABLE, "numba")
     z, basis, learned = _given((FEW, 2, 2, 3, 2, 3), mixing)
     given = [one.requires_grad_() for one in (z, *learned)]
     assert torch.autograd.gradcheck(lambda z, *rest: coupling.chain(z, basis, *rest), given)
@@ -126,7 +126,6 @@ def test_backend(value, monkeypatch):
 @pytest.mark.parametrize("rows", [1, 4])
 def test_seeds_together(mixing, rows, monkeypatch):
     """Under vmap, over seeds with weights and mixings of their own, each has what it has alone, gradients too."""
-    monkeypatch.setenv(VARIABLE, "numba")
     each = [_given((5, 4, rows, 3, 2, 6), mixing, seed=100 * seed) for seed in range(1, 4)]
     z, basis = (torch.stack([one[place] for one in each]) for place in (0, 1))
     learned = [torch.stack([one[2][place] for one in each]).requires_grad_() for place in range(4)]
@@ -173,9 +172,8 @@ def test_weights_that_are_zero_have_their_gradient(monkeypatch):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_training_compiles(monkeypatch):
+def test_training_compiles():
     """`torch.compile` takes the chain as one operator and its gradient as another."""
-    monkeypatch.setenv(VARIABLE, "numba")
     q = posterior("nice:K=2,hidden=4", 3, dtype=torch.float64)
     noise = normal(20, 1, 3, seed=1)
 

@@ -8,6 +8,8 @@ from test_fused import EVERY, MAPS, SHAPES
 from nfbench.kernels import backend, cpu, diagonal, threads
 from nfbench.kernels.threads import TILE
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 
 def _given(name, shape):
     """Noise, base and theta, all to be differentiated."""

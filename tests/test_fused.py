@@ -8,6 +8,7 @@ from nfbench import InputError, posterior
 from nfbench.kernels import backend, cpu, operators, planar, planar_cpu, radial, threads
 from nfbench.kernels.threads import FEW, TILE
 
+pytestmark = pytest.mark.usefixtures("compiled")
 FLOAT = torch.float64
 MAPS = {"planar": (planar, lambda dim: 2 * dim + 1), "radial": (radial, lambda dim: dim + 2)}
 EVERY = pytest.mark.parametrize("name", MAPS)
@@ -26,11 +27,6 @@ SHAPES = [  # S, B, data points that have numbers of their own, D, K
     (0, 1, 1, 2, 3),
     (2, 0, 1, 2, 3),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _kernels(monkeypatch):
-    monkeypatch.setenv(backend.VARIABLE, "numba")
 
 
 def _maps(name, own, depth, dim, seed, scale=1.0):

@@ -6,6 +6,8 @@ import torch
 
 from nfbench.kernels import memory
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 
 def _tensor(*shape, dtype=np.float32):
     return torch.from_numpy(memory.empty(shape, np.dtype(dtype)))

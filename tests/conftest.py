@@ -1,0 +1,11 @@
+"""What tests ask for by name."""
+
+import pytest
+
+from nfbench.kernels.backend import VARIABLE
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """The compiled kernels, under whatever ``NFBENCH_BACKEND`` the tests as a whole are run."""
+    monkeypatch.setenv(VARIABLE, "numba")
