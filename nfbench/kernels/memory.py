@@ -24,7 +24,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if size < _LARGE:
         return np.empty(shape, dtype)
     block = _taken(size)
-    whole = np.frombuffer(block, dtype)  # on which every view of it holds, as what is below is no array of numpy's
+    whole = np.frombuffer(block, dtype)  # on which every view of it holds: below it is no array, but its memory
     weakref.finalize(whole, _give_back, block).atexit = False
     return whole.reshape(shape)
 
@@ -49,7 +49,7 @@ def _taken(size: int) -> memoryview:
     for key, block in _free.copy().items():
         if block.nbytes == size and _free.pop(key, None) is not None:
             return block
-    return memoryview(bytearray(size))
+    return np.empty(size, np.uint8).data
 
 
 def _give_back(block: memoryview) -> None:
