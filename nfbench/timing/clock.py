@@ -121,20 +121,20 @@ def rounds(
 ) -> dict[str, dict[int, float] | Exception]:
     """Samples of every entrant by round, or what it raised.
 
-    Each round runs its entrants one after the other and begins with another one than the round before. `base` takes
+    Each round runs its entrants one after the other and begins with another one than the round before. A sample begins
+    after a call that does not count: what others have left in the caches would else be part of it. `base` takes
     part in every round, so that each sample has one of `base` beside it; a slow entrant takes part in fewer, spread
     evenly, and none in more than `base` can afford.
     """
     repetitions = {name: repeated(one.seconds, protocol) for name, one in entrants.items()}
-    wanted = {name: _affordable(one.seconds * repetitions[name], protocol) for name, one in entrants.items()}
+    wanted = {name: _affordable(one.seconds * (1 + repetitions[name]), protocol) for name, one in entrants.items()}
     total = wanted.get(base, max(wanted.values(), default=0))
     samples: dict[str, dict[int, float] | Exception] = {name: {} for name in entrants}
     with _uncollected():
         for number in range(total):
             gc.collect()
             for name in _turns(wanted, number, total):
-                measure = functools.partial(measured, entrants[name].run, repetitions[name])
-                _sample(samples, name, number, measure)
+                _sample(samples, name, number, functools.partial(_settled, measured, entrants[name], repetitions[name]))
     return samples
 
 
@@ -148,6 +148,11 @@ def _sample(
         taken[number] = measure()
     except Exception as error:  # a contender's own: an outcome that its record shows
         samples[name] = error
+
+
+def _settled(measured: Clock, entrant: Entrant, repetitions: int) -> float:
+    entrant.run()
+    return measured(entrant.run, repetitions)
 
 
 def _turns(wanted: Mapping[str, int], number: int, total: int) -> list[str]:
