@@ -12,7 +12,7 @@ import numpy as np
 from nfbench.kernels.arithmetic import compiled, inlined
 from nfbench.kernels.team import own
 from nfbench.kernels.threads import TILE
-from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
+from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room, squares
 from nfbench.kernels.vector import fma, store, wide
 from nfbench.kernels.vector_tanh import tanh
 
@@ -73,7 +73,7 @@ def backward(
     draws, dim, depth, hidden = x.shape[1], x.shape[2], inner.shape[1], inner.shape[3]
     tile, back = room(dim * TILE, x), room(dim * TILE, x)
     units, slopes = room((hidden + 1) * TILE, x), room((hidden + 1) * TILE, x)
-    sums = room(hidden * width(x), x)
+    sums = squares(hidden, x)
     after, given, found = x.reshape(x.size), grad.reshape(grad.size), to_x.reshape(to_x.size)
     ins, outs = np.empty((depth, dim + 1), np.intp), np.empty((depth, dim + 1), np.intp)
     for g in range(group, groups):

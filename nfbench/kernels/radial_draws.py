@@ -13,7 +13,7 @@ from nfbench.kernels.prefetch import fetch
 from nfbench.kernels.radial_slopes import slopes_with_q
 from nfbench.kernels.team import own
 from nfbench.kernels.threads import TILE
-from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
+from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room, squares
 from nfbench.kernels.vector import fma, store, wide
 
 width, load, spread, _ = wide
@@ -118,7 +118,7 @@ def backward(
     draws, dim, depth, kind, vector = z.shape[1], z.shape[2], maps.shape[1], z.dtype.type, width(z)
     tile, back, by = room(dim * TILE, z), room(dim * TILE, z), room(5 * TILE, z)
     points, given, found = z.reshape(z.size), grad.reshape(grad.size), to_z.reshape(to_z.size)
-    sums, rows, row = room(dim * vector, z), to_maps.reshape(to_maps.size), maps.shape[2]
+    sums, rows, row = squares(dim, z), to_maps.reshape(to_maps.size), maps.shape[2]
     for g in range(group, groups):
         to_maps[g] = kind(0)
         for first in range(start, stop, TILE):

@@ -23,6 +23,13 @@ def room(size: Any, like: Any) -> Any:
 
 
 @inlined
+def squares(dim: Any, like: Any) -> Any:
+    """Room for D wide vectors, side by side, in whole squares of them."""
+    vector = _width_wide(like)
+    return room((dim + (-dim) % vector) * vector, like)
+
+
+@inlined
 def fill(tile: Any, numbers: Any, at: Any, count: Any) -> None:
     """`count <= TILE` draws from `numbers (..,)`, one after the other from `at` on, into `tile (D TILE,)`.
 
@@ -75,10 +82,12 @@ def put(numbers: Any, at: Any, one: Any, two: Any, three: Any, last: Any) -> Non
 def add_totals(numbers: Any, at: Any, sums: Any, place: Any, dim: Any) -> None:
     """Totals of D wide vectors, side by side in `sums` from `place` on, are added to `numbers (..,)` from `at` on.
 
-    In `sums` there is room, with any content, for whole squares of vectors.
+    `sums` is of `squares`: a square is read as a whole, with any content where it is more than D vectors.
     """
     vector = _width_wide(sums)
     singly, one = dim % vector if dim % vector <= _SINGLY else 0, _spread(sums.dtype.type(1))
+    if place + (dim + (-dim) % vector) * vector > sums.size:
+        raise MemoryError("no room for whole squares")
     for d in range(0, dim - singly, vector):
         found, count = totals(sums, place + d * vector, one), min(vector, dim - d)
         store(numbers, at + d, count, fma(one, found, _load(numbers, at + d, count)))
