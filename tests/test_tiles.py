@@ -43,9 +43,6 @@ def test_room_that_is_too_small_is_refused(dtype):
     """Half a square, whose other half is somebody else's memory."""
     like = np.zeros(1, dtype)
     width = WIDE // like.itemsize
+    dim = width + width // 2 + 1
     with pytest.raises(MemoryError):
-        _added(
-            np.zeros(width // 2 + 1 + width, dtype),
-            _room((width + width // 2 + 1) * width, like),
-            width + width // 2 + 1,
-        )
+        _added(np.zeros(dim, dtype), _room(dim * width, like), dim)

@@ -69,7 +69,7 @@ def fused(name: str, reference: Chain) -> Fused:
         kind = kernels(name, noise, reference) if theta.shape[1] and not apart else None
         if kind is None:
             z_0, log_q = diagonal.draw(noise, base)
-            z, log_det = chain(z_0, theta.reshape(len(theta), theta.shape[1] // row, row))
+            z, log_det = chain(z_0, _by_map(theta, row))
             return z, log_q - log_det
         loops = diagonal.loops(noise, base) if kind == "triton" else None
         module = _kernels_of(name, kind) if loops is None else _Apart(loops, _kernels_of(name, kind))
@@ -127,8 +127,7 @@ class _Drawn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, module: Any, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
-        maps = theta.detach().reshape(len(theta), -1, row)
-        z, log_q, ctx.kept = module.draw(diagonal.for_each(noise, base), base, maps)
+        z, log_q, ctx.kept = module.draw(diagonal.for_each(noise, base), base, _by_map(theta.detach(), row))
         ctx.module, ctx.shape = module, noise.shape
         ctx.save_for_backward(noise, z, theta)  # whose memory is among what is kept: so a change of them is noticed
         return z, log_q
@@ -171,6 +170,11 @@ def _grouped(z: Tensor, batch: int) -> Tensor:
     if batch > 1:
         return z.expand(z.shape[0], batch, z.shape[2]).transpose(0, 1)
     return z.reshape(1, z.shape[0] * z.shape[1], z.shape[2])
+
+
+def _by_map(theta: Tensor, row: int) -> Tensor:
+    """`(B or 1, K R) -> (B or 1, K, R)`."""
+    return theta.reshape(len(theta), theta.shape[1] // row, row)
 
 
 def _ungrouped(values: Tensor, shape: torch.Size) -> Tensor:

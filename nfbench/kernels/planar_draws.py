@@ -14,7 +14,7 @@ from nfbench.kernels.planar_constraint import S, constrain_all, unconstrain_all
 from nfbench.kernels.prefetch import fetch
 from nfbench.kernels.team import own
 from nfbench.kernels.threads import TILE
-from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room
+from nfbench.kernels.tiles import add_totals, empty, fill, four, put, room, squares
 from nfbench.kernels.vector import fma, quotient, store, total, wide
 from nfbench.kernels.vector_factor import factor
 from nfbench.kernels.vector_tanh import tanh
@@ -151,7 +151,7 @@ def backward(
     tile, back, by = room(dim * TILE, z), room(dim * TILE, z), room((2 * BLOCK + 2) * TILE, z)
     w, u_hat, scalars, across = _rooms(depth, dim, z)
     along, moved, down = w.reshape(w.size), u_hat.reshape(w.size), np.empty(w.size, z.dtype)
-    to_s, mixed, sums = np.empty(depth, z.dtype), np.empty_like(across), room(BLOCK * vector * vector, z)
+    to_s, mixed, sums = np.empty(depth, z.dtype), np.empty_like(across), squares(BLOCK * vector, z)
     points, given, found = z.reshape(z.size), grad.reshape(grad.size), to_z.reshape(to_z.size)
     rows, row = to_maps.reshape(to_maps.size), maps.shape[2]
     for g in range(group, groups):
