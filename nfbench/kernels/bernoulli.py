@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from nfbench.kernels import bernoulli_cpu
 from nfbench.kernels.backend import backend, transformed
+from nfbench.kernels.node import Node
 
 _FAR = 40.0  # from where on softplus(y) is y in float64, too: torch's own threshold, 20, drops e^-20
 
@@ -26,7 +27,7 @@ def log_prob(logits: Tensor, x: Tensor) -> Tensor:
         return reference(logits, x)
     if not (logits.requires_grad and torch.is_grad_enabled()):
         return bernoulli_cpu.log_prob(logits, x, learned=False)[0]
-    found: Tensor = _Compiled.apply(logits, x)[0]  # type: ignore[no-untyped-call]
+    found: Tensor = _Compiled.applied(logits, x)[0]
     return found
 
 
@@ -36,7 +37,7 @@ def _fits(logits: Tensor, x: Tensor) -> bool:
     return real and logits.is_cpu and x.is_cpu and logits.dim() == 3 and logits.shape[1:] == x.shape
 
 
-class _Compiled(torch.autograd.Function):
+class _Compiled(Node):
     """The value and its derivatives in the logits, which are kept instead of them, by the loops of `bernoulli_cpu`."""
 
     @staticmethod

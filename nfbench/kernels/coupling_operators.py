@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from nfbench.kernels import coupling_cpu
 from nfbench.kernels.backend import transformed
+from nfbench.kernels.node import Node, once
 from nfbench.kernels.operators import folding
 
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -22,11 +22,11 @@ def chain(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, 
     if transformed():
         found: Tensor = _forward(x, inner, bias, outer, reads, writes)
         return found
-    direct: Tensor = _Direct.apply(x, inner, bias, outer, reads, writes)  # type: ignore[no-untyped-call]
+    direct: Tensor = _Direct.applied(x, inner, bias, outer, reads, writes)
     return direct
 
 
-class _Direct(torch.autograd.Function):
+class _Direct(Node):
     """The loops under autograd alone, which costs less a call than an operator."""
 
     @staticmethod
@@ -38,7 +38,7 @@ class _Direct(torch.autograd.Function):
         return found
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, inner, bias, outer, reads, writes = ctx.saved_tensors
         return *coupling_cpu.backward(x, inner, bias, outer, reads, writes, grad), None, None

@@ -74,9 +74,13 @@ class Chain(NamedTuple):
         together([self._down(*given, to_z, to_maps)], shares)
         return torch.from_numpy(to_z), added(to_maps)
 
-    def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> Drawn:
-        """The same of the base's draws: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q (S, B)`, kept."""
-        numbers, rows = array(maps), array(base)
+    def draw(self, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> Drawn:
+        """The same of the base's draws: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q (S, B)`, kept.
+
+        Theta (B or 1, K R) are the maps' numbers, R = `row` of each.
+        """
+        numbers, rows = array(theta), array(base)
+        numbers = numbers.reshape(len(numbers), -1, row)
         given = _grouped(array(noise), len(rows))
         z, log_det, scalars = _rooms(given, numbers)
         log_q, sigma = empty(log_det.shape, given.dtype), np.empty((len(rows), given.shape[2]), given.dtype)

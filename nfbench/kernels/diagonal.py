@@ -4,10 +4,10 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from nfbench.kernels import diagonal_cpu, diagonal_torch
 from nfbench.kernels.backend import backend, transformed
+from nfbench.kernels.node import Node, once
 from nfbench.numerics import standard_normal_log_prob
 
 
@@ -37,7 +37,7 @@ def draw(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     chosen = loops(noise, base)
     if chosen is None:
         return reference(noise, base)
-    found: tuple[Tensor, Tensor] = _Draw.apply(chosen, noise, base)  # type: ignore[no-untyped-call]
+    found: tuple[Tensor, Tensor] = _Draw.applied(chosen, noise, base)
     return found
 
 
@@ -56,7 +56,7 @@ def for_each(noise: Tensor, base: Tensor) -> Tensor:
     return noise.expand(-1, len(base), -1) if noise.shape[1] == 1 < len(base) else noise
 
 
-class _Draw(torch.autograd.Function):
+class _Draw(Node):
     """`reference` as one node of the graph."""
 
     @staticmethod
@@ -68,7 +68,7 @@ class _Draw(torch.autograd.Function):
         return z, log_q
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor]:
         given = *ctx.saved_tensors, grad_z, grad_log_q
         to_noise, to_base = ctx.loops.backward(*given, to_noise=ctx.needs_input_grad[1])

@@ -8,6 +8,7 @@ from torch.nn.functional import linear
 
 from nfbench.kernels import maxout_cpu
 from nfbench.kernels.backend import backend, transformed
+from nfbench.kernels.node import Node
 
 WINDOW = 4  # that `largest` and the compiled loops are written for
 
@@ -19,7 +20,7 @@ def maxout(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> Tensor:
     the winners'. Elsewhere the units come before the rows: the maximum then runs over whole rows of memory.
     """
     if window == WINDOW and _compiled(weight):
-        most: Tensor = _Compiled.apply(linear(x, weight), bias)  # type: ignore[no-untyped-call]
+        most: Tensor = _Compiled.applied(linear(x, weight), bias)
         return most
     y = torch.addmm(bias.unsqueeze(1), weight, x.mT)
     windows = y.reshape(len(y) // window, window, y.shape[1])
@@ -79,7 +80,7 @@ class _Largest(torch.autograd.Function):
         return _Largest.apply(windows.movedim(in_dims[0], 0)), (0, 0, 0, 0)  # type: ignore[no-untyped-call]
 
 
-class _Compiled(torch.autograd.Function):
+class _Compiled(Node):
     """The loops of `maxout_cpu`: `y (R, 4 U), bias (4 U,) -> (R, U)`."""
 
     @staticmethod

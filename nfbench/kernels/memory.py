@@ -13,6 +13,7 @@ _KEPT = 2**28  # bytes that are kept at most
 
 _torchs_own = [False]  # whether torch allocates instead
 _free: dict[int, memoryview] = {}  # no lock: what is gone may be noticed anywhere, in the midst of this module too
+_lent: dict[int, tuple[weakref.ref[np.ndarray], memoryview]] = {}  # `weakref.finalize` does the same, at ten times cost
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -25,7 +26,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return np.empty(shape, dtype)
     block = _taken(size)
     whole = np.frombuffer(block, dtype)  # on which every view of it holds: below it is no array, but its memory
-    weakref.finalize(whole, _give_back, block).atexit = False
+    watch = weakref.ref(whole, _give_back)
+    _lent[id(watch)] = watch, block
     return whole.reshape(shape)
 
 
@@ -52,6 +54,7 @@ def _taken(size: int) -> memoryview:
     return np.empty(size, np.uint8).data
 
 
-def _give_back(block: memoryview) -> None:
+def _give_back(watch: weakref.ref[np.ndarray]) -> None:
+    _, block = _lent.pop(id(watch))
     if block.nbytes + sum(kept.nbytes for kept in _free.copy().values()) <= _KEPT:
         _free[id(block)] = block

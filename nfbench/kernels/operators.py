@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from nfbench.kernels import diagonal
 from nfbench.kernels.backend import Chain, backend, kernels, transformed
+from nfbench.kernels.node import Node, once
 
 
 class Fused(NamedTuple):
@@ -59,13 +59,13 @@ def fused(name: str, reference: Chain) -> Fused:
             return reference(z, maps)
         # An operator costs 0.1 ms a call: where nothing traces or vectorises, autograd alone stands around the kernels.
         if not transformed():
-            found: tuple[Tensor, Tensor] = _Direct.apply(_kernels_of(name, kind), z, maps)  # type: ignore[no-untyped-call]
+            found: tuple[Tensor, Tensor] = _Direct.applied(_kernels_of(name, kind), z, maps)
             return found
         z_k, log_det, _ = first(_grouped(z, maps.shape[0]), maps)
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
 
     def draw(noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
-        apart = not noise.numel() or len(base) != len(theta) or noise.dtype != base.dtype or transformed()
+        apart = not noise.numel() or base.shape[0] != theta.shape[0] or noise.dtype != base.dtype or transformed()
         kind = kernels(name, noise, reference) if theta.shape[1] and not apart else None
         if kind is None:
             z_0, log_q = diagonal.draw(noise, base)
@@ -73,13 +73,13 @@ def fused(name: str, reference: Chain) -> Fused:
             return z, log_q - log_det
         loops = diagonal.loops(noise, base) if kind == "triton" else None
         module = _kernels_of(name, kind) if loops is None else _Apart(loops, _kernels_of(name, kind))
-        found: tuple[Tensor, Tensor] = _Drawn.apply(module, noise, base, theta, row)  # type: ignore[no-untyped-call]
+        found: tuple[Tensor, Tensor] = _Drawn.applied(module, noise, base, theta, row)
         return found
 
     return Fused(chain, draw)
 
 
-class _Direct(torch.autograd.Function):
+class _Direct(Node):
     """A pair of kernels under autograd alone, from `z (S, B, D)` to `z_K (S, B, D), ln|det| (S, B)`."""
 
     @staticmethod
@@ -90,7 +90,7 @@ class _Direct(torch.autograd.Function):
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[None, Tensor, Tensor]:
         z_k, kept, maps = ctx.saved_tensors
         grads = _grouped(grad_z, maps.shape[0]), _grouped(grad_log_det.unsqueeze(-1), maps.shape[0]).squeeze(-1)
@@ -104,7 +104,8 @@ class _Apart(NamedTuple):
     loops: diagonal.Loops
     module: Any
 
-    def draw(self, noise: Tensor, base: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    def draw(self, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        maps = _by_map(theta.detach(), row)
         z_0, log_q, sigma = self.loops.forward(noise, base)
         z_k, log_det, scalars = self.module.forward(_grouped(z_0, len(maps)), maps)
         log_q, kept = log_q - _ungrouped(log_det, noise.shape), (noise, sigma, z_k, scalars, maps)
@@ -122,18 +123,18 @@ class _Apart(NamedTuple):
         return back, to_base, to_maps.flatten(1)
 
 
-class _Drawn(torch.autograd.Function):
+class _Drawn(Node):
     """Base and chain together: what is between them costs autograd as much as a small chain itself."""
 
     @staticmethod
     def forward(ctx: Any, module: Any, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
-        z, log_q, ctx.kept = module.draw(diagonal.for_each(noise, base), base, _by_map(theta.detach(), row))
+        z, log_q, ctx.kept = module.draw(diagonal.for_each(noise, base), base, theta, row)
         ctx.module, ctx.shape = module, noise.shape
         ctx.save_for_backward(noise, z, theta)  # whose memory is among what is kept: so a change of them is noticed
         return z, log_q
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor, Tensor, None]:
         _ = ctx.saved_tensors  # fails where one has changed
         found = ctx.module.undraw(ctx.kept, grad_z, grad_log_q, to_noise=ctx.needs_input_grad[1])
@@ -174,7 +175,7 @@ def _grouped(z: Tensor, batch: int) -> Tensor:
 
 def _by_map(theta: Tensor, row: int) -> Tensor:
     """`(B or 1, K R) -> (B or 1, K, R)`."""
-    return theta.reshape(len(theta), theta.shape[1] // row, row)
+    return theta.reshape(theta.shape[0], theta.shape[1] // row, row)
 
 
 def _ungrouped(values: Tensor, shape: torch.Size) -> Tensor:
