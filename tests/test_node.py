@@ -36,7 +36,6 @@ def test_applied_is_apply():
     ours, theirs = _given(), _given()
     found, known = _Cubes.applied(*ours), _Torchs.apply(*theirs)
     assert torch.equal(found, known)
-    assert [one for one, _ in found.grad_fn.next_functions if one is None] == []
     assert len(found.grad_fn.next_functions) == len(known.grad_fn.next_functions) == 2
     for mine, other in zip(
         torch.autograd.grad(found.sum(), ours), torch.autograd.grad(known.sum(), theirs), strict=True
@@ -54,4 +53,4 @@ def test_a_second_derivative_is_refused(kind):
     (grad,) = torch.autograd.grad(value.square().sum(), [x], create_graph=True)
     assert grad.requires_grad
     with pytest.raises(RuntimeError, match="once_differentiable"):
-        torch.autograd.grad(grad.sum(), [x])
+        grad.sum().backward()
