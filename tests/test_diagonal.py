@@ -57,6 +57,22 @@ def test_one_node(monkeypatch):
         assert node.loops is loops
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_the_operations_run():
+    """Alone there, values and gradients are the CPU's, by torch's own nodes."""
+    given = _given((7, 4, 4, 3))
+    there = [one.detach().cuda().requires_grad_() for one in given]
+    assert type(diagonal.draw(*there)[0].grad_fn).__name__ == "AddBackward0"
+    for ours, theirs in zip(_results(_moved_back, there), _results(diagonal.reference, given), strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-12, atol=1e-12)
+
+
+def _moved_back(noise, base):
+    z, log_q = diagonal.draw(noise, base)
+    return z.cpu(), log_q.cpu()
+
+
 def test_the_reference_backend_takes_the_operations(monkeypatch):
     """`NFBENCH_BACKEND=reference` is plain PyTorch through and through."""
     monkeypatch.setenv(VARIABLE, "reference")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from families import normal
 
+from nfbench.kernels import maxout as module
 from nfbench.kernels import threads
 from nfbench.kernels.backend import VARIABLE
 from nfbench.kernels.maxout import largest, maxout
@@ -70,8 +71,8 @@ def _layer(rows, inputs, units, dtype=torch.float64):
     return [normal(*size, seed=seed).to(dtype).requires_grad_() for seed, size in enumerate(sizes)]
 
 
-def _plain(x, weight, bias):
-    return (x @ weight.mT + bias).unflatten(-1, (-1, 4)).amax(-1)
+def _plain(x, weight, bias, window=4):
+    return (x @ weight.mT + bias).unflatten(-1, (-1, window)).amax(-1)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -133,8 +134,42 @@ def test_nan_is_seen(place, learned, value, monkeypatch):
 def test_another_window():
     """Windows of another size are torch's own maximum."""
     x, weight, bias = normal(5, 3, seed=0), normal(6, 3, seed=1), normal(6, seed=2)
-    expected = (x @ weight.mT + bias).unflatten(-1, (-1, 2)).amax(-1)
-    torch.testing.assert_close(maxout(x, weight, bias, 2), expected, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(maxout(x, weight, bias, 2), _plain(x, weight, bias, 2), rtol=1e-13, atol=1e-13)
+
+
+def _on_a_gpu(x, weight, bias, window):
+    """The layer as a GPU takes it; the same operations where there is none."""
+    if weight.is_cuda:
+        return maxout(x, weight, bias, window)
+    return module._of_neighbours(torch.nn.functional.linear(x, weight, bias), window)
+
+
+@DEVICES
+@pytest.mark.parametrize("size", SIZES)
+def test_a_layer_on_a_gpu(size, device):
+    """Value and gradients are those of torch's maximum on the CPU, with gradients and without."""
+    given, to = _layer(*size), normal(size[0], size[2], seed=9)
+    there = [one.detach().to(device).requires_grad_() for one in given]
+    expected, found = _plain(*given), _on_a_gpu(*there, 4)
+    pairs = torch.autograd.grad(found, there, to.to(device)), torch.autograd.grad(expected, given, to)
+    for ours, theirs in zip((found, *pairs[0]), (expected, *pairs[1]), strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-13, atol=1e-13)
+    with torch.no_grad():
+        torch.testing.assert_close(_on_a_gpu(*there, 2).cpu(), _plain(*given, 2), rtol=1e-13, atol=1e-13)
+
+
+@DEVICES
+@pytest.mark.parametrize("place", range(4))
+def test_a_gpu_gives_equals_gradient_to_the_first(place, device):
+    """Where several are largest, the whole gradient goes to the first of them; a NaN is the largest."""
+    bias = torch.zeros(4, device=device)
+    bias[place:] = 1.0
+    given = torch.zeros(2, 1, device=device), torch.zeros(4, 1, device=device)
+    (found,) = torch.autograd.grad(_on_a_gpu(*given, bias.requires_grad_(), 4).sum(), bias)
+    assert found.tolist() == [2.0 if at == place else 0.0 for at in range(4)]
+    bias = torch.arange(4.0, device=device)
+    bias[place] = torch.nan
+    assert _on_a_gpu(*given, bias, 4).isnan().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

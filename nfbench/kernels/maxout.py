@@ -17,14 +17,24 @@ def maxout(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> Tensor:
     """`x (R, I), weight (W U, I), bias (W U,) -> (R, U)`, the maxima over windows of W neighbours of x weight^T + bias.
 
     On the CPU compiled loops add the bias and note the winner in one pass, and sum up the bias' gradient as they place
-    the winners'. Elsewhere the units come before the rows: the maximum then runs over whole rows of memory.
+    the winners'. Where torch's operations run there, the units come before the rows: the maximum then runs over whole
+    rows of memory. On a GPU a step costs its launches, and the other order takes the fewest.
     """
+    if weight.is_cuda:
+        return _of_neighbours(linear(x, weight, bias), window)
     if window == WINDOW and _compiled(weight):
         most: Tensor = _Compiled.applied(linear(x, weight), bias)
         return most
     y = torch.addmm(bias.unsqueeze(1), weight, x.mT)
     windows = y.reshape(len(y) // window, window, y.shape[1])
     return (largest(windows) if window == WINDOW else windows.amax(-2)).mT
+
+
+def _of_neighbours(y: Tensor, window: int) -> Tensor:
+    """`(R, W U) -> (R, U)`: torch's maximum with its places, as `amax` shares the gradient of equal ones evenly."""
+    windows = y.reshape(len(y), y.shape[1] // window, window)
+    most: Tensor = windows.max(-1).values if torch.is_grad_enabled() else windows.amax(-1)
+    return most
 
 
 def _compiled(weight: Tensor) -> bool:
@@ -39,12 +49,9 @@ def largest(windows: Tensor) -> Tensor:
 
     torch's own `amax` shares the gradient of equal places evenly, and spends five passes over all of them to find out
     how many there are. Here two rounds of pairs are compared once: 1 where the first of a pair is the winner, else 0.
-    On a GPU, where such small passes cost their launches, torch's maximum with its places takes the fewest.
     """
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # nobody will ask who won
         return windows.amax(-2)
-    if windows.is_cuda:
-        return windows.max(-2).values
     found: Tensor = _Largest.apply(windows)[0]  # type: ignore[no-untyped-call]
     return found
 
