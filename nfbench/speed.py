@@ -22,6 +22,7 @@ HOUSE = (OURS, TEXTBOOK, COMPILE, SPLIT, "reference", BARE)  # all others are pe
 BLOCK = ("source", "profile", "mode", "machine", "device", "threads", "dtype")
 SIZES = {"K": "K", "draws": "S", "batch": "B", "dim": "D", "seeds": "E"}  # columns with their letters
 CASE = (*BLOCK, "target", "posterior", "amortized", "dim", "draws", "batch", "seeds")
+PLACE = ("machine", "device", "threads", "dtype")  # what a rate is of
 ITEM_BYTES = {"float32": 4, "float64": 8}
 _SORTED = (*BLOCK, "target", "place", "family", "amortized", "dim", "draws", "batch", "K", "seeds", "rank", "contender")
 
@@ -32,13 +33,16 @@ def timed(root: Path) -> pd.DataFrame:
     Times are in seconds, `peak_bytes` in bytes. `ratio` is this contender's time for a model over nfbench's, round by
     round; `steps` is its time in units of the textbook's step of one model, `bare` in units of a step's bare matrix
     products; `fraction` is of the floor. All are missing where a comparison would mislead, and `remark` says why.
-    `low` and `high` are quartiles.
+    `low` and `high` are quartiles. `pace` is the machine's rate of a matrix product around the case over its best in
+    all these records: where it is low, something held the machine up, and times are long.
     """
     rows = _rows(list(timings(root)), "own") + _rows(list(timings(root / REFERENCE)), REFERENCE)
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
     frame["place"] = frame.groupby([*BLOCK, "family"], dropna=False)["place"].transform("min")
+    frame["rate"] = pd.to_numeric(frame["rate"])
+    frame["pace"] = frame["rate"] / frame.groupby(list(PLACE), dropna=False)["rate"].transform("max")
     frame = frame.sort_values(list(_SORTED), kind="stable", ignore_index=True)
     return frame.drop(columns=["place", "rank"])
 

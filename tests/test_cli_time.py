@@ -197,6 +197,23 @@ def test_a_busy_machine_is_said(nf, monkeypatch):
     assert err.startswith("nfbench: warning: the machine is not idle (load average 3.2)")
 
 
+def test_a_slow_machine_is_said(nf, tmp_path):
+    """Where the machine has been much faster in other records, the times of this command are said to be long."""
+    assert nf(f"time {FAST} --posterior gaussian --mode sample --results {tmp_path}")[0] == 0
+    before = next(one for one in timings.timings(tmp_path) if one.contender == "nfbench")
+    assert before.floor is not None
+    for file in (tmp_path / "timing").iterdir():
+        file.unlink()
+    code, _, err = nf(f"time {FAST} --posterior gaussian --mode forward --results {tmp_path}")
+    assert code == 0
+    assert "best rate" not in err
+    faster = before.model_copy(update={"floor": before.floor.model_copy(update={"rate": 1e3 * before.floor.rate})})
+    timings.write(tmp_path, faster)
+    code, _, err = nf(f"time {FAST} --posterior gaussian --mode forward --results {tmp_path}")
+    assert code == 0
+    assert "1 of 1 cases were timed while this machine multiplied matrices at 0 % of its best rate" in err
+
+
 def test_a_step_is_compared_model_by_model():
     """A contender that trains one of two models in as long as nfbench trains both takes twice as long for each."""
     case = case_of("gaussian", "step", target="u1", seeds=2)

@@ -82,6 +82,18 @@ def test_what_disagrees_reaches_no_fraction_of_the_floor(tmp_path):
     assert pd.isna(row["fraction"])
 
 
+def test_pace_is_of_the_machines_best(tmp_path):
+    """Rates are compared where they are of one machine, and none is made up where none was measured."""
+    floor = {"bytes": 1e6, "flops": 1e6, "bandwidth": 1e10}
+    for K, rate in ((2, 1e11), (4, 6e10)):
+        timing(tmp_path, case={"posterior": f"planar:K={K}"}, floor=floor | {"rate": rate})
+    timing(tmp_path, case={"posterior": "planar:K=8"}, floor=floor | {"rate": 3e10}, machine="Another CPU")
+    timing(tmp_path, case={"posterior": "planar:K=16"}, floor=None)
+    paces = dict(zip(*(timed(tmp_path)[name] for name in ("K", "pace")), strict=True))
+    assert [paces[K] for K in (2, 4, 8)] == pytest.approx([1.0, 0.6, 1.0])
+    assert pd.isna(paces[16])
+
+
 def step(root, contender, factor, models=1, **fields):
     timing(root, contender, factor, {"mode": "step", "target": "u1", "seeds": 100}, models=models, **fields)
 

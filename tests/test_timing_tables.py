@@ -132,6 +132,14 @@ def test_columns_without_any_entry_are_left_out(tmp_path):
     assert "Floor:" not in table(timed(tmp_path), "md")
 
 
+def test_the_machines_pace_is_shown(tmp_path):
+    """A case that was timed at half of the machine's best rate says so beside its time."""
+    for depth, rate in ((2, 1e11), (4, 5e10)):
+        floor = {"bytes": 1e6, "flops": 1e6, "bandwidth": 1e10, "rate": rate}
+        timing(tmp_path, case={"posterior": f"planar:K={depth}"}, floor=floor)
+    assert [row["pace (%)"] for row in shown(tmp_path, "others")] == ["100", "50"]
+
+
 def test_steps_count_textbook_steps(found_tables):
     """100 models in 2 ms are 2 textbook steps, 0.02 for a model, and 50 times less than the textbook takes."""
     found = next(one for one in found_tables if one.title.endswith("step, own records: every contender"))

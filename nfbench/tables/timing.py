@@ -161,17 +161,20 @@ def _against(block: pd.DataFrame) -> Table:
         "fastest peer",
     ]
     sides = [COMPILE, *([SPLIT] if SPLIT in set(block["contender"]) else []), TEXTBOOK]
-    head += ["against it", *(f"against {side}" for side in sides), "of the floor (%)", "bound"]
+    head += ["against it", *(f"against {side}" for side in sides), "of the floor (%)", "bound", "pace (%)"]
     rows, keys = [], []
     for row in against(block).to_dict("records"):
         cells = [*_facts(row, names), _spread(row, "median", unit.factor)]
         cells += [_spread(row, "steps"), _spread(row, "bare")] if step else []
         cells += [row["peer"], *(_spread(row, f"{side}_ratio") for side in ("peer", *sides))]
-        rows.append([*cells, significant(_percent(row), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]])
+        cells += [significant(_percent(row), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]]
+        rows.append([*cells, NOTHING if pd.isna(row["pace"]) else f"{100 * row['pace']:.0f}"])
         keys.append(key(row))
     notes = [
         "Against another: its time" + (" a model" if step else "") + " over nfbench's, round by round: median with "
-        "quartiles. Above 1, nfbench is faster. A dash: not timed, not in turn with nfbench, or not in agreement."
+        "quartiles. Above 1, nfbench is faster. A dash: not timed, not in turn with nfbench, or not in agreement.",
+        "Pace: this machine's rate of a matrix product around the case, in % of its best in all records. Where it is "
+        "low, something held the machine up, and times are long; so are the others', but not a floor of bytes.",
     ]
     if SPLIT in sides:
         notes += [
