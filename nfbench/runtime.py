@@ -1,5 +1,6 @@
-"""What of this process a number may depend on beside the code: device, threads, backend."""
+"""What of this process a number may depend on beside the code: device, threads, backend, what torch has compiled."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -11,3 +12,12 @@ def runtime(device: str) -> dict[str, Any]:
     """The part of a record's provenance that can change between two calls of one process."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return {"device": name, "threads": torch.get_num_threads(), "backend": backend()}
+
+
+def forget_compiled() -> None:
+    """Have `torch.compile` begin anew: of one function torch keeps a few compiled forms, and gives up beyond."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # with CUDA it imports inductor, which uses what torch dropped
+        torch.compiler.reset()

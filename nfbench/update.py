@@ -13,6 +13,7 @@ from nfbench.config import Training
 from nfbench.errors import InputError
 from nfbench.objectives import Inference, free_energy
 from nfbench.optimizers import OPTIMIZERS
+from nfbench.runtime import forget_compiled
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Update:
         self.loss = self._alone if len(models) == 1 else self._together
         self.compiled = acceleration.compile
         if self.compiled:
-            torch.compiler.reset()  # of one function torch keeps a few compiled forms, and gives up beyond
+            forget_compiled()
             self.loss = torch.compile(self.loss, dynamic=False)
 
     def gradient(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -17,7 +17,7 @@ from nfbench.kernels.backend import backend
 from nfbench.posteriors import posterior
 from nfbench.posteriors.base import FlowPosterior
 from nfbench.provenance import provenance
-from nfbench.runtime import runtime
+from nfbench.runtime import forget_compiled, runtime
 from nfbench.timing.agreement import Truth, agreement, truth
 from nfbench.timing.clock import Clock, Entrant, Protocol, Warm, clock, ratio, rounds, spread, warm_up
 from nfbench.timing.contender import BASE, Contender, Inputs, Work, contenders, inputs
@@ -126,7 +126,8 @@ def _measured(common: _Run, planned: Planned) -> tuple[dict[str, _Measured | Und
         true = truth(case, given, [one for one in common.known.values() if one.group == REFERENCE])
     except Exception as error:
         return {BASE: _undone(error)}, None
-    _forget_compiled()
+    if "torch._dynamo" in sys.modules:  # else nothing has compiled, and asking would import it
+        forget_compiled()  # every case compiles anew, for its own shapes
     prepared: dict[str, Ready | Undone] = {}
     for name in planned.versus:
         common.note(name)
@@ -239,12 +240,6 @@ def _versions(contender: Contender) -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
-
-
-def _forget_compiled() -> None:
-    """Every case compiles anew, for its own shapes: torch gives up on a function that it has compiled too often."""
-    if "torch._dynamo" in sys.modules:
-        torch._dynamo.reset()
 
 
 def reason(error: Exception) -> str:
