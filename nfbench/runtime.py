@@ -1,6 +1,8 @@
 """What of this process a number may depend on beside the code: device, threads, backend, what torch has compiled."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,8 +18,13 @@ def runtime(device: str) -> dict[str, Any]:
 
 def forget_compiled() -> None:
     """Have `torch.compile` begin anew: of one function torch keeps a few compiled forms, and gives up beyond."""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # with CUDA it imports inductor, which uses what torch dropped
+    with importing_inductor():  # as it does where there is CUDA
         torch.compiler.reset()
+
+
+@contextlib.contextmanager
+def importing_inductor() -> Iterator[None]:
+    """Within the block no deprecation is passed on: inductor itself uses what torch has deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

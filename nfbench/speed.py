@@ -19,10 +19,10 @@ from nfbench.timings import Spread, Timing, timings
 OURS, TEXTBOOK, COMPILE, SPLIT = "nfbench", "textbook", "compile", "split"
 BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it
 HOUSE = (OURS, TEXTBOOK, COMPILE, SPLIT, "reference", BARE)  # all others are peers, libraries of other people
-BLOCK = ("source", "profile", "mode", "machine", "device", "threads", "dtype")
+WHERE = ("machine", "device", "threads", "dtype")  # what a rate is of
+BLOCK = ("source", "profile", "mode", *WHERE)
 SIZES = {"K": "K", "draws": "S", "batch": "B", "dim": "D", "seeds": "E"}  # columns with their letters
 CASE = (*BLOCK, "target", "posterior", "amortized", "dim", "draws", "batch", "seeds")
-PLACE = ("machine", "device", "threads", "dtype")  # what a rate is of
 ITEM_BYTES = {"float32": 4, "float64": 8}
 _SORTED = (*BLOCK, "target", "place", "family", "amortized", "dim", "draws", "batch", "K", "seeds", "rank", "contender")
 
@@ -42,7 +42,7 @@ def timed(root: Path) -> pd.DataFrame:
         return frame
     frame["place"] = frame.groupby([*BLOCK, "family"], dropna=False)["place"].transform("min")
     frame["rate"] = pd.to_numeric(frame["rate"])
-    frame["pace"] = frame["rate"] / frame.groupby(list(PLACE), dropna=False)["rate"].transform("max")
+    frame["pace"] = frame["rate"] / frame.groupby(list(WHERE), dropna=False)["rate"].transform("max")
     frame = frame.sort_values(list(_SORTED), kind="stable", ignore_index=True)
     return frame.drop(columns=["place", "rank"])
 

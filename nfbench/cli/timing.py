@@ -167,10 +167,10 @@ def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, 
         _say(f"nfbench: interrupted: {len(stored)} timings are kept in {results}")
         return INTERRUPTED
     print("\n".join(table(stored)))
-    _warn_of_a_slow_machine(results, {timing.id for timing in stored})
     counts = Counter(timing.status for timing in stored)
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
     print(f"{len(plan)} case{'s' * (len(plan) != 1)}: {said}; records in {results / TIMING}")
+    _warn_of_a_slow_machine(results, {timing.id for timing in stored})
     return 1 if counts["failed"] else 0
 
 
@@ -188,13 +188,15 @@ def _warn_of_a_slow_machine(results: Path, ids: set[str]) -> None:
     """A processor that others use, or that is hot, has slow minutes: what was timed in them can be timed again."""
     from nfbench.speed import OURS, three_digits, timed
 
+    if not ids:
+        return
     frame = timed(results)
-    own = frame[frame["id"].isin(ids) & (frame["contender"] == OURS)] if len(frame) else frame
-    slow = own[own["pace"] < _SLOW] if len(own) else own
+    just = frame[(frame["source"] == "own") & frame["id"].isin(ids) & (frame["contender"] == OURS)]
+    slow = just[just["pace"] < _SLOW]
     if len(slow):
         best = three_digits((slow["rate"] / slow["pace"]).max() / 1e9)
         message = (
-            f"{len(slow)} of {len(own)} cases were timed while this machine multiplied matrices at "
+            f"{len(slow)} of {len(just)} cases were timed while this machine multiplied matrices at "
             f"{100 * slow['pace'].min():.0f} % of its best rate in {results}, {best} Gflop/s: their times are long"
         )
         warnings.warn(message, stacklevel=1)

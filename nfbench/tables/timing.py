@@ -142,13 +142,13 @@ def _measured(row: dict[Any, Any], unit: _Unit, memory_unit: _Unit, *, step: boo
         cells += [_spread(row, "steps", 1 / row["models"]), _spread(row, "bare")]
     cells += ["1" if row["contender"] == OURS and not row["remark"] else _spread(row, "ratio")]
     cells += [NOTHING if pd.isna(row["error"]) else f"{row['error']:.0e}"]
-    cells += [significant(_percent(row), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]]
+    cells += [significant(_percent(row, "fraction"), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]]
     peak = None if pd.isna(row["peak_bytes"]) else row["peak_bytes"] * memory_unit.factor
     return [*cells, significant(peak), number(row["compile_seconds"])]
 
 
-def _percent(row: dict[Any, Any]) -> float | None:
-    return None if pd.isna(row["fraction"]) else 100 * row["fraction"]
+def _percent(row: dict[Any, Any], name: str) -> float | None:
+    return None if pd.isna(row[name]) else 100 * row[name]
 
 
 def _against(block: pd.DataFrame) -> Table:
@@ -167,8 +167,8 @@ def _against(block: pd.DataFrame) -> Table:
         cells = [*_facts(row, names), _spread(row, "median", unit.factor)]
         cells += [_spread(row, "steps"), _spread(row, "bare")] if step else []
         cells += [row["peer"], *(_spread(row, f"{side}_ratio") for side in ("peer", *sides))]
-        cells += [significant(_percent(row), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]]
-        rows.append([*cells, NOTHING if pd.isna(row["pace"]) else f"{100 * row['pace']:.0f}"])
+        cells += [significant(_percent(row, "fraction"), 2), NOTHING if pd.isna(row["binds"]) else row["binds"]]
+        rows.append([*cells, significant(_percent(row, "pace"), 2)])
         keys.append(key(row))
     notes = [
         "Against another: its time" + (" a model" if step else "") + " over nfbench's, round by round: median with "

@@ -38,7 +38,7 @@ class Protocol(Strict):
 
     rounds: int = Field(default=30, ge=FEWEST)
     budget: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    sample: float = Field(default=0.01, gt=0, allow_inf_nan=False)
+    sample: float = Field(default=0.002, gt=0, allow_inf_nan=False)
     warm_calls: int = Field(default=3, ge=2)
     warm_seconds: float = Field(default=0.1, ge=0, allow_inf_nan=False)
     warm_limit: float = Field(default=1.0, gt=0, allow_inf_nan=False)

@@ -1,12 +1,12 @@
 """The textbook form through `torch.compile`, as it is published and as it is fastest."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from nfbench.runtime import importing_inductor
 from nfbench.timing import form
 from nfbench.timing.contender import Contender, Inputs, Work, register
 from nfbench.timing.form import Form, Model, Setting
@@ -45,8 +45,7 @@ def _compile(function: Callable[[Tensor], Result]) -> Callable[[Tensor], Result]
 
 def _inductor(graph: torch.fx.GraphModule, example: list[Tensor]) -> Callable[..., Any]:
     """Inductor with an empty cache folder: else the first call's time tells what was compiled on this disk before."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # inductor itself uses what torch has deprecated
+    with importing_inductor():
         from torch._inductor.compile_fx import compile_fx
         from torch._inductor.utils import fresh_cache
     with fresh_cache():
