@@ -21,7 +21,7 @@ FLOORS = (
     {"timings", "runtime"},
     {"posteriors", "targets"},
     {"objectives", "optimizers", "feed", "capture"},
-    {"update"},
+    {"update", "contracts"},
     {"training", "evaluation"},
     {"timing"},
     {"experiments"},

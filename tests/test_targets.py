@@ -1,6 +1,7 @@
 """Targets against their exact facts: every registered one by quadrature, the paper's energies number by number."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -307,3 +308,19 @@ def test_wrong_specs(spec):
         target(spec)
     assert "\n" not in str(caught.value)
     assert spec.partition(":")[0] in str(caught.value)
+
+
+@each({spec: t for spec, t in ALL.items() if not spec.startswith("dlgm")})
+def test_other_coordinates_are_refused(t):
+    """A z with fewer or more coordinates than D is named, be a formula able to go on with it or not."""
+    batch = t.splits().test[:2].float() if isinstance(t, LatentVariableModel) else None
+    for dim in {1, 2, 3, 7, t.dim - 1, t.dim + 1} - {t.dim}:
+        z = torch.zeros(3, 2, dim)
+        expected = re.escape(f"{type(t).__name__}: z (3, 2, {dim}): expected (..., D) = (..., {t.dim})")
+        with pytest.raises(InputError, match=expected):
+            t.log_joint(z, batch)
+        if isinstance(t, LatentVariableModel):
+            with pytest.raises(InputError, match=expected):
+                t.mean(z)
+    with pytest.raises(InputError, match=r"z \(\)"):
+        t.log_joint(torch.zeros(()), batch)

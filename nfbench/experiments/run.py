@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from nfbench.config import Cell, Group, digest
+from nfbench.contracts import check_maps, check_model
 from nfbench.evaluation import evaluate, finite, images
 from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.numerics import seeded
@@ -121,6 +122,9 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
         raise ValueError(f"cell {cells[0].id} has neither training nor push")
     checkpoint = run.root / cells[0].experiment / "checkpoints" / f"{digest([cell.id for cell in cells])}.pt"
     models = [_model(cell) for cell in cells]
+    for cell, model in zip(cells, models, strict=True):
+        model.to(device=run.device, dtype=getattr(torch, cells[0].training.dtype))
+        check_model(model, cell.target, cell.posterior, cell.seed)
     trained = train(
         models,
         run.group.seeds,
@@ -184,6 +188,7 @@ def _pushed(run: _Run, cell: Cell) -> Record:
     if not isinstance(family, FlowPosterior) or cell.push is None:
         raise TypeError(f"posterior {cell.posterior} is not a flow: there are no maps to show")
     theta = draw_theta(family.flow, cell.push, cell.seed, torch.float64)
+    check_maps(family.flow, base, theta, cell.target, cell.posterior, cell.seed)
     metrics = finite(push_through(family.flow, base, theta, cell.evaluation, cell.seed))
     arrays = images.of_flow(family.flow, base, theta, cell.evaluation) if images.drawable(base) else None
     facts = _facts(run.group, base, family)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nfbench.errors import InputError
+
 
 @dataclass(frozen=True)
 class Box:
@@ -43,7 +45,23 @@ class Target(nn.Module, ABC):
 
     @abstractmethod
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
-        """`z (S, B, D), batch (B, ...) | None -> ln p(x, z) (S, B)`; targets without data take any leading shape."""
+        """`z (S, B, D), batch (B, ...) | None -> ln p(x, z) (S, B)`; targets without data take any leading shape.
+
+        Raises:
+            InputError: z has another number of coordinates than D; a target says so by taking `checked(z)`.
+        """
+
+    def checked(self, z: Tensor) -> Tensor:
+        """Return `z (..., D)` as it is, after a look at its number of coordinates.
+
+        Without it a density whose formula fits any number of coordinates gives a value of another density.
+
+        Raises:
+            InputError: the last dimension of z is not D.
+        """
+        if z.shape[-1:] != (self.dim,):
+            raise InputError(f"{type(self).__name__}: z {tuple(z.shape)}: expected (..., D) = (..., {self.dim})")
+        return z
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
         """`-> (num, D)` exact draws of the normalised target, on the generator's device.

@@ -87,14 +87,14 @@ class DeepLatentGaussian(LatentVariableModel):
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         if batch is None:
             raise ValueError("a model of data needs a batch (B, pixels), got None")
-        return standard_normal_log_prob(z) + self.log_likelihood(z, batch)
+        return standard_normal_log_prob(self.checked(z)) + self.log_likelihood(z, batch)
 
     def log_likelihood(self, z: Tensor, batch: Tensor) -> Tensor:
         """`z (S, B, D), batch (B, pixels) -> ln p(x|z) (S, B)`."""
-        return self.likelihood.log_prob(self.hidden(z), batch)
+        return self.likelihood.log_prob(self.hidden(self.checked(z)), batch)
 
     def mean(self, z: Tensor) -> Tensor:
-        return self.likelihood.centre(self.hidden(z))
+        return self.likelihood.centre(self.hidden(self.checked(z)))
 
 
 def _network(inputs: int, units: int, layers: int, activation: Activation, window: int) -> nn.Sequential:

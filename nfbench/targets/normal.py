@@ -21,7 +21,7 @@ class StandardNormal(Target):
         self.dim = dim
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
-        return standard_normal_log_prob(z)
+        return standard_normal_log_prob(self.checked(z))
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
         """`-> (num, D)` in torch's default dtype."""

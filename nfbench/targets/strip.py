@@ -47,7 +47,7 @@ class Strip(Target):
             self.log_z = math.log(across) + math.log(2 * _HALF_WIDTH + _WALL_MASS)
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
-        z1, z2 = z.unbind(-1)
+        z1, z2 = self.checked(z).unbind(-1)
         terms = [-0.5 * ((z2 - m) / s).square() for m, s in zip(self.means(z1), self.scales, strict=True)]
         log_p = functools.reduce(torch.logaddexp, terms)
         if self.walls == "none":

@@ -24,7 +24,7 @@ class Ring(Target):
     log_z = 1.8775016261097
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
-        z1 = z[..., 0]
+        z1 = self.checked(z)[..., 0]
         ring: Tensor = -0.5 * ((torch.linalg.vector_norm(z, dim=-1) - _RADIUS) / _THICKNESS).square()
         return ring + torch.logaddexp(_crescent(z1, _CENTRE), _crescent(z1, -_CENTRE))
 

@@ -22,7 +22,7 @@ class Square(Target):
         self.log_z = 2 * math.log(2 * half_width)
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
-        inside = (z.abs() <= self.half_width).all(-1)
+        inside = (self.checked(z).abs() <= self.half_width).all(-1)
         return (0 * z).sum(-1).masked_fill(~inside, -math.inf)  # 0 * z: a gradient of zero, not none
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
