@@ -1,14 +1,13 @@
 """Ours beside the published: paired differences or values as they are, equivalence tests, and families at equal K."""
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pandas as pd
 from scipy import stats
 
 from nfbench.published import Point, Published, sources
-from nfbench.statistics import BLOCK, CONFIGURATION, LEVEL, Estimate, against, estimate, metrics, paired, where
+from nfbench.statistics import BLOCK, CONFIGURATION, LEVEL, Estimate, against, estimate, groups, metrics, paired, where
 
 
 class Verdict(NamedTuple):
@@ -58,7 +57,7 @@ def compare(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
 
 def _differences(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
     rows = []
-    for names, cells in _configurations(frame):
+    for names, cells in groups(frame, CONFIGURATION):
         theirs = source.difference(names["target"], cells["family"].iloc[0], int(cells["K"].iloc[0]))
         if theirs is None or source.baseline is None:
             continue
@@ -77,7 +76,7 @@ def _differences(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
 
 def _values(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
     rows = []
-    for names, cells in _configurations(frame):
+    for names, cells in groups(frame, CONFIGURATION):
         for metric in source.metrics:
             theirs = source.value(names["target"], cells["family"].iloc[0], int(cells["K"].iloc[0]), metric)
             if theirs is None:
@@ -94,11 +93,6 @@ def _values(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
             row |= {"p_value": found.p_value, "verdict": found.verdict}
             rows.append(row | {"reason": reason, "hidden": theirs.hidden})
     return pd.DataFrame(rows)
-
-
-def _configurations(frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    for key, cells in frame.groupby(list(CONFIGURATION), dropna=False, sort=False):
-        yield dict(zip(CONFIGURATION, key, strict=True)), cells
 
 
 def _objection(names: dict[str, Any], source: Published) -> str | None:

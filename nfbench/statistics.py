@@ -6,7 +6,7 @@ block's target and posterior; its cells differ in seed only. No mean goes over m
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -67,8 +67,20 @@ def metrics(frame: pd.DataFrame) -> list[str]:
 def blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The blocks of `frame`, each as its rows."""
     if len(frame):
-        for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
-            yield rows
+        yield from (rows for _, rows in groups(frame, BLOCK, sort=True))
+
+
+def groups(
+    frame: pd.DataFrame, names: Sequence[str], *, sort: bool = False
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The rows of `frame` that agree in the columns `names`, with what they agree in; a missing value is None.
+
+    pandas calls a missing value of a key NaN, whatever its column holds: a table made of such keys has a column of
+    numbers where `frame` has one of texts, and can no longer be joined to it.
+    """
+    for key, rows in frame.groupby(list(names), dropna=False, sort=sort):
+        values: dict[str, Any] = dict(zip(names, key, strict=True))
+        yield {name: None if pd.isna(value) else value for name, value in values.items()}, rows
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,8 +89,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     Sorted by block and, within it, by the experiment's order.
     """
     names = metrics(frame)
-    groups = frame.groupby(list(CONFIGURATION), dropna=False, sort=False)
-    rows = [_summarise(cells, names) for _, cells in groups]
+    rows = [_summarise(cells, names) for _, cells in groups(frame, CONFIGURATION)]
     table = pd.DataFrame(rows)
     return table.sort_values([*BLOCK, "order"], kind="stable").reset_index(drop=True) if rows else table
 
@@ -110,11 +121,10 @@ def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
 def depth_steps(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Paired differences of `metric` between consecutive K of a family, deeper less shallower; one row a step."""
     rows = []
-    for key, cells in frame.groupby([*BLOCK, "target", "family"], dropna=False):
+    for names, cells in groups(frame, [*BLOCK, "target", "family"], sort=True):
         depths = sorted(cells["K"].unique())
         for shallow, deep in itertools.pairwise(depths):
             found = paired(cells[cells["K"] == deep], cells[cells["K"] == shallow], metric)
-            names = dict(zip([*BLOCK, "target", "family"], key, strict=True))
             rows.append(names | {"K_from": shallow, "K_to": deep, **vars(found)})
     return pd.DataFrame(rows)
 
@@ -129,8 +139,7 @@ def against(frame: pd.DataFrame, metric: str, family: str, K: int | None = None)
         K: the baseline's depth; None compares at equal depth.
     """
     rows = []
-    for key, cells in frame.groupby(list(CONFIGURATION), dropna=False, sort=False):
-        names = dict(zip(CONFIGURATION, key, strict=True))
+    for names, cells in groups(frame, CONFIGURATION):
         same = where(frame, {name: names[name] for name in (*BLOCK, "target")})
         depth = cells["K"].iloc[0] if K is None else K
         base = same[(same["family"] == family) & (same["K"] == depth)]
@@ -151,11 +160,11 @@ def beside(frame: pd.DataFrame) -> pd.DataFrame:
     """Own and reference results of equal configuration: their means and paired difference, one row a metric."""
     shared = [name for name in CONFIGURATION if name != "source"]
     rows = []
-    for key, cells in frame.groupby(shared, dropna=False, sort=False):
+    for agreed, cells in groups(frame, shared):
         own, reference = cells[cells["source"] == "own"], cells[cells["source"] == "reference"]
         if own.empty or reference.empty:
             continue
-        names = dict(zip(shared, key, strict=True)) | {name: cells.iloc[0][name] for name in FACTS}
+        names = agreed | {name: cells.iloc[0][name] for name in FACTS}
         for metric in metrics(cells):
             mine, stored = (estimate(side.loc[side["status"] == "done", metric]) for side in (own, reference))
             rows.append(
@@ -167,7 +176,7 @@ def beside(frame: pd.DataFrame) -> pd.DataFrame:
 def median_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     """Of every configuration the done cell whose ranking metric is the (lower) median over seeds, as its row."""
     chosen = []
-    for _, cells in frame.groupby(list(CONFIGURATION), dropna=False, sort=False):
+    for _, cells in groups(frame, CONFIGURATION):
         done = cells[cells["status"] == "done"]
         metric = next((name for name in RANKING if name in done and done[name].notna().any()), None)
         if metric:

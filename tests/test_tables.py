@@ -52,6 +52,34 @@ def test_nothing_prints_nan(frame, experiment, fmt):
     assert not re.search(r"\b(nan|none)\b", table(frame, experiment, fmt), flags=re.IGNORECASE)
 
 
+DATA = {
+    "None": lambda rows: pd.Series([None] * len(rows), index=rows.index, dtype=object),
+    "NaN": lambda rows: pd.Series(float("nan"), index=rows.index),
+    "some None": lambda rows: pd.Series([None if t else "d" for t in rows["seed"] % 2], index=rows.index, dtype=object),
+    "some NaN": lambda rows: pd.Series("d", index=rows.index).where(rows["seed"] % 2 == 0),
+}
+
+
+@pytest.mark.parametrize("kind", DATA)
+@pytest.mark.parametrize("experiment", ["figure3", "digits", "table2"])
+def test_rows_without_data_are_compared_in_every_format(frame, images, experiment, kind):
+    """Data missing in all rows or in some, as None or as NaN: each format is written, CSV as if they had a name."""
+    every = images if experiment == "table2" else frame
+    rows = every[every["experiment"] == experiment]
+    rows = rows.assign(data=DATA[kind](rows))
+    texts = {fmt: table(rows, experiment, fmt) for fmt in FORMATS}
+    assert not any(re.search(r"\bnan\b", text, flags=re.IGNORECASE) for text in texts.values())
+    named = table(rows.assign(data=rows["data"].astype(object).where(rows["data"].notna(), "none")), experiment, "csv")
+    sides = [
+        pd.read_csv(io.StringIO(text), dtype={"data": str}).fillna({"data": "none"}) for text in (texts["csv"], named)
+    ]
+    names = ["source", "recipe", "data", "target", "posterior", "label", "K"]
+    found, wanted = (one.sort_values(names, ignore_index=True) for one in sides)
+    pd.testing.assert_frame_equal(found, wanted)
+    assert found.filter(regex="paper$|paper_difference$").notna().any().any() == (experiment != "digits")
+    assert len(json.loads(texts["json"])) == len(found)
+
+
 def test_csv_holds_the_statistics_to_full_precision(frame):
     """Read back, CSV has one row a configuration and the means that the statistics gave."""
     stored = pd.read_csv(io.StringIO(table(frame, "figure3", "csv")))

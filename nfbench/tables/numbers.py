@@ -7,6 +7,7 @@ import pandas as pd
 from nfbench.comparison import compare
 from nfbench.published import Published, published
 from nfbench.statistics import CONFIGURATION, summary
+from nfbench.tables.row import key
 
 _WHOLE = {
     *("K", "seeds", "done", "diverged", "failed", "interrupted", "num_params"),
@@ -29,7 +30,7 @@ def numbers(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         found = pd.concat([_beside(found, frame, source), _others(source)], ignore_index=True)
     elif source:
         ours = compare(frame, source)
-        found = found.merge(ours, on=list(CONFIGURATION), how="left") if len(ours) else found
+        found = _joined(found, ours) if len(ours) else found
     whole = {column: "Int64" for column in found if column in _WHOLE or str(column).endswith("_n")}
     return found.astype(whole)
 
@@ -39,8 +40,20 @@ def _beside(found: pd.DataFrame, frame: pd.DataFrame, source: Published) -> pd.D
     for metric in source.metrics if len(compared) else []:
         part = compared.loc[compared["metric"] == metric, [*CONFIGURATION, *_COMPARED]]
         named = part.rename(columns={column: f"{metric}_{column}" for column in _COMPARED})
-        found = found.merge(named, on=list(CONFIGURATION), how="left")
+        found = _joined(found, named)
     return found
+
+
+def _joined(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
+    """`left` with the other columns of `right` beside the row of the same configuration; missing where there is none.
+
+    Configurations are compared as text: a column of them that is missing throughout has another type in each table,
+    which pandas refuses to merge.
+    """
+    there = {key(row): index for index, row in enumerate(right.to_dict("records"))}
+    places = [there.get(key(row), -1) for row in left.to_dict("records")]
+    beside = right.drop(columns=list(CONFIGURATION)).reset_index(drop=True).reindex(places)
+    return pd.concat([left.reset_index(drop=True), beside.reset_index(drop=True)], axis=1)
 
 
 def _others(source: Published) -> pd.DataFrame:
