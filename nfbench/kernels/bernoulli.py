@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nfbench.kernels import bernoulli_cpu
+from nfbench.kernels import bernoulli_cpu, shapes
 from nfbench.kernels.backend import backend, transformed
 from nfbench.kernels.node import Node
 
@@ -21,8 +21,16 @@ def reference(logits: Tensor, x: Tensor) -> Tensor:
 def log_prob(logits: Tensor, x: Tensor) -> Tensor:
     """`logits (S, B, I), x (B, I) -> -sum_i softplus((1 - 2 x_i) l_i) (S, B)`.
 
-    float32 and float64 on the CPU go through compiled loops, if no gradient in x is wanted.
+    float32 and float64 on the CPU go through compiled loops, if no gradient in x is wanted. Logits (B, I),
+    and one observation x (1, I) for all of them, go through plain PyTorch.
+
+    Raises:
+        InputError: tensors that do not fit each other, are not floating, or are on several devices (`shapes`).
     """
+    form = "B I" if logits.dim() == 2 else "S B I"
+    shapes.check_forms("bernoulli", ("logits", logits, form), ("x", x, "R I"))
+    shapes.check_points("bernoulli", "logits", logits if logits.dim() == 3 else logits.unsqueeze(0), "x", x)
+    shapes.check_kinds("bernoulli", "logits", logits, "x", x, mixed=True)
     if transformed() or backend() == "reference" or x.requires_grad or not _fits(logits, x):
         return reference(logits, x)
     if not (logits.requires_grad and torch.is_grad_enabled()):

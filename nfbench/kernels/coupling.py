@@ -8,8 +8,10 @@ On the CPU compiled loops take tiles of draws through the chain and undo it on t
 import torch
 from torch import Tensor
 
-from nfbench.kernels import coupling_operators
+from nfbench.errors import InputError
+from nfbench.kernels import coupling_operators, shapes
 from nfbench.kernels.backend import backend
+from nfbench.kernels.diagonal import for_each
 from nfbench.kernels.threads import FEW
 
 
@@ -35,7 +37,14 @@ def chain(
 
     Returns:
         z_K (S, B, D).
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
+    _check(z, basis, w_in, b_in, w_out, b_out)
+    if rows is not None:
+        shapes.check_forms("coupling", ("basis", basis, "K D D"), ("reads", rows[0], "K D"), ("writes", rows[1], "K D"))
+    z = for_each(z, b_in)
     inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
     shape, x = z.shape, z.flatten(0, 1)
     if compiled(z, len(basis)):
@@ -63,7 +72,13 @@ def compiled(z: Tensor, depth: int) -> bool:
 
 
 def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
-    """Exact inverse of `chain`, same arguments: mix back by the transpose, then subtract the shifts, the last first."""
+    """Exact inverse of `chain`, same arguments: mix back by the transpose, then subtract the shifts, the last first.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
+    """
+    _check(z, basis, w_in, b_in, w_out, b_out)
+    z = for_each(z, b_in)
     inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
     shape, x = z.shape, z.flatten(0, 1)
     if len(basis):
@@ -71,6 +86,21 @@ def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor,
     for k in reversed(range(len(basis))):
         x = torch.addmm(x, _hidden(x, inner[k], biases[..., k, :], shape), outer[k], alpha=-1)
     return x.reshape(shape)
+
+
+def _check(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> None:
+    """Refuse what `chain` cannot be called with."""
+    of_basis = "basis", basis, "K D D"
+    layers = ("w_in", w_in, "K A H"), ("b_in", b_in, "R K H"), ("w_out", w_out, "K H M"), ("b_out", b_out, "K M")
+    sizes = shapes.check_forms("coupling", ("z", z, "S B D"), of_basis, *layers)
+    if sizes["A"] + sizes["M"] != sizes["D"]:
+        raise InputError(
+            f"coupling: w_in {tuple(w_in.shape)} reads {sizes['A']} coordinates, w_out {tuple(w_out.shape)} moves "
+            f"{sizes['M']}: expected {sizes['D']} together"
+        )
+    shapes.check_points("coupling", "z", z, "b_in", b_in)
+    for name, numbers, _ in (of_basis, *layers):
+        shapes.check_kinds("coupling", "z", z, name, numbers)
 
 
 def _folded(

@@ -5,7 +5,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from nfbench.kernels import diagonal_cpu, diagonal_torch
+from nfbench.kernels import diagonal_cpu, diagonal_torch, shapes
 from nfbench.kernels.backend import backend, transformed
 from nfbench.kernels.node import Node, once
 from nfbench.numerics import standard_normal_log_prob
@@ -36,7 +36,11 @@ def draw(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
     """`noise (S, B, D), base (B or 1, 2 D) -> z (S, B, D), ln q(z) (S, B)`; base holds mean and ln sigma.
 
     Alone on a GPU the operations one by one are faster: their launches are as many, and no node calls Python back.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
+    shapes.check_base("diagonal", noise, base)
     chosen = None if noise.is_cuda else loops(noise, base)
     if chosen is None:
         return reference(noise, base)

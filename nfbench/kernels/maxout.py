@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from nfbench.kernels import maxout_cpu
+from nfbench.errors import InputError
+from nfbench.kernels import maxout_cpu, shapes
 from nfbench.kernels.backend import backend, transformed
 from nfbench.kernels.node import Node
 
@@ -19,7 +20,11 @@ def maxout(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> Tensor:
     On the CPU compiled loops add the bias and note the winner in one pass, and sum up the bias' gradient as they place
     the winners'. Where torch's operations run there, the units come before the rows: the maximum then runs over whole
     rows of memory. On a GPU a step costs its launches, and the other order takes the fewest.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
+    _check(x, weight, bias, window)
     if weight.is_cuda:
         return _of_neighbours(linear(x, weight, bias), window)
     if window == WINDOW and _compiled(weight):
@@ -28,6 +33,17 @@ def maxout(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> Tensor:
     y = torch.addmm(bias.unsqueeze(1), weight, x.mT)
     windows = y.reshape(len(y) // window, window, y.shape[1])
     return (largest(windows) if window == WINDOW else windows.amax(-2)).mT
+
+
+def _check(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> None:
+    """Refuse what `maxout` cannot be called with; under autocast x may have another dtype than the layer."""
+    outputs = shapes.check_forms("maxout", ("x", x, "R I"), ("weight", weight, "O I"), ("bias", bias, "O"))["O"]
+    if window < 1 or outputs % window:
+        raise InputError(
+            f"maxout: weight {tuple(weight.shape)} has {outputs} outputs, a window has {window}: expected whole windows"
+        )
+    shapes.check_kinds("maxout", "bias", bias, "weight", weight)
+    shapes.check_kinds("maxout", "x", x, "weight", weight, mixed=shapes.autocast(x, weight))
 
 
 def _of_neighbours(y: Tensor, window: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nfbench.kernels import diagonal
+from nfbench.kernels import diagonal, shapes
 from nfbench.kernels.backend import Chain, backend, kernels, transformed
 from nfbench.kernels.node import Node, once
 
@@ -18,15 +18,16 @@ class Fused(NamedTuple):
 
     Attributes:
         chain: `z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det| (S, B)`.
-        draw: `noise (S, B, D), base (B or 1, 2 D), theta (B or 1, K R), R -> z_K (S, B, D), ln q(z_K) (S, B)`: the same
-            of draws of the base, which holds mean and ln sigma; theta are the maps' numbers as a source has them.
+        draw: `noise (S, B, D), base (B or 1, 2 D), theta (B or 1, K R), K -> z_K (S, B, D), ln q(z_K) (S, B)`: the same
+            of draws of the base, which holds mean and ln sigma; theta are the maps' numbers as a source has them. K may
+            be None: then it is what theta holds.
     """
 
     chain: Chain
-    draw: Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
+    draw: Callable[[Tensor, Tensor, Tensor, int | None], tuple[Tensor, Tensor]]
 
 
-def fused(name: str, reference: Chain) -> Fused:
+def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
     """A chain by the kernels that fit.
 
     These are the modules ``<name>_cpu`` and ``<name>_triton``. Where neither runs, `reference` does. Each has two
@@ -37,6 +38,11 @@ def fused(name: str, reference: Chain) -> Fused:
 
     What is kept for the backward pass is one number a draw and map. ``<name>_cpu`` has besides these `cpu.Chain.draw`
     and `undraw`, the same with the base.
+
+    Args:
+        name: of the map.
+        reference: the chain in plain PyTorch; it also takes what has no draws or no data points.
+        numbers: D -> R, how many numbers a map has.
     """
 
     def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +60,8 @@ def fused(name: str, reference: Chain) -> Fused:
     _differentiable(first, second)
 
     def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        kind = kernels(name, z, reference) if maps.shape[1] else None
+        shapes.check_chain(name, z, maps, numbers(shapes.dimensions(name, "z", z)))
+        kind = kernels(name, z, reference) if maps.shape[1] and z.numel() else None
         if kind is None:
             return reference(z, maps)
         # An operator costs 0.1 ms a call: where nothing traces or vectorises, autograd alone stands around the kernels.
@@ -64,8 +71,9 @@ def fused(name: str, reference: Chain) -> Fused:
         z_k, log_det, _ = first(_grouped(z, maps.shape[0]), maps)
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
 
-    def draw(noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
-        apart = not noise.numel() or base.shape[0] != theta.shape[0] or noise.dtype != base.dtype or transformed()
+    def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None) -> tuple[Tensor, Tensor]:
+        row, alike = shapes.check_draw(name, noise, base, theta, numbers, depth)
+        apart = not alike or not noise.numel() or transformed()
         kind = kernels(name, noise, reference) if theta.shape[1] and not apart else None
         if kind is None:
             z_0, log_q = diagonal.draw(noise, base)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nfbench.kernels import operators
+from nfbench.kernels import operators, shapes
 from nfbench.numerics import monotone_root
 
 
@@ -34,6 +34,11 @@ def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return w, u, b.squeeze(-1)
 
 
+def numbers(dim: int) -> int:
+    """R = 2 D + 1, how many numbers a map has in D dimensions."""
+    return 2 * dim + 1
+
+
 def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
     w, u, b = split(maps)
@@ -48,20 +53,27 @@ def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     return z, log_det(torch.stack(activations, -1), s)
 
 
-_fused = operators.fused("planar", reference)
+_fused = operators.fused("planar", reference, numbers)
 
 
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """`z (S, B, D), maps (B or 1, K, 2 D + 1) -> z_K (S, B, D), ln|det| (S, B)`; a map's numbers are (w, u, b)."""
+    """`z (S, B, D), maps (B or 1, K, 2 D + 1) -> z_K (S, B, D), ln|det| (S, B)`; a map's numbers are (w, u, b).
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
+    """
     return _fused.chain(z, maps)
 
 
-def draw(noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
     """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`.
 
-    Theta (B or 1, K (2 D + 1)) are the numbers of all maps.
+    Theta (B or 1, K (2 D + 1)) are the numbers of all maps; K is `depth`, or whatever theta holds where it is None.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
-    return _fused.draw(noise, base, theta, 2 * noise.shape[-1] + 1)
+    return _fused.draw(noise, base, theta, depth)
 
 
 def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +81,11 @@ def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
 
     Going down, a = w.z + b solves a + (s - 1) tanh(a) = right = w.z' + b (App. A.1): the left side increases in a, and
     |a - right| <= |s - 1|.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
+    shapes.check_chain("planar", z, maps, numbers(shapes.dimensions("planar", "z", z)))
     w, u, b = split(maps)
     u_hat, s = constrain(w, u)
     activations = []

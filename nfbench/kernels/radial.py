@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nfbench.kernels import operators
+from nfbench.kernels import operators, shapes
 
 
 def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
@@ -25,6 +25,11 @@ def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return centre, alpha, s
 
 
+def numbers(dim: int) -> int:
+    """R = D + 2, how many numbers a map has in D dimensions."""
+    return dim + 2
+
+
 def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
     centre, alpha, s = split(maps)
@@ -39,30 +44,40 @@ def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     return z, log_det(torch.stack(radii, -1), alpha, s, z.shape[-1])
 
 
-_fused = operators.fused("radial", reference)
+_fused = operators.fused("radial", reference, numbers)
 
 
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """`z (S, B, D), maps (B or 1, K, D + 2) -> z_K (S, B, D), ln|det| (S, B)`.
 
     A map's numbers are (c, raw alpha, raw beta); alpha and s = alpha + beta_hat are the softplus of the raw ones.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
     return _fused.chain(z, maps)
 
 
-def draw(noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
     """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`.
 
-    Theta (B or 1, K (D + 2)) are the numbers of all maps.
+    Theta (B or 1, K (D + 2)) are the numbers of all maps; K is `depth`, or whatever theta holds where it is None.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
-    return _fused.draw(noise, base, theta, noise.shape[-1] + 2)
+    return _fused.draw(noise, base, theta, depth)
 
 
 def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Inverse of `chain`, in closed form: `z_K (S, B, D) -> z (S, B, D), ln|det dz/dz_K| (S, B)`.
 
     t = |z' - c| = r (r + s)/(alpha + r) is a quadratic in r; of its two forms the one without cancellation is taken.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
+    shapes.check_chain("radial", z, maps, numbers(shapes.dimensions("radial", "z", z)))
     centre, alpha, s = split(maps)
     radii = []
     for k in reversed(range(centre.shape[-2])):

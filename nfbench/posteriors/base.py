@@ -3,12 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from nfbench.kernels import diagonal
+from nfbench.errors import InputError
+from nfbench.kernels import diagonal, shapes
 from nfbench.numerics import standard_normal_log_prob
 
 LogJoint = Callable[[Tensor], Tensor]
@@ -30,7 +31,13 @@ class Flow(nn.Module, ABC):
     """A chain of K invertible maps with `num_params` = P numbers for each data point.
 
     Weights that all data points share are the module's own parameters; what depends on x comes in through theta.
+
+    Attributes:
+        checks: whether `draw` and `inverse` themselves refuse tensors that do not fit; where a class does not say so
+            itself, `FlowPosterior` does it for draws.
     """
+
+    checks: ClassVar[bool] = False
 
     def __init__(self, dim: int, depth: int, num_params: int) -> None:
         super().__init__()
@@ -40,7 +47,11 @@ class Flow(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """`z (S, B, D), theta (B, P) -> z_K (S, B, D), ln|det dz_K/dz| (S, B)`; B of theta may be 1."""
+        """`z (S, B, D), theta (B, P) -> z_K (S, B, D), ln|det dz_K/dz| (S, B)`; B of theta may be 1.
+
+        S and B may be 0: the results are then empty. `FlowPosterior` calls it with tensors that fit. For whoever else
+        calls it, a family begins with `shapes.check_flow`, which raises an `InputError` for tensors that do not.
+        """
 
     @abstractmethod
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,6 +62,9 @@ class Flow(nn.Module, ABC):
 
         `noise (S, B, D), base (B or 1, 2 D), theta (B or 1, P) -> z_K (S, B, D), ln q(z_K) (S, B)` with
         ln q_K(z_K) = ln q_0(z_0) - ln|det dz_K/dz_0| (paper, eq. 7); base holds mean and ln sigma.
+
+        Raises:
+            InputError: tensors that do not fit each other, of several dtypes or on several devices.
         """
         z_0, log_q = diagonal.draw(noise, base)
         z, log_det = self(z_0, theta)
@@ -75,10 +89,13 @@ class Flow(nn.Module, ABC):
 class Identity(Flow):
     """The chain of no maps."""
 
+    checks = True
+
     def __init__(self, dim: int) -> None:
         super().__init__(dim, 0, 0)
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow("identity", z, theta, self.dim, self.num_params)
         return z, z.new_zeros(z.shape[:-1])
 
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,8 +136,10 @@ class Posterior(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """`noise (S, B, N), features (B, F) | None -> z (S, B, D), ln q(z|x) (S, B)`.
 
+        S and B may be 0: the results are then empty, and the gradients of the parameters zero.
+
         Args:
-            noise: standard normal.
+            noise: standard normal, of the parameters' dtype.
             features: of the encoder; None for a free posterior.
             log_joint: `z (S, B, D) -> (S, B)`, for families that follow the target's gradient; others ignore it.
         """
@@ -144,7 +163,13 @@ class Free(nn.Module):
         self.register_parameter("theta", nn.Parameter(theta.repeat(points, 1)) if theta.numel() else None)
 
     def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`-> (points, 2 D), (points, P)`."""
+        """`-> (points, 2 D), (points, P)`.
+
+        Raises:
+            InputError: features were given.
+        """
+        if features is not None:
+            raise InputError(f"posterior: features {tuple(features.shape)} were given to a free one: expected None")
         return self.base, self.base[:, :0] if self.theta is None else self.theta
 
 
@@ -173,9 +198,14 @@ class Amortized(nn.Module):
         self.theta = _affine(weights[1] / self.scale, theta) if theta.numel() else None
 
     def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`features (B, F) -> (B, 2 D), (B, P)`."""
+        """`features (B, F) -> (B, 2 D), (B, P)`.
+
+        Raises:
+            InputError: no features, of another F or number of axes, of another dtype (but under autocast) or device.
+        """
         if features is None:
-            raise ValueError(f"an amortized posterior needs features (B, {self.base.in_features}), got None")
+            raise InputError(f"an amortized posterior needs features (B, {self.base.in_features}), got None")
+        shapes.check_input("posterior", features, self.base.weight)
         dtype = self.base.weight.dtype  # autocast gives bfloat16, too coarse for a log-determinant
         base = self.base(features).to(dtype)
         return base, base[:, :0] if self.theta is None else self.theta(features * self.scale).to(dtype)
@@ -191,14 +221,35 @@ class FlowPosterior(Posterior):
     """A diagonal Gaussian q_0 pushed through a flow: ln q_K(z_K) = ln q_0(z_0) - ln|det dz_K/dz_0| (paper, eq. 7).
 
     Mean, ln sigma and theta come from one source, free or amortized; the flow does not know which.
+
+    The data points B of noise, or of z, are those of the features, or `points`. One row of features, or `points` = 1,
+    serves any number of data points; noise for one data point serves every row. B = 0 gives empty results.
     """
 
     def __init__(self, flow: Flow, features: int | None = None, *, points: int = 1) -> None:
+        """Make the source of numbers.
+
+        Args:
+            flow: the maps.
+            features: F; None for a free posterior.
+            points: rows of a free posterior's numbers.
+
+        Raises:
+            InputError: the flow's `initial` has not the shape (P,).
+        """
         super().__init__()
         self.dim = self.noise_dim = flow.dim
         self.flow = flow
+        self._trusting = not vars(type(flow)).get("checks", False)  # not inherited: a subclass may draw otherwise
         start = torch.zeros(2 * flow.dim), flow.initial()
+        if start[1].shape != (flow.num_params,):
+            found, expected = tuple(start[1].shape), (flow.num_params,)
+            raise InputError(f"posterior: initial() of {type(flow).__name__} has shape {found}: expected {expected}")
         self.source: nn.Module = Free(*start, points) if features is None else Amortized(*start, features, flow.depth)
+
+    def _check(self, draws: Tensor, base: Tensor, theta: Tensor, name: str) -> None:
+        """Refuse draws (S, B, D), which the message calls `name`, and numbers of the source that do not fit."""
+        shapes.check_draw("posterior", draws, base, theta, lambda _: self.flow.num_params, 1, name)
 
     def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         base, theta = self.source(features)
@@ -208,10 +259,31 @@ class FlowPosterior(Posterior):
     def forward(
         self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
     ) -> tuple[Tensor, Tensor]:
-        return self.flow.draw(noise, *self.source(features))
+        """The draws, as `Posterior.forward` says.
+
+        Raises:
+            InputError: noise or features of another shape, dtype or device than the parameters ask for; features
+                missing, or given to a free posterior.
+        """
+        if features is not None:
+            shapes.check_features("posterior", "noise", noise, features)
+        base, theta = self.source(features)
+        if self._trusting:
+            self._check(noise, base, theta, "noise")
+        return self.flow.draw(noise, base, theta)
 
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
-        mean, log_sigma, theta = self._numbers(features)
+        """The density, as `Posterior.log_prob` says.
+
+        Raises:
+            InputError: as `forward`, of z.
+        """
+        if features is not None:
+            shapes.check_features("posterior", "z", z, features)
+        base, theta = self.source(features)
+        self._check(z, base, theta, "z")
+        mean, log_sigma = base.chunk(2, -1)
         z_0, log_det = self.flow.inverse(z, theta)
         noise = (z_0 - mean) * (-log_sigma).exp()
-        return standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det
+        log_q: Tensor = standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det
+        return log_q

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nfbench.errors import InputError
 from nfbench.kernels import coupling as kernel
+from nfbench.kernels import shapes
 from nfbench.posteriors.base import Cost, Flow, Identity, combine
 from nfbench.registry import posterior
 
@@ -23,6 +24,8 @@ class Nice(Flow):
     shared by all data points; its hidden biases are theta: P = K hidden. Its output is divided by sqrt(K hidden), so
     that a step of an optimizer moves z about as far at every depth and width: one learning rate serves them all.
     """
+
+    checks = True
 
     basis: Tensor
     reads: Tensor  # (K, D), as `kernel.used` finds them
@@ -70,10 +73,14 @@ class Nice(Flow):
         return self.basis, self.w_in, b_in, self.w_out * self.scale, self.b_out * self.scale
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.chain(z, *self._network(theta), (self.reads, self.writes)), z.new_zeros(z.shape[:-1])
+        shapes.check_flow("nice", z, theta, self.dim, self.num_params)
+        moved = kernel.chain(z, *self._network(theta), (self.reads, self.writes))
+        return moved, z.new_zeros(moved.shape[:-1])
 
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.inverse(z, *self._network(theta)), z.new_zeros(z.shape[:-1])
+        shapes.check_flow("nice", z, theta, self.dim, self.num_params)
+        moved = kernel.inverse(z, *self._network(theta))
+        return moved, z.new_zeros(moved.shape[:-1])
 
     def initial(self) -> Tensor:
         """Hidden biases ~ N(0, 2): the units' hinges lie where the base has its mass."""

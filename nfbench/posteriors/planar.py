@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nfbench.kernels import planar as kernel
+from nfbench.kernels import shapes
 from nfbench.posteriors.base import Cost, Flow, Identity, combine
 from nfbench.registry import posterior
 
@@ -15,6 +16,8 @@ IDENTITY = math.log(math.e - 1)  # the w.u at which u_hat is orthogonal to w (m 
 class Planar(Flow):
     """K planar maps, theta = (w, u, b) of each: P = K (2 D + 1)."""
 
+    checks = True
+
     def __init__(self, dim: int, depth: int) -> None:
         super().__init__(dim, depth, depth * (2 * dim + 1))
 
@@ -22,12 +25,14 @@ class Planar(Flow):
         return theta.reshape(len(theta), self.depth, 2 * self.dim + 1)
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow("planar", z, theta, self.dim, self.num_params)
         return kernel.chain(z, self._maps(theta))
 
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.draw(noise, base, theta)
+        return kernel.draw(noise, base, theta, self.depth)
 
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow("planar", z, theta, self.dim, self.num_params)
         return kernel.inverse(z, self._maps(theta))
 
     def initial(self) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from nfbench.kernels import radial as kernel
+from nfbench.kernels import shapes
 from nfbench.posteriors.base import Cost, Flow, Identity, combine
 from nfbench.registry import posterior
 
@@ -15,6 +16,8 @@ class Radial(Flow):
     beta_hat = -alpha + softplus(raw beta) (App. A.2).
     """
 
+    checks = True
+
     def __init__(self, dim: int, depth: int) -> None:
         super().__init__(dim, depth, depth * (dim + 2))
 
@@ -22,12 +25,14 @@ class Radial(Flow):
         return theta.reshape(len(theta), self.depth, self.dim + 2)
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow("radial", z, theta, self.dim, self.num_params)
         return kernel.chain(z, self._maps(theta))
 
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.draw(noise, base, theta)
+        return kernel.draw(noise, base, theta, self.depth)
 
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow("radial", z, theta, self.dim, self.num_params)
         return kernel.inverse(z, self._maps(theta))
 
     def initial(self) -> Tensor:
