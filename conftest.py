@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
-collect_ignore_glob = [] if importlib.util.find_spec("triton") else ["nfbench/kernels/*_triton.py"]
+collect_ignore_glob = (
+    [] if importlib.util.find_spec("triton") else ["nfbench/kernels/*/triton.py", "nfbench/kernels/gpu/elementary.py"]
+)
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read at Triton's first import

@@ -5,14 +5,14 @@ import time
 
 import pytest
 import torch
-from families import specs
+from support.families import specs
 
 from nfbench import posterior, target
-from nfbench.config import Evaluation
-from nfbench.evaluation import evaluate
+from nfbench.evaluation.evaluate import evaluate
 from nfbench.evaluation.likelihood import observed, of_long_draws
-from nfbench.kernels.backend import backend
-from nfbench.objectives import Inference
+from nfbench.kernels.dispatch import backend
+from nfbench.specification.config import Evaluation
+from nfbench.training.objective import Inference
 
 PIXELS, DIM, HIDDEN, WINDOW = 784, 40, 400, 4  # the paper's binarised MNIST
 DRAWS, POINTS, ROUNDS = 5000, 2, 7

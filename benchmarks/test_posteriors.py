@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from families import normal, specs
+from support.families import normal, specs
 
 from nfbench import posterior
 

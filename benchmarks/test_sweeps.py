@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from families import normal, specs
+from support.families import normal, specs
 
 from nfbench import posterior
-from nfbench.spec import parse
+from nfbench.specification.spec import parse
 
 DRAWS = 256
 

@@ -1,12 +1,12 @@
 """Benchmarks of training: one update of several seeds as one program, every registered family."""
 
 import pytest
-from families import specs
+from support.families import specs
 
 from nfbench import posterior, target
-from nfbench.config import Training
-from nfbench.objectives import Inference
-from nfbench.training import Program
+from nfbench.specification.config import Training
+from nfbench.training.loop import Program
+from nfbench.training.objective import Inference
 
 CONFIG = {"learning_rate": 1e-4, "updates": 10**6, "batch": 100, "anneal_updates": 0, "schedule": "one-cycle"}
 

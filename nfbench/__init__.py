@@ -22,19 +22,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nfbench.errors import InputError
-    from nfbench.posteriors import posterior
-    from nfbench.records import results
-    from nfbench.targets import target
+    from nfbench.foundation.errors import InputError
+    from nfbench.posteriors.build import posterior
+    from nfbench.records.store import results
+    from nfbench.targets.build import target
 
 __all__ = ["InputError", "posterior", "results", "target"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "InputError": "nfbench.errors",
-    "posterior": "nfbench.posteriors",
-    "results": "nfbench.records",
-    "target": "nfbench.targets",
+    "InputError": "nfbench.foundation.errors",
+    "posterior": "nfbench.posteriors.build",
+    "results": "nfbench.records.store",
+    "target": "nfbench.targets.build",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m nfbench``: the command line."""
 
-from nfbench.cli import main
+from nfbench.cli.app import main
 
 if __name__ == "__main__":
     main()

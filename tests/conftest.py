@@ -2,7 +2,7 @@
 
 import pytest
 
-from nfbench.kernels.backend import VARIABLE
+from nfbench.kernels.dispatch import VARIABLE
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The floors: a module imports only from floors below its own."""
+"""The floors: a folder imports only from folders below its own, and inside `kernels` and `present` likewise."""
 
 import ast
 from collections.abc import Iterator
@@ -10,114 +10,129 @@ import nfbench
 
 ROOT = Path(nfbench.__file__).parent
 
-# From the ground up. A name stands for a module or for a whole folder; within one folder modules import each other.
+# From the ground up. Each name is a folder or a module; within one folder modules import each other.
 FLOORS = (
-    {"errors"},
-    {"spec", "numerics", "provenance", "glossary", "document"},
-    {"config", "registry"},
-    {"data", "recipe"},
-    {"kernels"},
-    {"posteriors.base", "targets.base", "records", "published"},
-    {"timings", "runtime"},
-    {"posteriors", "targets"},
-    {"objectives", "optimizers", "feed", "capture"},
-    {"update", "contracts"},
-    {"training", "evaluation"},
-    {"timing"},
-    {"experiments"},
-    {"executors"},
-    {"statistics", "speed"},
-    {"scaling", "examples", "comparison"},
-    {"tables", "plots"},
-    {"report"},
+    {"foundation"},
+    {"specification", "kernels"},
+    {"records", "published", "data", "posteriors"},
+    {"targets", "analysis"},
+    {"training"},
+    {"evaluation", "timing", "present"},
+    {"experiments", "executors"},
     {"cli"},
     {"__main__"},
 )
+KERNEL_FLOORS = (
+    {"simd", "autograd", "gpu", "shapes"},
+    {"cpu", "dispatch"},
+    {"diagonal", "layers"},
+    {"chain"},
+    {"planar", "radial", "coupling"},
+)
+PRESENT_FLOORS = ({"tables"}, {"plots"}, {"report"})
 PUBLIC_FACE = "__init__"  # imports on first use, whatever floor a public name lives on
-FROM_RECORDS_ONLY = ("statistics", "speed", "scaling", "comparison", "examples", "tables", "plots", "report")
+FROM_RECORDS_ONLY = ("records", "published", "analysis", "present")
 FILES = sorted(ROOT.rglob("*.py"))
 
 
 def name_of(file: Path) -> str:
-    """The module's name below the package: ``targets.u1``, ``targets`` for ``targets/__init__.py``."""
+    """The module's name below the package: ``targets.build``, ``targets`` for ``targets/__init__.py``."""
     parts = file.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def place(name: str) -> tuple[int, str] | None:
-    """Floor and unit of a module: the longest listed name that it is, or lies in."""
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        unit = ".".join(parts[:length])
-        for floor, units in enumerate(FLOORS):
-            if unit in units:
-                return floor, unit
-    return None
+def floor_of(unit: str, floors: tuple[set[str], ...]) -> int | None:
+    """The number of the floor that lists a folder or module, from the ground up; None where none does."""
+    return next((number for number, units in enumerate(floors) if unit in units), None)
 
 
-def imports(tree: ast.AST, package: str = "nfbench") -> Iterator[str]:
-    """Every imported module of the package and every other top-level package, imports inside functions too."""
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every imported module, imports inside functions too; of the package by its name below it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name.removeprefix("nfbench.") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative import"
-            yield from _imported(node, package)
+            module = node.module or ""
+            if module != "nfbench" and not module.startswith("nfbench."):
+                yield module
+                continue
+            for alias in node.names:
+                child = ROOT.joinpath(*module.split(".")[1:], alias.name)
+                there = child.with_suffix(".py").exists() or child.is_dir()
+                yield f"{module}.{alias.name}".removeprefix("nfbench.") if there else module.removeprefix("nfbench.")
 
 
-def _imported(node: ast.ImportFrom, package: str) -> Iterator[str]:
-    module = node.module or ""
-    if module != package and not module.startswith(f"{package}."):
-        yield module
-        return
-    for alias in node.names:
-        child = ROOT.joinpath(*module.split(".")[1:], alias.name)
-        yield f"{module}.{alias.name}" if child.with_suffix(".py").exists() or child.is_dir() else module
+def upward(name: str, tree: ast.AST, floors: tuple[set[str], ...], prefix: str = "") -> list[str]:
+    """The imports of a module that go to another unit of its own floor, or up.
 
-
-def upward(name: str, tree: ast.AST) -> list[str]:
-    """The imports of a module that do not go down."""
-    floor, unit = place(name)
+    Args:
+        name: of the module below the package.
+        tree: its code.
+        floors: from the ground up, of what lies in `prefix`.
+        prefix: a folder, such as ``kernels.``; imports of other folders do not count.
+    """
+    unit = name.removeprefix(prefix).split(".")[0]
+    floor = floor_of(unit, floors)
+    assert floor is not None, f"{name} has no floor: list {unit!r}"
     found = []
     for module in imports(tree):
-        below = place(module.removeprefix("nfbench.")) if module.startswith("nfbench.") else None
-        if below is not None and below[0] >= floor and below[1] != unit:
+        other = module.removeprefix(prefix).split(".")[0]
+        at = floor_of(other, floors) if module.startswith(prefix) else None
+        if at is not None and at >= floor and other != unit:
             found.append(module)
     return found
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_every_import_goes_down(file):
-    """No module imports from its own floor or from above, except within its own folder."""
-    name = name_of(file)
+    """No module imports from another folder of its own floor or from above; inside `kernels` and `present` too."""
+    name, tree = name_of(file), ast.parse(file.read_text())
     if name == PUBLIC_FACE:
         return
-    assert place(name) is not None, f"{name} has no floor: list it in FLOORS"
-    assert upward(name, ast.parse(file.read_text())) == []
+    assert upward(name, tree, FLOORS) == []
+    for prefix, floors in (("kernels.", KERNEL_FLOORS), ("present.", PRESENT_FLOORS)):
+        if name.startswith(prefix):
+            assert upward(name, tree, floors, prefix) == []
 
 
 def test_an_upward_import_is_seen():
     """The check can fail: a target that imports the training is found, also inside a function."""
-    tree = ast.parse("def f():\n    from nfbench.training import train\n    from nfbench import records, cli\n")
-    assert upward("targets.u1", tree) == ["nfbench.training", "nfbench.cli"]
+    tree = ast.parse("def f():\n    from nfbench.training.loop import train\n    from nfbench import records, cli\n")
+    assert upward("targets.build", tree, FLOORS) == ["training.loop", "cli"]
 
 
-def test_every_listed_unit_exists():
-    """The list of floors names nothing that is not there."""
-    listed = {unit for units in FLOORS for unit in units}
-    there = {name_of(file) for file in FILES} | {folder.name for folder in ROOT.iterdir() if folder.is_dir()}
+def test_one_map_that_imports_another_is_seen():
+    """Inside `kernels` a map imports no other map, and what maps share imports no map."""
+    tree = ast.parse("from nfbench.kernels.radial import cpu\n")
+    assert upward("kernels.planar.cpu", tree, KERNEL_FLOORS, "kernels.") == ["kernels.radial.cpu"]
+    assert upward("kernels.simd.vector", tree, KERNEL_FLOORS, "kernels.") == ["kernels.radial.cpu"]
+
+
+@pytest.mark.parametrize(("folder", "floors"), [("", FLOORS), ("kernels", KERNEL_FLOORS), ("present", PRESENT_FLOORS)])
+def test_every_listed_unit_exists(folder, floors):
+    """The lists of floors name nothing that is not there."""
+    listed = {unit for units in floors for unit in units}
+    there = {path.stem for path in (ROOT / folder).iterdir()}
     assert listed - there == set()
 
 
 @pytest.mark.parametrize("unit", FROM_RECORDS_ONLY)
 def test_outputs_come_from_records_only(unit):
     """What shows results imports neither torch nor a registry, so a stored result outlives the code that made it."""
-    forbidden = {"torch", "registry", "posteriors", "targets", "kernels", "training", "evaluation", "experiments"}
-    files = [file for file in FILES if place(name_of(file)) and place(name_of(file))[1] == unit]
+    forbidden = {"torch", "posteriors", "targets", "kernels", "training", "evaluation", "experiments"}
+    files = [file for file in FILES if name_of(file).split(".")[0] == unit]
     assert files
     for file in files:
-        tops = {module.removeprefix("nfbench.").split(".")[0] for module in imports(ast.parse(file.read_text()))}
-        assert tops & forbidden == set(), file.name
+        modules = list(imports(ast.parse(file.read_text())))
+        assert {module.split(".")[0] for module in modules} & forbidden == set(), file.name
+        assert "specification.registry" not in modules, file.name
+
+
+def test_the_top_has_few_rooms():
+    """At most 22 folders and modules lie at the top of the package."""
+    rooms = {path.name for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert len(rooms) <= 22, sorted(rooms)
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from nfbench import registry
-from nfbench.config import Experiment, Training
-from nfbench.document import read_yaml
-from nfbench.experiments.grid import plan
-from nfbench.numerics import stream
-from nfbench.objectives import Inference
-from nfbench.posteriors import posterior
-from nfbench.targets import target
-from nfbench.training import train
+from nfbench.experiments.plan import plan
+from nfbench.foundation.numerics import stream
+from nfbench.foundation.yaml_model import read_yaml
+from nfbench.posteriors.build import posterior
+from nfbench.specification import registry
+from nfbench.specification.config import Experiment, Training
+from nfbench.targets.build import target
+from nfbench.training.loop import train
+from nfbench.training.objective import Inference
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 

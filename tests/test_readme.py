@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from nfbench import records
-from nfbench.speed import timed
-from nfbench.tables import table, timing
+from nfbench.analysis.timings import timed
+from nfbench.present.tables import timings
+from nfbench.present.tables.experiment import table
+from nfbench.records import store
 
 PAGE = Path(__file__).parents[1] / "README.md"
 
@@ -25,13 +26,13 @@ def test_python_example(monkeypatch):
     with torch.random.fork_rng():
         exec(compile(block, "README.md", "exec"), space)
     assert space["z"].shape == (1, 100, 40)
-    stored = [file for file in Path("results/reference").glob("*/*.json") if file.parent.name != records.TIMING]
+    stored = [file for file in Path("results/reference").glob("*/*.json") if file.parent.name != store.TIMING]
     assert len(space["frame"]) == len(stored) > 0
 
 
 def test_numbers_are_those_of_the_records():
     """Every row of the README's table stands so, cell by cell, in the table of the committed records."""
-    stored = table(records.results(PAGE.parent / "results" / "reference"), "figure3", "md")
+    stored = table(store.results(PAGE.parent / "results" / "reference"), "figure3", "md")
     rows = [_cells(line) for line in stored.splitlines() if line.startswith("| U1 ")]
     assert rows
     text = PAGE.read_text().split("| posterior |")[1].split("\n\n")[0]
@@ -42,7 +43,7 @@ def test_numbers_are_those_of_the_records():
 @pytest.mark.parametrize("name", ["table2", "table3"])
 def test_image_results_are_those_of_the_records(name):
     """Every row of the README's tables of image experiments stands so, column by column, in the records' table."""
-    stored = table(records.results(PAGE.parent / "results" / "reference"), name, "md").split("\n### ")[0]
+    stored = table(store.results(PAGE.parent / "results" / "reference"), name, "md").split("\n### ")[0]
     lines = [_cells(line) for line in stored.splitlines() if line.startswith("|")]
     found = [dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]]
     text = PAGE.read_text().split(f"<!-- {name} -->\n")[1].split("\n\n")[0]
@@ -55,7 +56,7 @@ def test_image_results_are_those_of_the_records(name):
 
 def test_times_are_those_of_the_records():
     """Every row of the README's tables of times stands so, cell by cell, in the tables of the committed records."""
-    stored = [_cells(line) for line in timing.table(timed(PAGE.parent / "results"), "md").splitlines() if "|" in line]
+    stored = [_cells(line) for line in timings.table(timed(PAGE.parent / "results"), "md").splitlines() if "|" in line]
     heads = [cells for cells in stored if cells[0] == "Posterior"]
     texts = [part.split("\n\n")[0] for part in PAGE.read_text().split("| Posterior | amortized |")[1:]]
     assert len(texts) == 3
@@ -79,7 +80,7 @@ def test_commands_exist():
     """Every `nfbench` command in the README is one, with options that it has."""
     from typer.main import get_command
 
-    from nfbench.cli import app
+    from nfbench.cli.app import app
 
     commands = get_command(app).commands
     lines = [line.partition("#")[0] for block in _blocks("") for line in block.splitlines()]

@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from nfbench.config import Cell, Evaluation, Training
-from nfbench.evaluation import evaluate
-from nfbench.experiments.run import _model
-from nfbench.kernels.backend import VARIABLE
-from nfbench.provenance import provenance
-from nfbench.training import train
+from nfbench.evaluation.evaluate import evaluate
+from nfbench.experiments.run_group import _model
+from nfbench.foundation.environment import provenance
+from nfbench.kernels.dispatch import VARIABLE
+from nfbench.specification.config import Cell, Evaluation, Training
+from nfbench.training.loop import train
 
 STORED = Path(__file__).parent / "data" / "same_numbers.json"
 POSTERIORS = ("gaussian", "planar:K=3", "radial:K=3", "nice:K=3", "nice:K=3,mixing=orthogonal")

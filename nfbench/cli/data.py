@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nfbench.errors import InputError
+from nfbench.foundation.errors import InputError
 
 if TYPE_CHECKING:
     from nfbench.data.source import Source
@@ -18,7 +18,7 @@ app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 def _look_first(folder: Path | None) -> Path | None:
     """Find data in that folder, in this process and in those that it starts."""
     if folder is not None:
-        from nfbench.data.files import prepend
+        from nfbench.data.storage.files import prepend
 
         prepend(folder)
     return folder
@@ -45,7 +45,7 @@ def ls(
 
     Files count as here by their names; 'nfbench data check' reads them.
     """
-    from nfbench.registry import protocols
+    from nfbench.specification.registry import protocols
 
     rows = [_facts(name) for name in protocols.names()]
     if as_json:
@@ -64,8 +64,8 @@ def get(
     data_dir: Annotated[Path | None, typer.Option(help="Folder to keep the files in; the cache if omitted.")] = None,
 ) -> None:
     """Download a data set, unless it is here."""
-    from nfbench.data.download import get as download
     from nfbench.data.source import called, source
+    from nfbench.data.storage.download import get as download
 
     sources = list(dict.fromkeys(source(one) for one in called(name)))
     for one in sources:
@@ -88,7 +88,7 @@ def check(
     They are loaded and compared with their protocols. Exit code 2 if one is wrong, or named and missing.
     """
     from nfbench.data.source import called, source
-    from nfbench.registry import protocols
+    from nfbench.specification.registry import protocols
 
     chosen = dict.fromkeys(one for name in names for one in called(name)) if names else protocols.names()
     told: dict[str, None] = {}
@@ -110,7 +110,7 @@ def _observed(name: str) -> tuple[str | None, list[str]]:
     import inspect
 
     from nfbench.data.source import source
-    from nfbench.registry import protocols
+    from nfbench.specification.registry import protocols
 
     faults = source(name).faults()
     if faults:
@@ -123,7 +123,7 @@ def _observed(name: str) -> tuple[str | None, list[str]]:
 
 def _facts(name: str) -> dict[str, Any]:
     from nfbench.data.source import source
-    from nfbench.registry import protocols
+    from nfbench.specification.registry import protocols
 
     entry, origin = protocols[name], source(name)
     state, places, size = _state(origin)
@@ -142,7 +142,7 @@ def _facts(name: str) -> dict[str, Any]:
 
 def _state(origin: "Source") -> tuple[str, list[str], int | None]:
     """Whether the files are here, where, and their bytes; of missing ones the bytes to be downloaded."""
-    from nfbench.data.files import find
+    from nfbench.data.storage.files import find
 
     try:
         found = [find(file) for file in origin.files]

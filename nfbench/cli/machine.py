@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from nfbench.errors import InputError
+from nfbench.foundation.errors import InputError
 
 
 def devices() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nfbench.errors import InputError
+from nfbench.foundation.errors import InputError
 
 Rows = NDArray[np.uint8]
 

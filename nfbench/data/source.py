@@ -4,11 +4,11 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nfbench import registry
-from nfbench.data.files import File, find, nowhere, read
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Rows
-from nfbench.errors import InputError
+from nfbench.data.storage.files import File, find, nowhere, read
+from nfbench.foundation.errors import InputError
+from nfbench.specification import registry
 
 _sources: dict[str, "Source"] = {}
 

@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from nfbench.config import Evaluation, Push
 from nfbench.evaluation import noise
-from nfbench.numerics import stream
-from nfbench.objectives import Inference, free_energy
-from nfbench.posteriors.base import Flow
-from nfbench.records import Metric
-from nfbench.targets.base import Target
+from nfbench.foundation.numerics import stream
+from nfbench.posteriors.contract import Flow
+from nfbench.records.store import Metric
+from nfbench.specification.config import Evaluation, Push
+from nfbench.targets.contract import Target
+from nfbench.training.objective import Inference, free_energy
 
 
 def push_through(flow: Flow, base: Target, theta: Tensor, config: Evaluation, seed: int) -> dict[str, Metric]:

@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nfbench.config import Evaluation
-from nfbench.evaluation import noise, weights
-from nfbench.evaluation.images import Arrays
+from nfbench.evaluation import importance_weights, noise
+from nfbench.evaluation.density_grid import Arrays
+from nfbench.evaluation.importance_weights import Estimate
 from nfbench.evaluation.psis import UNRELIABLE, khat
-from nfbench.evaluation.weights import Estimate
-from nfbench.objectives import Inference
-from nfbench.records import Metric
-from nfbench.targets.base import LatentVariableModel
+from nfbench.records.store import Metric
+from nfbench.specification.config import Evaluation
+from nfbench.targets.contract import LatentVariableModel
+from nfbench.training.objective import Inference
 
 Metrics = dict[str, Metric]
 
@@ -118,11 +118,11 @@ def _short(
         return log_weights(model, target, torch.cat(list(noise.blocks(model, draws, len(part), seed, *names))), part)
 
     for index, part in enumerate(data.split(length)):
-        parts["free_energy"].append(weights.bound(drawn(part, config.draws, index)))
+        parts["free_energy"].append(importance_weights.bound(drawn(part, config.draws, index)))
         importance = drawn(part, config.importance_draws, index, "importance")
-        parts["nll"].append(weights.nll(importance))
-        parts["ess"].append(weights.ess(importance))
-    found = {name: weights.join(estimates) for name, estimates in parts.items()}
+        parts["nll"].append(importance_weights.nll(importance))
+        parts["ess"].append(importance_weights.ess(importance))
+    found = {name: importance_weights.join(estimates) for name, estimates in parts.items()}
     metrics = {name: _metric(estimate) for name, estimate in found.items()}
     metrics["gap"] = _difference(metrics["free_energy"], metrics["nll"])
     return metrics, {f"example_{name}": _single(estimate.value) for name, estimate in found.items()}
@@ -137,9 +137,9 @@ def of_long_draws(
     for part in data.split(length):
         drawn = [noise.of_point(model, draws, seed, "long", place) for place in part.places.tolist()]
         log_weight = log_weights(model, target, torch.stack(drawn, 1), part)
-        curves.append(weights.curve(log_weight))
+        curves.append(importance_weights.curve(log_weight))
         khats.append(khat(log_weight.T.cpu().numpy()))
-    curve, shapes = weights.join(curves), np.concatenate(khats)
+    curve, shapes = importance_weights.join(curves), np.concatenate(khats)
     last = Estimate(curve.value[-1], curve.variance[-1])
     bad = math.nan if np.isnan(shapes).any() else float((shapes > UNRELIABLE).mean())
     arrays = {"example_nll_long": _single(last.value), "example_khat": shapes.astype(np.float32)}
@@ -152,7 +152,7 @@ def _curve(curve: Estimate, draws: int) -> Arrays:
     if not bool(value.isfinite().all()):
         return {}
     return {
-        "curve_draws": np.array(weights.lengths(draws)),
+        "curve_draws": np.array(importance_weights.lengths(draws)),
         "curve_nll": _single(value),
         "curve_nll_se": _single(error),
     }

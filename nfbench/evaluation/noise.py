@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from nfbench.numerics import stream
-from nfbench.objectives import Inference
+from nfbench.foundation.numerics import stream
+from nfbench.training.objective import Inference
 
 BLOCK = 2**20  # numbers drawn at once: part of what a stream gives, so that another value gives other results
 

@@ -1,1 +1,1 @@
-"""Executors: where the groups of a plan are run."""
+"""Where the groups of a plan are run."""

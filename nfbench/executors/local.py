@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
-from nfbench.config import Group
 from nfbench.executors.progress import Progress, Update
 from nfbench.executors.progress import name as _name
-from nfbench.records import Record, finished
-from nfbench.registry import posteriors
+from nfbench.records.store import Record, finished
+from nfbench.specification.config import Group
+from nfbench.specification.registry import posteriors
 
 Report = Callable[[int, float], None]
 Run = Callable[[Group, Path, str, Report | None], Sequence[Record]]

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from nfbench.config import Group
+from nfbench.specification.config import Group
 
 PLAIN_SECONDS = 30.0  # between two plain lines of one group
 

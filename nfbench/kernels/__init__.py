@@ -1,1 +1,1 @@
-"""Chains of flow maps as single functions: one file a map, one dispatch a map; nobody else knows what runs."""
+"""A chain of maps as one function. One folder a map; `simd`, `cpu` and `gpu` hold what maps share."""

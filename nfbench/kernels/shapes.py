@@ -15,7 +15,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from nfbench.errors import InputError
+from nfbench.foundation.errors import InputError
 
 
 def dimensions(owner: str, name: str, draws: Tensor) -> int:

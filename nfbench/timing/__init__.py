@@ -1,1 +1,1 @@
-"""Timing of flow layers and training steps: one protocol, contenders measured in turn, agreement before any ratio."""
+"""Who is how fast, stated only where both sides compute the same numbers."""

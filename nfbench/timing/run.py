@@ -12,19 +12,19 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from nfbench.errors import InputError
-from nfbench.kernels.backend import backend
-from nfbench.posteriors import posterior
-from nfbench.posteriors.base import FlowPosterior
-from nfbench.provenance import provenance
-from nfbench.runtime import forget_compiled, runtime
-from nfbench.timing.agreement import Truth, agreement, truth
-from nfbench.timing.clock import Clock, Entrant, Protocol, Warm, clock, ratio, rounds, spread, warm_up
-from nfbench.timing.contender import BASE, Contender, Inputs, Work, contenders, inputs
-from nfbench.timing.machine import Ceilings, best, ceilings, load
-from nfbench.timing.memory import peak
-from nfbench.timing.sizes import Planned
-from nfbench.timings import Agreement, Case, Facts, Floor, Timing, identity, write
+from nfbench.foundation.environment import provenance
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.inductor import forget_compiled, runtime
+from nfbench.kernels.dispatch import backend
+from nfbench.posteriors.build import posterior
+from nfbench.posteriors.contract import FlowPosterior
+from nfbench.records.timings import Agreement, Case, Facts, Floor, Timing, identity, write
+from nfbench.timing.contenders.contract import BASE, Contender, Inputs, Work, contenders, inputs
+from nfbench.timing.measure.agreement import Truth, agreement, truth
+from nfbench.timing.measure.clock import Clock, Entrant, Protocol, Warm, clock, ratio, rounds, spread, warm_up
+from nfbench.timing.measure.machine import Ceilings, best, ceilings, load
+from nfbench.timing.measure.memory import peak
+from nfbench.timing.plan import Planned
 
 Note = Callable[[str], None]
 _LONGEST = 200  # characters of a reason

@@ -1,0 +1,150 @@
+"""Ours beside the published: paired differences or values as they are, equivalence tests, and families at equal K."""
+
+import math
+from typing import Any, NamedTuple
+
+import pandas as pd
+from scipy import stats
+
+from nfbench.analysis.summary import (
+    BLOCK,
+    CONFIGURATION,
+    LEVEL,
+    Estimate,
+    against,
+    estimate,
+    groups,
+    metrics,
+    paired,
+    where,
+)
+from nfbench.published.catalogue import Point, Published, sources
+
+
+class Verdict(NamedTuple):
+    """Outcome of an equivalence test."""
+
+    verdict: str
+    p_value: float | None  # of the two one-sided tests
+    low: float | None  # interval of the deviation
+    high: float | None
+
+
+def equivalence(ours: Estimate, theirs: float, their_se: float, margin: float) -> Verdict:
+    """Is our mean within `margin` of theirs? Two one-sided t-tests (TOST), each at 1 - LEVEL.
+
+    Standard errors add in quadrature; the degrees of freedom are Welch and Satterthwaite's, theirs counting as known.
+    Not equivalent, it is *lower* or *higher* if the two-sided interval of the deviation excludes 0.
+    """
+    if ours.mean is None or ours.se is None:
+        return Verdict("not tested", None, None, None)
+    deviation, se = ours.mean - theirs, math.hypot(ours.se, their_se)
+    freedom = (ours.n - 1) * (se / ours.se) ** 4 if ours.se > 0 else math.inf
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * se
+    low, high = deviation - half, deviation + half
+    p_value = _tail(margin - abs(deviation), se, freedom)
+    if p_value < 1 - LEVEL:
+        return Verdict("reproduced", p_value, low, high)
+    apart = "lower than the paper's" if high < 0 else "higher than the paper's" if low > 0 else "undecided"
+    return Verdict(apart, p_value, low, high)
+
+
+def _tail(distance: float, se: float, freedom: float) -> float:
+    """P(T > distance / se); the larger p of two one-sided tests is that of the nearer end of the margin."""
+    if se == 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(stats.t.sf(distance / se, freedom))
+
+
+def compare(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
+    """Each configuration that the source has beside the paper's, with a verdict.
+
+    With a baseline: one row a configuration, our paired `difference` to the baseline and `paper_difference`. Without:
+    one row a configuration and `metric`, our `value`, the `paper` value and their `difference`. An objection is given
+    as `reason`, and leaves the verdict open.
+    """
+    return _differences(frame, source) if source.baseline else _values(frame, source)
+
+
+def _differences(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
+    rows = []
+    for names, cells in groups(frame, CONFIGURATION):
+        theirs = source.difference(names["target"], cells["family"].iloc[0], int(cells["K"].iloc[0]))
+        if theirs is None or source.baseline is None:
+            continue
+        same = where(frame, {name: names[name] for name in (*BLOCK, "target")})
+        is_base = [source.baseline.describes(*pair) for pair in zip(same["family"], same["K"], strict=True)]
+        ours = paired(cells, same[is_base], source.metric) if any(is_base) and source.metric in frame else Estimate(0)
+        reason = _objection(names, source)
+        verdict = equivalence(ours, theirs.value, theirs.se, source.margin[source.metric])
+        if theirs.is_baseline or reason:
+            verdict = Verdict("baseline" if theirs.is_baseline else "not comparable", None, None, None)
+        row = names | {f"difference_{part}": value for part, value in vars(ours).items() if part != "mean"}
+        row |= {"difference": ours.mean, "paper_difference": theirs.value, "paper_se": theirs.se}
+        rows.append(row | verdict._asdict() | {"hidden": theirs.hidden})
+    return pd.DataFrame(rows)
+
+
+def _values(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
+    rows = []
+    for names, cells in groups(frame, CONFIGURATION):
+        for metric in source.metrics:
+            theirs = source.value(names["target"], cells["family"].iloc[0], int(cells["K"].iloc[0]), metric)
+            if theirs is None:
+                continue
+            ours = estimate(cells.loc[cells["status"] == "done", metric]) if metric in cells else Estimate(0)
+            reason = _objection(names, source)
+            found = equivalence(ours, theirs.value, theirs.se, source.margin[metric])
+            if reason:
+                found = Verdict("not comparable", None, None, None)
+            row = names | {"metric": metric, "n": ours.n, "value": ours.mean, "margin": source.margin[metric]}
+            row |= {"paper": theirs.value, "paper_bar": theirs.bar, "paper_se": theirs.se}
+            row |= {"difference": None if reason or ours.mean is None else ours.mean - theirs.value}
+            row |= {"difference_low": found.low, "difference_high": found.high}
+            row |= {"p_value": found.p_value, "verdict": found.verdict}
+            rows.append(row | {"reason": reason, "hidden": theirs.hidden})
+    return pd.DataFrame(rows)
+
+
+def _objection(names: dict[str, Any], source: Published) -> str | None:
+    return source.objection(names["target"], None if pd.isna(names["data"]) else str(names["data"]))
+
+
+def missing(block: pd.DataFrame, source: Published) -> list[Point]:
+    """The published configurations of which a block has no record, each once."""
+    there = set(zip(block["family"], block["K"], strict=True))
+    rows = [row for row in source.rows if not any(row.describes(family, int(depth)) for family, depth in there)]
+    points = [Point(posterior=row.posterior, K=row.K) for row in rows]
+    return [point for i, point in enumerate(points) if point not in points[:i]]
+
+
+def contrasts(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
+    """Paired differences of every other family to the source's contrast family at equal K.
+
+    One row a configuration and metric: `CONFIGURATION`, family, label, K, order, `base` (label of what is subtracted),
+    `metric`, an `Estimate`, and `paper`, `paper_se`: the published means' difference where both are known, else None.
+    """
+    rows: list[dict[Any, Any]] = []
+    wanted = source.contrast.metrics if source.contrast else []
+    for base in (name for name in frame["family"].unique() if source.contrast and source.contrast.is_base(name)):
+        label = frame.loc[frame["family"] == base, "label"].iloc[0]
+        for metric in (name for name in wanted if name in metrics(frame)):
+            found = against(frame, metric, base).to_dict("records")
+            named = [row | _facts(frame, row) | {"base": label, "metric": metric} for row in found]
+            rows += [row | _between(source, row, base) for row in named if row["family"] != base]
+    table = pd.DataFrame(rows)
+    return table.sort_values([*BLOCK, "order"], kind="stable").reset_index(drop=True) if len(table) else table
+
+
+def _facts(frame: pd.DataFrame, row: dict[Any, Any]) -> dict[str, Any]:
+    first = where(frame, {name: row[name] for name in CONFIGURATION}).iloc[0]
+    return {name: first[name] for name in ("family", "label", "K", "order")}
+
+
+def _between(source: Published, row: dict[Any, Any], base: str) -> dict[str, Any]:
+    """The published difference of a family and the contrast family, their means independent; from whoever has both."""
+    for one in sources(source.experiment):
+        left, right = (one.value(row["target"], name, int(row["K"]), row["metric"]) for name in (row["family"], base))
+        if left and right:
+            return {"paper": left.value - right.value, "paper_se": math.hypot(left.se, right.se)}
+    return {"paper": None, "paper_se": None}

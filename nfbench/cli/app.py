@@ -1,0 +1,99 @@
+"""The command line: ``nfbench --help``. Nothing heavy is imported before a command needs it.
+
+Exit codes: 0 done (a diverged cell is an outcome, not an error), 1 a cell failed, 2 wrong input, 130 interrupted.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from nfbench import __version__
+from nfbench.cli import data, run
+from nfbench.cli import list as listing
+from nfbench.cli import show as outputs
+from nfbench.cli import time as timing
+from nfbench.foundation.errors import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("ls")(listing.ls)
+app.command("info")(listing.info)
+app.command("run")(run.run)
+app.command("time")(timing.time)
+app.command("table")(outputs.table)
+app.command("plot")(outputs.plot)
+app.command("report")(outputs.report)
+app.command("reproduce")(run.reproduce)
+app.command("env")(listing.env)
+app.add_typer(data.app, name="data")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command, ``sys.argv`` if none is given, and exit with its code; what is wrong stands in one line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _each_once()
+        sys.exit(_outcome(arguments))
+
+
+def _outcome(arguments: Sequence[str] | None) -> int:
+    try:
+        return int(app(arguments, prog_name="nfbench", standalone_mode=False) or 0)
+    except InputError as error:
+        _line("error", str(error))
+        return 2
+    except KeyboardInterrupt:
+        _line("error", "interrupted")
+        return run.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _usage(error)
+
+
+def _usage(error: Any) -> int:
+    """Typer's own complaint (its exception classes moved between versions, `format_message` did not)."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "nfbench"
+    reason = error.format_message().replace("Value error, ", "").rstrip(".")
+    _line("error", f"{reason}; see '{command} --help'")
+    return 2
+
+
+def _line(kind: str, text: str) -> None:
+    print(f"nfbench: {kind}: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _each_once() -> Callable[..., None]:
+    """What shows a warning as one line, and the same text only once, wherever it comes from."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            _line("warning", str(message))
+
+    return show
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Compare approximate-posterior families for variational inference on the same targets, training and evaluation."""
+    if version:
+        print(f"nfbench {__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())

@@ -1,0 +1,218 @@
+"""Commands that train: run, reproduce."""
+
+import functools
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nfbench.cli.data import DataDir
+from nfbench.foundation.errors import MissingDataError
+
+if TYPE_CHECKING:
+    from nfbench.specification.config import Group
+
+INTERRUPTED = 130
+Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick, standard (of some) or paper.")]
+Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
+Results = Annotated[Path, typer.Option(help="Folder of the records.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; chosen by the machine if omitted.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Training goes through torch.compile.")]
+CudaGraph = Annotated[bool, typer.Option("--cuda-graph", help="An update is captured once and replayed; CUDA only.")]
+Force = Annotated[bool, typer.Option("--force", help="Run finished cells again.")]
+Posteriors = Annotated[
+    list[str] | None,
+    typer.Option("--posterior", metavar="SPEC", help="Instead of the experiment's, e.g. planar:K=2|8; repeatable."),
+]
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", metavar="SPEC", help="Instead of the experiment's; repeatable.")
+]
+Seeds = Annotated[str | None, typer.Option(help="Instead of the profile's, e.g. 0-9 or 0,2,5-7.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the profile, e.g. training.updates=100; repeatable."),
+]
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="Name of an experiment, or a .yaml file.")],
+    *,
+    profile: Profile = "quick",
+    posterior: Posteriors = None,
+    target: Targets = None,
+    seeds: Seeds = None,
+    device: Device = "cpu",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    jobs: Jobs = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    force: Force = False,
+    compile: Compile = False,
+    cuda_graph: CudaGraph = False,
+    overrides: Overrides = None,
+) -> int:
+    """Train and evaluate the cells of an experiment that are not finished yet."""
+    groups = _plan(experiment, profile, posterior, target, seeds, overrides)
+    if dry_run:
+        _print_plan(groups, results)
+        return 0
+    return _execute(groups, results, device, jobs, force=force, compile=compile, cuda_graph=cuda_graph)
+
+
+def reproduce(
+    experiments: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Experiments, or all that this machine has the data for.")
+    ],
+    *,
+    profile: Profile = "quick",
+    device: Device = "cpu",
+    results: Results = Path("results"),
+    data_dir: DataDir = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
+    jobs: Jobs = None,
+    force: Force = False,
+    compile: Compile = False,
+    cuda_graph: CudaGraph = False,
+) -> int:
+    """Run experiments, then print tables and how close they come to the paper, and write the report with its plots."""
+    from nfbench.cli import show
+    from nfbench.cli.machine import check_writable
+
+    plans = _plans(experiments, profile)
+    check_writable(out)
+    every = [group for groups in {id(groups): groups for groups in plans.values()}.values() for group in groups]
+    code = _execute(every, results, device, jobs, force=force, compile=compile, cuda_graph=cuda_graph)
+    if code == INTERRUPTED:
+        return code
+    show.show(list(plans), profile, results, out)
+    return code
+
+
+def _plans(words: Sequence[str], profile: str) -> "dict[str, list[Group]]":
+    """By the name under which it is shown, what each word asks for; one plan where two show the same records."""
+    from nfbench.experiments.library import names
+    from nfbench.published.catalogue import experiment_of
+
+    made: dict[str, list[Group]] = {}
+    shown: dict[str, list[Group]] = {}
+    for word in words:
+        for name in names() if word == "all" else [word]:
+            origin = experiment_of(name)
+            try:
+                groups = made[origin] = made.get(origin) or _plan(origin, profile)
+            except MissingDataError as error:
+                if word != "all":
+                    raise
+                warnings.warn(f"{name} is left out: {error}", stacklevel=2)
+                continue
+            shown[groups[0].cells[0].experiment if name == origin else name] = groups
+    return shown
+
+
+def _plan(
+    name: str,
+    profile: str,
+    posteriors: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    seeds: str | None = None,
+    overrides: Sequence[str] | None = None,
+) -> "list[Group]":
+    from nfbench.experiments.library import load
+    from nfbench.experiments.plan import label, parse_overrides, parse_seeds, plan, profile_of
+    from nfbench.published.catalogue import experiment_of
+
+    name = experiment_of(name)
+    experiment = load(name)
+    profile_of(experiment, profile)
+    changes = parse_overrides(overrides or ())
+    if changes:
+        experiment = load(name, {f"profiles.{profile}.{key}": value for key, value in changes.items()})
+    return plan(
+        experiment,
+        profile,
+        posteriors=posteriors,
+        targets=targets,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        overrides_label=label(changes),
+    )
+
+
+def _print_plan(groups: "Sequence[Group]", results: Path) -> None:
+    from nfbench.records.store import finished
+
+    cells = [cell for group in groups for cell in group.cells]
+    there = {cell.id for cell in cells if finished(results, cell)}
+    print(
+        f"{cells[0].experiment} ({cells[0].profile}): {len(cells)} cell{'s' * (len(cells) != 1)} in "
+        f"{len(groups)} group{'s' * (len(groups) != 1)}, {len(there)} finished"
+    )
+    for group in groups:
+        count = sum(cell.id in there for cell in group.cells)
+        print(
+            f"  {group.target} | {group.posterior} | seeds {_ranges(group.seeds)} | "
+            f"{count} of {len(group.cells)} finished"
+        )
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Seeds as `parse_seeds` reads them.
+
+    >>> _ranges((0, 1, 2, 5))
+    '0-2,5'
+    """
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _execute(
+    groups: "Sequence[Group]",
+    results: Path,
+    device: str,
+    jobs: int | None,
+    *,
+    force: bool,
+    compile: bool,
+    cuda_graph: bool,
+) -> int:
+    from nfbench.cli.machine import check_device, check_writable
+
+    check_device(device)
+    for folder in dict.fromkeys([results, *(results / group.cells[0].experiment for group in groups)]):
+        check_writable(folder)
+    from nfbench.executors.local import execute
+    from nfbench.experiments.run_group import lose_group, run_group
+    from nfbench.training.update import Acceleration
+
+    acceleration = Acceleration(compile=compile, cuda_graph=cuda_graph)
+    acceleration.check(device)
+    run = functools.partial(run_group, acceleration=acceleration)
+    try:
+        summary = execute(run, lose_group, groups, results, device=device, jobs=jobs, force=force)
+    except KeyboardInterrupt:
+        print(_interrupted(groups, results), file=sys.stderr)
+        return INTERRUPTED
+    total = sum(len(group.cells) for group in groups)
+    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count)
+    before = f"{summary.skipped} were finished before"
+    print(f"{total} cell{'s' * (total != 1)}: {counts or 'none run'}; {before}; records in {results}")
+    for failure in summary.failures:
+        print(f"nfbench: failed: {failure}", file=sys.stderr)
+    return 1 if summary.failures else 0
+
+
+def _interrupted(groups: "Sequence[Group]", results: Path) -> str:
+    from nfbench.records.store import finished
+
+    cells = [cell for group in groups for cell in group.cells]
+    kept = sum(finished(results, cell) for cell in cells)
+    return (
+        f"nfbench: interrupted: {kept} of {len(cells)} cells are finished, kept in {results}; the same command resumes"
+    )

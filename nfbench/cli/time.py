@@ -1,0 +1,206 @@
+"""The command that times: time."""
+
+import contextlib
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+from nfbench.cli.run import INTERRUPTED, Results
+from nfbench.foundation.errors import InputError
+
+if TYPE_CHECKING:
+    from nfbench.records.timings import Mode, Timing
+    from nfbench.timing.measure.clock import Protocol
+    from nfbench.timing.plan import Planned, Sizes
+
+_MODES = ("sample", "forward", "backward", "inverse", "step")
+_BUSY = 1.0  # runnable processes of the last minute, of which one may have been an earlier command
+_SLOW = 0.8  # of the best rate of a matrix product: a machine that is held up now and then is between
+_NUMBERS = "e.g. 2|40; repeatable"
+
+Specs = Annotated[
+    list[str] | None,
+    typer.Option("--posterior", metavar="SPEC", help="Instead of all families, e.g. planar:K=2|8; repeatable."),
+]
+Modes = Annotated[
+    list[str] | None,
+    typer.Option("--mode", metavar="MODE", help=f"{', '.join(_MODES)}; the profile's, else backward; repeatable."),
+]
+Versus = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vs",
+        metavar="NAME,...",
+        help="Contenders beside nfbench, by name or group, e.g. peers,textbook; all of them where sizes are given.",
+    ),
+]
+
+
+def time(
+    *,
+    profile: Annotated[
+        str, typer.Option(help="Which cases, where no sizes are given: smoke, quick or full.")
+    ] = "quick",
+    posterior: Specs = None,
+    mode: Modes = None,
+    dims: Annotated[list[str] | None, typer.Option(help=f"D, latent dimensions, {_NUMBERS}.")] = None,
+    depths: Annotated[list[str] | None, typer.Option(help=f"K, maps of a flow, {_NUMBERS}.")] = None,
+    draws: Annotated[list[str] | None, typer.Option(help=f"S, draws for each data point, {_NUMBERS}.")] = None,
+    batch: Annotated[list[str] | None, typer.Option(help=f"B, data points, {_NUMBERS}.")] = None,
+    amortized: Annotated[bool, typer.Option("--amortized", help="Every data point has numbers of its own.")] = False,
+    target: Annotated[str | None, typer.Option(metavar="SPEC", help="Of a timed training step; u1 if omitted.")] = None,
+    seeds: Annotated[list[str] | None, typer.Option(help=f"E, models in a step, {_NUMBERS}.")] = None,
+    vs: Versus = None,
+    backend: Annotated[
+        str | None, typer.Option(help="auto, reference, numba or triton; NFBENCH_BACKEND if omitted.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")] = "cpu",
+    dtype: Annotated[Literal["float32", "float64"], typer.Option(help="Of all numbers.")] = "float32",
+    threads: Annotated[int | None, typer.Option(min=1, help="Torch's; as torch sets them if omitted.")] = None,
+    results: Results = Path("results"),
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For another timing on this machine to end.")] = True,
+) -> int:
+    """Time flows and training steps beside other libraries, in turn; every case is measured anew.
+
+    Without sizes the profile's cases are timed, with any of them the product of those given.
+    """
+    import torch
+
+    from nfbench.cli.machine import check_device
+    from nfbench.timing import plan as cases
+
+    chosen = cases.profile(profile)
+    options = {
+        "dims": (dims, 1),
+        "depths": (depths, 0),
+        "draws": (draws, 0),
+        "batches": (batch, 1),
+        "seeds": (seeds, 1),
+    }
+    given = {name: _numbers(name, texts, least) for name, (texts, least) in options.items() if texts}
+    modes = [_mode(text) for text in mode or ()]
+    check_device(device)
+    with _backend(backend):
+        where = cases.Where(profile, device, dtype, threads or torch.get_num_threads())
+        if given or amortized or target:
+            own = _own_sizes(given, modes, target, amortized=amortized)
+            plan = cases.plan([own], where._replace(profile=cases.CUSTOM), specs=posterior, vs=vs or _everybody())
+        else:
+            plan = cases.plan(cases.narrowed(chosen.sizes, modes), where, specs=posterior, vs=vs)
+        return _execute(plan, chosen.protocol, results, wait=wait)
+
+
+def _own_sizes(given: dict[str, list[int]], modes: "Sequence[Mode]", target: str | None, *, amortized: bool) -> "Sizes":
+    """A user's sizes: gradients, or steps where a target is named."""
+    from nfbench.timing.plan import Sizes
+
+    modes = list(modes) or ["step" if target else "backward"]
+    target = target or ("u1" if "step" in modes else None)
+    return Sizes.model_validate({"modes": modes, "amortized": amortized, "target": target, **given})
+
+
+def _everybody() -> list[str]:
+    from nfbench.timing.contenders.contract import contenders
+
+    return list(contenders())
+
+
+def _numbers(name: str, texts: Sequence[str], least: int) -> list[int]:
+    """Sizes as written: ``2|40``, or one at a time.
+
+    Raises:
+        InputError: not a whole number, or one below `least`.
+    """
+    found = []
+    for part in (part.strip() for text in texts for part in text.split("|")):
+        if not part.isdecimal() or int(part) < least:
+            raise InputError(f"{name} {part!r}: expected a whole number of at least {least}, or several: 2|40")
+        found.append(int(part))
+    return list(dict.fromkeys(found))
+
+
+def _mode(text: str) -> "Mode":
+    if text not in _MODES:
+        raise InputError(f"no mode {text!r}; known: {', '.join(_MODES)}")
+    return cast("Mode", text)
+
+
+@contextlib.contextmanager
+def _backend(name: str | None) -> Iterator[None]:
+    """Within the block ``NFBENCH_BACKEND`` is `name`, where one is given; its value is known to be one either way."""
+    from nfbench.kernels.dispatch import VARIABLE, backend
+
+    before = os.environ.get(VARIABLE)
+    try:
+        if name is not None:
+            os.environ[VARIABLE] = name
+        backend()
+        yield
+    finally:
+        if before is not None:
+            os.environ[VARIABLE] = before
+        else:
+            os.environ.pop(VARIABLE, None)
+
+
+def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, wait: bool) -> int:
+    from nfbench.cli.machine import check_writable
+    from nfbench.cli.time_progress import Progress, table
+    from nfbench.records.store import TIMING
+    from nfbench.timing.lock import lane
+    from nfbench.timing.run import run
+
+    for folder in (results, results / TIMING):
+        check_writable(folder)
+    stored: list[Timing] = []
+    try:
+        with lane(wait=wait, say=_say), Progress(len(plan), stored) as progress:
+            _warn_of_others()
+            run(plan, results, protocol, note=progress.note, done=progress.done)
+    except KeyboardInterrupt:
+        _say(f"nfbench: interrupted: {len(stored)} timings are kept in {results}")
+        return INTERRUPTED
+    print("\n".join(table(stored)))
+    counts = Counter(timing.status for timing in stored)
+    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    print(f"{len(plan)} case{'s' * (len(plan) != 1)}: {said}; records in {results / TIMING}")
+    _warn_of_a_slow_machine(results, {timing.id for timing in stored})
+    return 1 if counts["failed"] else 0
+
+
+def _warn_of_others() -> None:
+    """Times are of this machine with all that it does beside; whoever reads them should know."""
+    from nfbench.timing.measure.machine import load
+
+    others = load()
+    if others > _BUSY:
+        message = f"the machine is not idle (load average {others}): its other work is part of every time"
+        warnings.warn(message, stacklevel=1)
+
+
+def _warn_of_a_slow_machine(results: Path, ids: set[str]) -> None:
+    """A processor that others use, or that is hot, has slow minutes: what was timed in them can be timed again."""
+    from nfbench.analysis.timings import OURS, three_digits, timed
+
+    if not ids:
+        return
+    frame = timed(results)
+    just = frame[(frame["source"] == "own") & frame["id"].isin(ids) & (frame["contender"] == OURS)]
+    slow = just[just["pace"] < _SLOW]
+    if len(slow):
+        best = three_digits((slow["rate"] / slow["pace"]).max() / 1e9)
+        message = (
+            f"{len(slow)} of {len(just)} cases were timed while this machine multiplied matrices at "
+            f"{100 * slow['pace'].min():.0f} % of its best rate in {results}, {best} Gflop/s: their times are long"
+        )
+        warnings.warn(message, stacklevel=1)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

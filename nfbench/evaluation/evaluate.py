@@ -1,0 +1,50 @@
+"""One evaluation of bounds, divergences and likelihoods, the same for every family; all in nats."""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from nfbench.evaluation import density_grid
+from nfbench.evaluation.density import evaluate_density
+from nfbench.evaluation.density_grid import Arrays
+from nfbench.evaluation.likelihood import evaluate_data, observed
+from nfbench.evaluation.model_samples import pictures
+from nfbench.records.store import Metric
+from nfbench.specification.config import Evaluation
+from nfbench.targets.contract import LatentVariableModel
+from nfbench.training.objective import Inference
+
+
+class Evaluated(NamedTuple):
+    """What a record keeps of a trained posterior: numbers, and arrays beside them."""
+
+    metrics: dict[str, Metric]
+    arrays: Arrays
+
+
+def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
+    """Every metric that the target allows, with its Monte-Carlo standard error, and what is kept to be drawn.
+
+    - `free_energy`: F = E_q[ln q - ln p(x, z)]; for a target with data the mean over the test data.
+    - `kl`: KL(q||p) = F + ln Z, where ln Z is exact.
+    - `forward_kl`: KL(p||q) from exact samples, where there is a sampler.
+    - `box_kl`, `box_mass`: KL of the pair truncated to the target's box, and q's probability of the box.
+    - for a target with data those of `likelihood.evaluate_data`, from the test data.
+
+    Arrays are the densities' image on the plane, or the values of single data points and pictures.
+    """
+    model = model.to(dtype=getattr(torch, config.dtype)).eval()
+    # Not inference mode: a posterior may follow the target's gradient.
+    with torch.no_grad():
+        if not isinstance(model.target, LatentVariableModel):
+            arrays = density_grid.of_model(model, config) if density_grid.drawable(model.target) else {}
+            return Evaluated(finite(evaluate_density(model, config, seed)), arrays)
+        data = observed(model, model.target)
+        metrics, arrays = evaluate_data(model, model.target, data, config, seed)
+        return Evaluated(finite(metrics), arrays | pictures(model, model.target, data, seed))
+
+
+def finite(metrics: dict[str, Metric]) -> dict[str, Metric]:
+    """Without those whose value is not finite: JSON has no word for them, and an absent number is visibly absent."""
+    return {name: metric for name, metric in metrics.items() if math.isfinite(metric.value)}

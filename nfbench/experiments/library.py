@@ -1,0 +1,42 @@
+"""Experiments as YAML: those of the package, one file each in this folder, and a user's own files of the same form."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.yaml_model import read_yaml
+from nfbench.specification.config import Experiment
+
+_FOLDER = Path(__file__).parent
+_SUFFIXES = (".yaml", ".yml")
+
+
+def names() -> list[str]:
+    """The experiments that come with the package, sorted.
+
+    >>> names()
+    ['digits', 'figure1', 'figure3', 'table2', 'table3']
+    """
+    return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
+
+
+def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Read a packaged experiment by name, or a file that ends in ``.yaml`` or ``.yml``.
+
+    Args:
+        name_or_path: which experiment.
+        overrides: dotted key -> value that replaces the file's, e.g. ``profiles.quick.training.updates``.
+
+    Raises:
+        InputError: unknown name, unreadable file, or content that is not an experiment (with its line).
+    """
+    if name_or_path.endswith(_SUFFIXES):
+        return read_yaml(Path(name_or_path), Experiment, overrides)
+    known = names()
+    if name_or_path not in known:
+        close = difflib.get_close_matches(name_or_path, known)
+        hint = f" did you mean {' or '.join(close)}?" if close else ""
+        raise InputError(f"no experiment named {name_or_path!r};{hint} known: {', '.join(known)}, or a .yaml file")
+    return read_yaml(_FOLDER / f"{name_or_path}.yaml", Experiment, overrides)

@@ -1,0 +1,170 @@
+"""From an experiment's YAML to the cells to run: spec lists expanded, every name checked before anything is trained."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.numerics import seeded
+from nfbench.records.store import REFERENCE, TIMING
+from nfbench.specification import registry
+from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile
+from nfbench.specification.registry import Choice, Registry
+from nfbench.specification.spec import Spec, expand
+from nfbench.targets.build import target
+from nfbench.targets.contract import LatentVariableModel
+
+_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
+_SEEDS_END = 2**63  # tables keep seeds in 64 bits
+_KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def profile_of(experiment: Experiment, name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        InputError: the experiment has none; the message names those it has.
+    """
+    if name not in experiment.profiles:
+        raise InputError(
+            f"no profile {name!r} in experiment {experiment.name}; known: {', '.join(experiment.profiles)}"
+        )
+    return experiment.profiles[name]
+
+
+def plan(
+    experiment: Experiment,
+    profile: str,
+    *,
+    posteriors: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides_label: str = "",
+) -> list[Group]:
+    """Lay out the cells of one profile, in the experiment's order: targets, then posteriors, then seeds.
+
+    Args:
+        experiment: the grid.
+        profile: name of the budget.
+        posteriors: specs that replace the experiment's.
+        targets: specs that replace the experiment's.
+        seeds: replace the profile's ``0 .. seeds-1``.
+        overrides_label: as of `label`; it marks the records of a changed profile.
+
+    Raises:
+        InputError: unknown profile, target, posterior or option, or a name that records cannot have.
+    """
+    taken = {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
+    if experiment.name in taken:
+        raise InputError(
+            f"experiment name {experiment.name!r} is taken: that folder of results holds {taken[experiment.name]}"
+        )
+    budget = profile_of(experiment, profile)
+    common = {
+        "experiment": experiment.name,
+        "profile": profile + overrides_label,
+        **{key: getattr(budget, key) for key in ("training", "push", "evaluation")},
+    }
+    numbers = list(dict.fromkeys(range(budget.seeds) if seeds is None else seeds))
+    columns = _ordered(registry.posteriors, experiment.posteriors, budget.posteriors, posteriors)
+    groups = []
+    for row, one in _ordered(registry.targets, experiment.targets, budget.targets, targets):
+        common |= {"target": str(one), "data": _data(str(one))}
+        for column, other in columns:
+            cells = tuple(Cell(**common, posterior=str(other), seed=seed) for seed in numbers)
+            groups.append(Group(cells=cells, order=(row, column)))
+    return groups
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds as written on the command line, in order, each once.
+
+    >>> parse_seeds("0,2,5-7")
+    [0, 2, 5, 6, 7]
+
+    Raises:
+        InputError: not of that form, too many, or a range that runs backwards.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = _SEEDS.fullmatch(part.strip())
+        if match is None:
+            raise InputError(
+                f"seeds {text!r}: {part!r} is neither a number nor a range; expected e.g. 3, 0-9 or 0,2,5-7"
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise InputError(f"seeds {text!r}: the range {part.strip()} runs backwards; expected {last}-{first}")
+        if last >= _SEEDS_END or last - first >= MOST_SEEDS:
+            raise InputError(f"seeds {text!r}: {part.strip()}: expected at most {MOST_SEEDS} seeds, each below 2^63")
+        seeds += range(first, last + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """``key=value`` texts, dotted keys relative to a profile, values typed as YAML types them.
+
+    >>> parse_overrides(["training.updates=100", "training.schedule=constant"])
+    {'training.updates': 100, 'training.schedule': 'constant'}
+
+    Raises:
+        InputError: not of that form, or a key that stands twice.
+    """
+    overrides: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = (piece.strip() for piece in text.partition("="))
+        if not (equals and value and _KEY.fullmatch(key)):
+            raise InputError(f"--set {text!r}: expected key=value, e.g. training.updates=100")
+        if key in overrides:
+            raise InputError(f"--set {text!r}: {key} is set twice")
+        overrides[key] = _yaml_value(text, value)
+    return overrides
+
+
+def label(overrides: Mapping[str, Any]) -> str:
+    """What overrides add to a profile's name in records, keys sorted; nothing for none.
+
+    >>> label({"training.updates": 100, "seeds": 2})
+    '[seeds=2,training.updates=100]'
+    """
+    texts = (f"{key}={overrides[key]}" for key in sorted(overrides))
+    return f"[{','.join(texts)}]" if overrides else ""
+
+
+def _yaml_value(text: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text!r}: the value is not YAML: {getattr(error, 'problem', error)}") from None
+
+
+def _choices(known: Registry, texts: Sequence[str]) -> dict[str, Choice]:
+    """Canonical spec -> choice, in order, each once."""
+    specs: list[Spec] = [spec for text in texts for spec in expand(text)]
+    return {str(choice): choice for choice in (known.choose(spec) for spec in specs)}
+
+
+def _ordered(
+    known: Registry, all_of_them: Sequence[str], narrowed: Sequence[str] | None, asked: Sequence[str] | None
+) -> list[tuple[int, Choice]]:
+    """The specs to run with their places: the experiment's own keep theirs, whatever a profile or a user leaves out."""
+    places = {text: place for place, text in enumerate(_choices(known, [*all_of_them, *(narrowed or [])]))}
+    chosen = _choices(known, asked or narrowed or all_of_them)
+    for text in chosen:
+        places.setdefault(text, len(places))
+    return sorted(((places[text], choice) for text, choice in chosen.items()), key=lambda pair: pair[0])
+
+
+def _data(spec: str) -> str | None:
+    """The data protocol with its hash; None for a target without data."""
+    try:
+        with seeded(0, "data"):
+            built = target(spec)
+    except InputError:
+        raise
+    except Exception as error:  # a factory of the user's own may raise anything, torch lacks memory in its own way
+        reason = str(error).strip().splitlines() or ["no message"]
+        raise InputError(f"target {spec!r} cannot be built: {type(error).__name__}: {reason[0]}") from None
+    return built.data if isinstance(built, LatentVariableModel) else None

@@ -1,0 +1,55 @@
+"""Where a number comes from: package, revision, libraries, machine."""
+
+import functools
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = ("torch", "numpy", "numba", "scipy", "pandas", "scikit-learn", "pydantic")
+
+
+@functools.cache
+def provenance() -> dict[str, Any]:
+    """Facts of this process that a number may depend on: the same for every record that the process writes."""
+    return {
+        "nfbench": _version("nfbench"),
+        "revision": _revision(),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """The git revision of the source tree, with ``+changes`` where tracked files differ; None outside a checkout."""
+    here = Path(__file__).parents[1]  # the package, not this folder of it
+    try:
+        head = _git(here, "rev-parse", "HEAD")
+        return f"{head}+changes" if _git(here, "status", "--porcelain", "--untracked-files=no", "--", ".") else head
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+    return model or platform.processor() or platform.machine()

@@ -1,0 +1,30 @@
+"""What of this process a number may depend on beside the code: device, threads, backend, what torch has compiled."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from nfbench.kernels.dispatch import backend
+
+
+def runtime(device: str) -> dict[str, Any]:
+    """The part of a record's provenance that can change between two calls of one process."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    return {"device": name, "threads": torch.get_num_threads(), "backend": backend()}
+
+
+def forget_compiled() -> None:
+    """Have `torch.compile` begin anew: of one function torch keeps a few compiled forms, and gives up beyond."""
+    with importing_inductor():  # as it does where there is CUDA
+        torch.compiler.reset()
+
+
+@contextlib.contextmanager
+def importing_inductor() -> Iterator[None]:
+    """Within the block no deprecation is passed on: inductor itself uses what torch has deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

@@ -1,0 +1,125 @@
+"""YAML documents read as a model, with errors that name the line."""
+
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from nfbench.foundation.errors import InputError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = None) -> M:
+    """Read a YAML file as `model`; `overrides` maps dotted keys to values that replace the file's.
+
+    Raises:
+        InputError: ``file:line: key: reason`` for the first thing that is wrong.
+    """
+    node, data = _parsed(path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path}:1: expected keys and values, got {type(data).__name__}")
+    for key, value in (overrides or {}).items():
+        _put(data, key, value)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        # A misspelt key also misses the right one; the misspelling is what helps.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        where = ".".join(str(part) for part in first["loc"])
+        place = "--set" if _set_there(where, overrides or ()) else f"{path}:{_line(node, first['loc'])}"
+        raise InputError(": ".join(part for part in (place, where, _reason(model, first)) if part)) from None
+
+
+def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:
+    """A YAML file as nodes, which know their lines, and as data."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeated_keys(path, node)
+        return node, yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested without end; expected keys, lists and values of a few levels") from None
+    except InputError:
+        raise
+    except ValueError as error:  # a scalar of YAML's own types that Python refuses, such as month 13
+        raise InputError(f"{path}: not YAML: {error}") from None
+
+
+def _set_there(where: str, overrides: Iterable[str]) -> bool:
+    """Whether an override changed the place `where`, or something below or around it."""
+    return any(f"{key}.".startswith(f"{where}.") or f"{where}.".startswith(f"{key}.") for key in overrides)
+
+
+def _reason(model: type[BaseModel], error: ErrorDetails) -> str:
+    """Pydantic's reason, with the value, or with the keys that are known where one is not."""
+    if error["type"] == "extra_forbidden":
+        key, known = str(error["loc"][-1]), _keys(model, error["loc"][:-1])
+        close = difflib.get_close_matches(key, known)
+        hint = f" did you mean {' or '.join(close)}?" if close else ""
+        return f"unknown key;{hint} known: {', '.join(known)}"
+    text = error["msg"].removeprefix("Value error, ")
+    return text if isinstance(error["input"], dict) else f"{text}, got {error['input']!r}"
+
+
+def _keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the model at `location` below `model` has."""
+    for part in location:
+        kind = model.model_fields[part].annotation if hasattr(model, "model_fields") else typing.get_args(model)[-1]
+        arms = typing.get_args(kind)
+        model = next(arm for arm in arms if arm is not type(None)) if type(None) in arms else kind
+    return list(model.model_fields)
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:
+    """YAML keeps the last of two equal keys without a word."""
+    if isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            _refuse_repeated_keys(path, child)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, child in node.value:
+            if str(key.value) in seen:
+                raise InputError(f"{path}:{key.start_mark.line + 1}: key {key.value!r} stands twice")
+            seen.add(str(key.value))
+            _refuse_repeated_keys(path, child)
+
+
+def _put(data: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        child = data.get(part)
+        if child is None:
+            child = data[part] = {}
+        if not isinstance(child, dict):
+            raise InputError(f"--set {key}: {part!r} has no keys below it")
+        data = child
+    data[last] = value
+
+
+def _line(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
+    """The line (from 1) of the deepest part of `location` that the file has."""
+    line = 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line

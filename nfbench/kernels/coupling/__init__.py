@@ -1,0 +1,1 @@
+"""Additive couplings (NICE): plain PyTorch, operators and compiled CPU loops."""

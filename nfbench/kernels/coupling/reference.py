@@ -1,0 +1,127 @@
+"""Additive couplings with fixed mixing: NICE as a volume-preserving flow (Rezende & Mohamed 2015, eq. 16-19).
+
+A coupling after the mixings M_1 ... M_k acts on y = x R, R = M_1 ... M_k, where x has not been mixed at all:
+x' = x + shift((x R)_A) R_B^T. Folded into the weights, mixing costs nothing a draw: two products a coupling, no copy.
+On the CPU compiled loops take tiles of draws through the chain and undo it on the way back: nothing is kept but x_K.
+"""
+
+import torch
+from torch import Tensor
+
+from nfbench.foundation.errors import InputError
+from nfbench.kernels import shapes
+from nfbench.kernels.coupling import operators
+from nfbench.kernels.cpu.shares import FEW
+from nfbench.kernels.diagonal.reference import for_each
+from nfbench.kernels.dispatch import backend
+
+
+def chain(
+    z: Tensor,
+    basis: Tensor,
+    w_in: Tensor,
+    b_in: Tensor,
+    w_out: Tensor,
+    b_out: Tensor,
+    rows: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """K times: y = z M_k; z = (y_A, y_B + shift(y_A)). The log-determinant is zero: |det M_k| = 1.
+
+    Args:
+        z: (S, B, D), split into the first D - D//2 coordinates (A) and the last D//2 (B).
+        basis: (K, D, D) orthogonal, the products M_1 ... M_k of the mixings.
+        w_in: (K, |A|, H) weights of the one hidden tanh layer that all data points share.
+        b_in: (B or 1, K, H) its biases, for each data point.
+        w_out: (K, H, |B|).
+        b_out: (K, |B|).
+        rows: `used(basis, |A|)`, for who calls again and again; found here where it is None.
+
+    Returns:
+        z_K (S, B, D).
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
+    """
+    _check(z, basis, w_in, b_in, w_out, b_out)
+    if rows is not None:
+        shapes.check_forms("coupling", ("basis", basis, "K D D"), ("reads", rows[0], "K D"), ("writes", rows[1], "K D"))
+    z = for_each(z, b_in)
+    inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
+    shape, x = z.shape, z.flatten(0, 1)
+    if compiled(z, len(basis)):
+        reads, writes = (part.unsqueeze(0) for part in (rows or used(basis, w_in.shape[-2])))
+        weights, bias, back = (one.to(z.dtype).unsqueeze(0) for one in (inner, biases, outer.mT))  # of autocast's type
+        x = operators.chain(x.unsqueeze(0), weights, bias, back, reads, writes).squeeze(0)
+    else:
+        for inner_k, bias_k, outer_k in zip(inner.unbind(0), biases.unbind(-2), outer.unbind(0), strict=True):
+            x = torch.addmm(x, _hidden(x, inner_k, bias_k, shape), outer_k)
+    return ((x + total) @ basis[-1] if len(basis) else x).reshape(shape)
+
+
+def used(basis: Tensor, split: int) -> tuple[Tensor, Tensor]:
+    """`basis (K, D, D) -> (K, D), (K, D)`: which coordinates of x a coupling reads, and which it moves, with |A| first.
+
+    Where the mixings are permutations these are the coordinates that have come to be y_A, and y_B: half the work.
+    """
+    return (basis[..., :split] != 0).any(-1), (basis[..., split:] != 0).any(-1)
+
+
+def compiled(z: Tensor, depth: int) -> bool:
+    """Whether the compiled loops take these draws (S, B, D): on the CPU, in single or double precision, and not few."""
+    fits = z.device.type == "cpu" and z.dtype in (torch.float32, torch.float64) and depth > 0
+    return fits and backend() in ("auto", "numba") and z.shape[0] * z.shape[1] >= FEW
+
+
+def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
+    """Exact inverse of `chain`, same arguments: mix back by the transpose, then subtract the shifts, the last first.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
+    """
+    _check(z, basis, w_in, b_in, w_out, b_out)
+    z = for_each(z, b_in)
+    inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
+    shape, x = z.shape, z.flatten(0, 1)
+    if len(basis):
+        x = x @ basis[-1].mT - total
+    for k in reversed(range(len(basis))):
+        x = torch.addmm(x, _hidden(x, inner[k], biases[..., k, :], shape), outer[k], alpha=-1)
+    return x.reshape(shape)
+
+
+def _check(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> None:
+    """Refuse what `chain` cannot be called with."""
+    of_basis = "basis", basis, "K D D"
+    layers = ("w_in", w_in, "K A H"), ("b_in", b_in, "R K H"), ("w_out", w_out, "K H M"), ("b_out", b_out, "K M")
+    sizes = shapes.check_forms("coupling", ("z", z, "S B D"), of_basis, *layers)
+    if sizes["A"] + sizes["M"] != sizes["D"]:
+        raise InputError(
+            f"coupling: w_in {tuple(w_in.shape)} reads {sizes['A']} coordinates, w_out {tuple(w_out.shape)} moves "
+            f"{sizes['M']}: expected {sizes['D']} together"
+        )
+    shapes.check_points("coupling", "z", z, "b_in", b_in)
+    for name, numbers, _ in (of_basis, *layers):
+        shapes.check_kinds("coupling", "z", z, name, numbers)
+
+
+def _folded(
+    basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights (K, D, H) and (K, H, D) on unmixed coordinates, and biases (B or 1, K, H) of the hidden layers.
+
+    The constant part of a shift, b_out, moves all draws alike: it goes into the biases of the layers that follow, and
+    its sum over all layers, the last result (D,), is added at the end.
+    """
+    split = w_in.shape[-2]
+    back = basis[..., split:].mT
+    inner, outer = basis[..., :split] @ w_in, w_out @ back
+    constant = (b_out.unsqueeze(-2) @ back).squeeze(-2).cumsum(0)
+    before = torch.cat([torch.zeros_like(constant[:1]), constant[:-1]])
+    return inner, b_in + (before.unsqueeze(-2) @ inner).squeeze(-2), outer, constant[-1:].sum(0)
+
+
+def _hidden(x: Tensor, weight: Tensor, bias: Tensor, shape: torch.Size) -> Tensor:
+    """`x (S B, D), weight (D, H), bias (B or 1, H) -> tanh(x weight + bias) (S B, H)`."""
+    if len(bias) == 1:
+        return torch.addmm(bias[0], x, weight).tanh_()
+    return ((x @ weight).reshape(*shape[:2], weight.shape[-1]) + bias).tanh_().flatten(0, 1)

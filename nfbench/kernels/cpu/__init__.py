@@ -1,0 +1,1 @@
+"""What compiled CPU kernels share: threads, memory, tiles of draws, blocks of maps, lanes of data points."""

@@ -1,0 +1,1 @@
+"""Draws of a diagonal Gaussian and their log-density: the base of every flow."""

@@ -1,0 +1,162 @@
+"""The diagonal Gaussian's draws on the CPU, compiled: one pass over the noise forward, one backward.
+
+The loops run over S draws for each of B points, whose numbers lie in rows of D: that of draw s for point b is the row
+`s across + b apart`, so that either may come first.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nfbench.kernels.cpu.memory import array, empty
+from nfbench.kernels.cpu.shares import added, combined, parts, together
+from nfbench.kernels.cpu.team import Shares, own
+from nfbench.kernels.simd.arithmetic import compiled, decay, inlined
+from nfbench.kernels.simd.vector import fma, narrow, store, total
+
+width, load, spread, _ = narrow
+
+_COST = 1.0  # nanoseconds a number on one core, about
+_BLOCK = 64  # draws that are summed before they are added to the sum of all: so a long sum keeps its digits
+_SAFE = 80  # up to which `decay` has no limit
+
+
+def forward(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`noise (S, B, D), base (B or 1, 2 D) -> z (S, B, D), ln q (S, B), sigma (B or 1, D)`."""
+    draws, points, dim = noise.shape
+    given = array(noise), array(base)
+    z, log_q = empty((draws, points, dim), given[0].dtype), empty((draws, points), given[0].dtype)
+    sigma = np.empty((len(base), dim), given[0].dtype)
+    together([(start, (*given, sigma, z, log_q, points, 1))], parts(points, draws, _COST * dim))
+    return torch.from_numpy(z), torch.from_numpy(log_q), torch.from_numpy(sigma)
+
+
+def backward(
+    noise: Tensor, sigma: Tensor, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Gradients in the noise (S, B, D), where they are asked for, and in the base (B or 1, 2 D)."""
+    draws, points, dim = noise.shape
+    given = array(noise), array(sigma), array(grad_z), array(grad_log_q)
+    shares = parts(points, draws, _COST * dim)
+    sums, back = sums_for(shares, given[1]), np.empty(given[0].shape if to_noise else (0, 0, 0), given[0].dtype)
+    together([(finish, (*given, sums, back, points, 1))], shares)
+    return torch.from_numpy(back) if to_noise else None, added(sums)
+
+
+def sums_for(shares: Shares, sigma: np.ndarray) -> np.ndarray:
+    """Room for the gradient in the base from every share, or for all where each point has its own row."""
+    rows, dim = sigma.shape
+    if rows > 1:
+        return combined(shares, (rows, 2 * dim), sigma.dtype)
+    return empty((len(shares), 1, 2 * dim), sigma.dtype)
+
+
+@compiled
+def start(
+    noise: Any,
+    base: Any,
+    sigma: Any,
+    z: Any,
+    log_q: Any,
+    across: int,
+    apart: int,
+    share: Any,
+) -> None:
+    """Ln q = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma, and sigma (B or 1, D) by the way."""
+    _, group, groups, first, last = share
+    dim, kind, vector, flat = base.shape[1] // 2, noise.dtype.type, width(noise), log_q.reshape(log_q.size)
+    whole, left, each = dim - dim % vector, dim % vector, sigma.shape[0] > 1
+    scale, rest = np.empty(dim, noise.dtype), kind(0)
+    for b in range(group, groups):
+        row = b if each else 0
+        if each or b == group:
+            _exponential(base[row, dim:], scale)
+            rest = kind(dim * 0.5 * math.log(2 * math.pi))
+            for d in range(dim):
+                rest += base[row, dim + d]
+        if each or (b == 0 and first == 0):
+            sigma[row] = scale
+        for s in range(first, last):
+            at, square = (s * across + b * apart) * dim, spread(kind(0))
+            for d in range(0, whole, vector):
+                square = _moved(noise, base, scale, z, at, 2 * row * dim, d, square, vector)
+            if left:
+                square = _moved(noise, base, scale, z, at, 2 * row * dim, whole, square, left)
+            flat[s * across + b * apart] = -(kind(0.5) * total(square) + rest)
+
+
+@inlined
+def _exponential(x: Any, found: Any) -> None:
+    one, safe = x.dtype.type(1), True
+    for d in range(x.shape[0]):
+        safe &= abs(x[d]) < _SAFE
+        t = decay(x[d])
+        found[d] = one / t if x[d] > 0 else t
+    if not safe:
+        for d in range(x.shape[0]):
+            found[d] = math.exp(x[d])
+
+
+@inlined
+def _moved(noise: Any, base: Any, scale: Any, z: Any, at: Any, mean: Any, d: Any, square: Any, n: Any) -> Any:
+    x = load(noise, at + d, n)
+    store(z, at + d, n, fma(load(scale, d, n), x, load(base, mean + d, n)))
+    return fma(x, x, square)
+
+
+@compiled
+def finish(
+    noise: Any,
+    sigma: Any,
+    grad: Any,
+    grad_log: Any,
+    of_base: Any,
+    back: Any,
+    across: int,
+    apart: int,
+    share: Any,
+) -> None:
+    """`sums (B or 1, 2 D)` for one share of the work, and the gradient in the noise unless `back` is empty."""
+    _, group, groups, first, last = share
+    sums = own(of_base, share)
+    dim, kind, vector, logs = sigma.shape[1], noise.dtype.type, width(noise), grad_log.reshape(grad_log.size)
+    whole, left, each = dim - dim % vector, dim % vector, sigma.shape[0] > 1
+    given, gradients, found = noise.reshape(noise.size), grad.reshape(grad.size), back.reshape(back.size)
+    block = np.empty(2 * (dim + vector), noise.dtype)
+    if not each:
+        sums[:] = kind(0)
+    for b in range(group, groups):
+        row, to_log = (b if each else 0), kind(0)
+        if each:
+            sums[row] = kind(0)
+        for near in range(first, last, _BLOCK):
+            block[:], of_block = kind(0), kind(0)
+            for s in range(near, min(near + _BLOCK, last)):
+                at = s * across + b * apart
+                of_block += logs[at]
+                for d in range(0, whole, vector):
+                    _summed(noise, grad, block, at * dim, dim, d, vector)
+                if left:
+                    _summed(noise, grad, block, at * dim, dim, whole, left)
+            to_log += of_block
+            for d in range(dim):
+                sums[row, d] += block[d]
+                sums[row, dim + d] += block[dim + vector + d] * sigma[row, d]
+        for d in range(dim):
+            sums[row, dim + d] -= to_log
+        if back.size:
+            for s in range(first, last):
+                at = s * across + b * apart
+                for d in range(at * dim, at * dim + dim):
+                    found[d] = gradients[d] * sigma[row, d - at * dim] - logs[at] * given[d]
+
+
+@inlined
+def _summed(noise: Any, grad: Any, block: Any, at: Any, dim: Any, d: Any, n: Any) -> None:
+    vector, one = width(noise), spread(noise.dtype.type(1))
+    g, by_sigma = load(grad, at + d, n), dim + vector + d
+    store(block, d, vector, fma(one, g, load(block, d, vector)))
+    store(block, by_sigma, vector, fma(g, load(noise, at + d, n), load(block, by_sigma, vector)))

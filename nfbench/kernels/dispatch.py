@@ -1,0 +1,63 @@
+"""Which implementation of a chain runs: the environment variable ``NFBENCH_BACKEND`` says."""
+
+import os
+from collections.abc import Callable
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor
+
+from nfbench.foundation.errors import InputError
+from nfbench.kernels.gpu import launch
+
+VARIABLE = "NFBENCH_BACKEND"
+Backend = Literal["auto", "reference", "numba", "triton"]
+_BACKENDS = get_args(Backend)
+Chain = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def backend() -> Backend:
+    """``reference`` is plain PyTorch, ``numba`` the fused CPU kernels, ``triton`` the fused GPU kernels.
+
+    ``auto`` takes the fused kernels of the device where the draws are, and plain PyTorch where there are none.
+
+    Raises:
+        InputError: another value.
+    """
+    value = os.environ.get(VARIABLE) or "auto"
+    if value not in _BACKENDS:
+        raise InputError(f"{VARIABLE}={value!r}: expected one of {', '.join(_BACKENDS)}")
+    return cast(Backend, value)
+
+
+def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] | None:
+    """Which fused kernels of a map these draws go through; None: through plain PyTorch.
+
+    Triton's kernels are compared with `reference` at their first use, and not used where they disagree.
+
+    Raises:
+        InputError: kernels were asked for that cannot run on these draws.
+    """
+    chosen, device = backend(), z.device.type
+    fits = z.dtype in (torch.float32, torch.float64)
+    if chosen == "numba" and not (fits and device == "cpu"):
+        raise InputError(f"{VARIABLE}=numba: draws are {z.dtype} on {z.device}; expected float32 or float64 on the CPU")
+    if chosen == "triton" and not (fits and launch.runs(device)):
+        raise InputError(
+            f"{VARIABLE}=triton: draws are {z.dtype} on {z.device}; expected float32 or float64 on a CUDA device "
+            "(on the CPU only with TRITON_INTERPRET=1), and triton installed"
+        )
+    if chosen == "reference" or not fits:
+        return None
+    if device == "cpu" and chosen != "triton":
+        return "cpu"
+    return "triton" if launch.runs(device) and launch.usable(name, reference, z.device, z.dtype) else None
+
+
+def transformed() -> bool:
+    """Whether tensors may be other than they seem: traced, under vmap, grad or functionalisation, or in a mode."""
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+    )

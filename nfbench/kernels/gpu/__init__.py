@@ -1,0 +1,1 @@
+"""What Triton kernels share: launch sizes, the self-check against plain PyTorch, elementary functions."""

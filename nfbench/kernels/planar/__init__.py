@@ -1,0 +1,1 @@
+"""Planar maps: plain PyTorch, compiled CPU loops, Triton kernels."""

@@ -1,0 +1,1 @@
+"""Radial maps: plain PyTorch, compiled CPU loops, Triton kernels."""

@@ -1,0 +1,85 @@
+"""The radial chain for a group of few draws, compiled: the inner loops run over dimensions.
+
+Shapes: z (G, N, D), maps (G, K, D + 2) with rows (c, raw alpha, raw beta), r (G, K, N). With alpha and s the softplus
+of the raw numbers a map is z + q (z - c), q = (s - alpha) / (alpha + r).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nfbench.kernels.cpu.team import own
+from nfbench.kernels.radial.cpu_slopes import across, along, slopes_with_q
+from nfbench.kernels.simd.arithmetic import ROUND, compiled, factor, logarithm, renormalise, sigmoid, softplus
+
+
+@compiled
+def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> None:
+    """Map by map for the few draws of a group, D numbers side by side: each map's numbers are read once."""
+    _, group, groups, _, _ = share
+    dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
+    f, e = np.empty((2, draws), z.dtype), np.empty((2, draws), z.dtype)
+    for g in range(group, groups):
+        out[g] = z[g]
+        f[:], e[:] = kind(1), kind(0)
+        for k in range(maps.shape[1]):
+            centre, alpha, s = maps[g, k, :dim], softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
+            for n in range(draws):
+                point, square = out[g, n], kind(0)
+                for d in range(dim):
+                    offset = point[d] - centre[d]
+                    square += offset * offset
+                radius = math.sqrt(square)
+                q = (s - alpha) / (alpha + radius)
+                for d in range(dim):
+                    point[d] += q * (point[d] - centre[d])
+                r[g, k, n] = radius
+                part, power = factor(across(radius, alpha, s))
+                f[0, n] *= part
+                e[0, n] += power
+                part, power = factor(along(radius, alpha, s))
+                f[1, n] *= part
+                e[1, n] += power
+            if k % ROUND == ROUND - 1:
+                renormalise(f[0], e[0])
+                renormalise(f[1], e[1])
+        for n in range(draws):
+            log_det[g, n] = kind(dim - 1) * logarithm(f[0, n], e[0, n]) + logarithm(f[1, n], e[1, n])
+
+
+@compiled
+def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, share: Any) -> None:
+    """Rebuild z_{k-1} going down, map by map for the few draws of a group."""
+    _, group, groups, _, _ = share
+    to_maps = own(of_maps, share)
+    dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
+    zero, count = kind(0), kind(dim - 1)
+    points = np.empty((draws, dim), z.dtype)
+    for g in range(group, groups):
+        to_z[g], points[:] = grad[g], z[g]
+        for k in range(maps.shape[1] - 1, -1, -1):
+            centre, to_centre = maps[g, k, :dim], to_maps[g, k, :dim]
+            alpha, s = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
+            to_centre[:], total_a, total_s = zero, zero, zero
+            for n in range(draws):
+                point, back, radius, inner, square = points[n], to_z[g, n], r[g, k, n], zero, zero
+                for d in range(dim):
+                    point[d] -= centre[d]
+                    square += point[d] * point[d]
+                shrink = radius / math.sqrt(square) if square > zero else zero
+                for d in range(dim):
+                    point[d] *= shrink
+                    inner += back[d] * point[d]
+                to_r, by_a, by_s = slopes_with_q(radius, alpha, s, count, grad_log[g, n], inner)
+                total_a += by_a
+                total_s += by_s
+                radial = to_r / radius if radius > zero else zero
+                q = (s - alpha) / (alpha + radius)
+                for d in range(dim):
+                    share = q * back[d] + radial * point[d]
+                    to_centre[d] -= share
+                    back[d] += share
+                    point[d] += centre[d]
+            to_maps[g, k, dim] = total_a * sigmoid(maps[g, k, dim])
+            to_maps[g, k, dim + 1] = total_s * sigmoid(maps[g, k, dim + 1])

@@ -1,0 +1,95 @@
+"""Radial chain: f(z) = z + beta_hat (z - c) / (alpha + |z - c|), K times (Rezende & Mohamed 2015, eq. 14, App. A.2)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from nfbench.kernels import shapes
+from nfbench.kernels.chain import operators
+
+
+def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
+    """`r (S, B, K), alpha and s (B, K) -> (S, B)`: the sum over K of the maps' ln|det|.
+
+    With alpha + beta_hat = s > 0 the two factors of eq. 14 are 1 + beta_hat/(alpha + r) = (r + s)/(alpha + r), to the
+    power D - 1, and 1 + alpha beta_hat/(alpha + r)^2 = (r^2 + 2 alpha r + alpha s)/(alpha + r)^2: positive by sight.
+    """
+    log_scale = (r + s).log() - (alpha + r).log()
+    along = (r * (r + 2 * alpha) + alpha * s).log() - 2 * (alpha + r).log()
+    return ((dim - 1) * log_scale + along).sum(-1)
+
+
+def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`maps (B, K, D + 2) -> centre (B, K, D), alpha (B, K), s (B, K)`."""
+    centre, raw = torch.split(maps, [maps.shape[-1] - 2, 2], -1)
+    alpha, s = softplus(raw).unbind(-1)
+    return centre, alpha, s
+
+
+def numbers(dim: int) -> int:
+    """R = D + 2, how many numbers a map has in D dimensions."""
+    return dim + 2
+
+
+def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
+    centre, alpha, s = split(maps)
+    radii = []
+    for c_k, alpha_k, s_k in zip(centre.unbind(-2), alpha.unbind(-1), s.unbind(-1), strict=True):
+        offset = z - c_k
+        r = torch.linalg.vector_norm(offset, dim=-1)
+        z = z + ((s_k - alpha_k) / (alpha_k + r)).unsqueeze(-1) * offset
+        radii.append(r)
+    if not radii:
+        return z, z.new_zeros(z.shape[:-1])
+    return z, log_det(torch.stack(radii, -1), alpha, s, z.shape[-1])
+
+
+_fused = operators.fused("radial", reference, numbers)
+
+
+def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """`z (S, B, D), maps (B or 1, K, D + 2) -> z_K (S, B, D), ln|det| (S, B)`.
+
+    A map's numbers are (c, raw alpha, raw beta); alpha and s = alpha + beta_hat are the softplus of the raw ones.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
+    """
+    return _fused.chain(z, maps)
+
+
+def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
+    """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`.
+
+    Theta (B or 1, K (D + 2)) are the numbers of all maps; K is `depth`, or whatever theta holds where it is None.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
+    """
+    return _fused.draw(noise, base, theta, depth)
+
+
+def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverse of `chain`, in closed form: `z_K (S, B, D) -> z (S, B, D), ln|det dz/dz_K| (S, B)`.
+
+    t = |z' - c| = r (r + s)/(alpha + r) is a quadratic in r; of its two forms the one without cancellation is taken.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
+    """
+    shapes.check_chain("radial", z, maps, numbers(shapes.dimensions("radial", "z", z)))
+    centre, alpha, s = split(maps)
+    radii = []
+    for k in reversed(range(centre.shape[-2])):
+        alpha_k, s_k = alpha[..., k], s[..., k]
+        offset = z - centre[..., k, :]
+        t = torch.linalg.vector_norm(offset, dim=-1)
+        half = 0.5 * (t - s_k)
+        root = (half.square() + alpha_k * t).sqrt()
+        r = torch.where(half > 0, half + root, alpha_k * t / (root - half).clamp_min(torch.finfo(t.dtype).tiny))
+        z = centre[..., k, :] + offset * ((alpha_k + r) / (r + s_k)).unsqueeze(-1)
+        radii.append(r)
+    if not radii:
+        return z, z.new_zeros(z.shape[:-1])
+    return z, -log_det(torch.stack(radii[::-1], -1), alpha, s, z.shape[-1])

@@ -1,0 +1,1 @@
+"""Vector arithmetic for compiled loops: LLVM vectors, elementary functions, prefetching."""

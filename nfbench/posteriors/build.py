@@ -1,0 +1,51 @@
+"""Posterior families: every module here that registers one is found by itself."""
+
+import torch
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.numerics import seeded
+from nfbench.posteriors.contract import Flow, FlowPosterior, Posterior
+from nfbench.specification.registry import posteriors
+from nfbench.specification.spec import Spec
+
+
+def posterior(
+    spec: str | Spec,
+    dim: int,
+    features: int | None = None,
+    *,
+    points: int = 1,
+    seed: int = 0,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Posterior:
+    """Build a posterior family.
+
+    Args:
+        spec: such as ``planar:K=8`` or ``nice:K=4,mixing=orthogonal``.
+        dim: D, latent dimensions.
+        features: F; None for free parameters, else numbers come from a head on features (B, F).
+        points: free parameters of a flow for each of that many data points; 1: the same for all.
+        seed: of the start and of whatever is random and fixed in the family.
+        dtype: torch's default if None.
+        device: CPU if None.
+
+    >>> q = posterior("planar:K=8", dim=2)
+    >>> z, log_q = q(torch.zeros(5, 1, q.noise_dim))
+    >>> z.shape, log_q.shape
+    (torch.Size([5, 1, 2]), torch.Size([5, 1]))
+
+    Raises:
+        InputError: unknown family or option, or a dimension that the family cannot have.
+    """
+    choice = posteriors.choose(spec)
+    if dim < 1:
+        raise InputError(f"posterior {str(spec)!r}: dim={dim}: expected at least 1")
+    with seeded(seed, "posterior"):
+        built = choice.build(dim=dim, features=features)
+        module = FlowPosterior(built, features, points=points) if isinstance(built, Flow) else built
+    if points != 1 and not isinstance(built, Flow):
+        raise InputError(f"posterior {str(spec)!r}: points={points}: expected 1, as the family is not a flow")
+    if not isinstance(module, Posterior):
+        raise TypeError(f"posterior {choice.entry.name!r}: its factory returned {type(built).__name__}, not a Flow")
+    return module.to(device=device, dtype=dtype)

@@ -1,0 +1,10 @@
+"""The diagonal Gaussian: a chain of no maps."""
+
+from nfbench.posteriors.contract import Flow, Identity
+from nfbench.specification.registry import posterior
+
+
+@posterior("gaussian", label="Diagonal Gaussian", cite="Rezende & Mohamed 2015, Sec 6.2", year=2015)
+def gaussian(dim: int) -> Flow:
+    """Diagonal Gaussian N(mu, diag(sigma^2)), the paper's K = 0."""
+    return Identity(dim)

@@ -1,0 +1,131 @@
+"""NICE as a volume-preserving flow with fixed random mixing (Rezende & Mohamed 2015, Sec 5, eq. 16-19)."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from nfbench.foundation.errors import InputError
+from nfbench.kernels import shapes
+from nfbench.kernels.coupling import reference as kernel
+from nfbench.posteriors.contract import Cost, Flow, Identity, combine
+from nfbench.specification.registry import posterior
+
+Mixing = Literal["permutation", "orthogonal"]
+
+
+class Nice(Flow):
+    """K additive couplings, each after a mixing that is random and not learned; no scaling layer: ln|det| = 0.
+
+    The shift h_lambda, whose form the paper does not give, is a network with one hidden tanh layer. Its weights are
+    shared by all data points; its hidden biases are theta: P = K hidden. Its output is divided by sqrt(K hidden), so
+    that a step of an optimizer moves z about as far at every depth and width: one learning rate serves them all.
+    """
+
+    checks = True
+
+    basis: Tensor
+    reads: Tensor  # (K, D), as `kernel.used` finds them
+    writes: Tensor
+
+    def __init__(self, dim: int, depth: int, mixing: Mixing, hidden: int) -> None:
+        if dim < 2:
+            raise InputError(f"posterior 'nice': dim={dim}: a coupling needs at least 2")
+        super().__init__(dim, depth, depth * hidden)
+        self.hidden = hidden
+        self.rotates = mixing == "orthogonal"
+        self.scale = 1 / math.sqrt(hidden * max(1, depth))
+        kept, moved = dim - dim // 2, dim // 2
+        draw = {"permutation": _permutation, "orthogonal": _orthogonal}[mixing]
+        total, products = torch.eye(dim, dtype=torch.float64), []
+        for _ in range(depth):
+            total = total @ draw(dim)
+            products.append(total)
+        basis = torch.stack(products) if products else torch.zeros(0, dim, dim)
+        self.register_buffer("basis", basis.to(torch.get_default_dtype()))
+        for name, rows in zip(("reads", "writes"), kernel.used(basis, kept), strict=True):
+            self.register_buffer(name, rows)
+        self.w_in = nn.Parameter(torch.randn(depth, kept, hidden) * math.sqrt(2 / kept))
+        self.w_out = nn.Parameter(0.01 * torch.randn(depth, hidden, moved))
+        self.b_out = nn.Parameter(torch.zeros(depth, moved))
+
+    @property
+    def mixing(self) -> Tensor:
+        """(K, D, D): M_1 ... M_K, which `basis` keeps as the products M_1, M_1 M_2, ..."""
+        first = torch.eye(self.dim, dtype=self.basis.dtype, device=self.basis.device).unsqueeze(0)
+        return torch.cat([first, self.basis])[:-1].mT @ self.basis
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """Move or cast, then make the mixing orthogonal to the new dtype's precision.
+
+        One Newton-Schulz step M (3 I - M'M) / 2 squares the error of a cast up, 1e-7 to 1e-14; permutations stay exact.
+        """
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        eye = torch.eye(self.dim, dtype=self.basis.dtype, device=self.basis.device)
+        self.basis = self.basis @ (1.5 * eye - 0.5 * self.basis.mT @ self.basis)
+        return self
+
+    def _network(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        b_in = theta.reshape(len(theta), self.depth, self.hidden)
+        return self.basis, self.w_in, b_in, self.w_out * self.scale, self.b_out * self.scale
+
+    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow("nice", z, theta, self.dim, self.num_params)
+        moved = kernel.chain(z, *self._network(theta), (self.reads, self.writes))
+        return moved, z.new_zeros(moved.shape[:-1])
+
+    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow("nice", z, theta, self.dim, self.num_params)
+        moved = kernel.inverse(z, *self._network(theta))
+        return moved, z.new_zeros(moved.shape[:-1])
+
+    def initial(self) -> Tensor:
+        """Hidden biases ~ N(0, 2): the units' hinges lie where the base has its mass."""
+        return torch.randn(self.num_params) * math.sqrt(2)
+
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
+        """What the base needs (`Identity.cost` says how it is counted) and, for each of the K maps, besides.
+
+        With H hidden units, A coordinates kept and M moved:
+
+        Numbers: the weights A H + H M + M, once; hidden biases, H a row; both with gradient read again and their
+        gradient written. The mixing, D^2 (D for a permutation), with gradient twice. Nothing is saved: a coupling is
+        undone exactly.
+
+        Flops a draw: the two products 2 D H, tanh H, the shift M. With gradient also: their transposes 4 D H - H, and
+        4 H + M of what is elementwise or summed; hidden units count as kept. A permutation costs nothing; a rotation,
+        each way, 2 D^2 - D or, folded into both layers' weights, 2 D H: what is less.
+
+        Flops of the weights: M (H + 1) for their scale, with gradient twice.
+        """
+        D, H, M = self.dim, self.hidden, self.dim // 2
+        weights, mixing = (D - M) * H + H * M + M, D * D if self.rotates else D
+        turn = min(2 * D * D - D, 2 * D * H) if self.rotates else 0
+        per_draw, per_row = Cost(0, 2 * D * H + H + M + turn), Cost(H, 0)
+        shared = Cost(weights + mixing, M * (H + 1))
+        if gradient:
+            per_draw, per_row = Cost(0, 6 * D * H + 4 * H + 2 * M + 2 * turn), Cost(3 * H, 0)
+            shared = Cost(3 * weights + 2 * mixing, 2 * M * (H + 1))
+        base = Identity(D).cost(draws, batch, points, gradient=gradient)
+        maps = (self.depth * draws * batch, per_draw), (self.depth * points, per_row), (self.depth, shared)
+        return combine((1, base), *maps)
+
+
+def _permutation(dim: int) -> Tensor:
+    return torch.eye(dim, dtype=torch.float64)[torch.randperm(dim)]
+
+
+def _orthogonal(dim: int) -> Tensor:
+    """Q of a Gaussian matrix, its columns' signs fixed by R's diagonal, so that Q is uniform (Haar) distributed."""
+    q, r = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64))
+    signed: Tensor = q * r.diagonal().sign()
+    return signed
+
+
+@posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)
+def nice(dim: int, depth: int = 8, mixing: Mixing = "permutation", hidden: Annotated[int, Field(ge=1)] = 32) -> Flow:
+    """Volume-preserving flow: K additive couplings, each after a fixed random permutation or rotation."""
+    return Nice(dim, depth, mixing, hidden)

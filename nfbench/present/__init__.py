@@ -1,0 +1,1 @@
+"""Tables, plots and reports. They show what `analysis` found and compute nothing."""

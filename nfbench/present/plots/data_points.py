@@ -1,0 +1,71 @@
+"""How PSIS k-hat and the gap of the bound spread over data points."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from nfbench.analysis.data_points import QUANTILES, Kept, spreads
+from nfbench.present.plots.style import Look, Picture, named, panels, protocol, title
+from nfbench.records.glossary import measure
+
+MARKS = (0.5, 0.7)  # k-hat below the first: finite variance; above the second: not to be relied on
+_TITLES = {"khat": "PSIS k-hat of a data point", "gap": f"{measure('gap').label} of a data point (nats)"}
+
+
+def pictures(block: pd.DataFrame, kept: Mapping[str, Kept], looks: dict[str, Look]) -> Iterator[Picture]:
+    """One picture for each target whose records hold values of data points: a panel a quantity, a row a posterior."""
+    for target, rows in block.groupby("target", sort=False):
+        found = {name: spreads(rows, kept, name) for name in _TITLES}
+        found = {name: table for name, table in found.items() if table}
+        if not found:
+            continue
+        first = rows.sort_values("order").drop_duplicates("posterior").set_index("posterior", drop=False)
+        first = first.loc[[name for name in first.index if any(name in table for table in found.values())]]
+        figure, axes = panels(len(found), size=(3.3, 0.23 * len(first) + 0.6))
+        for axis, (name, table) in zip(axes, found.items(), strict=True):
+            _panel(axis, first, table, looks)
+            axis.set_xlabel(_TITLES[name])
+            _marks(axis) if name == "khat" else axis.axvline(0, color="0.6", lw=0.8, zorder=0)
+        for axis in axes[1:]:
+            axis.tick_params(labelleft=False)
+        figure.suptitle(rows["target_label"].iloc[0], fontsize=10)
+        yield Picture(named("spread", str(target), block), _caption(rows, found), figure)
+
+
+def _panel(axis: Axes, first: pd.DataFrame, table: dict[str, np.ndarray], looks: dict[str, Look]) -> None:
+    values = np.stack(list(table.values()))
+    end = values[np.isfinite(values)].max(initial=1.0)
+    for place, (posterior, row) in enumerate(first.iterrows()):
+        if posterior not in table:
+            continue
+        low, lower, middle, upper, high = np.minimum(table[str(posterior)], 1.5 * abs(end))
+        look = looks[row["family"]]
+        axis.plot([low, high], [place, place], color=look.colour, lw=1.0, solid_capstyle="butt")
+        axis.plot([lower, upper], [place, place], color=look.colour, lw=4.5, alpha=0.55, solid_capstyle="butt")
+        axis.plot(middle, place, color=look.colour, marker=look.mark, ms=5.5, mec="white", mew=0.6)
+    axis.set_yticks(range(len(first)), labels=[title(row) for _, row in first.iterrows()])
+    axis.set_ylim(len(first) - 0.5, -0.5)
+    if not np.isfinite(values).all():
+        axis.set_xlim(right=1.05 * end)
+
+
+def _marks(axis: Axes) -> None:
+    for mark in MARKS:
+        axis.axvline(mark, color="0.35", lw=0.9, ls=(0, (4, 2)), zorder=0)
+        axis.annotate(f"{mark}", (mark, 1), (0, 2), xycoords=axis.get_xaxis_transform(), textcoords="offset points",
+                      ha="center", fontsize=7, color="0.35")  # fmt: skip
+
+
+def _caption(rows: pd.DataFrame, found: dict[str, dict[str, np.ndarray]]) -> str:
+    low, lower, _, upper, high = (f"{100 * part:g} %" for part in QUANTILES)
+    khat = (
+        f"k-hat is the tail's shape of a point's importance weights: below {MARKS[0]} their variance is finite, "
+        f"above {MARKS[1]} (both dashed) the estimate of its -ln p(x) is not to be relied on. "
+    )
+    gap = "The gap F + ln p(x) of a single point has Monte-Carlo error, which can take it below 0. "
+    return (
+        f"Spread over test points and seeds: mark, median; bar, {lower} to {upper}; line, {low} to {high}. "
+        f"{khat if 'khat' in found else ''}{gap if 'gap' in found else ''}{protocol(rows)}."
+    )

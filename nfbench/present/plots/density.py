@@ -1,0 +1,153 @@
+"""Density images: the target beside the posteriors, a row a family and a column a depth (paper, Figure 3 a-c)."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from nfbench.analysis.summary import RANKING, median_seeds
+from nfbench.foundation.errors import InputError
+from nfbench.present.plots.style import DENSITY_COLOURS, Picture, protocol, slug
+from nfbench.records.glossary import measure
+from nfbench.records.store import REFERENCE, arrays
+
+_PANEL = 1.55  # inches
+
+
+class Images(NamedTuple):
+    """Densities of one record on cell centres, row 0 at the lowest z2."""
+
+    p: np.ndarray | None
+    q: np.ndarray
+    half_width: float
+
+
+def images(root: Path, row: pd.Series) -> Images | None:
+    """The densities stored beside a record; None where it has none that can be read, which a warning tells."""
+    base = root / REFERENCE if row["source"] == REFERENCE else root
+    try:
+        stored = arrays(base, row["experiment"], row["id"])
+        p = _density(stored, "p") if "p" in stored else None
+        return Images(p, _density(stored, "q"), float(stored["half_width"])) if "q" in stored else None
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        warnings.warn(f"{error or 'no image'}; the image of record {row['id']} is left out", stacklevel=2)
+        return None
+
+
+def _density(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
+    density: np.ndarray = stored[name] / 255 * float(stored[f"{name}_max"])
+    if density.ndim != 2:
+        raise ValueError(f"an image has two axes, {name!r} has shape {density.shape}")
+    return density
+
+
+def pictures(root: Path, block: pd.DataFrame) -> Iterator[Picture]:
+    """One picture for each target whose records hold densities."""
+    for target, rows in block.groupby("target", sort=False):
+        shown = _shown(root, rows)
+        if shown:
+            yield Picture(f"densities-{slug(str(target))}", _caption(rows), _figure(rows, shown))
+
+
+def _shown(root: Path, rows: pd.DataFrame) -> dict[tuple[str, int], tuple[pd.Series, Images]]:
+    found = {}
+    for _, row in median_seeds(rows).iterrows():
+        stored = images(root, row)
+        if stored:
+            found[row["family"], int(row["K"])] = row, stored
+    return found
+
+
+def _caption(rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    metric = ranking(rows)
+    return (
+        f"{first['target_label']}: density of the target and of the fitted posteriors over the box, on one colour "
+        f"scale that ends at the target's maximum. Of each configuration the seed with the median "
+        f"{measure(metric).label} is shown. z2 points upwards (the paper's Figure 3 has it pointing down). "
+        f"{protocol(rows)}."
+    )
+
+
+def ranking(rows: pd.DataFrame) -> str:
+    """The metric that ranks the seeds of `rows`."""
+    return next(name for name in RANKING if name in rows and rows[name].notna().any())
+
+
+def _figure(rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Images]]) -> Figure:
+    ordered = rows.sort_values("order")
+    labels = dict(zip(ordered["family"], ordered["label"], strict=True))
+    depths = sorted({int(depth) for depth in rows["K"]})
+    figure, axes = _grid(max(2, len(labels)), len(depths) + 1)
+    first = next(iter(shown.values()))[1]
+    top = float((first.q if first.p is None else first.p).max())
+    for i, line in enumerate(axes):
+        family = list(labels)[i] if i < len(labels) else ""
+        for j, depth in enumerate(depths):
+            statuses = rows.loc[(rows["family"] == family) & (rows["K"] == depth), "status"]
+            missing = "" if statuses.empty else "no image" if "done" in set(statuses) else "no seed\nis done"
+            head = f"K = {depth}\n" if i == 0 else ""
+            _panel(line[j + 1], shown.get((family, depth)), top, missing=missing, head=head)
+        line[1].set_ylabel(labels.get(family, ""), fontsize=8)
+    _target(figure, [line[0] for line in axes], first, top)
+    return figure
+
+
+def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """Square panels at fixed distances in inches; the first column stands apart."""
+    left, bottom, apart, across, down = 0.5, 0.12, 0.3, 0.09, 0.27
+    width = left + apart + columns * (_PANEL + across)
+    height = bottom + 0.15 + rows * (_PANEL + down)
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("none")
+    axes = []
+    for i in range(rows):
+        y = bottom + (rows - 1 - i) * (_PANEL + down)
+        xs = [left + j * (_PANEL + across) + (apart if j else 0) for j in range(columns)]
+        axes.append([figure.add_axes((x / width, y / height, _PANEL / width, _PANEL / height)) for x in xs])
+    return figure, axes
+
+
+def _panel(axis: Axes, found: tuple[pd.Series, Images] | None, top: float, *, missing: str, head: str) -> None:
+    if found:
+        row, stored = found
+        draw(axis, stored.q, stored.half_width, top)
+        metric = next(name for name in RANKING if pd.notna(row.get(name)))
+        axis.set_title(f"{head}{measure(metric).label} {row[metric]:.3f}", fontsize=8, pad=3)
+        return
+    axis.set(xticks=[], yticks=[])
+    axis.set_title(head.strip(), fontsize=8, pad=3)
+    axis.text(0.5, 0.5, missing, ha="center", va="center", transform=axis.transAxes, fontsize=8)
+    axis.spines[:].set_visible(bool(missing))
+
+
+def _target(figure: Figure, column: list[Axes], stored: Images, top: float) -> None:
+    for axis in column:
+        axis.axis("off")
+    if stored.p is None:
+        return
+    column[0].axis("on")
+    image = draw(column[0], stored.p, stored.half_width, top)
+    ends = [-stored.half_width, 0, stored.half_width]
+    column[0].set(xticks=ends, yticks=ends, xlabel="$z_1$", ylabel="$z_2$")
+    column[0].set_title("target", fontsize=8, pad=3)
+    column[0].tick_params(labelsize=7)
+    place = column[1].inset_axes((0.05, 0.5, 0.9, 0.08))
+    bar = figure.colorbar(image, cax=place, orientation="horizontal", extend="max")
+    bar.set_label("density", fontsize=8)
+    bar.set_ticks([0.0, top], labels=["0", f"{top:.2g}"], fontsize=7)
+
+
+def draw(axis: Axes, density: np.ndarray, half_width: float, top: float) -> AxesImage:
+    """One density on the square box, z2 upwards, colours from 0 to `top`."""
+    extent = (-half_width, half_width, -half_width, half_width)
+    axis.set(xticks=[], yticks=[])
+    return axis.imshow(
+        density, origin="lower", extent=extent, vmin=0, vmax=top, cmap=DENSITY_COLOURS, interpolation="nearest"
+    )

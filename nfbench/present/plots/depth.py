@@ -1,0 +1,185 @@
+"""Metrics against the depth K, with intervals over seeds (paper, Figures 3 d and 4)."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from nfbench.analysis.summary import DIVERGENCES, summary
+from nfbench.present.plots.style import Look, Picture, estimated, legend, panels, protocol
+from nfbench.published.catalogue import Published
+from nfbench.records.glossary import measure
+from nfbench.specification.spec import parse
+
+METRICS = ("kl", "box_kl", "nll", "free_energy")  # the first that a target has is shown
+BOUNDS = ("free_energy", "gap", "nll")  # all shown beside each other where the first is nll: F = gap + nll
+_LINEAR = 0.01  # nats, below which the axis of a divergence is linear
+_INK = "0.15"
+_HOW = {"D": "digitised", "Q": "as printed"}
+
+Theirs = dict[str, dict[int, tuple[float, float | None]]]
+
+
+class Panel(NamedTuple):
+    """One metric of one target: the rows of the summary that have it."""
+
+    target: str
+    metric: str
+    rows: pd.DataFrame
+
+
+def pictures(block: pd.DataFrame, looks: dict[str, Look], sources: Sequence[Published]) -> Iterator[Picture]:
+    """One picture, a panel for each metric of a target, of a block in which some family has several depths."""
+    shown = list(_panels(summary(block)))
+    if not any(panel.rows.groupby("family")["K"].nunique().max() > 1 for panel in shown):
+        return
+    targets = list(dict.fromkeys(panel.target for panel in shown))
+    several = len(shown) > len(targets)
+    figure, axes = panels(len(shown), columns=3 if several else 2, size=(3.1, 2.7) if several else (3.5, 2.6))
+    figure.set_layout_engine("constrained", w_pad=0.08)
+    told: dict[str, Published] = {}
+    data = None if pd.isna(block["data"].iloc[0]) else str(block["data"].iloc[0])
+    objections = [reason for panel in shown for one in sources if (reason := one.objection(panel.target, data))]
+    for axis, panel in zip(axes, shown, strict=True):
+        usable = [source for source in sources if not source.objection(panel.target, data)]
+        found = {source.name: theirs for source in usable if (theirs := _published(panel, source))}
+        # A figure's digitised values have the digits that a printed table cuts off.
+        source = next((one for one in sorted(usable, key=lambda one: one.mark) if one.name in found), None)
+        theirs = found[source.name] if source else {}
+        places = _places({*panel.rows["K"], *(depth for line in theirs.values() for depth in line)})
+        _draw(axis, panel, places, looks)
+        _draw_theirs(axis, panel, places, looks, theirs)
+        _scale(axis, panel.metric)
+        axis.set_title(panel.rows["target_label"].iloc[0] if len(targets) > 1 or not several else "")
+        told |= {source.name: source} if source else {}
+    if several and len(targets) == 1:
+        figure.suptitle(shown[0].rows["target_label"].iloc[0], fontsize=10)
+    legend(figure, axes, [_key(source) for source in told.values()])
+    objection = objections[0] if objections and not told else None
+    yield Picture("depth", _caption(block, shown, list(told.values()), objection), figure)
+
+
+def _key(source: Published) -> Line2D:
+    return Line2D([], [], color="0.3", marker="o", mfc="none", ms=7, lw=0.8, ls=":", label=_named(source))
+
+
+def _panels(found: pd.DataFrame) -> Iterator[Panel]:
+    for target, rows in found.groupby("target", sort=False):
+        there = {name for name in {*METRICS, *BOUNDS} if name in rows and rows[name].notna().any()}
+        first = next((name for name in METRICS if name in there), "")
+        for metric in BOUNDS if first == "nll" else (first,):
+            if metric in there:
+                yield Panel(str(target), metric, rows[rows[metric].notna()])
+
+
+def _draw(axis: Axes, panel: Panel, places: dict[int, float], looks: dict[str, Look]) -> None:
+    rows, metric = panel.rows, panel.metric
+    for family, line in rows.groupby("family", sort=False):
+        look, label = looks[str(family)], line["label"].iloc[0]
+        line = line.sort_values("K")
+        value = line[metric].astype(float)
+        half = (line[f"{metric}_high"].astype(float) - value).fillna(0.0)
+        if line["K"].max() == 0:
+            axis.axhline(value.iloc[0], color=look.colour, ls="--", lw=1.1)
+            if half.iloc[0] > 0:
+                span = float(value.iloc[0] - half.iloc[0]), float(value.iloc[0] + half.iloc[0])
+                axis.axhspan(*span, color=look.colour, alpha=0.12, lw=0)
+        x = [places[depth] * _aside(rows, str(family)) for depth in line["K"]]
+        axis.errorbar(x, value, half, color=look.colour, marker=look.mark, ms=4.5, lw=1.3, capsize=2.5, label=label)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(list(places.values()), labels=[str(depth) for depth in places])
+    axis.minorticks_off()
+    axis.set(xlabel="K (maps)", ylabel=measure(metric).title)
+    if min(places) == 0:
+        _break(axis, *sorted(places.values())[:2])
+
+
+def _places(depths: Iterable[int]) -> dict[int, float]:
+    """Where each K stands on the logarithmic axis; K=0, which has no logarithm, left of the others by one step."""
+    ordered = sorted(set(depths))
+    layered = [depth for depth in ordered if depth]
+    step = layered[1] / layered[0] if len(layered) > 1 else 4.0
+    return {depth: float(depth or layered[0] / step) for depth in ordered}
+
+
+def _break(axis: Axes, left: float, right: float) -> None:
+    """Two strokes through the axis halfway to the smallest K that has a logarithm."""
+    middle = (left * right) ** 0.5
+    stroke = [(-0.35, -1.0), (0.35, 1.0)]
+    axis.plot(
+        [middle / 1.03, middle * 1.03], [0, 0], color=_INK, marker=stroke, ms=7, ls="none", clip_on=False,
+        transform=axis.get_xaxis_transform(), label="_break",
+    )  # fmt: skip
+
+
+def _aside(rows: pd.DataFrame, family: str) -> float:
+    """Factor on K that sets the families beside each other; one without maps stands alone at K=0."""
+    families = list(dict.fromkeys(rows.loc[rows.groupby("family")["K"].transform("max") > 0, "family"]))
+    return float(2 ** (0.09 * (families.index(family) - (len(families) - 1) / 2))) if family in families else 1.0
+
+
+def _scale(axis: Axes, metric: str) -> None:
+    if metric not in DIVERGENCES:
+        return
+    axis.axhline(0, color="0.6", lw=0.8)
+    low, high = axis.dataLim.y0, axis.dataLim.y1
+    axis.set_yscale("symlog", linthresh=_LINEAR, linscale=0.5)
+    axis.set_ylim(min(-0.2 * _LINEAR, max(1.3 * low, -2 * _LINEAR)), 1.6 * high)
+
+
+def _published(panel: Panel, source: Published) -> Theirs:
+    """By family and K the published value of a panel's metric and its error bar; only what is comparable."""
+    if source.metric != panel.metric if source.baseline else panel.metric not in source.metrics:
+        return {}
+    depths = sorted({row.K for row in source.rows if row.target == parse(panel.target).name})
+    found: Theirs = {}
+    told: list[tuple[float, float | None]]
+    for family, depth in itertools.product(panel.rows["family"].unique(), depths):
+        if source.baseline:
+            difference = source.difference(panel.target, family, depth)
+            told = [(difference.value, difference.se)] if difference else []
+        else:
+            value = source.value(panel.target, family, depth, panel.metric)
+            told = [(value.value, value.bar)] if value else []
+        for one in told:
+            found.setdefault(family, {})[depth] = one
+    return found
+
+
+def _draw_theirs(axis: Axes, panel: Panel, places: dict[int, float], looks: dict[str, Look], theirs: Theirs) -> None:
+    for family, line in theirs.items():
+        x = [places[depth] * _aside(panel.rows, family) for depth in line]
+        value, bar = zip(*line.values(), strict=True)
+        bars = None if None in bar else bar
+        colour, mark = looks[family]
+        axis.errorbar(x, value, bars, color=colour, marker=mark, mfc="none", ms=7, lw=0.8, ls=":", capsize=2)
+
+
+def _named(source: Published) -> str:
+    if source.baseline:
+        return f"the paper's, less {source.baseline.posterior} K={source.baseline.K}"
+    return f"the paper's, {_HOW[source.mark]}"
+
+
+def _caption(block: pd.DataFrame, shown: list[Panel], told: list[Published], objection: str | None) -> str:
+    text = "Mean over seeds with its 95 % t-interval against the number of maps K"
+    if any(panel.metric in DIVERGENCES for panel in shown):
+        text += f"; the axis of a divergence is linear below {_LINEAR:g} nats and cuts intervals that reach far below 0"
+    if any(panel.metric == "gap" for panel in shown):
+        text += "; the gap is F + ln p(x), the KL(q||p(z|x)) of the paper's Figure 4"
+    if any(panel.metric == "nll" for panel in shown):
+        text += f"; {estimated(block)}"
+    for source in told:
+        text += f". Open marks, dotted: {source.source}"
+        if source.baseline:
+            text += (
+                f", of which only differences are known; what is drawn is each value less that of "
+                f"{source.baseline.posterior} K={source.baseline.K}, with its standard error"
+            )
+        else:
+            text += f", {_HOW[source.mark]}"
+            text += ", with its standard errors" if any(row.bar is not None for row in source.rows) else ""
+    return f"{text}.{f' The paper is not drawn beside it: {objection}' if objection else ''} {protocol(block)}."

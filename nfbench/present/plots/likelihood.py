@@ -1,0 +1,46 @@
+"""Bounds and likelihoods of models of data: a point with its interval for every posterior."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from nfbench.analysis.summary import summary
+from nfbench.present.plots.style import Look, Picture, estimated, named, panels, protocol, title
+from nfbench.records.glossary import measure
+
+_METRICS = ("free_energy", "nll", "gap")
+
+
+def pictures(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
+    """One picture for each target with a likelihood, a panel a metric."""
+    found = summary(block)
+    for target, rows in found.groupby("target", sort=False):
+        names = [name for name in _METRICS if name in rows and rows[name].notna().any()]
+        if "nll" not in names:
+            continue
+        figure, axes = panels(len(names), columns=3, size=(2.6, 0.28 * len(rows) + 0.7))
+        for axis, name in zip(axes, names, strict=True):
+            _panel(axis, rows, name, looks)
+        for axis in axes[1:]:
+            axis.tick_params(labelleft=False)
+        figure.suptitle(rows["target_label"].iloc[0], fontsize=10)
+        yield Picture(named("likelihood", str(target), block), _caption(block), figure)
+
+
+def _panel(axis: Axes, rows: pd.DataFrame, metric: str, looks: dict[str, Look]) -> None:
+    labels = [title(row) for _, row in rows.iterrows()]
+    for place, (_, row) in enumerate(rows.iterrows()):
+        if pd.isna(row[metric]):
+            axis.text(0.5, place, "no seed is done", transform=axis.get_yaxis_transform(), ha="center", va="center")
+            continue
+        half = 0.0 if pd.isna(row[f"{metric}_high"]) else row[f"{metric}_high"] - row[metric]
+        look = looks[row["family"]]
+        axis.errorbar(row[metric], place, xerr=half, color=look.colour, marker=look.mark, ms=5, capsize=2.5, ls="none")
+    axis.set_yticks(range(len(labels)), labels=labels)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.set_xlabel(measure(metric).title)
+
+
+def _caption(block: pd.DataFrame) -> str:
+    return f"Mean over seeds with its 95 % t-interval; lower is better; {estimated(block)}. {protocol(block)}."

@@ -1,0 +1,141 @@
+"""What all pictures share: theme, colours and marks of families, names of files, and how a picture is saved."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nfbench.specification.spec import parse
+
+DENSITY_COLOURS = "mako_r"
+_MARKS = "osD^vPX<>"  # nine to ten colours: 90 families before a pair repeats
+DPI = 110
+
+
+class Picture(NamedTuple):
+    """A figure with the name of its file and the sentence under it."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+class Look(NamedTuple):
+    """How a family is drawn, in every figure alike."""
+
+    colour: tuple[float, float, float]
+    mark: str
+
+
+def looks(families: Iterable[str]) -> dict[str, Look]:
+    """Colour (safe for colour-blind readers) and mark of each family, by the sorted order of their names."""
+    names = sorted(set(families))
+    colours = sns.color_palette("colorblind", 10)
+    return {name: Look(colours[i % len(colours)], _MARKS[i % len(_MARKS)]) for i, name in enumerate(names)}
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """Within the block, figures are drawn in the package's style; afterwards settings are as before."""
+    settings = {
+        **sns.axes_style("ticks"),
+        **sns.plotting_context("paper"),
+        "font.family": "DejaVu Sans",
+        "axes.titlesize": 9,
+        "axes.labelsize": 9,
+        "legend.frameon": False,
+        "svg.hashsalt": "nfbench",
+        "figure.constrained_layout.use": True,
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def panels(num: int, columns: int = 2, size: tuple[float, float] = (3.5, 2.6)) -> tuple[Figure, list[Axes]]:
+    """A figure with `num` panels, row by row; `size` is of one panel in inches."""
+    columns = min(num, columns)
+    rows = -(-num // columns)
+    size = (max(size[0], 4.6), size[1]) if columns == 1 else size
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for spare in axes[num:]:
+        spare.remove()
+    for axis in axes[:num]:
+        sns.despine(ax=axis)
+        axis.grid(axis="y", color="0.92", linewidth=0.8)
+        axis.set_axisbelow(True)
+    return figure, axes[:num]
+
+
+def legend(figure: Figure, axes: Iterable[Axes], more: Iterable[Artist] = (), line: float = 2.0) -> None:
+    """One legend for all panels, under them; `more` stands last, `line` is the length of a line in font sizes."""
+    entries: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    entries |= {str(artist.get_label()): artist for artist in more}
+    inches = 0.075 * max(len(label) for label in entries) + 0.6 + 0.12 * (line - 2.0)
+    fitting = max(1, int(figure.get_size_inches()[0] / inches))
+    columns = min(fitting, len(entries))
+    columns = -(-len(entries) // -(-len(entries) // columns))
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, handlelength=line)
+
+
+def slug(text: str) -> str:
+    """Text as a part of a file name.
+
+    >>> slug("quick[training.updates=100]"), slug("u2:walls=0.25")
+    ('quick-training.updates-100', 'u2-walls-0.25')
+    """
+    return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-")
+
+
+def title(row: pd.Series | dict[Any, Any]) -> str:
+    """A configuration's posterior as text: its label, and K where the family has maps.
+
+    >>> title({"posterior": "planar:K=0", "label": "Planar flow", "K": 0})
+    'Planar flow, K=0'
+    """
+    layered = "K" in dict(parse(row["posterior"]).options)
+    return f"{row['label']}, K={row['K']}" if layered else str(row["label"])
+
+
+def named(kind: str, target: str, block: pd.DataFrame) -> str:
+    """The name of a picture of one target: its kind, and the target where the block has several."""
+    return f"{kind}-{slug(target)}" if block["target"].nunique() > 1 else kind
+
+
+def protocol(block: pd.DataFrame) -> str:
+    """Which records a picture shows and how they were made, for the end of its caption."""
+    first = block.iloc[0]
+    parts = [f"{first['source'].capitalize()} records", f"profile {first['profile']}", f"recipe {first['recipe']}"]
+    parts += [f"{first['updates']:,.0f} updates"] if pd.notna(first["updates"]) else []
+    counts = sorted(set(block[block["status"] == "done"].groupby(["target", "posterior"]).size()))
+    if counts:
+        seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+        parts += [f"{seeds} seed{'' if counts[-1] == 1 else 's'} of each posterior"]
+    parts += [f"data {first['data']}"] if pd.notna(first["data"]) else []
+    return ", ".join(parts)
+
+
+def estimated(block: pd.DataFrame) -> str:
+    """How the -ln p(x) of a picture was estimated, for its caption."""
+    return f"-ln p(x) is importance-sampled with S = {block['importance_draws'].iloc[0]:,.0f} draws of q"
+
+
+def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
+    """Write a picture as PNG and as SVG, the same bytes for the same content."""
+    stem = out / f"{picture.name}-{suffix}"
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    with theme():
+        picture.figure.savefig(files[0], dpi=DPI, metadata={"Software": None})
+        picture.figure.savefig(files[1], dpi=DPI, metadata={"Date": None, "Creator": None})
+    return files

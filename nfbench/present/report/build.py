@@ -1,0 +1,139 @@
+"""The report: everything that stored records show, as one HTML file that opens offline, and as Markdown and LaTeX."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+import nfbench
+from nfbench.analysis.summary import blocks, checks, metrics
+from nfbench.analysis.timings import timed
+from nfbench.foundation.errors import InputError
+from nfbench.present.report import timings as timing
+from nfbench.present.report import verdict
+from nfbench.present.report.chapter import anchor, cell, chapter
+from nfbench.present.tables.render import NOTHING, escape, latex, markdown
+from nfbench.published.catalogue import sources
+from nfbench.records.glossary import MEASURES, TIMING_WORDS, WORDS
+from nfbench.records.store import REFERENCE, Record, records, replace, results
+from nfbench.records.timings import Timing, timings
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def report(root: Path, out: Path) -> Path:
+    """Write ``index.html``, ``report.md``, ``report.tex`` and their ``figures/`` to `out`; return the HTML file.
+
+    Raises:
+        InputError: there is no record under `root`, or `out` cannot be written.
+    """
+    frame, times = results(root), timed(root)
+    if frame.empty and times.empty:
+        raise InputError(f"no records under {str(root)!r}; expected what 'nfbench run' or 'nfbench time' wrote")
+    context = _context(root, out, frame, times)
+    for template, name in (("report.html", "index.html"), ("report.md", "report.md"), ("report.tex", "report.tex")):
+        replace(out / name, _environment(template).get_template(template).render(context).encode())
+    return out / "index.html"
+
+
+def verdicts(frame: pd.DataFrame, experiment: str) -> list[str]:
+    """A sentence for each block of an experiment: what became of its cells, and how it compares with the paper."""
+    rows, papers = frame[frame["experiment"] == experiment], sources(experiment)
+    return [verdict.sentence(block, papers) for block in blocks(rows)]
+
+
+def _context(root: Path, out: Path, frame: pd.DataFrame, times: pd.DataFrame) -> dict[str, Any]:
+    stored = [*records(root), *records(root / REFERENCE)]
+    clocked = [*timings(root), *timings(root / REFERENCE)]
+    finished = [record.finished for record in stored] + [record.finished for record in clocked]
+    names = sorted(frame["experiment"].unique(), key=lambda name: (not sources(name), name))
+    papers = [source for name in names for source in sources(name)]
+    return {
+        "version": nfbench.__version__,
+        "span": (min(finished), max(finished)),
+        "cells": len(frame),
+        "timings": len(times),
+        "verdicts": [sentence for name in names for sentence in verdicts(frame, name)] + timing.verdicts(times),
+        "checks": [(_title(block), check) for block in blocks(frame) for check in checks(block)] + timing.checks(times),
+        "chapters": [chapter(root, out, frame, name) for name in names]
+        + ([timing.chapter(root, out, times)] if len(times) else []),
+        "lost": [cell(root, out, row) for row in frame[frame["status"] != "done"].to_dict("records")],
+        "environments": _environments(stored, clocked),
+        "letters": _letters(),
+        "words": _own_words(),
+        "measures": [MEASURES[name] for name in metrics(frame) if name in MEASURES],
+        "terms": (WORDS if len(frame) else {}) | (TIMING_WORDS if len(times) else {}),
+        "citations": sorted(_citations(stored, clocked) | {paper.citation for paper in papers}),
+        "anchor": anchor,
+        "markdown": markdown,
+        "latex": latex,
+        "nothing": NOTHING,
+    }
+
+
+def _title(block: pd.DataFrame) -> str:
+    first = block.iloc[0]
+    return f"{first['experiment']}, {first['profile']}, {first['source']} ({first['recipe']})"
+
+
+def _environments(stored: list[Record], clocked: list[Timing]) -> list[tuple[int, dict[str, str]]]:
+    """Distinct provenances, each with the number of its records, the most frequent first.
+
+    Of timings the backend is left out: it is one contender's own, and stands beside its name in the table.
+    """
+    known = [record.provenance for record in stored]
+    known += [{key: fact for key, fact in one.provenance.items() if key != "backend"} for one in clocked]
+    counts: dict[str, int] = {}
+    for facts in known:
+        text = json.dumps(facts, sort_keys=True)
+        counts[text] = counts.get(text, 0) + 1
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [(count, {key: _plain(value) for key, value in json.loads(text).items()}) for text, count in ranked]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(part)}" for key, part in value.items())
+    return "unknown" if value is None else str(value)
+
+
+def _citations(stored: list[Record], clocked: Iterable[Timing]) -> set[str]:
+    facts = [record.facts for record in stored]
+    labels = [(fact.label, fact.cite) for fact in facts] + [(one.facts.label, one.facts.cite) for one in clocked]
+    own = {f"{label}: {cite}" for label, cite in labels if cite}
+    return own | {f"{fact.target_label}: {fact.target_cite}" for fact in facts if fact.target_cite}
+
+
+def _letters() -> list[tuple[str, str]]:
+    """The letters that the package's docstring defines."""
+    return re.findall(r"^([A-Z]) {3,}(.+)$", inspect.getdoc(nfbench) or "", flags=re.MULTILINE)
+
+
+def _own_words() -> str:
+    """The paragraph of the package's docstring that says what a family, a target and a cell are."""
+    paragraphs = (inspect.getdoc(nfbench) or "").split("\n\n")
+    return " ".join(next((text for text in paragraphs if "*family*" in text), "").replace("*", "").split())
+
+
+def _environment(template: str) -> jinja2.Environment:
+    """Jinja with autoescape for HTML; LaTeX gets delimiters of its own and an escaping filter."""
+    options: dict[str, Any] = {}
+    if template.endswith(".tex"):
+        options = {"block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<"}
+        options |= {"variable_end_string": ">>", "comment_start_string": "<#", "comment_end_string": "#>"}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=template.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **options,
+    )
+    environment.filters["tex"] = escape
+    return environment

@@ -1,0 +1,111 @@
+"""A chapter of the report: what is said of one experiment."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from nfbench.analysis.summary import CONFIGURATION, RANKING, beside
+from nfbench.present.plots.catalogue import saved
+from nfbench.present.plots.style import Picture
+from nfbench.present.tables.experiment import everything
+from nfbench.present.tables.labels import depth, key, spread
+from nfbench.present.tables.render import Table
+from nfbench.records.glossary import measure
+from nfbench.records.store import REFERENCE, path
+
+FIGURES = "figures"  # folder beside the report
+
+
+class Shot(NamedTuple):
+    """A drawn picture and where its files are."""
+
+    name: str
+    caption: str
+    source: str
+    file: str  # PNG, relative to the report
+    data: str  # the PNG in base64
+
+
+class Pair(NamedTuple):
+    """Own and reference results of one configuration, as text, with the keys of both."""
+
+    cells: list[str]
+    own: tuple[str, ...]
+    reference: tuple[str, ...]
+
+
+class Chapter(NamedTuple):
+    """What the report says of one experiment, or of all timings."""
+
+    name: str
+    tables: list[Table]
+    beside: list[Pair]
+    beside_note: str
+    pictures: list[list[Shot]]  # own and reference of one kind stand together
+    configurations: list[dict[str, Any]]  # of the appendix: anchor, title and records
+    counted: str = "configurations"  # what these are
+
+
+def chapter(root: Path, out: Path, frame: pd.DataFrame, name: str) -> Chapter:
+    """Tables, pictures and the list of records of one experiment; the pictures are written to `out`."""
+    rows = frame[frame["experiment"] == name]
+    pictures = shots(saved(root, name, out / FIGURES, frame))
+    lines, note = _beside(rows)
+    return Chapter(name, everything(rows, name), lines, note, pictures, _configurations(root, out, rows))
+
+
+def shots(drawn: Iterable[tuple[pd.DataFrame, Picture, list[Path]]]) -> list[list[Shot]]:
+    """Pictures with their files inlined, those of one name together."""
+    found: dict[str, list[Shot]] = {}
+    for block, picture, files in drawn:
+        data = base64.b64encode(files[0].read_bytes()).decode()
+        file = f"{FIGURES}/{files[0].name}"
+        shot = Shot(picture.name, picture.caption, str(block["source"].iloc[0]), file, data)
+        found.setdefault(picture.name, []).append(shot)
+    return list(found.values())
+
+
+def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
+    """Own and reference results of equal configuration, and what to say where there are none."""
+    if rows["source"].nunique() < 2:
+        return [], ""
+    found = beside(rows)
+    if found.empty:
+        return [], "Own and reference records share no configuration: their recipes differ, so nothing is subtracted."
+    lines = []
+    for _, group in found.groupby(["profile", "recipe", "target", "posterior"], sort=False):
+        ranked = {row["metric"]: row for row in group.to_dict("records")}
+        row = next(ranked[name] for name in (*RANKING, *ranked) if name in ranked)
+        sides = [f"{spread(row[side])} ({row[side].n})" for side in ("own", "reference")]
+        difference = f"{spread(row['paired'])} ({row['paired'].n})"
+        cells = [row["target_label"], row["label"], depth(row), measure(row["metric"]).title, *sides, difference]
+        own, reference = (key(row | {"source": side}) for side in ("own", "reference"))
+        lines.append(Pair(cells, own, reference))
+    return lines, "Equal configurations only; in brackets the number of seeds. The difference is paired by seed."
+
+
+def _configurations(root: Path, out: Path, rows: pd.DataFrame) -> list[dict[str, Any]]:
+    found = []
+    for _, cells in rows.groupby(list(CONFIGURATION), dropna=False, sort=False):
+        names = key(cells.iloc[0].to_dict())
+        members = [cell(root, out, row) for row in cells.sort_values("seed").to_dict("records")]
+        found.append({"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": members})
+    return found
+
+
+def cell(root: Path, out: Path, row: dict[Any, Any]) -> dict[str, Any]:
+    """A record as the report's lists show it, with the way from `out` to its file."""
+    base = root / REFERENCE if row["source"] == REFERENCE else root
+    file = os.path.relpath(path(base, row["experiment"], row["id"]).resolve(), out.resolve())
+    shown = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")
+    return {name: row[name] for name in shown} | {"name": row["seed"], "file": Path(file).as_posix()}
+
+
+def anchor(key: Iterable[str]) -> str:
+    """The HTML id of a configuration's entry in the appendix."""
+    return "c" + hashlib.sha256("\n".join(key).encode()).hexdigest()[:12]

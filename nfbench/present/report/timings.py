@@ -1,0 +1,92 @@
+"""What the report says of timings: a sentence and checks for each block, tables, pictures, and the list of records."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nfbench.analysis.scaling import exponents, memory
+from nfbench.analysis.summary import Check
+from nfbench.analysis.timings import COMPILE, OURS, SPLIT, TEXTBOOK, against, blocks, cases
+from nfbench.present.plots.catalogue import timings
+from nfbench.present.report.chapter import FIGURES, Chapter, anchor, shots
+from nfbench.present.tables.render import significant
+from nfbench.present.tables.timings import fit_key, key, tables, title
+from nfbench.records.store import REFERENCE, TIMING
+
+
+def chapter(root: Path, out: Path, times: pd.DataFrame) -> Chapter:
+    """Tables, pictures and the list of records of all timings; the pictures are written to `out`."""
+    pictures = shots(timings(out / FIGURES, times))
+    return Chapter(TIMING, tables(times), [], "", pictures, _entries(root, out, times), "cases and sweeps")
+
+
+def verdicts(times: pd.DataFrame) -> list[str]:
+    """A sentence for each block: what became of its timings, and how nfbench compares."""
+    return [_verdict(block) for block in blocks(times)]
+
+
+def _verdict(block: pd.DataFrame) -> str:
+    told = ", ".join(f"{count} {status}" for status, count in block["status"].value_counts().items())
+    text = f"{title(block)} ({_where(block)}): {len(block)} timings, {told}."
+    compared = against(block)
+    sides = {"the fastest peer": "peer", "the compiled textbook": COMPILE, "the same without slices": SPLIT}
+    sides |= {"the textbook": TEXTBOOK}
+    ranges = [f"{name} {_range(compared[f'{side}_ratio'])}" for name, side in sides.items()]
+    shown = "; ".join(part for part in ranges if not part.endswith(" "))
+    model = " for a model" if block["mode"].iloc[0] == "step" else ""
+    return f"{text} Time{model} over nfbench's, where both agree with the reference: {shown}." if shown else text
+
+
+def _where(block: pd.DataFrame) -> str:
+    first = block.iloc[0]
+    return f"{first['machine']}; threads {first['threads']}, {first['device']}, {first['dtype']}"
+
+
+def _range(ratios: pd.Series) -> str:
+    told = ratios.dropna().astype(float)
+    if told.empty:
+        return ""
+    number = f"{len(told)} case" + ("" if len(told) == 1 else "s")
+    low, high = significant(told.min()), significant(told.max())
+    return f"{low} in {number}" if low == high else f"{low} to {high} in {number}"
+
+
+def checks(times: pd.DataFrame) -> list[tuple[str, Check]]:
+    """What must hold of any timings, with the block that it is about."""
+    return [(f"{title(block)} ({_where(block)})", check) for block in blocks(times) for check in _checks(block)]
+
+
+def _checks(block: pd.DataFrame) -> list[Check]:
+    failed, ours = block[block["status"] == "failed"], block[block["contender"] == OURS]
+    lost = f"{len(block)} timings, {len(failed)} failed, {(block['status'] == 'lacking').sum()} lacking"
+    wrong = ours[~ours["agrees"]]
+    names = "; ".join(f"{row['posterior']}: {row['remark']}" for row in wrong.to_dict("records"))
+    agreed = f"{len(ours)} cases, {len(wrong)} without agreement{': ' + names if names else ''}"
+    return [
+        Check("no timing failed", failed.empty, lost),
+        Check("nfbench agrees with the float64 reference", wrong.empty and len(ours) > 0, agreed),
+    ]
+
+
+def _entries(root: Path, out: Path, times: pd.DataFrame) -> list[dict[str, Any]]:
+    """Every case with its contenders' records, every sweep with the records that its line was fitted to."""
+    found = [_entry(root, out, key(case.iloc[0].to_dict()), case) for case in cases(times)]
+    fits = {fit_key(row): row for lines in (exponents(times), memory(times)) for row in lines.to_dict("records")}
+    for names, row in fits.items():
+        members = times[(times["source"] == row["source"]) & times["id"].isin(row["records"])]
+        entry = _entry(root, out, names, members)
+        found.append(entry | {"title": f"sweep, {row['mode']}, {row['family']}, {row['contender']}, {row['source']}"})
+    return found
+
+
+def _entry(root: Path, out: Path, names: tuple[str, ...], members: pd.DataFrame) -> dict[str, Any]:
+    lines = [_member(root, out, row) for row in members.to_dict("records")]
+    return {"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": lines}
+
+
+def _member(root: Path, out: Path, row: dict[Any, Any]) -> dict[str, Any]:
+    base = root / REFERENCE if row["source"] == REFERENCE else root
+    file = os.path.relpath((base / TIMING / f"{row['id']}.json").resolve(), out.resolve())
+    return {"name": row["contender"], "id": row["id"], "status": row["status"], "file": Path(file).as_posix()}

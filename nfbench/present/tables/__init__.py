@@ -1,0 +1,1 @@
+"""Tables of experiments and of timings, as Markdown, LaTeX, CSV or JSON."""

@@ -1,0 +1,147 @@
+"""Tables beside published values that are compared as they are: ours, theirs, the difference and a verdict."""
+
+from typing import Any
+
+import pandas as pd
+
+from nfbench.analysis.published import compare, contrasts, missing
+from nfbench.analysis.summary import CONFIGURATION, metrics, summary
+from nfbench.present.tables.labels import budget, depth, key, protocol, read, reasons, seeds
+from nfbench.present.tables.render import NOTHING, Table, interval, number
+from nfbench.published.catalogue import Published
+from nfbench.records.glossary import measure
+
+_FEW = (
+    "With two seeds the tests' degrees of freedom, Welch's, are too many where the paper's error is not small: what is "
+    "meant to be 5 % can be 8 %."
+)
+
+
+def tables(block: pd.DataFrame, source: Published) -> list[Table]:
+    """A block beside each metric of the source, then families at equal K."""
+    names = [name for name in source.metrics if name in metrics(block)] or source.metrics[:1]
+    first, *others = (_table(block, source, name) for name in names)
+    panels = [first, *(panel._replace(protocol=f"{budget(block, source)} The rest as above.") for panel in others)]
+    panels[-1] = panels[-1]._replace(notes=_notes(block, source))
+    return [*panels, *_contrast(block, source)]
+
+
+def _title(block: pd.DataFrame, source: Published) -> str:
+    first = block.iloc[0]
+    return f"{source.name}, profile {first['profile']}, {first['source']} records"
+
+
+def _table(block: pd.DataFrame, source: Published, metric: str) -> Table:
+    """One panel; a source of a single metric shows the block's other metrics beside it."""
+    alone, found = len(source.metrics) == 1, compare(block, source)
+    others = [name for name in metrics(block) if name != metric] if alone else []
+    shown = [name for name in (metric, *others) if name in metrics(block)]
+    targets = block["target"].nunique() > 1
+    compared = {key(row): row for row in found.to_dict("records") if row["metric"] == metric}
+    head = [*(["Target"] if targets else []), "Posterior", "K", *(measure(name).title for name in shown), "seeds"]
+    head += ["the paper's" + (" (± s.e.)" if _has_bars(source) else ""), "ours less the paper's", "verdict"]
+    rows, keys = [], []
+    for row in summary(block).to_dict("records"):
+        cells = [*([row["target_label"]] if targets else []), row["label"], depth(row)]
+        cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in shown]
+        rows.append([*cells, seeds(row), *_comparison(compared.get(key(row)), source)])
+        keys.append(key(row))
+    for cited in source.cited:
+        empty = [NOTHING] * (len(head) - 4 - targets)
+        value = f"{cited.value:.2f}"
+        rows.append([*([NOTHING] if targets else []), cited.label, *empty, value, NOTHING, f"cited: {cited.source}"])
+        keys.append(())
+    title = _title(block, source) + ("" if alone else f": {measure(metric).label}")
+    return Table(title, _said(block, source), head, rows, keys, [], leading=2 + targets)
+
+
+def _said(block: pd.DataFrame, source: Published) -> str:
+    targets = list(dict.fromkeys(block["target"]))
+    return f"{protocol(block, source)} Model: {'; '.join(targets)}."
+
+
+def _has_bars(source: Published) -> bool:
+    return any(row.bar is not None for row in source.rows)
+
+
+def _comparison(row: dict[Any, Any] | None, source: Published) -> list[str]:
+    if row is None:
+        return [NOTHING] * 3
+    theirs = f"{source.prefix} {row['paper']:.{source.decimals}f}".strip()
+    if _has_bars(source):
+        theirs += f" ± {row['paper_se']:.2f}"
+    ours = interval(row["difference"], row["difference_low"], row["difference_high"], sign="+")
+    return [theirs + (" *" if row["hidden"] else ""), ours, row["verdict"]]
+
+
+def _notes(block: pd.DataFrame, source: Published) -> list[str]:
+    margins = ", ".join(f"{source.margin[name]:g} nats for {measure(name).label}" for name in source.metrics)
+    notes = [
+        f"The paper's: {source.source} ({read(source)}). {source.note}",
+        f"Verdicts: two one-sided t-tests at 5 % with margin {margins}, not corrected for their number; the interval "
+        f"of a difference has both sides' errors. {source.margin_reason}",
+        *reasons(block, source),
+    ]
+    notes += [_FEW] if (block.groupby(list(CONFIGURATION), dropna=False).size() == 2).any() else []
+    absent = ", ".join(f"{point.posterior} K={point.K}" for point in missing(block, source))
+    notes += [f"Published, without a record here: {absent}."] if absent else []
+    cited = "Cited rows are what the paper's table says of others' work; nothing of it was run here."
+    return notes + ([cited] if source.cited else [])
+
+
+def _contrast(block: pd.DataFrame, source: Published) -> list[Table]:
+    """Every other family less the contrast family at equal K, for each of its metrics, with the paper's difference."""
+    found = contrasts(block, source)
+    return [_less(rows, block, source) for _, rows in found.groupby("base", sort=False)] if len(found) else []
+
+
+def _less(found: pd.DataFrame, block: pd.DataFrame, source: Published) -> Table:
+    base, names = found["base"].iloc[0], list(found["metric"].unique())
+    head = ["Posterior", "K"]
+    head += [
+        part
+        for name in names
+        for part in (f"difference of {measure(name).title}", f"the paper's of {measure(name).label}")
+    ]
+    rows, keys = [], []
+    for _, parts in found.groupby([*CONFIGURATION], dropna=False, sort=False):
+        first, by_metric = parts.iloc[0].to_dict(), parts.set_index("metric").to_dict("index")
+        cells = [cell for name in names for cell in _difference(by_metric.get(name))]
+        rows.append([first["label"], depth(first), *cells, str(parts["n"].max())])
+        keys.append(key(first))
+    said = f"Each family less {base} at equal K: mean of the differences seed by seed ± half its 95 % t-interval."
+    note = (
+        f"Above 0, {base} is the better. The paper's: difference of two published means, ± its standard error, their "
+        "errors taken as independent. No test is made."
+    )
+    title = f"{_title(block, source)}: against {base} at equal K"
+    return Table(title, said, [*head, "pairs"], rows, keys, [note], leading=2)
+
+
+def _difference(row: dict[Any, Any] | None) -> list[str]:
+    if row is None:
+        return [NOTHING] * 2
+    theirs = NOTHING if pd.isna(row["paper"]) else f"{row['paper']:+.2f} ± {row['paper_se']:.2f}"
+    return [interval(row["mean"], row["low"], row["high"], sign="+"), theirs]
+
+
+def remeasured(source: Published) -> list[Table]:
+    """What others got when they repeated the published experiment: a row each of their values over K."""
+    if not source.remeasured:
+        return []
+    told = [by_depth for one in source.remeasured for by_depth in one.values.values()]
+    depths = sorted({depth for by_depth in told for depth in by_depth})
+    head = ["Who", "Posterior", "Metric", *(f"K={depth}" for depth in depths)]
+    rows = []
+    for one in source.remeasured:
+        for metric, values in one.values.items():
+            cells = [_value(values.get(depth), one.bars.get(metric, {}).get(depth)) for depth in depths]
+            rows.append([one.who, one.label, measure(metric).title, *cells])
+    said = "The paper's experiment on the same data, as others repeated it: neither the paper's numbers nor ours."
+    notes = list(dict.fromkeys(f"{one.who}: {one.source}." for one in source.remeasured))
+    title = f"{source.name}: what others measured"
+    return [Table(title, said, head, rows, [()] * len(rows), notes, leading=len(head))]
+
+
+def _value(value: float | None, bar: float | None) -> str:
+    return number(value, 2) + ("" if bar is None else f" ({bar:.2f})")

@@ -1,0 +1,111 @@
+"""Tables of experiments: one for each block, as Markdown, LaTeX (booktabs), CSV or JSON.
+
+The columns are the metrics that the records hold, whatever experiment wrote them; where published numbers of the
+experiment are stored, its differences stand beside ours with a verdict. A name may also be that of a published table or
+figure, such as figure4: it shows the records of the experiment that it is compared with.
+"""
+
+from typing import Any, get_args
+
+import pandas as pd
+
+from nfbench.analysis.published import compare
+from nfbench.analysis.summary import blocks, metrics, summary
+from nfbench.foundation.errors import InputError
+from nfbench.present.tables import as_data
+from nfbench.present.tables.labels import depth, key, protocol, read, reasons, seeds
+from nfbench.present.tables.published import numbers
+from nfbench.present.tables.render import NOTHING, Format, Table, interval, latex, markdown, number
+from nfbench.published.catalogue import Published, experiment_of, published, sources
+from nfbench.records.glossary import measure
+
+
+def table(frame: pd.DataFrame, name: str, fmt: Format) -> str:
+    """The results of an experiment, or beside a published table or figure, among the rows of `frame` as text.
+
+    Raises:
+        InputError: unknown format, or no record of that experiment.
+    """
+    if fmt not in get_args(Format):
+        raise InputError(f"no table format {fmt!r}; known: {', '.join(get_args(Format))}")
+    rows = select(frame, name)
+    if fmt == "csv":
+        return numbers(rows, name).to_csv(index=False)
+    if fmt == "json":
+        return str(numbers(rows, name).to_json(orient="records", indent=1, double_precision=15)) + "\n"
+    form = markdown if fmt == "md" else latex
+    return "\n".join(form(found) for found in tables(rows, name))
+
+
+def select(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one experiment, or of that which a published table or figure is compared with.
+
+    Raises:
+        InputError: there is none; the message names the experiments that have records.
+    """
+    experiment = experiment_of(name)
+    rows = frame[frame["experiment"] == experiment]
+    if rows.empty:
+        known = ", ".join(sorted(frame["experiment"].unique())) or "none; 'nfbench run' writes them"
+        shown = "" if name == experiment else f", which {name} shows"
+        raise InputError(f"no records of experiment {experiment!r}{shown}; experiments with records: {known}")
+    return rows
+
+
+def tables(frame: pd.DataFrame, name: str) -> list[Table]:
+    """The tables of each block of an experiment's rows, then what does not depend on them."""
+    source = published(name)
+    if source and source.baseline is None:
+        found = [one for block in blocks(frame) for one in as_data.tables(block, source)]
+        return found + as_data.remeasured(source)
+    return [_table(block, source) for block in blocks(frame)]
+
+
+def everything(frame: pd.DataFrame, experiment: str) -> list[Table]:
+    """The tables of an experiment under every name by which its records are shown."""
+    names = [source.name for source in sources(experiment)] or [experiment]
+    return [found for name in names for found in tables(frame, name)]
+
+
+def _table(block: pd.DataFrame, source: Published | None) -> Table:
+    first = block.iloc[0]
+    found, names = summary(block), metrics(block)
+    ours = compare(block, source) if source else pd.DataFrame()
+    compared = {key(row): row for row in ours.to_dict("records")}
+    head = ["Target", "Posterior", "K", *(measure(name).title for name in names), "seeds", "parameters", "s per cell"]
+    if compared and source and source.baseline:
+        base = f"{source.baseline.posterior} K={source.baseline.K}"
+        head += [f"{measure(source.metric).label} less {base}", "the paper's (± s.e.)", "verdict"]
+    rows, keys = [], []
+    for row in found.to_dict("records"):
+        cells = [row["target_label"], row["label"], depth(row)]
+        cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
+        cells += [seeds(row), number(row["num_params"], 0, ","), number(row["seconds"], 2)]
+        rows.append(cells + (_comparison(compared.get(key(row))) if compared else []))
+        keys.append(key(row))
+    title = f"{first['experiment']}, profile {first['profile']}, {first['source']} records"
+    return Table(title, protocol(block), head, rows, keys, _notes(block, source if compared else None))
+
+
+def _comparison(row: dict[Any, Any] | None) -> list[str]:
+    if row is None:
+        return [NOTHING] * 3
+    if row["verdict"] == "baseline":
+        return ["0", "0", "baseline"]
+    ours = interval(row["difference"], row["difference_low"], row["difference_high"], sign="+")
+    theirs = f"{row['paper_difference']:+.3f} ± {row['paper_se']:.3f}"
+    return [ours, theirs + (" *" if row["hidden"] else ""), row["verdict"]]
+
+
+def _notes(block: pd.DataFrame, source: Published | None) -> list[str]:
+    if source is None:
+        return []
+    notes = [
+        f"The paper's: {source.source} ({read(source)}), as differences; ± is a standard error. {source.note}",
+        "Verdicts: paired by seed, two one-sided t-tests at 5 % with margin "
+        f"{source.margin[source.metric]:g}, not corrected for their number. {source.margin_reason}",
+        *reasons(block, source),
+    ]
+    shown = {name.partition(":")[0] for name in block["target"]}
+    hidden = source.hidden_note and any(row.hidden and row.target in shown for row in source.rows)
+    return notes + ([f"* {source.hidden_note}"] if hidden else [])

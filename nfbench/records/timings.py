@@ -1,0 +1,165 @@
+"""Timing records: what one contender took on one case, measured beside others in turn.
+
+Layout: ``<root>/timing/<id>.json``, beside the records of experiments and under the same rules.
+"""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from nfbench.foundation.errors import InputError
+from nfbench.records.store import TIMING, entries, replace
+from nfbench.specification.config import Strict, digest
+
+Mode = Literal["sample", "forward", "backward", "step", "inverse"]
+
+
+class Case(Strict):
+    """The work that is timed: the same for every contender.
+
+    Attributes:
+        mode: ``sample``, draws and ln q without gradient; ``forward``, the same with the graph that a gradient needs;
+            ``backward``, forward and the gradient of all learned numbers; ``inverse``, ln q at given points;
+            ``step``, a whole training update on a target.
+        amortized: every data point has numbers of its own; else one set serves all draws and points.
+        target: of a step; None for the other modes.
+        seeds: E models in one step.
+    """
+
+    profile: str
+    posterior: str  # canonical spec, K included where the family has one
+    mode: Mode
+    dim: int = Field(ge=1)
+    draws: int = Field(ge=0)  # S
+    batch: int = Field(default=1, ge=1)  # B
+    amortized: bool = False
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = "cpu"
+    threads: int = Field(ge=1)
+    target: str | None = None
+    seeds: int = Field(default=1, ge=1)
+
+
+class Spread(Strict):
+    """Median and quartiles of repetitions."""
+
+    median: float
+    low: float  # first quartile
+    high: float  # third quartile
+
+
+class Facts(Strict):
+    """What the registries said when the case was timed."""
+
+    family: str  # canonical spec without K
+    label: str
+    cite: str
+    K: int
+    order: tuple[int, int]  # of the case and of the contender in the run
+
+
+class Floor(Strict):
+    """What the mathematics of a case needs at least, and what this machine can do at best."""
+
+    bytes: float  # moved between memory and the processor
+    flops: float
+    bandwidth: float  # bytes a second, measured copy
+    rate: float  # flops a second, measured matrix product
+
+    @property
+    def seconds(self) -> float:
+        """The time below which this machine cannot be: the larger of the two."""
+        return max(self.bytes / self.bandwidth, self.flops / self.rate)
+
+
+class Agreement(Strict):
+    """How far a contender's results lie from the float64 reference, and how far they may.
+
+    Both are relative: the largest deviation of any output over that output's largest value.
+    """
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")  # a contender may give NaN, which JSON does not have
+
+    error: float
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether a speed-up may be reported at all (False for NaN)."""
+        return self.error <= self.tolerance
+
+
+class Timing(Strict):
+    """The stored outcome of one contender on one case."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    case: Case
+    contender: str  # nfbench, reference, textbook, compile, or a peer library
+    facts: Facts
+    status: Literal["done", "lacking", "failed"]  # lacking: the contender has no such map or mode
+    message: str | None = None  # why it is not done
+    run: str  # contenders of one run were timed in turn, round by round
+    seconds: list[float] = Field(default_factory=list)  # of each round
+    spread: Spread | None = None
+    ratio: Spread | None = None  # this contender's time over nfbench's in the same round
+    compile_seconds: float | None = None  # of the first calls, beyond what a later one takes
+    peak_bytes: int | None = None  # memory beyond what was there before
+    agreement: Agreement | None = None
+    floor: Floor | None = None
+    models: int = 1  # how many of the case's E models this contender trains in the timed step
+    versions: dict[str, str] = Field(default_factory=dict)  # of the contender's libraries
+    finished: str  # UTC, ISO 8601
+    provenance: dict[str, Any]
+
+
+def identity(case: Case, contender: str) -> str:
+    """The name of a record's file: a later measurement of the same thing replaces it."""
+    return digest({"case": case.model_dump(mode="json"), "contender": contender})
+
+
+def write(root: Path, timing: Timing) -> Path:
+    """Store a record by an atomic rename.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    file = root / TIMING / f"{timing.id}.json"
+    replace(file, (timing.model_dump_json(indent=1) + "\n").encode())
+    return file
+
+
+def read(file: Path) -> Timing:
+    """Read and validate one record.
+
+    Raises:
+        InputError: torn, foreign, of another schema, or renamed; the message names the file.
+    """
+    try:
+        timing = Timing.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read timing {file}: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "content"
+        raise InputError(f"{file} is not a timing record of schema 1: {where}: {first['msg']}") from None
+    expected = identity(timing.case, timing.contender)
+    if not timing.id == file.stem == expected:
+        raise InputError(f"{file} is not the timing that its name says: its configuration hashes to {expected}")
+    return timing
+
+
+def timings(root: Path) -> Iterator[Timing]:
+    """All readable timing records under a root; the rest is named in a warning.
+
+    Raises:
+        InputError: their folder cannot be read.
+    """
+    for file in (file for file in entries(root / TIMING) if file.suffix == ".json"):
+        try:
+            yield read(file)
+        except InputError as error:
+            warnings.warn(f"{error}; skipped", stacklevel=2)

@@ -1,0 +1,65 @@
+"""Spec strings: ``name:option=value,option=value``, where a value ``a|b|c`` stands for a grid."""
+
+import itertools
+import re
+from dataclasses import dataclass
+
+from nfbench.foundation.errors import InputError
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_FORM = "expected name or name:option=value,option=value"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A name with its options, still as text: the registry knows their types."""
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        options = ",".join(f"{key}={value}" for key, value in self.options)
+        return f"{self.name}:{options}" if options else self.name
+
+
+def expand(text: str) -> list[Spec]:
+    """Parse a spec string and expand its lists, the last option fastest.
+
+    >>> [str(spec) for spec in expand("planar:K=2|8")]
+    ['planar:K=2', 'planar:K=8']
+    >>> [str(spec) for spec in expand("gaussian")]
+    ['gaussian']
+
+    Raises:
+        InputError: the text is not of that form, or an option stands twice or has no value.
+    """
+    name, colon, tail = text.strip().partition(":")
+    if not _NAME.fullmatch(name):
+        raise InputError(f"spec {text!r}: {name!r} is not a name; {_FORM}")
+    if not colon:
+        return [Spec(name)]
+    choices: dict[str, list[str]] = {}
+    for part in tail.split(","):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        values = [piece.strip() for piece in value.split("|")]
+        if not (key and equals and all(values)):
+            raise InputError(f"spec {text!r}: {part!r} is not option=value; {_FORM}")
+        if key in choices:
+            raise InputError(f"spec {text!r}: option {key!r} stands twice")
+        choices[key] = values
+    return [Spec(name, tuple(zip(choices, values, strict=True))) for values in itertools.product(*choices.values())]
+
+
+def parse(text: str) -> Spec:
+    """Parse a spec string that names exactly one thing.
+
+    >>> parse("nice:K=10,mixing=orthogonal").options
+    (('K', '10'), ('mixing', 'orthogonal'))
+
+    Raises:
+        InputError: not a spec, or a list where one value is needed.
+    """
+    specs = expand(text)
+    if len(specs) != 1:
+        raise InputError(f"spec {text!r}: names {len(specs)} things where exactly one is needed")
+    return specs[0]

@@ -1,0 +1,1 @@
+"""Models of data, p(x|z) p(z) with an encoder's features; each file registers itself."""

@@ -1,0 +1,1 @@
+"""Densities over z without data; each file registers itself and is found by being here."""

@@ -1,0 +1,34 @@
+"""The standard normal: a base for the paper's Figure 1, and a target that every family can fit exactly."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from nfbench.foundation.numerics import standard_normal_log_prob
+from nfbench.specification.registry import target
+from nfbench.targets.contract import Target
+
+
+class StandardNormal(Target):
+    """N(0, I) on R^D, normalised."""
+
+    log_z = 0.0
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
+        return standard_normal_log_prob(self.checked(z))
+
+    def sample(self, num: int, generator: torch.Generator) -> Tensor:
+        """`-> (num, D)` in torch's default dtype."""
+        return torch.randn(num, self.dim, generator=generator, device=generator.device)
+
+
+@target("normal", label="Unit Gaussian", cite="Rezende & Mohamed 2015, Figure 1", year=2015)
+def normal(dim: Annotated[int, Field(ge=1)] = 2) -> Target:
+    """The standard normal distribution on R^dim."""
+    return StandardNormal(dim)

@@ -1,0 +1,101 @@
+"""What U2, U3 and U4 have in common: a Gaussian mixture in z2 that moves with z1, and nothing that confines z1."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nfbench.targets.contract import Box, Target
+from nfbench.targets.densities.rejection import fill
+
+Walls = Literal["gaussian", "none"]
+
+_HALF_WIDTH = 4.0  # of the paper's plots
+_WALL_SCALE = 0.25
+_WALL_MASS = _WALL_SCALE * math.sqrt(2 * math.pi)
+_QUADRATURE_NODES = 400
+
+
+class Strip(Target):
+    """U(z) = -ln sum_c exp(-((z2 - m_c(z1)) / s_c)^2 / 2) + wall(z1), which as the paper has it is improper along z1.
+
+    With Gaussian walls the paper's energy is unchanged for |z1| <= 4 and wall = ((|z1| - 4) / 0.25)^2 / 2 outside, so
+    that ln Z = ln(sum_c s_c sqrt(2 pi)) + ln(8 + 0.25 sqrt(2 pi)) is exact. The walls are not in the paper.
+    Without walls Z is infinite: `log_z` is None, and `box` and `sample` are those of the truncation to [-4, 4]^2.
+
+    Args:
+        means: `z1 (...) -> m_1(z1) (...), ..., m_C(z1) (...)`.
+        scales: s_1, ..., s_C.
+        walls: whether the strip is closed.
+    """
+
+    dim = 2
+
+    def __init__(self, means: Callable[[Tensor], tuple[Tensor, ...]], scales: tuple[float, ...], walls: Walls) -> None:
+        super().__init__()
+        self.means = means
+        self.scales = scales
+        self.walls = walls
+        if walls == "none":
+            self.box = Box(_HALF_WIDTH, _log_box_integral(means, scales))
+        else:
+            across = sum(scales) * math.sqrt(2 * math.pi)
+            self.log_z = math.log(across) + math.log(2 * _HALF_WIDTH + _WALL_MASS)
+
+    def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
+        z1, z2 = self.checked(z).unbind(-1)
+        terms = [-0.5 * ((z2 - m) / s).square() for m, s in zip(self.means(z1), self.scales, strict=True)]
+        log_p = functools.reduce(torch.logaddexp, terms)
+        if self.walls == "none":
+            return log_p
+        return log_p - 0.5 * ((z1.abs() - _HALF_WIDTH).relu() / _WALL_SCALE).square()
+
+    def sample(self, num: int, generator: torch.Generator) -> Tensor:
+        """`-> (num, 2)` in torch's default dtype; without walls, draws of the target truncated to its box."""
+        if self.box is None:
+            return self._across(_walled(num, generator), generator)
+        return fill(functools.partial(self._inside, self.box, generator), num)
+
+    def _inside(self, box: Box, generator: torch.Generator, num: int) -> Tensor:
+        """Those of `num` pairs that lie in the box: z1 is redrawn with z2, since truncation changes its marginal."""
+        z = self._across(_uniform(num, generator), generator)
+        return z[box.contains(z)]
+
+    def _across(self, z1: Tensor, generator: torch.Generator) -> Tensor:
+        """Append an exact draw of z2 given z1: component c has weight s_c, `(num,) -> (num, 2)`."""
+        weights = torch.tensor(self.scales, device=z1.device)
+        component = torch.multinomial(weights, len(z1), replacement=True, generator=generator) if len(z1) else z1.long()
+        mean = torch.stack(self.means(z1), -1).gather(-1, component.unsqueeze(-1)).squeeze(-1)
+        noise = torch.randn(len(z1), generator=generator, device=z1.device)
+        return torch.stack([z1, mean + weights[component] * noise], -1)
+
+
+def w1(z1: Tensor) -> Tensor:
+    """sin(2 pi z1 / 4), the line that all three follow (paper, Table 1)."""
+    return torch.sin(0.5 * math.pi * z1)
+
+
+def _uniform(num: int, generator: torch.Generator) -> Tensor:
+    return _HALF_WIDTH * (2 * torch.rand(num, generator=generator, device=generator.device) - 1)
+
+
+def _walled(num: int, generator: torch.Generator) -> Tensor:
+    """z1 of the walled strip: uniform between the walls, or half a Gaussian beyond one of them."""
+    between = _uniform(num, generator)
+    noise = torch.randn(num, generator=generator, device=generator.device)
+    beyond = torch.rand(num, generator=generator, device=generator.device) < _WALL_MASS / (2 * _HALF_WIDTH + _WALL_MASS)
+    return torch.where(beyond, torch.where(noise < 0, -_HALF_WIDTH, _HALF_WIDTH) + _WALL_SCALE * noise, between)
+
+
+def _log_box_integral(means: Callable[[Tensor], tuple[Tensor, ...]], scales: tuple[float, ...]) -> float:
+    """Box integral of exp(-U), its ln: normal distribution functions in z2, Gauss-Legendre in z1."""
+    nodes, weights = (torch.from_numpy(x) for x in np.polynomial.legendre.leggauss(_QUADRATURE_NODES))
+    across = torch.zeros_like(nodes)
+    for mean, scale in zip(means(_HALF_WIDTH * nodes), scales, strict=True):
+        inside = torch.special.ndtr((_HALF_WIDTH - mean) / scale) - torch.special.ndtr((-_HALF_WIDTH - mean) / scale)
+        across += scale * math.sqrt(2 * math.pi) * inside
+    return math.log(_HALF_WIDTH * float(weights @ across))

@@ -1,0 +1,24 @@
+"""U4: a sine wave that forks."""
+
+import torch
+from torch import Tensor
+
+from nfbench.specification.registry import target
+from nfbench.targets.contract import Target
+from nfbench.targets.densities.strip import Strip, Walls, w1
+
+
+@target("u4", label="U4 (walls: {walls})", cite="Rezende & Mohamed 2015, Table 1", year=2015)
+def u4(walls: Walls = "gaussian") -> Target:
+    """A sine wave that forks at z1 = 1: branches at w1 of scale 0.4 and w1 - w3 of scale 0.35, as printed."""
+    return Strip(_means, (0.4, 0.35), walls)
+
+
+def w3(z1: Tensor) -> Tensor:
+    """3 sigmoid((z1 - 1) / 0.3), the distance of the branches."""
+    return 3 * torch.sigmoid((z1 - 1) / 0.3)
+
+
+def _means(z1: Tensor) -> tuple[Tensor, ...]:
+    wave = w1(z1)
+    return wave, wave - w3(z1)

@@ -1,0 +1,1 @@
+"""Who is timed. Every module here registers its contenders and is found by being here."""

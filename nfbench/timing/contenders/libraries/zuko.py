@@ -1,0 +1,58 @@
+"""zuko (Rozet et al. 2022): additive couplings after permutations."""
+
+import torch
+from torch import Tensor, nn
+
+from nfbench.records.timings import Case
+from nfbench.timing.contenders import form
+from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
+from nfbench.timing.contenders.form import Form, Model, Setting
+
+
+def _nice(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
+    """Lazy transformations, made anew in each call as its documentation does; its rotations are learned, and proper."""
+    orders = form.orders(setting)
+    if setting.points > 1 or not orders:
+        return None
+    from zuko.distributions import DiagNormal
+    from zuko.flows import GeneralCouplingTransform, UnconditionalTransform
+    from zuko.lazy import LazyComposedTransform
+    from zuko.transforms import AdditiveTransform, PermutationTransform
+
+    (mean, log_sigma), maps = form.grouped(learned, 4)
+    layers: list[nn.Module] = []
+    for order, numbers in zip(orders, maps, strict=True):
+        coupling = GeneralCouplingTransform(
+            setting.dim,
+            mask=torch.arange(setting.dim) < numbers[0].shape[1],
+            univariate=AdditiveTransform,
+            shapes=[()],
+            hidden_features=[len(numbers[0])],
+            activation=nn.Tanh,
+        ).to(order.device)
+        linear, _, last = coupling.hyper
+        linear.weight, linear.bias, last.weight, last.bias = numbers
+        layers += [UnconditionalTransform(PermutationTransform, order, buffer=True), coupling]
+    lazy = LazyComposedTransform(*layers)
+
+    def draw(noise: Tensor) -> tuple[Tensor, Tensor]:
+        sigma = log_sigma.exp()
+        z = mean + sigma * noise
+        log_q = DiagNormal(mean, sigma).log_prob(z)
+        z, log_det = lazy().call_and_ladj(z)
+        return z, log_q - log_det
+
+    def density(z: Tensor) -> Tensor:
+        z, log_det = lazy().inv.call_and_ladj(z)
+        log_q: Tensor = DiagNormal(mean, log_sigma.exp()).log_prob(z) + log_det
+        return log_q
+
+    return Model(draw, density, rows=True)
+
+
+def build(case: Case, inputs: Inputs) -> Work | None:
+    """The case's work by zuko."""
+    return form.work(case, inputs, {"nice": Form(form.couplings, _nice)})
+
+
+ZUKO = register(Contender("zuko", "zuko", build, ("zuko", "torch"), "peers"))

@@ -1,0 +1,96 @@
+"""nfbench itself through its public API, and the same with plain PyTorch chains, the reference of all contenders."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from nfbench.kernels.dispatch import VARIABLE
+from nfbench.posteriors.build import posterior
+from nfbench.records.timings import Case
+from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
+
+
+def own(case: Case, inputs: Inputs) -> Work:
+    """`q(noise)`, its gradient or `q.log_prob` with the backend that ``NFBENCH_BACKEND`` says.
+
+    Gradients are taken as those of all contenders are, by `torch.autograd.grad`: nothing is added up in a ``grad``.
+    """
+    dtype = getattr(torch, case.dtype)
+    points = case.batch if case.amortized else 1
+    q = posterior(case.posterior, case.dim, points=points, dtype=dtype, device=case.device)
+    q.load_state_dict(dict(inputs.state))
+    noise, to_z, to_log_q, where = (
+        tensor.to(device=case.device, dtype=dtype)
+        for tensor in (inputs.noise, inputs.to_z, inputs.to_log_q, inputs.points)
+    )
+
+    def forward() -> dict[str, Tensor]:
+        z, log_q = q(noise)
+        return {"z": z, "log_q": log_q}
+
+    learned = dict(q.named_parameters())
+
+    def backward() -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+        z, log_q = q(noise)
+        found = [(value, to) for value, to in ((z, to_z), (log_q, to_log_q)) if value.requires_grad]
+        values, given = zip(*found, strict=True)
+        return z, log_q, torch.autograd.grad(values, tuple(learned.values()), given, allow_unused=True)
+
+    def outcome() -> dict[str, Tensor]:
+        z, log_q, gradients = backward()
+        found = zip(learned.items(), gradients, strict=True)
+        named = {f"grad.{name}": torch.zeros_like(one) if grad is None else grad for (name, one), grad in found}
+        return {"z": z, "log_q": log_q} | named
+
+    def inverse() -> dict[str, Tensor]:
+        return {"log_q": q.log_prob(where)}
+
+    if case.mode == "backward":
+        return Work(backward, outcome)
+    run = {"sample": _without_graph(forward), "forward": forward, "inverse": _without_graph(inverse)}[case.mode]
+    return Work(run, run)
+
+
+def plain(case: Case, inputs: Inputs) -> Work:
+    """`own`, with every chain in plain PyTorch."""
+    work = own(case, inputs)
+    return Work(with_reference(work.run), with_reference(work.outcome))
+
+
+def _without_graph(run: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[str, Tensor]]:
+    def quiet() -> dict[str, Tensor]:
+        with torch.no_grad():
+            return run()
+
+    return quiet
+
+
+def with_reference(run: Callable[[], object]) -> Callable[[], dict[str, Tensor]]:
+    """`run` with every chain in plain PyTorch."""
+
+    def switched() -> dict[str, Tensor]:
+        with reference_backend():
+            return run()  # type: ignore[return-value]
+
+    return switched
+
+
+@contextlib.contextmanager
+def reference_backend() -> Iterator[None]:
+    """Within the block every chain runs in plain PyTorch, whatever the user chose."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "reference"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
+NFBENCH = register(Contender("nfbench", "nfbench", own, ("torch", "numba")))
+REFERENCE = register(Contender("reference", "plain PyTorch", plain, ("torch",), "reference"))

@@ -1,0 +1,181 @@
+"""Which cases are timed: sizes written down once for all families, and the cases that they make with the registry."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.yaml_model import read_yaml
+from nfbench.records.timings import Case, Mode, identity
+from nfbench.specification.config import Strict
+from nfbench.specification.registry import Choice, posteriors, targets
+from nfbench.specification.spec import Spec, expand
+from nfbench.targets.build import target
+from nfbench.timing.contenders.contract import contenders, versus
+from nfbench.timing.measure.clock import Protocol
+
+_FILE = Path(__file__).parent / "profiles.yaml"
+
+CUSTOM = "custom"  # the profile of cases whose sizes a user gave
+Count = Annotated[int, Field(ge=1)]
+
+
+class Sizes(Strict):
+    """A product of sizes that every family is timed at, or, with `posteriors`, that those specs are.
+
+    Attributes:
+        dims: of a step these are the target's own.
+        depths: K, for families that have it and specs that leave it open.
+        vs: names or groups of contenders beside nfbench itself.
+        posteriors: specs; every variant of every registered family if None.
+        target: of steps.
+    """
+
+    modes: list[Mode] = Field(min_length=1)
+    dims: list[Count] = Field(default=[2], min_length=1)
+    depths: list[Annotated[int, Field(ge=0)]] = Field(default=[8], min_length=1)
+    draws: list[Annotated[int, Field(ge=0)]] = Field(default=[1000], min_length=1)
+    batches: list[Count] = Field(default=[1], min_length=1)
+    seeds: list[Count] = Field(default=[1], min_length=1)
+    amortized: bool = False
+    vs: list[str] = Field(default=[])
+    posteriors: list[str] | None = Field(default=None, min_length=1)
+    target: str | None = None
+
+
+class Profile(Strict):
+    """How thoroughly is measured, and what."""
+
+    protocol: Protocol = Protocol()
+    sizes: list[Sizes] = Field(min_length=1)
+
+
+class Profiles(Strict):
+    """The packaged file."""
+
+    profiles: dict[str, Profile] = Field(min_length=1)
+
+
+class Where(NamedTuple):
+    """What all cases of a run have in common."""
+
+    profile: str
+    device: str
+    dtype: str
+    threads: int
+
+
+class Planned(NamedTuple):
+    """A case, the family it is of, and the contenders to run on it."""
+
+    case: Case
+    choice: Choice
+    versus: list[str]
+
+
+def profile(name: str) -> Profile:
+    """A packaged profile.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    known = read_yaml(_FILE, Profiles).profiles
+    if name not in known:
+        raise InputError(f"no timing profile {name!r}; known: {', '.join(known)}")
+    return known[name]
+
+
+def narrowed(sizes: Iterable[Sizes], modes: Sequence[Mode]) -> list[Sizes]:
+    """The sizes with those modes only; all modes if none is named.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    sizes = list(sizes)
+    kept = [
+        one.model_copy(update={"modes": left})
+        for one in sizes
+        if (left := [mode for mode in one.modes if not modes or mode in modes])
+    ]
+    if not kept:
+        known = dict.fromkeys(mode for one in sizes for mode in one.modes)
+        raise InputError(f"no case of mode {', '.join(modes)} in this profile; it has: {', '.join(known)}")
+    return kept
+
+
+def plan(
+    sizes: Iterable[Sizes], where: Where, *, specs: Sequence[str] | None = None, vs: Sequence[str] | None = None
+) -> list[Planned]:
+    """The cases in order, each once.
+
+    Args:
+        sizes: of the profile, or a user's own.
+        where: what the cases have in common.
+        specs: posteriors in place of all those that `sizes` mean.
+        vs: contenders in place of those that `sizes` name.
+
+    Raises:
+        InputError: unknown posterior, target or contender.
+    """
+    found: dict[str, Planned] = {}
+    for one in sizes:
+        names = versus(one.vs if vs is None else vs)
+        for case, choice in _cases(one, where, specs):
+            key = identity(case, "")
+            before = found[key].versus if key in found else []
+            found[key] = Planned(case, choice, [name for name in contenders() if name in {*before, *names}])
+    return list(found.values())
+
+
+def _cases(sizes: Sizes, where: Where, specs: Sequence[str] | None) -> list[tuple[Case, Choice]]:
+    what = None
+    if "step" in sizes.modes:
+        if sizes.target is None:
+            raise InputError("a timed step needs a target, got none; expected e.g. u1")
+        what = str(targets.choose(sizes.target))
+    cases = []
+    for mode in sizes.modes:
+        step = mode == "step"
+        for dim, draws, batch, seeds in _product(sizes, target(what).dim if step and what else None):
+            for choice in _choices(sizes, specs):
+                case = Case(
+                    mode=mode,
+                    posterior=str(choice),
+                    dim=dim,
+                    draws=draws,
+                    batch=batch,
+                    amortized=sizes.amortized,
+                    target=what if step else None,
+                    seeds=seeds if step else 1,
+                    **where._asdict(),
+                )
+                cases.append((case, choice))
+    return cases
+
+
+def _product(sizes: Sizes, dim: int | None) -> list[tuple[int, int, int, int]]:
+    """(D, S, B, E); D is `dim` where a target has it."""
+    return [
+        (one, draws, batch, seeds)
+        for one in (sizes.dims if dim is None else [dim])
+        for draws in sizes.draws
+        for batch in sizes.batches
+        for seeds in (sizes.seeds if dim is not None else [1])
+    ]
+
+
+def _choices(sizes: Sizes, specs: Sequence[str] | None) -> list[Choice]:
+    """The posteriors at every depth, without repetition: a family without depth comes once."""
+    every = [variant for entry in posteriors for variant in entry.variants()]
+    given = [spec for text in specs or sizes.posteriors or every for spec in expand(text)]
+    chosen = [posteriors.choose(spec) for depth in sizes.depths for spec in (_at(one, depth) for one in given)]
+    return list({str(choice): choice for choice in chosen}.values())
+
+
+def _at(spec: Spec, depth: int) -> Spec:
+    """The spec with K, where the family has a depth and the spec leaves it open."""
+    if not posteriors[spec.name].has_depth or "K" in dict(spec.options):
+        return spec
+    return Spec(spec.name, (*spec.options, ("K", str(depth))))

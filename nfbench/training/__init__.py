@@ -1,0 +1,1 @@
+"""One standardized training, the same for every family."""

@@ -1,0 +1,103 @@
+"""Optimizers and learning rates: one pass over all numbers, with the state that a checkpoint keeps."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
+
+from nfbench.specification.config import Training
+
+# torch's defaults: the paper gives none.
+_ADAM_DECAY, _ADAM_EPSILON = 0.999, 1e-8
+_RMSPROP_DECAY, _RMSPROP_EPSILON = 0.99, 1e-8
+# Of a one-cycle schedule, torch's defaults too: the rate rises for 30 % of the updates from 1/25 of its maximum, and
+# ends at 1/25e4 of it.
+_RISE, _START, _END = 0.3, 1 / 25, 1 / 25e4
+
+
+class Optimizer(ABC):
+    """Parameters and what is remembered of their gradients; torch's own update without its bookkeeping.
+
+    Args:
+        params: leaves that are updated in place.
+        momentum: RMSprop's momentum, Adam's beta_1.
+        graph: whether updates are captured in a CUDA graph.
+    """
+
+    def __init__(self, params: Sequence[Tensor], momentum: float, *, graph: bool = False) -> None:
+        self.params = list(params)
+        self.momentum = momentum
+        self.graph = graph
+        self.first, self.second = ([torch.zeros_like(value) for value in self.params] for _ in range(2))
+        self.steps = [torch.zeros((), device=value.device) for value in self.params]
+
+    @abstractmethod
+    def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
+        """Move the parameters; each gradient lies in memory as its parameter does."""
+
+    def graph_rate(self) -> Tensor:
+        """A tensor from which a captured update reads its learning rate."""
+        return self.params[0].new_ones(())
+
+    def state(self) -> list[Tensor]:
+        """Every tensor that an update changes beside the parameters; what is copied into them is taken up."""
+        return [*self.first, *self.second, *self.steps]
+
+
+class Adam(Optimizer):
+    """Kingma & Ba 2015, Algorithm 1: all of it in one pass over memory."""
+
+    def graph_rate(self) -> Tensor:
+        """In float32, whatever the parameters are: torch's fused pass reads nothing else."""
+        return super().graph_rate().float()
+
+    @torch.no_grad()
+    def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
+        adam(
+            self.params, list(grads), self.first, self.second, [], self.steps,
+            fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
+            lr=rate, beta1=self.momentum, beta2=_ADAM_DECAY, eps=_ADAM_EPSILON,
+        )  # fmt: skip
+
+
+class RMSprop(Optimizer):
+    """v = 0.99 v + 0.01 g^2; b = momentum b + g / (sqrt(v) + 1e-8); x = x - rate b (torch's form)."""
+
+    @torch.no_grad()
+    def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
+        rmsprop(
+            self.params, list(grads), self.second, [], self.first, self.steps,
+            foreach=True, capturable=self.graph, centered=False, weight_decay=0.0,
+            lr=rate, alpha=_RMSPROP_DECAY, eps=_RMSPROP_EPSILON, momentum=self.momentum,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "rmsprop": RMSprop}
+
+
+def learning_rate(config: Training) -> Callable[[int], float]:
+    """The rate of an update, from 0, in closed form; a one-cycle schedule is Smith & Topin 2018 with cosines.
+
+    >>> rate = learning_rate(Training(learning_rate=0.1, schedule="one-cycle", updates=100, anneal_updates=0))
+    >>> round(rate(0), 6), round(rate(29), 3), f"{rate(100):.0e}"
+    (0.004, 0.1, '4e-07')
+    """
+    if config.schedule == "constant":
+        return lambda step: config.learning_rate
+    top = _RISE * (config.updates + 1) - 1
+    return lambda step: config.learning_rate * _cycle(step, top, config.updates)
+
+
+def _cycle(step: int, top: float, last: int) -> float:
+    """The fraction of its maximum that a one-cycle rate has; its maximum is at `top`."""
+    if step <= top:
+        return _cosine(_START, 1.0, step / top)
+    return _cosine(1.0, _END, (step - top) / (last - top))
+
+
+def _cosine(start: float, end: float, part: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * part))

@@ -1,0 +1,143 @@
+"""One update of E models as one program: gradient, optimizer, and how the two are run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, stack_module_state
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.inductor import forget_compiled
+from nfbench.specification.config import Training
+from nfbench.training.cuda_graph import Captured
+from nfbench.training.objective import Inference, free_energy
+from nfbench.training.optimizers import OPTIMIZERS
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """How an update is run; what it computes does not depend on it beyond float rounding.
+
+    Attributes:
+        compile: the gradient goes through ``torch.compile``.
+        cuda_graph: a whole update is captured once as a CUDA graph and replayed.
+    """
+
+    compile: bool = False
+    cuda_graph: bool = False
+
+    def check(self, device: str) -> None:
+        """Refuse what the device cannot do.
+
+        Raises:
+            InputError: a CUDA graph on another device.
+        """
+        if self.cuda_graph and not device.startswith("cuda"):
+            raise InputError(f"a CUDA graph on device {device!r}: expected cuda or cuda:N")
+
+
+PLAIN = Acceleration()
+
+
+class Update:
+    """Parameters of E models, their gradient of the annealed free energy, and the optimizer.
+
+    One model is run as it is; several are stacked and run under `vmap`.
+
+    Args:
+        models: alike but for their numbers, on the device; a single one is trained in place.
+        config: the recipe.
+        acceleration: how it is run.
+
+    Attributes:
+        leaves: the parameters, of several models stacked.
+        total: (E,) sum of the bounds of the updates since somebody set it to zero.
+    """
+
+    def __init__(self, models: Sequence[Inference], config: Training, acceleration: Acceleration = PLAIN) -> None:
+        self.models, self.config = models, config
+        self.params: dict[str, Tensor] = dict(models[0].named_parameters())
+        self.buffers: dict[str, Tensor] = {}
+        if len(models) > 1:
+            self.params, self.buffers = stack_module_state(list(models))
+        self.leaves = list(self.params.values())
+        self.optimizer = OPTIMIZERS[config.optimizer](self.leaves, config.momentum, graph=acceleration.cuda_graph)
+        self.total = torch.zeros(len(models), device=self.leaves[0].device, dtype=torch.float64)
+        self.loss = self._alone if len(models) == 1 else self._together
+        self.compiled = acceleration.compile
+        if self.compiled:
+            forget_compiled()
+            self.loss = torch.compile(self.loss, dynamic=False)
+
+    def gradient(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, list[Tensor]]:
+        """`noise (E, S, B, N), batch (E, B, ...) | None -> bounds (E,), a gradient for each of `leaves`."""
+        if self.compiled and not isinstance(beta, Tensor):
+            beta = noise.new_full((), beta)  # a number would be compiled in
+        with self._precision():
+            loss, bound = self.loss(noise, batch, beta)
+        grads = torch.autograd.grad(loss, self.leaves, materialize_grads=True)
+        return bound, [grad.contiguous() for grad in grads]
+
+    def apply(self, bound: Tensor, grads: Sequence[Tensor], rate: float | Tensor) -> Tensor:
+        """Move the parameters and count the bounds in; returns their total."""
+        self.optimizer.update(grads, rate)
+        return self.total.add_(bound)
+
+    def captured(self, noise: Tensor, batch: Tensor | None) -> Captured:
+        """Gradient and optimizer as a CUDA graph, called with (noise, batch, beta, rate)."""
+
+        def run(noise: Tensor, batch: Tensor | None, beta: Tensor, rate: Tensor) -> Tensor:
+            return self.apply(*self.gradient(noise, batch, beta), rate)
+
+        given = [noise, batch, noise.new_ones(()), self.optimizer.graph_rate()]
+        return Captured(run, given, list(self.state().values()))
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that updates change, by name."""
+        kept = {f"optimizer.{index}": value for index, value in enumerate(self.optimizer.state())}
+        return {name: value.detach() for name, value in self.params.items()} | kept | {"total": self.total}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up another's state."""
+        for name, value in self.state().items():
+            value.copy_(state[name])
+
+    def deliver(self) -> None:
+        """Write the parameters back into the models."""
+        if len(self.models) > 1:
+            numbers = self.params | self.buffers
+            for e, model in enumerate(self.models):
+                model.load_state_dict({name: value[e].detach() for name, value in numbers.items()})
+
+    def _precision(self) -> AbstractContextManager[None]:
+        if not self.config.autocast:
+            return nullcontext()
+        return torch.autocast(self.leaves[0].device.type, torch.bfloat16)
+
+    def _alone(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        loss, bound = _losses(self.models[0], noise[0], None if batch is None else batch[0], beta)
+        return loss, bound.unsqueeze(0)
+
+    def _together(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        def one(
+            params: dict[str, Tensor], buffers: dict[str, Tensor], noise: Tensor, batch: Tensor | None = None
+        ) -> tuple[Tensor, Tensor]:
+            def model(*given: Tensor | None) -> tuple[Tensor, Tensor]:
+                log_q, log_p = functional_call(self.models[0], (params, buffers), given)
+                return log_q, log_p
+
+            return _losses(model, noise, batch, beta)
+
+        given = (noise,) if batch is None else (noise, batch)
+        loss, bound = torch.vmap(one)(self.params, self.buffers, *given)
+        return loss.sum(), bound
+
+
+def _losses(
+    model: Callable[..., tuple[Tensor, Tensor]], noise: Tensor, batch: Tensor | None, beta: float | Tensor
+) -> tuple[Tensor, Tensor]:
+    """The annealed free energy and the bound, each a mean over draws and data points."""
+    log_q, log_p = model(noise, batch)
+    return free_energy(log_q, log_p, beta).mean(), free_energy(log_q.detach(), log_p.detach()).mean()

@@ -1,0 +1,378 @@
+"""The command line as its users see it: output, one line for what is wrong, exit codes."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from support.synthetic import TABLE2, Plan, of_images
+
+import nfbench
+from nfbench.cli import run as running
+from nfbench.cli import show
+from nfbench.cli.app import main
+from nfbench.executors import local
+from nfbench.executors.local import Summary
+from nfbench.experiments import plan
+from nfbench.records import store
+from nfbench.specification.registry import protocols
+
+TINY = """\
+name: tiny
+title: The smallest grid
+summary: One energy, a few updates.
+targets: [u1]
+posteriors: ["planar:K=1", "gaussian"]
+profiles:
+  quick:
+    seeds: 2
+    training: {learning_rate: 0.02, updates: 4, draws: 8, anneal_updates: 2}
+    evaluation: {draws: 20, forward_draws: 20, grid: 4}
+"""
+
+
+@pytest.fixture
+def nf(capsys, tmp_path, monkeypatch):
+    """Run a command line in an empty folder: `(exit code, standard output, standard error)`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "wrong.yaml").write_text(TINY.replace("summary:", "sumary:"))
+    (tmp_path / "file").write_text("a regular file")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "tiny").write_text("a regular file")
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return caught.value.code, printed.out, printed.err
+
+    return run
+
+
+WRONG = [
+    ("run figure3 --posterior plnar", ["'plnar'", "did you mean planar?", "known: gaussian"]),
+    ("run figure3 --posterior planar:K=-1", ["K=-1", "greater than or equal to 0"]),
+    ("run figure3 --posterior planar:k=", ["'k='", "expected name or name:option=value"]),
+    ("run figure3 --posterior planar:k=2", ["'k'", "planar takes: K"]),
+    ("run figure3 --target u9", ["'u9'", "known: digits"]),
+    ("run figure3 --profile smoke --cuda-graph", ["a CUDA graph on device 'cpu'", "expected cuda"]),
+    ("run figure3 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
+    ("run figure9", ["'figure9'", "did you mean figure", "known: digits, figure1, figure3"]),
+    ("run wrong.yaml", ["wrong.yaml:3: sumary", "did you mean summary?"]),
+    ("run absent.yaml", ["absent.yaml", "No such file"]),
+    ("run tiny.yaml --seeds 4-2", ["'4-2'", "backwards", "expected 2-4"]),
+    ("run tiny.yaml --seeds x", ["'x'", "expected e.g. 3"]),
+    ("run tiny.yaml --seeds 0-99999999999", ["'0-99999999999'", "at most 100000 seeds"]),
+    ("run tiny.yaml --set training.updtes=3", ["training.updtes", "did you mean updates"]),
+    ("run tiny.yaml --set training.updates=0", ["training.updates", "greater than or equal to 1", "got 0"]),
+    ("run tiny.yaml --set updates", ["'updates'", "expected key=value"]),
+    ("run tiny.yaml --device cuda", ["'cuda'", "known: cpu"]),
+    ("run tiny.yaml --device gpu", ["'gpu'", "known: cpu"]),
+    ("run tiny.yaml --jobs 0", ["--jobs", "greater than or equal to 1"]),
+    ("run tiny.yaml --results file/results", ["'file/results'", "expected a writable folder"]),
+    ("run tiny.yaml --results taken", ["'taken/tiny'", "expected a writable folder"]),
+    ("run tiny.yaml --reslts x", ["--reslts", "--results", "'nfbench run --help'"]),
+    ("run", ["Missing argument", "'nfbench run --help'"]),
+    ("runn tiny.yaml", ["'runn'", "'run'"]),
+    ("reproduce figure1 figure9", ["'figure9'", "known: digits"]),
+    ("reproduce all figure9", ["'figure9'", "known: digits"]),
+    ("run table2 --set recipe=papr", ["table2.yaml:1: recipe 'papr': unknown; known: paper, adam"]),
+    ("run table2 --data-dir absent", ["'absent'", "no such folder"]),
+    ("reproduce figure1 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
+    ("reproduce figure1 --profile smoke --out file/reports", ["'file/reports'", "expected a writable folder"]),
+    ("info plnar", ["'plnar'", "did you mean planar?", "experiments: digits"]),
+    ("info planar:K=x", ["K=x", "valid integer"]),
+    ("ls posterior", ["'posterior'", "'posteriors', 'targets', 'experiments'"]),
+    ("table figure3 --results absent", ["'absent'", "expected what 'nfbench run' wrote"]),
+    ("table figure3 --format word", ["'word'", "'md', 'latex', 'csv', 'json'"]),
+    ("plot figure3 --results absent", ["'absent'", "expected what 'nfbench run' wrote"]),
+    ("report --results absent", ["'absent'", "expected what 'nfbench run' wrote"]),
+]
+
+
+@pytest.mark.parametrize(("line", "names"), WRONG, ids=[line for line, _ in WRONG])
+def test_wrong_input_is_one_line_and_exit_code_two(nf, monkeypatch, tmp_path, line, names):
+    """The line names the thing, its value and what was expected; nothing is printed, trained or written beside it."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = nf(*line.split())
+    assert (code, out) == (2, "")
+    assert err.startswith("nfbench: error: ")
+    assert err.count("\n") == 1
+    assert all(name in err for name in names), err
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.is_file()] == [
+        path for path in before if path.is_file()
+    ]
+
+
+def test_nothing_heavy_is_imported_for_help():
+    """`nfbench --help`, `--version` and the package itself load none of the libraries that take long."""
+    heavy = ("torch", "pandas", "matplotlib", "scipy", "sklearn", "seaborn", "numpy")
+    script = (
+        "import sys, nfbench\n"
+        "from nfbench.cli.app import main\n"
+        "for words in (['--help'], ['--version'], ['run', '--help'], []):\n"
+        "    try: main(words)\n"
+        "    except SystemExit as done: assert done.code == 0, done.code\n"
+        f"print('loaded:', [name for name in {heavy} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert f"nfbench {nfbench.__version__}\n" in done.stdout
+    assert done.stdout.endswith("loaded: []\n")
+
+
+def test_help_names_every_command(nf):
+    """Without a command, help is printed."""
+    code, out, _ = nf()
+    assert code == 0
+    for command in ("ls", "info", "run", "table", "plot", "report", "reproduce", "env"):
+        assert f"\n  {command} " in out
+
+
+def test_ls(nf):
+    """Everything known is listed, one line each; one kind alone on request."""
+    code, out, _ = nf("ls")
+    assert code == 0
+    for name in ("planar", "u4", "figure3"):
+        assert f"\n  {name} " in out
+    assert nf("ls", "targets")[1].startswith("targets:\n  digits ")
+    assert "posteriors:" not in nf("ls", "targets")[1]
+
+
+def test_ls_json(nf):
+    """The JSON has the facts, options and types that the text leaves out."""
+    listed = json.loads(nf("ls", "--json")[1])
+    assert set(listed) == {"posteriors", "targets", "experiments"}
+    nice = next(entry for entry in listed["posteriors"] if entry["name"] == "nice")
+    assert nice["options"]["mixing"] == "permutation | orthogonal, default permutation"
+    assert set(json.loads(nf("ls", "experiments", "--json")[1])) == {"experiments"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("planar", ["posterior planar", "Rezende & Mohamed 2015", "K: integer >= 0, default", "u_hat"]),
+        (
+            "nice:K=3",
+            ["posterior nice", "label: NICE (permutation)", "permutation | orthogonal", "spec: nice:K=3,mixing="],
+        ),
+        ("u2", ["target u2", "walls", "spec: u2:walls=gaussian"]),
+        ("figure3", ["experiment figure3", "planar:K=2|8|32", "updates: 500000"]),
+        ("tiny.yaml", ["experiment tiny", "The smallest grid"]),
+    ],
+)
+def test_info(nf, name, expected):
+    """A posterior, a target, an experiment and a file of one's own are described."""
+    code, out, _ = nf("info", name)
+    assert code == 0
+    assert all(text in out for text in expected), out
+
+
+def test_env(nf):
+    """What numbers depend on is printed, as text and as JSON."""
+    assert f"torch: {torch.__version__}" in nf("env")[1]
+    assert "cpu" in json.loads(nf("env", "--json")[1])["devices"]
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(nf, tmp_path):
+    """Cells, groups, specs and seeds are shown; no folder is made."""
+    code, out, _ = nf("run", "tiny.yaml", "--dry-run", "--seeds", "0-1,5", "--posterior", "planar:K=1|3")
+    assert code == 0
+    assert out.splitlines() == [
+        "tiny (quick): 6 cells in 2 groups, 0 finished",
+        "  u1 | planar:K=1 | seeds 0-1,5 | 0 of 3 finished",
+        "  u1 | planar:K=3 | seeds 0-1,5 | 0 of 3 finished",
+    ]
+    assert not (tmp_path / "results").exists()
+
+
+def test_run_stores_and_does_not_repeat(nf, tmp_path):
+    """A run writes its records; the same again trains nothing; --force trains again; --set is another configuration."""
+    code, out, _ = nf("run", "tiny.yaml", "--jobs", 1)
+    assert code == 0
+    assert "4 cells: 4 done; 0 were finished before; records in results" in out
+    stored = list(store.records(tmp_path / "results"))
+    assert Counter(record.status for record in stored) == {"done": 4}
+    assert "none run; 4 were finished before" in nf("run", "tiny.yaml", "--jobs", 1)[1]
+    assert "4 finished" in nf("run", "tiny.yaml", "--dry-run")[1].splitlines()[0]
+    assert "4 done; 0 were finished" in nf("run", "tiny.yaml", "--jobs", 1, "--force")[1]
+    _, out, _ = nf(
+        "run", "tiny.yaml", "--jobs", 1, "--seeds", 0, "--set", "training.updates=3", "--posterior", "gaussian"
+    )
+    assert "1 cell: 1 done; 0 were finished" in out
+    profiles = {record.cell.profile for record in store.records(tmp_path / "results")}
+    assert profiles == {"quick", "quick[training.updates=3]"}
+
+
+def test_a_damaged_record_is_one_warning_line(nf, tmp_path):
+    """A truncated record is named in one line that is no Python warning; its cell runs again."""
+    nf("run", "tiny.yaml", "--jobs", 1)
+    file = next((tmp_path / "results" / "tiny").glob("*.json"))
+    file.write_text(file.read_text()[:50])
+    code, out, err = nf("run", "tiny.yaml", "--jobs", 1)
+    assert code == 0
+    assert "1 done; 3 were finished before" in out
+    warned = [line for line in err.splitlines() if "warning" in line]
+    assert len(warned) == 1
+    assert warned[0].startswith(f"nfbench: warning: results/tiny/{file.name} is not a record")
+    assert warned[0].endswith("it will be run again")
+
+
+def test_a_report_names_a_damaged_record_once(nf, tmp_path):
+    """The report reads records twice and still says one line of each damaged file, and is written."""
+    nf("run", "tiny.yaml", "--jobs", 1)
+    first = next((tmp_path / "results" / "tiny").glob("*.json"))
+    first.write_text("{")
+    for file in first.parent.glob("*.npz"):
+        file.write_bytes(b"torn")
+    code, out, err = nf("report")
+    assert (code, out) == (0, "report: reports/index.html\n")
+    lines = err.splitlines()
+    assert sum(line.startswith(f"nfbench: warning: results/tiny/{first.name} is not") for line in lines) == 1
+    assert sum(line.startswith("nfbench: warning: cannot read arrays results/tiny/") for line in lines) == 2
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("summary", "code", "said"),
+    [
+        (Summary(Counter(done=3, diverged=1), 0, []), 0, "3 done, 1 diverged"),
+        (Summary(Counter(done=3, failed=1), 0, ["u1 | gaussian: OutOfMemoryError: no"]), 1, "3 done, 1 failed"),
+    ],
+)
+def test_exit_codes_of_outcomes(nf, monkeypatch, summary, code, said):
+    """A diverged cell is an outcome that is told; a failed one is an error that is named."""
+    monkeypatch.setattr(local, "execute", lambda *_, **__: summary)
+    got, out, err = nf("run", "tiny.yaml")
+    assert got == code
+    assert said in out
+    assert err == "".join(f"nfbench: failed: {failure}\n" for failure in summary.failures)
+
+
+def test_an_interrupt_says_what_is_kept(nf, monkeypatch):
+    """Ctrl-C ends with code 130 and one line: how much is finished, and that the same command goes on."""
+    nf("run", "tiny.yaml", "--jobs", 1, "--posterior", "gaussian")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "execute", interrupted)
+    code, _, err = nf("run", "tiny.yaml")
+    assert code == 130
+    assert err == ("nfbench: interrupted: 2 of 4 cells are finished, kept in results; the same command resumes\n")
+
+
+def test_a_records_experiment_can_be_shown(nf, tmp_path):
+    """A table of a user's own experiment comes by its file or by its name; one without records is refused."""
+    nf("run", "tiny.yaml", "--jobs", 1)
+    by_file, by_name = nf("table", "tiny.yaml"), nf("table", "tiny")
+    assert by_file == by_name
+    assert by_file[0] == 0
+    assert "Planar flow" in by_file[1]
+    assert json.loads(nf("table", "tiny", "--format", "json")[1])
+    code, _, err = nf("table", "figure3")
+    assert code == 2
+    assert "'figure3'" in err
+    assert "tiny" in err
+
+
+def test_a_closed_pipe_is_no_traceback():
+    """``nfbench ls | head -1`` ends quietly."""
+    command = f"{sys.executable} -m nfbench info figure3 | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == "experiment figure3\n"
+    assert done.stderr == ""
+
+
+def test_reproduce_runs_shows_and_reports(nf, tmp_path):
+    """One command runs an experiment, prints table and verdict, and writes the report; again, it trains nothing."""
+    code, out, _ = nf("reproduce", "figure1", "--profile", "smoke", "--jobs", 1)
+    assert code == 0
+    assert "12 cells: 12 done; 0 were finished before" in out
+    assert "| Uniform | Radial flow | 10 |" in out
+    assert "figure1, profile smoke, own records: 12 cells, 12 done." in out
+    assert out.endswith("report: reports/index.html\n")
+    for name in ("index.html", "report.md", "report.tex"):
+        assert (tmp_path / "reports" / name).stat().st_size > 1000
+    assert list((tmp_path / "reports" / "figures").glob("figure1-*.png"))
+    assert "none run; 12 were finished before" in nf("reproduce", "figure1", "--profile", "smoke")[1]
+
+
+def test_plots_are_written_where_asked(nf, tmp_path):
+    """Every file that is printed is there, as PNG and SVG."""
+    nf("run", "figure1", "--profile", "smoke", "--jobs", 1, "--target", "normal", "--posterior", "planar:K=1")
+    code, out, _ = nf("plot", "figure1", "--out", "pictures")
+    assert code == 0
+    files = [tmp_path / line for line in out.splitlines()]
+    assert {file.suffix for file in files} == {".png", ".svg"}
+    assert all(file.parent.name == "pictures" and file.stat().st_size > 1000 for file in files)
+
+
+def test_an_interrupted_reproduce_shows_nothing(nf, monkeypatch, tmp_path):
+    """Ctrl-C while training ends the command; half a result is not reported."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "execute", interrupted)
+    code, out, err = nf("reproduce", "figure1", "--profile", "smoke")
+    assert (code, out) == (130, "")
+    assert "0 of 12 cells are finished" in err
+    assert not (tmp_path / "reports" / "index.html").exists()
+
+
+def test_missing_data_are_one_line_with_three_ways_to_get_them(nf, monkeypatch, tmp_path):
+    """A named experiment is refused where its data are not; among all of them it is left out, which is said."""
+    monkeypatch.setenv("NFBENCH_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    load_anew()
+    for words in ("run table2", "reproduce figure4 --profile smoke"):
+        code, out, err = nf(*words.split())
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert all(way in err for way in ("--data-dir", "NFBENCH_DATA=", "nfbench data get binarized-mnist")), err
+    asked = []
+    monkeypatch.setattr(running, "_execute", lambda groups, *_, **__: asked.extend(groups) or running.INTERRUPTED)
+    _, _, err = nf("reproduce", "all", "--profile", "smoke")
+    assert "table2 is left out: data 'binarized-mnist'" in err
+    assert {group.cells[0].experiment for group in asked} == {"digits", "figure1", "figure3"}
+
+
+def test_a_figure_of_other_records_asks_for_them_once(nf, monkeypatch):
+    """Figure 4 and Table 2 are two views of the same cells: asked for together, these are planned once."""
+    asked = []
+    monkeypatch.setattr(plan, "_data", lambda spec: None)
+    monkeypatch.setattr(running, "_execute", lambda groups, *_, **__: asked.extend(groups) or 0)
+    shown = []
+    monkeypatch.setattr(show, "show", lambda names, *_: shown.extend(names))
+    code, _, _ = nf("reproduce", "figure4", "table2", "--profile", "smoke")
+    assert code == 0
+    assert shown == ["figure4", "table2"]
+    assert {group.cells[0].experiment for group in asked} == {"table2"}
+    assert len(asked) == len({group.posterior for group in asked})
+
+
+def test_a_figure_that_records_cannot_make_is_refused(nf, tmp_path):
+    """Figure 4 needs two depths of a family; where the records have one, that is said, and no success is claimed."""
+    one = {key: value for key, value in TABLE2.values.items() if key[0] == "gaussian"}
+    of_images(Plan(tmp_path / "results", seeds=1), replace(TABLE2, values=one))
+    code, out, err = nf("plot", "figure4")
+    assert (code, out) == (2, "")
+    assert "the records of 'figure4' make no picture" in err
+    of_images(Plan(tmp_path / "results", seeds=1), TABLE2)
+    code, out, _ = nf("plot", "figure4")
+    assert code == 0
+    assert all("figure4-depth" in line for line in out.splitlines())
+    assert "### figure4" in nf("table", "figure4")[1]
+
+
+def load_anew():
+    """Forget the data that other tests have loaded."""
+    for entry in protocols:
+        getattr(entry.factory, "cache_clear", lambda: None)()

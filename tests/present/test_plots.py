@@ -1,0 +1,213 @@
+"""Pictures: which ones the records ask for, how many panels they have, and that files are written."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from support.synthetic import Plan, digits, figure1, figure3
+
+from nfbench.foundation.errors import InputError
+from nfbench.present.plots import density, depth, likelihood, pushforward, training
+from nfbench.present.plots.catalogue import plot
+from nfbench.present.plots.style import looks, slug
+from nfbench.published.catalogue import sources
+from nfbench.records import store
+
+LOST = {("u1", "radial:K=8", seed) for seed in range(3)}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    figure3(Plan(root, seeds=3, diverged=LOST), targets=("u1", "u2"))
+    digits(Plan(root, seeds=3))
+    figure1(Plan(root, seeds=2))
+    return root
+
+
+@pytest.fixture(scope="module")
+def frame(root):
+    return store.results(root)
+
+
+def block(frame, experiment):
+    return frame[frame["experiment"] == experiment]
+
+
+def test_every_picture_is_written_as_png_and_svg(root, frame, tmp_path):
+    """Each picture is two files of their kind, not empty, and pyplot is left without a figure."""
+    files = plot(root, "figure3", tmp_path / "figures", frame)
+    names = {file.stem.removesuffix("-own-quick") for file in files}
+    assert names == {"figure3-densities-u1", "figure3-densities-u2-walls-0.25", "figure3-depth", "figure3-training"}
+    assert {file.suffix for file in files} == {".png", ".svg"}
+    assert len(files) == 8
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files if file.suffix == ".png")
+    assert all("<svg" in file.read_text() for file in files if file.suffix == ".svg")
+    assert plt.get_fignums() == []
+
+
+def test_same_records_same_bytes(root, frame, tmp_path):
+    """Drawing twice gives the same files, so that a committed picture changes only with its records."""
+    first, second = (plot(root, "digits", tmp_path / name, frame) for name in "ab")
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+
+
+def test_density_picture_has_a_panel_for_each_configuration(root, frame):
+    """The target and twelve posteriors on one colour scale; the one of which every seed diverged says so instead."""
+    picture = next(density.pictures(root, block(frame, "figure3")))
+    shown = [axis for axis in picture.figure.axes if axis.images]
+    assert len(shown) == 1 + 11
+    top = shown[0].images[0].get_array().max()
+    assert {axis.images[0].get_clim() for axis in shown} == {(0.0, top)}
+    assert {axis.get_aspect() for axis in shown} == {1.0}
+    assert sum("no seed" in text.get_text() for axis in picture.figure.axes for text in axis.texts) == 1
+    assert "median KL" in picture.caption
+
+
+@pytest.mark.parametrize("damage", ["torn", "no keys", "no image"])
+def test_a_damaged_image_is_named_and_the_rest_drawn(tmp_path, damage):
+    """Of a done cell whose arrays are damaged the panel says `no image`, a warning names the file or the record."""
+    figure3(Plan(tmp_path, seeds=1), targets=("u1",), kls={"planar": {2: 0.3, 8: 0.03}})
+    frame = store.results(tmp_path)
+    row = frame[frame["K"] == 8].iloc[0]
+    file = store.path(tmp_path, "figure3", row["id"]).with_suffix(".npz")
+    if damage == "torn":
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        np.savez(file, q=np.zeros((3, 3) if damage == "no keys" else 3), q_max=1.0)
+    with pytest.warns(UserWarning, match=rf"{row['id']}.*is left out") as caught:
+        picture = next(density.pictures(tmp_path, frame))
+    assert len(caught) == 1
+    assert [text.get_text() for axis in picture.figure.axes for text in axis.texts if text.get_text()] == ["no image"]
+    assert sum(bool(axis.images) for axis in picture.figure.axes) == 2
+
+
+def test_density_is_upright_and_to_scale(root, frame):
+    """z2 grows upwards, and the image integrates to one over the box."""
+    row = block(frame, "figure3").query("target != 'u1'").iloc[0]
+    stored = density.images(root, row)
+    axis = next(axis for axis in next(density.pictures(root, block(frame, "figure3"))).figure.axes if axis.images)
+    assert axis.images[0].origin == "lower"
+    assert axis.images[0].get_extent() == [-4, 4, -4, 4]
+    cell = (2 * stored.half_width / len(stored.p)) ** 2
+    assert stored.p.sum() * cell == pytest.approx(1, abs=80**2 * 0.5 / 255 * stored.p.max() * cell)
+    ridge = np.argmax(stored.p[:, 50]) * 0.1 - 3.95  # at z1 = 1.05 the ridge of U2 is at z2 = sin(pi / 2) = 1
+    assert ridge == pytest.approx(1, abs=0.1)
+
+
+def test_depth_picture_has_a_panel_a_target_and_the_papers_marks_on_u1_only(frame):
+    """Four families a panel; on U1 the paper's four curves beside them, hollow; none on U2."""
+    picture = next(depth.pictures(block(frame, "figure3"), looks(frame["family"]), sources("figure3")))
+    first, second = picture.figure.axes
+    hollow = [[c for c in axis.containers if c.lines[0].get_markerfacecolor() == "none"] for axis in (first, second)]
+    assert [len(axis.containers) for axis in (first, second)] == [8, 4]
+    assert [len(found) for found in hollow] == [4, 0]
+    assert first.get_ylabel() == "KL (nats)"
+    assert "only differences" in picture.caption
+    labels = [text.get_text() for text in picture.figure.legends[0].get_texts()]
+    assert "the paper's, less planar K=32" in labels
+
+
+def test_depth_picture_shows_the_interval(frame):
+    """The error bars are the t-intervals of the statistics."""
+    rows = block(frame, "figure3").query("target == 'u1'")
+    axis = next(depth.pictures(rows, looks(frame["family"]), [])).figure.axes[0]
+    segment = axis.containers[0].lines[2][0].get_segments()[0][:, 1]
+    values = rows[rows["posterior"] == "planar:K=2"]["kl"]
+    assert segment.mean() == pytest.approx(values.mean(), rel=1e-9)
+    assert np.ptp(segment) == pytest.approx(2 * 4.302652729911275 * values.std() / np.sqrt(3), rel=1e-9)
+
+
+def test_one_depth_makes_no_depth_picture(frame):
+    """Where K does not vary there is nothing to draw against it."""
+    rows = block(frame, "figure3").query("K == 32")
+    assert list(depth.pictures(rows, looks(frame["family"]), [])) == []
+
+
+def test_family_without_depth_is_a_line_across(frame):
+    """The diagonal Gaussian has no K: its value is drawn across, with its band, and as a mark at K=0."""
+    axes = next(depth.pictures(block(frame, "digits"), looks(frame["family"]), [])).figure.axes
+    for axis, metric in zip(axes, ("free_energy", "gap", "nll"), strict=True):
+        level = block(frame, "digits").query("family == 'gaussian'")[metric].mean()
+        across = [line for line in axis.lines if len(line.get_xdata()) == 2 and np.allclose(line.get_ydata(), level)]
+        assert len(across) == 1
+        assert len(axis.patches) == 1
+        assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "2", "8"]
+        mark = next(container for container in axis.containers if container.get_label() == "Diagonal Gaussian").lines[0]
+        assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx((axis.get_xticks()[0], level))
+
+
+def test_depth_zero_has_a_place_of_its_own(tmp_path):
+    """K=0 has no logarithm: it stands left of the others, under its own label, and its mark is drawn."""
+    figure3(Plan(tmp_path), targets=("u1",), kls={"planar": {0: 1.0, 2: 0.3, 8: 0.03}})
+    axis = next(depth.pictures(store.results(tmp_path), looks(["planar"]), [])).figure.axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "2", "8"]
+    places = axis.containers[0].lines[0].get_xdata()
+    assert 0 < places[0] < places[1] < places[2]
+
+
+def test_training_picture_shows_the_deepest_of_each_family(root, frame):
+    """A panel a target, a line a family at its largest K, with ln Z added."""
+    picture = next(training.pictures(root, block(frame, "figure3"), looks(frame["family"])))
+    assert len(picture.figure.axes) == 2
+    axis = picture.figure.axes[0]
+    labels = [line.get_label() for line in axis.lines if not line.get_label().startswith("_")]
+    assert labels == [
+        f"{name}, K=32" for name in ("Planar flow", "Radial flow", "NICE (permutation)", "NICE (orthogonal)")
+    ]
+    assert -0.1 < axis.lines[0].get_ydata()[-1] < 0.1
+
+
+def test_likelihood_picture_has_a_panel_a_metric(frame):
+    """Free energy, likelihood and gap of every posterior, with units."""
+    picture = next(likelihood.pictures(block(frame, "digits"), looks(frame["family"])))
+    assert picture.name == "likelihood"
+    assert [axis.get_xlabel() for axis in picture.figure.axes] == [
+        "free energy (nats)",
+        "-ln p(x) (nats)",
+        "gap (nats)",
+    ]
+    assert all(len(axis.containers) == 5 for axis in picture.figure.axes)
+
+
+def test_pushforward_picture_has_base_and_depths(root, frame):
+    """Two bases and two families make four rows; the base and three depths four columns."""
+    picture = next(pushforward.pictures(root, block(frame, "figure1")))
+    assert sum(bool(axis.images) for axis in picture.figure.axes) == 16
+    assert [axis.get_title() for axis in picture.figure.axes[:4]] == ["base", "K = 1", "K = 2", "K = 10"]
+
+
+def test_colours_do_not_depend_on_order():
+    """A family has one colour and mark whatever the order of rows, and no two share both."""
+    names = ["radial", "planar", "nice:mixing=orthogonal", "nice:mixing=permutation", *"abcdefgh"]
+    assert looks(names) == looks(reversed(names))
+    assert len(set(looks(names).values())) == len(names)
+
+
+def test_two_recipes_get_two_files(root, tmp_path):
+    """Blocks of one profile with different training do not overwrite each other's pictures."""
+    for rate in (0.01, 0.02):
+        digits(Plan(tmp_path / "results", seeds=2, learning_rate=rate))
+    frame = store.results(tmp_path / "results")
+    files = plot(tmp_path / "results", "digits", tmp_path, frame)
+    assert len(set(files)) == 2 * 2 * 2  # recipes, pictures, forms
+
+
+def test_nothing_done_draws_nothing(tmp_path):
+    """Where every cell diverged there is no picture, and no error."""
+    lost = {("u1", "planar:K=2", 0)}
+    figure3(Plan(tmp_path, seeds=1, diverged=lost), targets=("u1",), kls={"planar": {2: 0.3}})
+    assert plot(tmp_path, "figure3", tmp_path, store.results(tmp_path)) == []
+
+
+def test_bad_input_is_named(root, frame, tmp_path):
+    """No records, or a folder that is a file, is one clear line."""
+    with pytest.raises(InputError, match=r"'figure9'.*digits"):
+        plot(root, "figure9", tmp_path, frame)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write figures"):
+        plot(root, "digits", tmp_path / "file", frame)
+
+
+def test_slug_is_safe_in_a_file_name():
+    """No separator or bracket of a spec or profile reaches a path."""
+    assert slug("../quick[training.updates=100]") == "..-quick-training.updates-100"

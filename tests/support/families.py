@@ -1,0 +1,32 @@
+"""Every registered family as test parameters: found through the registry, listed nowhere."""
+
+import torch
+
+from nfbench import posterior
+from nfbench.posteriors.contract import Posterior
+from nfbench.specification.registry import posteriors
+
+
+def specs(*depths: int) -> list[str]:
+    """The spec of every variant of every family, at each depth where the family has one."""
+    found = []
+    for entry in posteriors:
+        for variant in entry.variants():
+            join = "," if ":" in variant else ":"
+            found += [f"{variant}{join}K={depth}" for depth in depths] if entry.has_depth else [variant]
+    return found
+
+
+def wild(spec: str, dim: int, seed: int, *, scale: float = 1.0, features: int | None = None) -> Posterior:
+    """A float64 posterior whose every parameter is drawn from N(0, scale^2): nowhere near its start."""
+    q = posterior(spec, dim, features, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in q.parameters():
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return q
+
+
+def normal(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """Standard normal numbers of a seed of their own."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)

@@ -1,0 +1,117 @@
+"""How an update is run changes nothing of what it computes: compiled, captured, alone or together."""
+
+import pytest
+import torch
+
+from nfbench import posterior, target
+from nfbench.foundation.errors import InputError
+from nfbench.specification.config import Training
+from nfbench.training.cuda_graph import Captured
+from nfbench.training.loop import Program, train
+from nfbench.training.objective import Inference
+from nfbench.training.update import PLAIN, Acceleration
+
+CONFIG = Training(learning_rate=0.01, updates=40, draws=8, batch=20, anneal_updates=20, schedule="one-cycle")
+IMAGES = "digits:dim=3,hidden=4"
+
+
+def _models(spec: str, what: str, seeds: int) -> list[Inference]:
+    found = []
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        one = target(what)
+        found.append(Inference(one, posterior(spec, one.dim, getattr(one, "num_features", None), seed=seed)))
+    return found
+
+
+def _program(what: str, seeds: int, acceleration: Acceleration = PLAIN, device: str = "cpu", **rest: object) -> Program:
+    config = CONFIG.model_copy(update=rest)
+    return Program(_models("planar:K=2", what, seeds), range(seeds), config, device, acceleration)
+
+
+def _replaying(run):
+    """In place of a CUDA graph: replaying runs the same function on the same tensors, its result kept in one place."""
+    result = run().clone()
+
+    def replay():
+        result.copy_(run())
+
+    return replay, result
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+@pytest.mark.parametrize("what", ["u1", IMAGES])
+def test_captured_updates_are_the_plain_ones(what, optimizer):
+    """Fixed input tensors, warm-up and recording leave no trace: the numbers are the same to float64's rounding."""
+    plain, other = (_program(what, 2, optimizer=optimizer, dtype="float64") for _ in range(2))
+    captured = None
+    for step in range(12):
+        plain.advance()
+        given = other.noise(step), other.batches and other.batches(step)
+        captured = captured or _captured(other, *given)
+        captured(*given, CONFIG.beta(step), other.rate(step))
+    for name, value in plain.update.state().items():
+        assert torch.allclose(other.update.state()[name], value, rtol=1e-12, atol=1e-12), name
+
+
+def _captured(program: Program, noise: torch.Tensor, batch: torch.Tensor | None) -> Captured:
+    def run(noise, batch, beta, rate):
+        return program.update.apply(*program.update.gradient(noise, batch, beta), float(rate))
+
+    scalar = noise.new_ones(())
+    return Captured(run, [noise, batch, scalar, scalar], list(program.update.state().values()), _replaying)
+
+
+def test_a_capture_reads_its_inputs_anew():
+    """What is replayed sees the numbers of the call, as tensors or floats, and the state goes on from call to call."""
+    total = torch.zeros(())
+    captured = Captured(
+        lambda x, none, scale: total.add_(x.sum() * scale), [torch.ones(3), None, torch.ones(())], [total], _replaying
+    )
+    assert total == 0
+    assert captured(torch.full((3,), 2.0), None, 0.5) == 3
+    assert captured(torch.full((3,), 2.0), None, torch.tensor(10.0)) == 63
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # of inductor's own imports
+def test_compiled_updates_are_the_plain_ones():
+    """Two seeds through `torch.compile` end after five updates at the plain numbers, to float64's rounding."""
+    plain = _program("u1", 2, dtype="float64")
+    compiled = _program("u1", 2, Acceleration(compile=True), dtype="float64")
+    for _ in range(5):
+        plain.advance()
+        compiled.advance()
+    for name, value in plain.update.state().items():
+        assert torch.allclose(compiled.update.state()[name], value, rtol=1e-10, atol=1e-10), name
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_a_cuda_graph_wants_cuda(device):
+    """On another device it is refused in one line that names the device."""
+    with pytest.raises(InputError, match=f"a CUDA graph on device '{device}': expected cuda"):
+        train(_models("gaussian", "u1", 1), [0], CONFIG, device=device, acceleration=Acceleration(cuda_graph=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+@pytest.mark.parametrize("what", ["u1", IMAGES])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_cuda_graph_trains_as_plain_updates_do(seeds, what, optimizer):
+    """On a GPU the captured training ends where the plain one does, but for the float32 of Adam's captured rate.
+
+    Over 12 updates: RMSprop's first steps are ten times its rate, and for some noise 20 of them make 1e-15 to 1e-3.
+    """
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    config = CONFIG.model_copy(
+        update={"optimizer": optimizer, "learning_rate": 0.002, "dtype": "float64", "updates": 12}
+    )
+    plain, graph = (
+        train(_models("planar:K=2", what, seeds), range(seeds), config, device="cuda", acceleration=acceleration)
+        for acceleration in (PLAIN, Acceleration(cuda_graph=True))
+    )
+    for ours, theirs in zip(graph.models, plain.models, strict=True):
+        for name, value in theirs.state_dict().items():
+            assert torch.allclose(ours.state_dict()[name], value, rtol=1e-7, atol=1e-7), name
+    for ours, theirs in zip(graph.curves, plain.curves, strict=True):
+        assert ours["free_energy"] == pytest.approx(theirs["free_energy"], rel=1e-7, abs=1e-7)
