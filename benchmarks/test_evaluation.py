@@ -10,7 +10,7 @@ from support.families import specs
 from nfbench import posterior, target
 from nfbench.evaluation.evaluate import evaluate
 from nfbench.evaluation.likelihood import observed, of_long_draws
-from nfbench.kernels.dispatch import backend
+from nfbench.foundation.settings import backend
 from nfbench.specification.config import Evaluation
 from nfbench.training.objective import Inference
 

@@ -5,8 +5,8 @@ from support.families import specs
 
 from nfbench import posterior, target
 from nfbench.specification.config import Training
-from nfbench.training.loop import Program
 from nfbench.training.objective import Inference
+from nfbench.training.program import Program
 
 CONFIG = {"learning_rate": 1e-4, "updates": 10**6, "batch": 100, "anneal_updates": 0, "schedule": "one-cycle"}
 

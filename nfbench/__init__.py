@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nfbench.foundation.errors import InputError
     from nfbench.posteriors.build import posterior
-    from nfbench.records.store import results
+    from nfbench.records.frame import results
     from nfbench.targets.build import target
 
 __all__ = ["InputError", "posterior", "results", "target"]
@@ -33,7 +33,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "InputError": "nfbench.foundation.errors",
     "posterior": "nfbench.posteriors.build",
-    "results": "nfbench.records.store",
+    "results": "nfbench.records.frame",
     "target": "nfbench.targets.build",
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nfbench.kernels.dispatch import VARIABLE
+from nfbench.foundation.settings import VARIABLE
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nfbench.experiments.plan import plan
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 from nfbench.foundation.yaml_model import read_yaml
 from nfbench.posteriors.build import posterior
 from nfbench.specification import registry

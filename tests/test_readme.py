@@ -9,7 +9,7 @@ import torch
 from nfbench.analysis.timings import timed
 from nfbench.present.tables import timings
 from nfbench.present.tables.experiment import table
-from nfbench.records import store
+from nfbench.records import frame, store
 
 PAGE = Path(__file__).parents[1] / "README.md"
 
@@ -32,7 +32,7 @@ def test_python_example(monkeypatch):
 
 def test_numbers_are_those_of_the_records():
     """Every row of the README's table stands so, cell by cell, in the table of the committed records."""
-    stored = table(store.results(PAGE.parent / "results" / "reference"), "figure3", "md")
+    stored = table(frame.results(PAGE.parent / "results" / "reference"), "figure3", "md")
     rows = [_cells(line) for line in stored.splitlines() if line.startswith("| U1 ")]
     assert rows
     text = PAGE.read_text().split("| posterior |")[1].split("\n\n")[0]
@@ -43,7 +43,7 @@ def test_numbers_are_those_of_the_records():
 @pytest.mark.parametrize("name", ["table2", "table3"])
 def test_image_results_are_those_of_the_records(name):
     """Every row of the README's tables of image experiments stands so, column by column, in the records' table."""
-    stored = table(store.results(PAGE.parent / "results" / "reference"), name, "md").split("\n### ")[0]
+    stored = table(frame.results(PAGE.parent / "results" / "reference"), name, "md").split("\n### ")[0]
     lines = [_cells(line) for line in stored.splitlines() if line.startswith("|")]
     found = [dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]]
     text = PAGE.read_text().split(f"<!-- {name} -->\n")[1].split("\n\n")[0]

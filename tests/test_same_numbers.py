@@ -21,7 +21,7 @@ import torch
 from nfbench.evaluation.evaluate import evaluate
 from nfbench.experiments.run_group import _model
 from nfbench.foundation.environment import provenance
-from nfbench.kernels.dispatch import VARIABLE
+from nfbench.foundation.settings import VARIABLE
 from nfbench.specification.config import Cell, Evaluation, Training
 from nfbench.training.loop import train
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from nfbench.analysis.summary import median_seeds
+from nfbench.analysis.blocks import median_seeds
 from nfbench.foundation.errors import InputError
 from nfbench.records.store import REFERENCE, arrays
 

@@ -6,19 +6,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from scipy import stats
 
-from nfbench.analysis.summary import (
-    BLOCK,
-    CONFIGURATION,
-    LEVEL,
-    Estimate,
-    against,
-    estimate,
-    groups,
-    metrics,
-    paired,
-    where,
-)
-from nfbench.published.catalogue import Point, Published, sources
+from nfbench.analysis.blocks import BLOCK, CONFIGURATION, groups, metrics, where
+from nfbench.analysis.summary import LEVEL, Estimate, against, estimate, paired
+from nfbench.published.catalogue import sources
+from nfbench.published.schema import Point, Published
 
 
 class Verdict(NamedTuple):

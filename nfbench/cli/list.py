@@ -56,8 +56,7 @@ def env(*, as_json: Json = False) -> None:
     """Show what numbers depend on here: package, revision, libraries, machine, devices."""
     import torch
 
-    from nfbench.cli.machine import devices
-    from nfbench.foundation.environment import provenance
+    from nfbench.foundation.environment import devices, provenance
 
     facts = provenance() | {"devices": devices(), "threads": torch.get_num_threads()}
     if as_json:

@@ -79,7 +79,7 @@ def reproduce(
 ) -> int:
     """Run experiments, then print tables and how close they come to the paper, and write the report with its plots."""
     from nfbench.cli import show
-    from nfbench.cli.machine import check_writable
+    from nfbench.foundation.files import check_writable
 
     plans = _plans(experiments, profile)
     check_writable(out)
@@ -182,7 +182,8 @@ def _execute(
     compile: bool,
     cuda_graph: bool,
 ) -> int:
-    from nfbench.cli.machine import check_device, check_writable
+    from nfbench.foundation.environment import check_device
+    from nfbench.foundation.files import check_writable
 
     check_device(device)
     for folder in dict.fromkeys([results, *(results / group.cells[0].experiment for group in groups)]):

@@ -38,7 +38,7 @@ def table(
 
 def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Path("reports/figures")) -> None:
     """Draw an experiment's plots, PNG and SVG."""
-    from nfbench.cli.machine import check_writable
+    from nfbench.foundation.files import check_writable
     from nfbench.present.plots.catalogue import plot as draw
     from nfbench.present.plots.catalogue import timings as draw_timings
 
@@ -58,7 +58,7 @@ def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Pat
 
 def report(*, results: Results = Path("results"), out: Out = Path("reports")) -> None:
     """Write a report of all records: HTML that opens offline, Markdown, LaTeX."""
-    from nfbench.cli.machine import check_writable
+    from nfbench.foundation.files import check_writable
     from nfbench.present.report.build import report as write
 
     check_writable(out)
@@ -73,7 +73,7 @@ def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
     from nfbench.present.report.build import verdicts
     from nfbench.present.tables.experiment import table as render
     from nfbench.published.catalogue import experiment_of
-    from nfbench.records.store import results as stored
+    from nfbench.records.frame import results as stored
 
     frame = stored(results)
     frame = frame[(frame["source"] == "own") & (frame["profile"] == profile)]
@@ -106,10 +106,10 @@ def _records(name_or_path: str, results: Path) -> "tuple[str, pd.DataFrame]":
     """
     from nfbench.experiments.library import load, names
     from nfbench.published.catalogue import experiment_of
-    from nfbench.records import store
+    from nfbench.records import frame as records_frame
 
     name = load(name_or_path).name if name_or_path.endswith((".yaml", ".yml")) else name_or_path
-    frame = store.results(results)
+    frame = records_frame.results(results)
     stored = sorted(set(frame["experiment"]))
     if experiment_of(name) in stored:
         return name, frame

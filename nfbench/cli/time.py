@@ -72,7 +72,7 @@ def time(
     """
     import torch
 
-    from nfbench.cli.machine import check_device
+    from nfbench.foundation.environment import check_device
     from nfbench.timing import plan as cases
 
     chosen = cases.profile(profile)
@@ -134,7 +134,7 @@ def _mode(text: str) -> "Mode":
 @contextlib.contextmanager
 def _backend(name: str | None) -> Iterator[None]:
     """Within the block ``NFBENCH_BACKEND`` is `name`, where one is given; its value is known to be one either way."""
-    from nfbench.kernels.dispatch import VARIABLE, backend
+    from nfbench.foundation.settings import VARIABLE, backend
 
     before = os.environ.get(VARIABLE)
     try:
@@ -150,8 +150,8 @@ def _backend(name: str | None) -> Iterator[None]:
 
 
 def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, wait: bool) -> int:
-    from nfbench.cli.machine import check_writable
     from nfbench.cli.time_progress import Progress, table
+    from nfbench.foundation.files import check_writable
     from nfbench.records.store import TIMING
     from nfbench.timing.lock import lane
     from nfbench.timing.run import run

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from nfbench.evaluation import noise
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 from nfbench.posteriors.contract import Flow
-from nfbench.records.store import Metric
+from nfbench.records.cells import Metric
 from nfbench.specification.config import Evaluation, Push
 from nfbench.targets.contract import Target
 from nfbench.training.objective import Inference, free_energy

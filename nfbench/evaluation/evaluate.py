@@ -10,7 +10,7 @@ from nfbench.evaluation.density import evaluate_density
 from nfbench.evaluation.density_grid import Arrays
 from nfbench.evaluation.likelihood import evaluate_data, observed
 from nfbench.evaluation.model_samples import pictures
-from nfbench.records.store import Metric
+from nfbench.records.cells import Metric
 from nfbench.specification.config import Evaluation
 from nfbench.targets.contract import LatentVariableModel
 from nfbench.training.objective import Inference

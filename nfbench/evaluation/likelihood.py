@@ -13,7 +13,7 @@ from nfbench.evaluation import importance_weights, noise
 from nfbench.evaluation.density_grid import Arrays
 from nfbench.evaluation.importance_weights import Estimate
 from nfbench.evaluation.psis import UNRELIABLE, khat
-from nfbench.records.store import Metric
+from nfbench.records.cells import Metric
 from nfbench.specification.config import Evaluation
 from nfbench.targets.contract import LatentVariableModel
 from nfbench.training.objective import Inference

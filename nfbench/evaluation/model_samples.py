@@ -8,7 +8,7 @@ from torch import Tensor
 from nfbench.evaluation import noise
 from nfbench.evaluation.density_grid import Arrays
 from nfbench.evaluation.likelihood import Observed
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 from nfbench.targets.contract import LatentVariableModel
 from nfbench.training.objective import Inference
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 from nfbench.training.objective import Inference
 
 BLOCK = 2**20  # numbers drawn at once: part of what a stream gives, so that another value gives other results

@@ -19,7 +19,8 @@ import torch
 
 from nfbench.executors.progress import Progress, Update
 from nfbench.executors.progress import name as _name
-from nfbench.records.store import Record, finished
+from nfbench.records.cells import Record
+from nfbench.records.store import finished
 from nfbench.specification.config import Group
 from nfbench.specification.registry import posteriors
 

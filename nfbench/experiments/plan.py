@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import seeded
+from nfbench.foundation.randomness import seeded
 from nfbench.records.store import REFERENCE, TIMING
 from nfbench.specification import registry
 from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile

@@ -15,19 +15,21 @@ import torch
 from nfbench.evaluation import density_grid
 from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.evaluation.evaluate import evaluate, finite
-from nfbench.foundation.environment import provenance
-from nfbench.foundation.inductor import runtime
-from nfbench.foundation.numerics import seeded
+from nfbench.foundation.environment import provenance, runtime
+from nfbench.foundation.randomness import seeded
 from nfbench.posteriors.build import posterior
-from nfbench.posteriors.contract import FlowPosterior, Posterior
-from nfbench.records.store import FINISHED, Facts, Record, Status, finished, write
+from nfbench.posteriors.contract import Posterior
+from nfbench.posteriors.flow_posterior import FlowPosterior
+from nfbench.records.cells import FINISHED, Facts, Record, Status
+from nfbench.records.store import finished, write
 from nfbench.specification.config import Cell, Group, digest
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target
 from nfbench.targets.contract import LatentVariableModel, Target
 from nfbench.training.contracts import check_maps, check_model
-from nfbench.training.loop import Trained, train
+from nfbench.training.loop import train
 from nfbench.training.objective import Inference
+from nfbench.training.program import Trained
 from nfbench.training.update import PLAIN, Acceleration
 
 Report = Callable[[int, float], None]

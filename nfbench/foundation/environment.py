@@ -8,6 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.settings import backend
+
 _LIBRARIES = ("torch", "numpy", "numba", "scipy", "pandas", "scikit-learn", "pydantic")
 
 
@@ -53,3 +58,31 @@ def _processor() -> str:
         lines = []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
     return model or platform.processor() or platform.machine()
+
+
+def runtime(device: str) -> dict[str, Any]:
+    """The part of a record's provenance that can change between two calls of one process."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    return {"device": name, "threads": torch.get_num_threads(), "backend": backend()}
+
+
+def devices() -> list[str]:
+    """The torch devices here, by the names that ``--device`` takes."""
+    import torch
+
+    found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*found, "mps"] if torch.backends.mps.is_available() else found
+
+
+def check_device(name: str) -> str:
+    """The name itself, where such a device is here; ``cuda`` is the first of its kind.
+
+    Raises:
+        InputError: no such device.
+    """
+    known = devices()
+    if name in known or f"{name}:0" in known:
+        return name
+    import torch
+
+    raise InputError(f"no device {name!r} here; known: {', '.join(known)} (torch {torch.__version__})")

@@ -3,17 +3,8 @@
 import contextlib
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import torch
-
-from nfbench.kernels.dispatch import backend
-
-
-def runtime(device: str) -> dict[str, Any]:
-    """The part of a record's provenance that can change between two calls of one process."""
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    return {"device": name, "threads": torch.get_num_threads(), "backend": backend()}
 
 
 def forget_compiled() -> None:

@@ -1,33 +1,16 @@
 """Which implementation of a chain runs: the environment variable ``NFBENCH_BACKEND`` says."""
 
-import os
 from collections.abc import Callable
-from typing import Literal, cast, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from nfbench.foundation.errors import InputError
-from nfbench.kernels.gpu import launch
+from nfbench.foundation.settings import VARIABLE, backend
+from nfbench.kernels.gpu import launch, self_check
 
-VARIABLE = "NFBENCH_BACKEND"
-Backend = Literal["auto", "reference", "numba", "triton"]
-_BACKENDS = get_args(Backend)
 Chain = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-def backend() -> Backend:
-    """``reference`` is plain PyTorch, ``numba`` the fused CPU kernels, ``triton`` the fused GPU kernels.
-
-    ``auto`` takes the fused kernels of the device where the draws are, and plain PyTorch where there are none.
-
-    Raises:
-        InputError: another value.
-    """
-    value = os.environ.get(VARIABLE) or "auto"
-    if value not in _BACKENDS:
-        raise InputError(f"{VARIABLE}={value!r}: expected one of {', '.join(_BACKENDS)}")
-    return cast(Backend, value)
 
 
 def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] | None:
@@ -51,7 +34,7 @@ def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] 
         return None
     if device == "cpu" and chosen != "triton":
         return "cpu"
-    return "triton" if launch.runs(device) and launch.usable(name, reference, z.device, z.dtype) else None
+    return "triton" if launch.runs(device) and self_check.usable(name, reference, z.device, z.dtype) else None
 
 
 def transformed() -> bool:

@@ -3,8 +3,9 @@
 import torch
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import seeded
-from nfbench.posteriors.contract import Flow, FlowPosterior, Posterior
+from nfbench.foundation.randomness import seeded
+from nfbench.posteriors.contract import Flow, Posterior
+from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification.registry import posteriors
 from nfbench.specification.spec import Spec
 

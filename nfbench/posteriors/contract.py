@@ -1,6 +1,5 @@
 """The contracts of floor 1: a flow is a whole chain of maps; a posterior turns noise into draws and their density."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
@@ -8,8 +7,6 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.kernels import shapes
 from nfbench.kernels.diagonal import reference
 
@@ -148,143 +145,3 @@ class Posterior(nn.Module, ABC):
     @abstractmethod
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
         """`z (S, B, D), features (B, F) | None -> ln q(z|x) (S, B)` at given points."""
-
-
-class Free(nn.Module):
-    """A source of numbers that are learned themselves: the same for all data points, or each point's own.
-
-    With `points` > 1 these are the local variational parameters that an inference network would put out.
-    """
-
-    theta: nn.Parameter | None
-
-    def __init__(self, base: Tensor, theta: Tensor, points: int = 1) -> None:
-        super().__init__()
-        self.base = nn.Parameter(base.repeat(points, 1))
-        self.register_parameter("theta", nn.Parameter(theta.repeat(points, 1)) if theta.numel() else None)
-
-    def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`-> (points, 2 D), (points, P)`.
-
-        Raises:
-            InputError: features were given.
-        """
-        if features is not None:
-            raise InputError(f"posterior: features {tuple(features.shape)} were given to a free one: expected None")
-        return self.base, self.base[:, :0] if self.theta is None else self.theta
-
-
-class Amortized(nn.Module):
-    """A source of numbers that depend on x: an affine head on the encoder's features (paper, Sec 4.2).
-
-    The bias starts at the free start; the weights start small, so that at first all data points share a posterior.
-    Base and flow have heads of their own: theta is then a tensor of its own, which no split has to copy.
-
-    The features enter the flow's head divided by sqrt(F K): a step of an optimizer then moves z about as far at every
-    width and depth. Without that, Adam at a rate that suits K = 0 lets 80 planar maps in 40 dimensions diverge.
-
-    Args:
-        base: (2 D,) start of mean and ln sigma.
-        theta: (P,) start of the flow's numbers.
-        features: F.
-        depth: K.
-    """
-
-    def __init__(self, base: Tensor, theta: Tensor, features: int, depth: int) -> None:
-        super().__init__()
-        self.scale = 1 / math.sqrt(features * max(1, depth))
-        head = nn.Linear(features, base.numel() + theta.numel())
-        weights = torch.split(0.1 * head.weight.detach(), [base.numel(), theta.numel()])
-        self.base = _affine(weights[0], base)
-        self.theta = _affine(weights[1] / self.scale, theta) if theta.numel() else None
-
-    def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`features (B, F) -> (B, 2 D), (B, P)`.
-
-        Raises:
-            InputError: no features, of another F or number of axes, of another dtype (but under autocast) or device.
-        """
-        if features is None:
-            raise InputError(f"an amortized posterior needs features (B, {self.base.in_features}), got None")
-        shapes.check_input("posterior", features, self.base.weight)
-        dtype = self.base.weight.dtype  # autocast gives bfloat16, too coarse for a log-determinant
-        base = self.base(features).to(dtype)
-        return base, base[:, :0] if self.theta is None else self.theta(features * self.scale).to(dtype)
-
-
-def _affine(weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
-    return layer
-
-
-class FlowPosterior(Posterior):
-    """A diagonal Gaussian q_0 pushed through a flow: ln q_K(z_K) = ln q_0(z_0) - ln|det dz_K/dz_0| (paper, eq. 7).
-
-    Mean, ln sigma and theta come from one source, free or amortized; the flow does not know which.
-
-    The data points B of noise, or of z, are those of the features, or `points`. One row of features, or `points` = 1,
-    serves any number of data points; noise for one data point serves every row. B = 0 gives empty results.
-    """
-
-    def __init__(self, flow: Flow, features: int | None = None, *, points: int = 1) -> None:
-        """Make the source of numbers.
-
-        Args:
-            flow: the maps.
-            features: F; None for a free posterior.
-            points: rows of a free posterior's numbers.
-
-        Raises:
-            InputError: the flow's `initial` has not the shape (P,).
-        """
-        super().__init__()
-        self.dim = self.noise_dim = flow.dim
-        self.flow = flow
-        self._trusting = not vars(type(flow)).get("checks", False)  # not inherited: a subclass may draw otherwise
-        start = torch.zeros(2 * flow.dim), flow.initial()
-        if start[1].shape != (flow.num_params,):
-            found, expected = tuple(start[1].shape), (flow.num_params,)
-            raise InputError(f"posterior: initial() of {type(flow).__name__} has shape {found}: expected {expected}")
-        self.source: nn.Module = Free(*start, points) if features is None else Amortized(*start, features, flow.depth)
-
-    def _check(self, draws: Tensor, base: Tensor, theta: Tensor, name: str) -> None:
-        """Refuse draws (S, B, D), which the message calls `name`, and numbers of the source that do not fit."""
-        shapes.check_draw("posterior", draws, base, theta, lambda _: self.flow.num_params, 1, name)
-
-    def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        base, theta = self.source(features)
-        mean, log_sigma = base.chunk(2, -1)
-        return mean, log_sigma, theta
-
-    def forward(
-        self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The draws, as `Posterior.forward` says.
-
-        Raises:
-            InputError: noise or features of another shape, dtype or device than the parameters ask for; features
-                missing, or given to a free posterior.
-        """
-        if features is not None:
-            shapes.check_features("posterior", "noise", noise, features)
-        base, theta = self.source(features)
-        if self._trusting:
-            self._check(noise, base, theta, "noise")
-        return self.flow.draw(noise, base, theta)
-
-    def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
-        """The density, as `Posterior.log_prob` says.
-
-        Raises:
-            InputError: as `forward`, of z.
-        """
-        if features is not None:
-            shapes.check_features("posterior", "z", z, features)
-        base, theta = self.source(features)
-        self._check(z, base, theta, "z")
-        mean, log_sigma = base.chunk(2, -1)
-        z_0, log_det = self.flow.inverse(z, theta)
-        noise = (z_0 - mean) * (-log_sigma).exp()
-        log_q: Tensor = standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det
-        return log_q

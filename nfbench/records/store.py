@@ -3,73 +3,22 @@
 Layout: ``<root>/<experiment>/<id>.json``, with arrays (density images, per-example values) in ``<id>.npz`` beside it.
 """
 
-import contextlib
 import io
-import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
 
 import numpy as np
-import pandas as pd
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from nfbench.foundation.errors import InputError
-from nfbench.records.training_words import words
-from nfbench.specification.config import Cell, Strict
+from nfbench.foundation.files import entries, replace
+from nfbench.records.cells import FINISHED, Record
+from nfbench.specification.config import Cell
 
 REFERENCE = "reference"  # the folder under a results root that holds the committed records
 TIMING = "timing"  # the folder under a results root whose records are of another kind: see `timings`
-FINISHED = ("done", "diverged")  # outcomes that a second run would only repeat
-Status = Literal["done", "diverged", "failed", "interrupted"]
-
-
-class Metric(Strict):
-    """A value in nats (unless its name says otherwise) with its Monte-Carlo standard error."""
-
-    value: float
-    se: float | None = None
-
-
-class Facts(Strict):
-    """What the registries said when the cell ran; a stored result outlives the code that made it."""
-
-    family: str  # canonical spec without K
-    label: str
-    cite: str
-    year: int | None
-    K: int
-    target_label: str
-    target_cite: str
-    dim: int | None  # None where the model could not be built
-    log_z: float | None  # of the target, where it is exact
-    num_params: int | None  # learned numbers of the posterior (free source) or of its head and flow (amortized)
-    order: tuple[int, int]  # of target and posterior in the experiment
-
-
-class Record(Strict):
-    """The stored outcome of one cell."""
-
-    schema_version: Literal[1] = 1
-    id: str
-    cell: Cell
-    facts: Facts
-    status: Status
-    message: str | None = None  # why a cell is not done
-    metrics: dict[str, Metric] = Field(default_factory=dict)
-    curves: dict[str, list[float | None]] = Field(default_factory=dict)  # equally long; "step" is the abscissa
-    seconds: float  # of the whole cell; seeds trained together share it equally
-    finished: str  # UTC, ISO 8601
-    provenance: dict[str, Any]
-
-    @model_validator(mode="after")
-    def _curves_can_be_drawn(self) -> Self:
-        lengths = {name: len(curve) for name, curve in self.curves.items()}
-        if lengths and ("step" not in lengths or len(set(lengths.values())) > 1):
-            raise ValueError(f"curves need a 'step' and one length, got lengths {lengths}")
-        return self
 
 
 def path(root: Path, experiment: str, identity: str) -> Path:
@@ -106,24 +55,6 @@ def write(root: Path, record: Record, images: Mapping[str, np.ndarray] | None = 
         replace(file.with_suffix(".npz"), buffer.getvalue())
     replace(file, (record.model_dump_json(indent=1) + "\n").encode())
     return file
-
-
-def replace(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(file)
-    except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def read(file: Path) -> Record:
@@ -179,62 +110,3 @@ def _files(root: Path) -> Iterator[Path]:
             yield from (file for file in entries(folder) if file.suffix == ".json")
         except InputError as error:
             warnings.warn(f"{error}; skipped", stacklevel=2)
-
-
-def entries(folder: Path) -> list[Path]:
-    """What a folder holds, sorted; nothing where there is no folder (`Path.glob` is silent where it may not look)."""
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise InputError(f"cannot read folder {str(folder)!r}: {error.strerror}; expected a readable folder") from None
-
-
-def results(root: str | Path = "results") -> pd.DataFrame:
-    """One row a cell: configuration, facts, status and every metric with its standard error (``_se``), in nats.
-
-    The column `source` tells a user's ``own`` records under `root` from the ``reference`` ones under `root`/reference.
-
-    Raises:
-        InputError: `root` is not a folder.
-    """
-    root = Path(root)
-    if not os.path.isdir(root):  # noqa: PTH112  as above
-        raise InputError(f"no results folder {str(root)!r}; expected what 'nfbench run' wrote")
-    rows = [row(record, "own") for record in records(root)]
-    rows += [row(record, REFERENCE) for record in records(root / REFERENCE)]
-    frame = pd.DataFrame(rows, columns=None if rows else list(_COLUMNS))
-    if rows:
-        rest = [name for name in frame.columns if name not in _COLUMNS]
-        frame = frame[[*_COLUMNS, *rest]].sort_values(["source", "experiment", "profile", "order", "seed"])
-    return frame.reset_index(drop=True)
-
-
-_COLUMNS = (
-    *("experiment", "profile", "target", "family", "label", "K", "seed", "status"),
-    *("free_energy", "kl", "forward_kl", "nll", "seconds"),
-    *("free_energy_se", "kl_se", "forward_kl_se", "nll_se"),
-    *("source", "recipe", "posterior", "target_label", "cite", "num_params", "log_z", "order", "message", "id"),
-    *("training", "updates", "importance_draws", "long_draws", "long_points"),
-)
-
-
-def row(record: Record, source: str) -> dict[str, Any]:
-    """One record as a row of the table."""
-    cell, facts = record.cell, record.facts
-    values: dict[str, Any] = dict.fromkeys(_COLUMNS)
-    values |= {name: math.nan for name in _COLUMNS[8:17]}
-    values |= {"experiment": cell.experiment, "profile": cell.profile, "target": cell.target, "seed": cell.seed}
-    values |= {"posterior": cell.posterior, "recipe": cell.recipe, "data": cell.data}
-    values |= {name: getattr(cell.evaluation, name) for name in ("importance_draws", "long_draws", "long_points")}
-    if cell.training:
-        told = words(cell.training, data=cell.data is not None)
-        values |= {"training": told, "updates": cell.training.updates}
-    values |= facts.model_dump(exclude={"dim", "year", "target_cite"})
-    values |= {"status": record.status, "message": record.message, "seconds": record.seconds}
-    values |= {"source": source, "id": record.id, "finished": record.finished}
-    for name, metric in record.metrics.items():
-        values[name] = metric.value
-        values[f"{name}_se"] = math.nan if metric.se is None else metric.se
-    return values

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from nfbench.foundation.errors import InputError
-from nfbench.records.store import TIMING, entries, replace
+from nfbench.foundation.files import entries, replace
+from nfbench.records.store import TIMING
 from nfbench.specification.config import Strict, digest
 
 Mode = Literal["sample", "forward", "backward", "step", "inverse"]

@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from nfbench.foundation.environment import provenance
+from nfbench.foundation.environment import provenance, runtime
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.inductor import forget_compiled, runtime
-from nfbench.kernels.dispatch import backend
+from nfbench.foundation.inductor import forget_compiled
+from nfbench.foundation.settings import backend
 from nfbench.posteriors.build import posterior
-from nfbench.posteriors.contract import FlowPosterior
+from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.records.timings import Agreement, Case, Facts, Floor, Timing, identity, write
 from nfbench.timing.contenders.contract import BASE, Contender, Inputs, Work, contenders, inputs
 from nfbench.timing.measure.agreement import Truth, agreement, truth

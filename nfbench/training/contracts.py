@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import stream
-from nfbench.posteriors.contract import Flow, FlowPosterior
+from nfbench.foundation.randomness import stream
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.targets.contract import LatentVariableModel, Target
 from nfbench.training.objective import Inference
 

@@ -1,22 +1,16 @@
 """Optimizers and learning rates: one pass over all numbers, with the state that a checkpoint keeps."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 
-from nfbench.specification.config import Training
-
 # torch's defaults: the paper gives none.
 _ADAM_DECAY, _ADAM_EPSILON = 0.999, 1e-8
 _RMSPROP_DECAY, _RMSPROP_EPSILON = 0.99, 1e-8
-# Of a one-cycle schedule, torch's defaults too: the rate rises for 30 % of the updates from 1/25 of its maximum, and
-# ends at 1/25e4 of it.
-_RISE, _START, _END = 0.3, 1 / 25, 1 / 25e4
 
 
 class Optimizer(ABC):
@@ -77,27 +71,3 @@ class RMSprop(Optimizer):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "rmsprop": RMSprop}
-
-
-def learning_rate(config: Training) -> Callable[[int], float]:
-    """The rate of an update, from 0, in closed form; a one-cycle schedule is Smith & Topin 2018 with cosines.
-
-    >>> rate = learning_rate(Training(learning_rate=0.1, schedule="one-cycle", updates=100, anneal_updates=0))
-    >>> round(rate(0), 6), round(rate(29), 3), f"{rate(100):.0e}"
-    (0.004, 0.1, '4e-07')
-    """
-    if config.schedule == "constant":
-        return lambda step: config.learning_rate
-    top = _RISE * (config.updates + 1) - 1
-    return lambda step: config.learning_rate * _cycle(step, top, config.updates)
-
-
-def _cycle(step: int, top: float, last: int) -> float:
-    """The fraction of its maximum that a one-cycle rate has; its maximum is at `top`."""
-    if step <= top:
-        return _cosine(_START, 1.0, step / top)
-    return _cosine(1.0, _END, (step - top) / (last - top))
-
-
-def _cosine(start: float, end: float, part: float) -> float:
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * part))

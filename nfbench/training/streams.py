@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 
 Observe = Callable[[Tensor, torch.Generator], Tensor]
 

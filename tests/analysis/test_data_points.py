@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from support.synthetic import TABLE2, Plan, of_images
 
+from nfbench.analysis.blocks import median_seeds
 from nfbench.analysis.data_points import QUANTILES, Curve, Kept, curves, kept, mean_curve, spreads
-from nfbench.analysis.summary import median_seeds
+from nfbench.records import frame as records_frame
 from nfbench.records import store
 
 FEW = replace(TABLE2, values={key: value for key, value in TABLE2.values.items() if key[1] in (None, 10)})
@@ -30,7 +31,7 @@ def stored(root, row):
 
 def test_every_record_is_kept_as_stored(root):
     """The curve, k-hat and F - nll are the stored numbers, for own and for reference records."""
-    frame = store.results(root)
+    frame = records_frame.results(root)
     found = kept(root, frame)
     assert set(found) == set(frame["id"])
     for _, row in frame.iterrows():
@@ -46,7 +47,7 @@ def test_every_record_is_kept_as_stored(root):
 
 def test_pictures_are_kept_of_the_median_seed_only(root):
     """Of three seeds the one with the median -ln p(x) keeps its pictures, as height, width and colours of its bytes."""
-    frame = store.results(root)
+    frame = records_frame.results(root)
     found = kept(root, frame)
     median = median_seeds(frame)
     assert {name for name, one in found.items() if one.images} == set(median["id"])
@@ -59,7 +60,7 @@ def test_pictures_are_kept_of_the_median_seed_only(root):
 def test_colours_are_the_last_axis(tmp_path):
     """Stored channel by channel, a pixel's three colours come out beside each other."""
     of_images(Plan(tmp_path, seeds=1), replace(FEW, shape=(3, 4, 5)))
-    frame = store.results(tmp_path)
+    frame = records_frame.results(tmp_path)
     row = frame.iloc[0]
     images = kept(tmp_path, frame)[row["id"]].images
     flat = stored(tmp_path, row)["originals"][0]
@@ -88,7 +89,7 @@ DAMAGE = {
 def test_a_damaged_part_is_named_and_left_out(tmp_path, damage):
     """One warning names the part and the record; the other parts stay."""
     of_images(Plan(tmp_path, seeds=1), replace(FEW, values=dict(list(FEW.values.items())[:1])))
-    frame = store.results(tmp_path)
+    frame = records_frame.results(tmp_path)
     row = frame.iloc[0]
     change, part = DAMAGE[damage]
     arrays = {name: value for name, value in (stored(tmp_path, row) | change).items() if value is not None}
@@ -106,7 +107,7 @@ def test_a_damaged_part_is_named_and_left_out(tmp_path, damage):
 def test_a_torn_file_is_one_warning(tmp_path):
     """What cannot be opened is named once; the record is as one without arrays."""
     of_images(Plan(tmp_path, seeds=1), FEW)
-    frame = store.results(tmp_path)
+    frame = records_frame.results(tmp_path)
     lost = frame["id"].iloc[0]
     file = store.path(tmp_path, "table2", lost).with_suffix(".npz")
     file.write_bytes(file.read_bytes()[:500])
@@ -121,7 +122,7 @@ def test_records_without_arrays_are_silent(tmp_path):
     of_images(Plan(tmp_path, seeds=1), FEW)
     for file in tmp_path.rglob("*.npz"):
         file.unlink()
-    assert kept(tmp_path, store.results(tmp_path)) == {}
+    assert kept(tmp_path, records_frame.results(tmp_path)) == {}
 
 
 def test_mean_curve_is_over_the_draws_that_all_seeds_have():
@@ -145,7 +146,7 @@ def test_spreads_pool_points_and_seeds():
 
 def test_curves_follow_the_experiments_order(root):
     """The Gaussian first, each posterior with a curve a seed."""
-    frame = store.results(root).query("source == 'own'")
+    frame = records_frame.results(root).query("source == 'own'")
     found = curves(frame.sample(frac=1, random_state=0), kept(root, frame))
     assert list(found)[:2] == ["gaussian", "planar:K=10"]
     assert {len(lines) for lines in found.values()} == {3}

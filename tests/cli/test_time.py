@@ -13,7 +13,7 @@ from nfbench.cli import time as command
 from nfbench.cli.app import main
 from nfbench.cli.time_progress import Progress, table
 from nfbench.foundation.errors import InputError
-from nfbench.kernels.dispatch import VARIABLE
+from nfbench.foundation.settings import VARIABLE
 from nfbench.records import timings
 from nfbench.records.timings import Spread
 from nfbench.timing import lock as lanes

@@ -13,7 +13,7 @@ from nfbench.data.sets import cifar10_patches, digits, omniglot
 from nfbench.data.source import source
 from nfbench.data.storage.files import find
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 from nfbench.specification.registry import protocols
 
 PINNED = [

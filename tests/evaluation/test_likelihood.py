@@ -14,7 +14,7 @@ from nfbench.evaluation import likelihood, noise
 from nfbench.evaluation.evaluate import evaluate
 from nfbench.evaluation.importance_weights import lengths
 from nfbench.evaluation.likelihood import log_weights, observed
-from nfbench.foundation.numerics import seeded
+from nfbench.foundation.randomness import seeded
 from nfbench.specification.config import Evaluation
 from nfbench.training.objective import Inference
 

@@ -8,7 +8,7 @@ from nfbench import posterior, target
 from nfbench.evaluation.evaluate import evaluate
 from nfbench.evaluation.likelihood import observed
 from nfbench.evaluation.model_samples import RECONSTRUCTIONS, SAMPLES, pictures
-from nfbench.foundation.numerics import seeded
+from nfbench.foundation.randomness import seeded
 from nfbench.specification.config import Evaluation
 from nfbench.training.objective import Inference
 

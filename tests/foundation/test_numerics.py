@@ -7,7 +7,8 @@ import pytest
 import torch
 from support.families import normal
 
-from nfbench.foundation.numerics import log_mean_exp, monotone_root, seeded, standard_normal_log_prob, stream
+from nfbench.foundation.numerics import log_mean_exp, monotone_root, standard_normal_log_prob
+from nfbench.foundation.randomness import seeded, stream
 
 
 def test_streams_depend_on_seed_and_names_only():

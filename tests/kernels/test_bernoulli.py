@@ -7,8 +7,8 @@ import pytest
 import torch
 from support.families import normal
 
+from nfbench.foundation.settings import VARIABLE
 from nfbench.kernels.cpu import shares
-from nfbench.kernels.dispatch import VARIABLE
 from nfbench.kernels.layers.bernoulli import log_prob, reference
 
 pytestmark = pytest.mark.usefixtures("compiled")

@@ -5,10 +5,10 @@ import torch
 from support.families import normal
 
 from nfbench import posterior
+from nfbench.foundation.settings import VARIABLE
 from nfbench.kernels.coupling import operators, reference
 from nfbench.kernels.cpu import shares
 from nfbench.kernels.cpu.shares import FEW, TILE
-from nfbench.kernels.dispatch import VARIABLE
 
 pytestmark = pytest.mark.usefixtures("compiled")
 MIXINGS = pytest.mark.parametrize("mixing", ["permutation", "orthogonal"])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from support.families import normal
 
+from nfbench.foundation.settings import VARIABLE
 from nfbench.kernels.diagonal import cpu, reference, torch_node
-from nfbench.kernels.dispatch import VARIABLE
 
 SHAPES = [
     (7, 1, 1, 3),

@@ -8,8 +8,8 @@ import torch
 from support.families import normal
 from support.triton_chains import DEVICES, DTYPES, EVERY, MAPS, by_points, wild
 
-from nfbench.kernels.dispatch import VARIABLE
-from nfbench.kernels.gpu import launch
+from nfbench.foundation.settings import VARIABLE
+from nfbench.kernels.gpu import launch, self_check
 
 
 def test_tiles_fill_the_machine():
@@ -40,7 +40,7 @@ def test_partial_sums_are_bounded():
 @DTYPES
 def test_accepts_what_is_right(name, device, dtype, monkeypatch):
     """The check at first use passes, also where it is asked for inside vmap, and is made once."""
-    monkeypatch.setattr(launch, "_verdicts", {})
+    monkeypatch.setattr(self_check, "_verdicts", {})
     monkeypatch.setattr(launch, "_FILL", 1)
     calls = []
 
@@ -49,13 +49,13 @@ def test_accepts_what_is_right(name, device, dtype, monkeypatch):
         return by_points(name)(z, maps)
 
     def ask(x):
-        assert launch.usable(name, reference, torch.device(device), dtype)
+        assert self_check.usable(name, reference, torch.device(device), dtype)
         return x
 
     torch.vmap(ask)(torch.zeros(2))
     made = len(calls)
-    assert made >= 2 * len(launch._CASES)
-    assert launch.usable(name, reference, torch.device(device), dtype)
+    assert made >= 2 * len(self_check._CASES)
+    assert self_check.usable(name, reference, torch.device(device), dtype)
     assert len(calls) == made
 
 
@@ -73,14 +73,14 @@ def test_refuses_what_is_wrong(name, device, part, monkeypatch):
         found[at] = 1.01 * found[at]
         return tuple(found)
 
-    monkeypatch.setattr(launch, "_verdicts", {})
+    monkeypatch.setattr(self_check, "_verdicts", {})
     monkeypatch.setattr(launch, "_FILL", 1)
     monkeypatch.setattr(kernels, where, wrong)
     what = ("z_K", r"ln\|det\|", "gradient in z", "gradient in maps")[part]
     expected = rf"^Triton {name} in torch\.float32 on {device}: {what} is off by .*; plain PyTorch is used$"
     with pytest.warns(UserWarning, match=expected):
-        assert not launch.usable(name, reference, torch.device(device), torch.float32)
-    assert not launch.usable(name, reference, torch.device(device), torch.float32), (
+        assert not self_check.usable(name, reference, torch.device(device), torch.float32)
+    assert not self_check.usable(name, reference, torch.device(device), torch.float32), (
         "the verdict stands, and is not said again"
     )
 
@@ -89,7 +89,7 @@ def test_refuses_what_is_wrong(name, device, part, monkeypatch):
 def test_refuses_what_does_not_run(name, monkeypatch):
     """An exception in a kernel, its compilation, its import or a recursive question is a refusal, not a crash."""
     kernels, reference = MAPS[name][0], by_points(name)
-    monkeypatch.setattr(launch, "_verdicts", {})
+    monkeypatch.setattr(self_check, "_verdicts", {})
 
     def fails(*_):
         raise RuntimeError("no image for this device\nand more")
@@ -97,9 +97,9 @@ def test_refuses_what_does_not_run(name, monkeypatch):
     monkeypatch.setattr(kernels, "forward", fails)
     here = torch.device("cpu")
     with pytest.warns(UserWarning, match=r"RuntimeError: no image for this device and more; plain PyTorch is used$"):
-        assert not launch.usable(name, reference, here, torch.float32)
+        assert not self_check.usable(name, reference, here, torch.float32)
     with pytest.warns(UserWarning, match="ModuleNotFoundError"):
-        assert not launch.usable("unheard_of", reference, here, torch.float32)
+        assert not self_check.usable("unheard_of", reference, here, torch.float32)
 
 
 @EVERY
@@ -111,7 +111,7 @@ def test_chains_go_through_the_kernels(name, device, dtype, points, seeds, monke
     """The package's own chain passes the check at first use, runs on the kernels, and gives its reference's numbers."""
     chains = importlib.import_module(f"nfbench.kernels.{name}.reference")
     monkeypatch.setenv(VARIABLE, "triton")
-    monkeypatch.setattr(launch, "_verdicts", {})
+    monkeypatch.setattr(self_check, "_verdicts", {})
     monkeypatch.setattr(launch, "_FILL", 1)
     calls, forward = [], MAPS[name][0].forward
     lead = (seeds,) if seeds else ()
@@ -133,7 +133,7 @@ def test_chains_go_through_the_kernels(name, device, dtype, points, seeds, monke
     monkeypatch.setattr(MAPS[name][0], "forward", counted)
     ours = outcome(chains.chain)
     assert len(calls) == 1
-    assert list(launch._verdicts.values()) == [True]
+    assert list(self_check._verdicts.values()) == [True]
     tolerance = (
         1e-8 if dtype == torch.float64 else 1e-5
     )  # torch's softplus is 2e-9 off; float32's error is asked to stay below 1e-5

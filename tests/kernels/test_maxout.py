@@ -4,8 +4,8 @@ import pytest
 import torch
 from support.families import normal
 
+from nfbench.foundation.settings import VARIABLE
 from nfbench.kernels.cpu import shares
-from nfbench.kernels.dispatch import VARIABLE
 from nfbench.kernels.layers import maxout as module
 from nfbench.kernels.layers.maxout import largest, maxout
 

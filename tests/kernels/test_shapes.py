@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from support.families import normal, specs, wild
 
 from nfbench import InputError, posterior
+from nfbench.foundation.settings import VARIABLE
 from nfbench.kernels import shapes
 from nfbench.kernels.coupling import reference as coupling
 from nfbench.kernels.diagonal import reference as diagonal
-from nfbench.kernels.dispatch import VARIABLE
 from nfbench.kernels.layers import bernoulli
 from nfbench.kernels.layers.maxout import maxout
 from nfbench.kernels.planar import reference as planar
 from nfbench.kernels.radial import reference as radial
-from nfbench.posteriors.contract import Flow, FlowPosterior
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification.registry import posteriors
 
 EVERY = pytest.mark.parametrize("spec", specs(0, 1, 8))

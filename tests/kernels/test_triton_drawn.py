@@ -7,9 +7,9 @@ import torch
 from support.families import normal
 from support.triton_chains import DEVICES, DTYPES, EVERY, wild
 
+from nfbench.foundation.settings import VARIABLE
 from nfbench.kernels.diagonal import reference
-from nfbench.kernels.dispatch import VARIABLE
-from nfbench.kernels.gpu import launch
+from nfbench.kernels.gpu import launch, self_check
 
 
 def _outcome(function, given, device):
@@ -26,7 +26,7 @@ def _outcome(function, given, device):
 def test_agrees_with_the_reference(name, device, dtype, points, monkeypatch):
     """Values and gradients are those of base and chain in plain PyTorch, and autograd sees one step."""
     monkeypatch.setenv(VARIABLE, "triton")
-    monkeypatch.setattr(launch, "_verdicts", {})
+    monkeypatch.setattr(self_check, "_verdicts", {})
     monkeypatch.setattr(launch, "_FILL", 1)  # the interpreter is slow for each program
     chains = importlib.import_module(f"nfbench.kernels.{name}.reference")
     maps = wild(name, (points, 1, 2, 4), seed=2)[1].to(dtype)
@@ -39,7 +39,7 @@ def test_agrees_with_the_reference(name, device, dtype, points, monkeypatch):
 
     found, plain = _outcome(chains.draw, given, device), _outcome(apart, given, device)
     exact = _outcome(apart, [one.double() for one in given], device)
-    assert list(launch._verdicts.values()) == [True]
+    assert list(self_check._verdicts.values()) == [True]
     granted = 1e-8 if dtype == torch.float64 else 1e-5  # as the check at first use grants: torch's softplus is 2e-9 off
     for ours, theirs, truth in zip(found, plain, exact, strict=True):
         assert ours.dtype == dtype

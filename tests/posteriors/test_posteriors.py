@@ -8,7 +8,8 @@ from support.families import normal, specs, wild
 
 from nfbench import InputError, posterior
 from nfbench.kernels.planar import reference
-from nfbench.posteriors.contract import FlowPosterior, Posterior
+from nfbench.posteriors.contract import Posterior
+from nfbench.posteriors.flow_posterior import FlowPosterior
 
 FEATURES = 7
 EVERY = pytest.mark.parametrize("spec", specs(0, 1, 3))

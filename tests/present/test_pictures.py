@@ -14,6 +14,7 @@ from nfbench.present.plots.style import DPI, looks
 from nfbench.present.report.build import report
 from nfbench.present.tables.render import escape
 from nfbench.published.catalogue import sources
+from nfbench.records import frame as records_frame
 from nfbench.records import store
 
 ALL = {"depth", "training", "draws", "spread", "samples", "reconstructions"}
@@ -37,7 +38,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frame(root):
-    return store.results(root)
+    return records_frame.results(root)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def names(monkeypatch, tmp_path):
     monkeypatch.setattr("nfbench.present.plots.catalogue.save", lambda *_: [])
 
     def drawn(root, experiment):
-        found = saved(root, experiment, tmp_path / "out", store.results(root))
+        found = saved(root, experiment, tmp_path / "out", records_frame.results(root))
         return {picture.name.removeprefix(f"{experiment}-") for _, picture, _ in found}
 
     return drawn
@@ -164,7 +165,7 @@ def test_table3_has_printed_values_without_bars(table3, frame):
 def test_what_is_not_comparable_is_not_drawn_and_the_caption_says_why(tmp_path):
     """Under another binarisation the paper's marks are left out, with the reason."""
     of_images(Plan(tmp_path, seeds=1), replace(SMALL, data="mnist:threshold,60000+0+10000@0123456789ab"))
-    frame = store.results(tmp_path)
+    frame = records_frame.results(tmp_path)
     picture = next(depth.pictures(frame, looks(frame["family"]), sources("table2")))
     assert not any(hollow(axis) for axis in picture.figure.axes)
     assert "The paper is not drawn beside it: The paper's images are MNIST" in picture.caption
@@ -230,7 +231,7 @@ def test_a_family_without_depth_alone(names, tmp_path):
     """The Gaussian by itself has no picture against K: its bounds are marks, and the rest is drawn."""
     of_images(Plan(tmp_path, seeds=2), replace(SMALL, values={("gaussian", None): (97.6, 90.6)}))
     assert names(tmp_path, "table2") == ALL - {"depth"} | {"likelihood"}
-    frame = store.results(tmp_path)
+    frame = records_frame.results(tmp_path)
     axis = next(importance_curve.pictures(frame, kept(tmp_path, frame), looks(frame["family"]))).figure.axes[0]
     assert [line.get_label() for line in axis.lines if line.get_label() != "_seed"] == ["Diagonal Gaussian"]
 
@@ -299,7 +300,7 @@ def test_reconstructions_stand_under_the_originals(root, table2, stored):
 def test_other_originals_are_drawn_again(tmp_path):
     """Where a record reconstructs other points, they stand above its row."""
     of_images(Plan(tmp_path, seeds=1), SMALL)
-    frame = store.results(tmp_path)
+    frame = records_frame.results(tmp_path)
     last = frame[frame["posterior"] == "nice:K=80,mixing=permutation"]["id"].iloc[0]
     file = store.path(tmp_path, "table2", last).with_suffix(".npz")
     with np.load(file) as arrays:
@@ -323,7 +324,7 @@ def test_tiles_have_white_lines_between_them():
 def test_a_torn_file_is_named_and_the_rest_drawn(names, tmp_path):
     """Of a record whose arrays are torn one warning says so; every picture is drawn from the others."""
     of_images(Plan(tmp_path, seeds=1), SMALL)
-    frame = store.results(tmp_path)
+    frame = records_frame.results(tmp_path)
     lost = frame[frame["posterior"] == "planar:K=10"]["id"].iloc[0]
     file = store.path(tmp_path, "table2", lost).with_suffix(".npz")
     file.write_bytes(file.read_bytes()[:200])

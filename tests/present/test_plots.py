@@ -10,6 +10,7 @@ from nfbench.present.plots import density, depth, likelihood, pushforward, train
 from nfbench.present.plots.catalogue import plot
 from nfbench.present.plots.style import looks, slug
 from nfbench.published.catalogue import sources
+from nfbench.records import frame as records_frame
 from nfbench.records import store
 
 LOST = {("u1", "radial:K=8", seed) for seed in range(3)}
@@ -26,7 +27,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frame(root):
-    return store.results(root)
+    return records_frame.results(root)
 
 
 def block(frame, experiment):
@@ -67,7 +68,7 @@ def test_density_picture_has_a_panel_for_each_configuration(root, frame):
 def test_a_damaged_image_is_named_and_the_rest_drawn(tmp_path, damage):
     """Of a done cell whose arrays are damaged the panel says `no image`, a warning names the file or the record."""
     figure3(Plan(tmp_path, seeds=1), targets=("u1",), kls={"planar": {2: 0.3, 8: 0.03}})
-    frame = store.results(tmp_path)
+    frame = records_frame.results(tmp_path)
     row = frame[frame["K"] == 8].iloc[0]
     file = store.path(tmp_path, "figure3", row["id"]).with_suffix(".npz")
     if damage == "torn":
@@ -139,7 +140,7 @@ def test_family_without_depth_is_a_line_across(frame):
 def test_depth_zero_has_a_place_of_its_own(tmp_path):
     """K=0 has no logarithm: it stands left of the others, under its own label, and its mark is drawn."""
     figure3(Plan(tmp_path), targets=("u1",), kls={"planar": {0: 1.0, 2: 0.3, 8: 0.03}})
-    axis = next(depth.pictures(store.results(tmp_path), looks(["planar"]), [])).figure.axes[0]
+    axis = next(depth.pictures(records_frame.results(tmp_path), looks(["planar"]), [])).figure.axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "2", "8"]
     places = axis.containers[0].lines[0].get_xdata()
     assert 0 < places[0] < places[1] < places[2]
@@ -187,7 +188,7 @@ def test_two_recipes_get_two_files(root, tmp_path):
     """Blocks of one profile with different training do not overwrite each other's pictures."""
     for rate in (0.01, 0.02):
         digits(Plan(tmp_path / "results", seeds=2, learning_rate=rate))
-    frame = store.results(tmp_path / "results")
+    frame = records_frame.results(tmp_path / "results")
     files = plot(tmp_path / "results", "digits", tmp_path, frame)
     assert len(set(files)) == 2 * 2 * 2  # recipes, pictures, forms
 
@@ -196,7 +197,7 @@ def test_nothing_done_draws_nothing(tmp_path):
     """Where every cell diverged there is no picture, and no error."""
     lost = {("u1", "planar:K=2", 0)}
     figure3(Plan(tmp_path, seeds=1, diverged=lost), targets=("u1",), kls={"planar": {2: 0.3}})
-    assert plot(tmp_path, "figure3", tmp_path, store.results(tmp_path)) == []
+    assert plot(tmp_path, "figure3", tmp_path, records_frame.results(tmp_path)) == []
 
 
 def test_bad_input_is_named(root, frame, tmp_path):

@@ -9,7 +9,7 @@ from support.synthetic import Plan, digits, figure1, figure3
 
 from nfbench.foundation.errors import InputError
 from nfbench.present.report.build import report, verdicts
-from nfbench.records import store
+from nfbench.records import frame as records_frame
 
 LOST = ("u1", "planar:K=8", 1)
 
@@ -73,7 +73,7 @@ def test_every_record_is_linked_and_exists(folder, text, page):
     """All record ids are on the page, each linked to its file relative to the page."""
     ids = {file.stem for file in (folder / "results").rglob("*.json")}
     linked = {link for link in page.links if link.endswith(".json")}
-    assert len(ids) == len(store.results(folder / "results")["id"].unique())
+    assert len(ids) == len(records_frame.results(folder / "results")["id"].unique())
     assert {link.rpartition("/")[2].removesuffix(".json") for link in linked} == ids
     assert all((folder / "report" / link).is_file() for link in linked)
 
@@ -146,7 +146,7 @@ def test_markdown_and_latex_name_pictures_that_exist(folder):
 
 def test_verdict_counts_cells_and_verdicts(folder):
     """The sentence of a block says what became of its cells and how many differences were reproduced."""
-    frame = store.results(folder / "results")
+    frame = records_frame.results(folder / "results")
     sentences = verdicts(frame, "figure3")
     assert len(sentences) == 2
     assert "24 cells, 23 done, 1 diverged" in sentences[0]
@@ -180,7 +180,7 @@ def images(tmp_path_factory):
 
 def test_verdict_of_values_names_the_budget(images):
     """Table 2 and Figure 4 in one sentence each, with the share of updates and seeds, the margin and the counts."""
-    (text,) = verdicts(store.results(images / "results"), "table2")
+    (text,) = verdicts(records_frame.results(images / "results"), "table2")
     budget = "with 12,000 of its 500,000 updates and at most 2 of its 100 seeds"
     assert f"Against Rezende & Mohamed 2015, Table 2, {budget}: 5 values of -ln p(x) (margin 0.6 nats)" in text
     assert f"Against Rezende & Mohamed 2015, Fig. 4, {budget}: 5 values of free energy" in text
@@ -189,7 +189,7 @@ def test_verdict_of_values_names_the_budget(images):
 
 def test_verdict_states_families_at_equal_depth_as_found(images):
     """NICE less planar flows, paired, each K with its difference; of what the paper does not have, nothing."""
-    (text,) = verdicts(store.results(images / "results"), "table2")
+    (text,) = verdicts(records_frame.results(images / "results"), "table2")
     assert "NICE (permutation) less Planar flow at equal K, paired by seed, -ln p(x) in nats: +1.000 ± " in text
     assert "(K=10), +1.700 ± " in text
     assert "Radial" not in text
@@ -197,7 +197,7 @@ def test_verdict_states_families_at_equal_depth_as_found(images):
 
 def test_verdict_of_other_data_is_none(images):
     """Table 3 from 4,000 images: no value is comparable, and why."""
-    (text,) = verdicts(store.results(images / "results"), "table3")
+    (text,) = verdicts(records_frame.results(images / "results"), "table3")
     assert "none of 3 values is comparable" in text
     assert "4,000 images" in text
 

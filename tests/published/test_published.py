@@ -9,7 +9,8 @@ import yaml
 import nfbench
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.yaml_model import read_yaml
-from nfbench.published.catalogue import Published, experiment_of, published, sources
+from nfbench.published.catalogue import experiment_of, published, sources
+from nfbench.published.schema import Published
 from nfbench.specification.registry import posteriors
 from nfbench.specification.spec import parse
 

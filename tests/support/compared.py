@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nfbench.records.store import Facts, Metric, Record
+from nfbench.records.cells import Facts, Metric, Record
 from nfbench.specification.config import Cell, Evaluation, Training
 from support.synthetic import LABELS, Plan, _curve, _store, spec
 

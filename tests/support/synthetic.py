@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from nfbench.analysis.timings import HOUSE
-from nfbench.records.store import Facts, Metric, Record, write
+from nfbench.records.cells import Facts, Metric, Record
+from nfbench.records.store import write
 from nfbench.records.timings import Case, Timing, identity
 from nfbench.records.timings import write as write_timing
 from nfbench.specification.config import Cell, Evaluation, Push, Training

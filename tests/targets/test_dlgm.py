@@ -10,7 +10,7 @@ from torch import nn
 
 from nfbench.data.observations import Observations
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import seeded
+from nfbench.foundation.randomness import seeded
 from nfbench.targets.build import target
 from nfbench.targets.data_models.dlgm import DeepLatentGaussian, Maxout
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from nfbench.foundation.numerics import seeded
+from nfbench.foundation.randomness import seeded
 from nfbench.targets.data_models.likelihoods import KINDS, Bernoulli, LogitNormal
 
 PIXELS, HIDDEN = 5, 3

@@ -9,7 +9,7 @@ import torch
 from scipy import integrate, stats
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import seeded, stream
+from nfbench.foundation.randomness import seeded, stream
 from nfbench.specification import registry
 from nfbench.targets.build import target
 from nfbench.targets.contract import LatentVariableModel

@@ -10,7 +10,7 @@ from support.families import specs
 from support.timed import MODES, QUICK, case_of, planned
 
 from nfbench.foundation.errors import InputError
-from nfbench.kernels.dispatch import VARIABLE, backend
+from nfbench.foundation.settings import VARIABLE, backend
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Flow
 from nfbench.records import timings

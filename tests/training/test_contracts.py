@@ -11,7 +11,8 @@ from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import run_group
 from nfbench.foundation.errors import InputError
 from nfbench.posteriors.build import posterior
-from nfbench.posteriors.contract import Flow, FlowPosterior, Posterior
+from nfbench.posteriors.contract import Flow, Posterior
+from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification import registry
 from nfbench.specification.config import Evaluation, Experiment, Profile, Push, Training
 from nfbench.targets.build import target

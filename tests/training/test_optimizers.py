@@ -7,7 +7,8 @@ import torch
 from support.families import normal
 
 from nfbench.specification.config import Training
-from nfbench.training.optimizers import OPTIMIZERS, learning_rate
+from nfbench.training.optimizers import OPTIMIZERS
+from nfbench.training.schedules import learning_rate
 
 THEIRS = {
     "adam": lambda params: torch.optim.Adam(params, lr=0.01, betas=(0.7, 0.999)),

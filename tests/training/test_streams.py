@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nfbench import target
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 from nfbench.training import streams
 from nfbench.training.streams import Minibatches, Noise
 

@@ -9,8 +9,9 @@ from nfbench import posterior, target
 from nfbench.specification.config import Training
 from nfbench.targets.contract import Target
 from nfbench.training import loop, optimizers
-from nfbench.training.loop import Program, train
+from nfbench.training.loop import train
 from nfbench.training.objective import Inference
+from nfbench.training.program import Program
 from nfbench.training.update import Update
 
 SHORT = Training(learning_rate=0.02, updates=60, draws=16, batch=20, anneal_updates=20, schedule="one-cycle")

@@ -7,8 +7,9 @@ from nfbench import posterior, target
 from nfbench.foundation.errors import InputError
 from nfbench.specification.config import Training
 from nfbench.training.cuda_graph import Captured
-from nfbench.training.loop import Program, train
+from nfbench.training.loop import train
 from nfbench.training.objective import Inference
+from nfbench.training.program import Program
 from nfbench.training.update import PLAIN, Acceleration
 
 CONFIG = Training(learning_rate=0.01, updates=40, draws=8, batch=20, anneal_updates=20, schedule="one-cycle")

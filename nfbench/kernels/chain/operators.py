@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
 from nfbench.kernels.autograd import Node, once
 from nfbench.kernels.diagonal import reference as diagonal
-from nfbench.kernels.dispatch import Chain, backend, kernels, transformed
+from nfbench.kernels.dispatch import Chain, kernels, transformed
 
 
 class Fused(NamedTuple):

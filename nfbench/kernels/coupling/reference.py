@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
 from nfbench.kernels.coupling import operators
 from nfbench.kernels.cpu.shares import FEW
 from nfbench.kernels.diagonal.reference import for_each
-from nfbench.kernels.dispatch import backend
 
 
 def chain(

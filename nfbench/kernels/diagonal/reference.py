@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from nfbench.foundation.numerics import standard_normal_log_prob
+from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
 from nfbench.kernels.autograd import Node, once
 from nfbench.kernels.diagonal import cpu, torch_node
-from nfbench.kernels.dispatch import backend, transformed
+from nfbench.kernels.dispatch import transformed
 
 
 class Loops(Protocol):

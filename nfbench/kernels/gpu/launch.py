@@ -8,17 +8,12 @@ import functools
 import importlib
 import importlib.util
 import os
-import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-
-Reference = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 AHEAD, AHEAD_BACKWARD = 5, 3  # maps whose numbers are on their way from memory at once
 _THREAD_BYTES = 128  # of z that a thread holds: the more draws, the rarer are sums over all threads for a map's numbers
@@ -28,14 +23,6 @@ _LEAST_BYTES = 128  # of z in a program: a smaller one only idles its threads
 _FILL = 528  # programs that keep an H200 busy: one for each of the four schedulers of its 132 multiprocessors
 _SLOTS = 2048  # programs that may hold sums of their own at once
 _SUMS_BYTES = 1 << 27  # and the memory of all these sums
-
-_MESSAGE = 300  # characters of an error that a warning repeats
-
-# Groups, draws, dimensions, depth of what a kernel must get right before it is used. The last, on a real GPU only, has
-# more tiles of draws than `_SLOTS`.
-_CASES = ((1, 300, 2, 5), (3, 9, 40, 3), (6, 1, 7, 4))
-_LARGE_CASES = ((1, 9000, 513, 2),)
-_verdicts: dict[tuple[str, str, torch.dtype], bool] = {}
 
 
 @dataclass(frozen=True)
@@ -99,77 +86,3 @@ def runs(device: str) -> bool:
 def interpreted() -> bool:
     """Whether Triton runs its kernels in Python on the CPU: ``TRITON_INTERPRET=1``, set before its first import."""
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
-
-
-def usable(name: str, reference: Reference, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether a map's Triton kernels agree with plain PyTorch here: tried at the first call, then remembered.
-
-    Where they do not, or do not run at all, one warning says so, and the caller takes the plain chain.
-
-    Args:
-        name: the map; its kernels are `nfbench.kernels.<name>.triton`.
-        reference: the chain in plain PyTorch, differentiable: `z (S, B, D), maps (B, K, P) -> z_K (S, B, D), ln|det|
-            (S, B)`.
-        device: where the kernels are to run.
-        dtype: float32 or float64.
-    """
-    key = (name, str(device), dtype)
-    if key not in _verdicts:
-        _verdicts[key] = False  # should the reference ask in turn, it gets the plain chain
-        # A thread of its own is free of the caller's vmap, autocast, inference mode and tracing.
-        with ThreadPoolExecutor(1) as apart:
-            fault = apart.submit(_fault, name, reference, device, dtype).result()
-        _verdicts[key] = fault is None
-        if fault is not None:
-            warnings.warn(f"Triton {name} in {dtype} on {device}: {fault}; plain PyTorch is used", stacklevel=2)
-    return _verdicts[key]
-
-
-def _fault(name: str, reference: Reference, device: torch.device, dtype: torch.dtype) -> str | None:
-    """What is wrong with a map's kernels, in one line; None where nothing is."""
-    try:
-        kernels = importlib.import_module(f"nfbench.kernels.{name}.triton")
-        for case in _CASES + _LARGE_CASES * (device.type == "cuda"):
-            found = _disagreement(kernels, reference, case, device, dtype)
-            if found is not None:
-                return found
-    except Exception as error:  # whatever a compiler or a driver may raise
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:_MESSAGE]}"
-    return None
-
-
-def _disagreement(
-    kernels: Any, reference: Reference, case: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype
-) -> str | None:
-    """The result of a fixed wild case that is off by more than 16 times plain PyTorch's own error, or None.
-
-    The error is the norm of the difference to float64's result; 1e-5 (float32) or 1e-8 (float64: torch's softplus is
-    the identity above 20, 2e-9 off) of that result's norm is always granted.
-    """
-    groups, draws, dim, depth = case
-    random = torch.Generator().manual_seed(draws)
-    shapes = ((groups, draws, dim), (groups, depth, kernels.numbers(dim)), (groups, draws, dim), (groups, draws))
-    drawn = [torch.randn(shape, generator=random, dtype=torch.float32).to(device) for shape in shapes]
-    drawn[1] *= 2
-    exact = _plainly(reference, *[one.double() for one in drawn])
-    given = [one.to(dtype) for one in drawn]
-    plain = _plainly(reference, *given)
-    z_k, log_det, saved = kernels.forward(given[0], given[1])
-    fused = (z_k, log_det, *kernels.backward(z_k, saved, given[1], given[2], given[3]))
-    granted = 1e-5 if dtype == torch.float32 else 1e-8
-    results = zip(("z_K", "ln|det|", "gradient in z", "gradient in maps"), fused, plain, exact, strict=True)
-    for what, ours, theirs, truth in results:
-        off, allowed = float((ours - truth).norm()), float(16 * (theirs - truth).norm() + granted * truth.norm())
-        if not off <= allowed:
-            return f"{what} is off by {off:.1e}, {allowed:.1e} is allowed, at (groups, draws, D, K) = {case}"
-    return None
-
-
-def _plainly(
-    reference: Reference, z: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """z_K (G, N, D), ln|det| (G, N) and the gradients in z and maps, by autograd; a group is a point of `reference`."""
-    z, maps = z.detach().requires_grad_(), maps.detach().requires_grad_()
-    z_k, log_det = (one.transpose(0, 1) for one in reference(z.transpose(0, 1), maps))
-    to_z, to_maps = torch.autograd.grad((z_k, log_det), (z, maps), (grad_z, grad_log_det))
-    return z_k.detach(), log_det.detach(), to_z, to_maps

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
 from nfbench.kernels.autograd import Node
-from nfbench.kernels.dispatch import backend, transformed
+from nfbench.kernels.dispatch import transformed
 from nfbench.kernels.layers import bernoulli_cpu
 
 _FAR = 40.0  # from where on softplus(y) is y in float64, too: torch's own threshold, 20, drops e^-20

@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
 from nfbench.kernels.autograd import Node
-from nfbench.kernels.dispatch import backend, transformed
+from nfbench.kernels.dispatch import transformed
 from nfbench.kernels.layers import maxout_cpu
 
 WINDOW = 4  # that `largest` and the compiled loops are written for

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from nfbench.analysis import timings as speed
+from nfbench.analysis.blocks import blocks
 from nfbench.analysis.data_points import kept
-from nfbench.analysis.summary import blocks
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import (
     data_points,

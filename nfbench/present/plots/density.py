@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from nfbench.analysis.summary import RANKING, median_seeds
+from nfbench.analysis.blocks import RANKING, median_seeds
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots.style import DENSITY_COLOURS, Picture, protocol, slug
 from nfbench.records.glossary import measure

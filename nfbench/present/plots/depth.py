@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from nfbench.analysis.summary import DIVERGENCES, summary
+from nfbench.analysis.blocks import DIVERGENCES
+from nfbench.analysis.summary import summary
 from nfbench.present.plots.style import Look, Picture, estimated, legend, panels, protocol
-from nfbench.published.catalogue import Published
+from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 from nfbench.specification.spec import parse
 

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nfbench.analysis.blocks import median_seeds
 from nfbench.analysis.data_points import Images, Kept
-from nfbench.analysis.summary import median_seeds
 from nfbench.present.plots.density import ranking
 from nfbench.present.plots.style import DPI, Picture, estimated, named, protocol, title
 from nfbench.records.glossary import measure

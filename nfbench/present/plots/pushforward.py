@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nfbench.analysis.summary import median_seeds
+from nfbench.analysis.blocks import median_seeds
 from nfbench.present.plots.density import Images, draw, images, ranking
 from nfbench.present.plots.style import Picture, protocol
 

@@ -11,16 +11,20 @@ import jinja2
 import pandas as pd
 
 import nfbench
-from nfbench.analysis.summary import blocks, checks, metrics
+from nfbench.analysis.blocks import blocks, metrics
+from nfbench.analysis.checks import checks
 from nfbench.analysis.timings import timed
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import replace
 from nfbench.present.report import timings as timing
 from nfbench.present.report import verdict
 from nfbench.present.report.chapter import anchor, cell, chapter
 from nfbench.present.tables.render import NOTHING, escape, latex, markdown
 from nfbench.published.catalogue import sources
+from nfbench.records.cells import Record
+from nfbench.records.frame import results
 from nfbench.records.glossary import MEASURES, TIMING_WORDS, WORDS
-from nfbench.records.store import REFERENCE, Record, records, replace, results
+from nfbench.records.store import REFERENCE, records
 from nfbench.records.timings import Timing, timings
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from nfbench.analysis.summary import CONFIGURATION, RANKING, beside
+from nfbench.analysis.blocks import CONFIGURATION, RANKING
+from nfbench.analysis.summary import beside
 from nfbench.present.plots.catalogue import saved
 from nfbench.present.plots.style import Picture
 from nfbench.present.tables.experiment import everything

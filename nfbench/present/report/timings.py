@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from nfbench.analysis.checks import Check
 from nfbench.analysis.scaling import exponents, memory
-from nfbench.analysis.summary import Check
 from nfbench.analysis.timings import COMPILE, OURS, SPLIT, TEXTBOOK, against, blocks, cases
 from nfbench.present.plots.catalogue import timings
 from nfbench.present.report.chapter import FIGURES, Chapter, anchor, shots

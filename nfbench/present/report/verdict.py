@@ -7,7 +7,7 @@ import pandas as pd
 
 from nfbench.analysis.published import compare, contrasts
 from nfbench.present.tables.render import interval
-from nfbench.published.catalogue import Published
+from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from nfbench.analysis.blocks import CONFIGURATION, metrics
 from nfbench.analysis.published import compare, contrasts, missing
-from nfbench.analysis.summary import CONFIGURATION, metrics, summary
+from nfbench.analysis.summary import summary
 from nfbench.present.tables.labels import budget, depth, key, protocol, read, reasons, seeds
 from nfbench.present.tables.render import NOTHING, Table, interval, number
-from nfbench.published.catalogue import Published
+from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 
 _FEW = (

@@ -9,14 +9,16 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from nfbench.analysis.blocks import blocks, metrics
 from nfbench.analysis.published import compare
-from nfbench.analysis.summary import blocks, metrics, summary
+from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
 from nfbench.present.tables import as_data
 from nfbench.present.tables.labels import depth, key, protocol, read, reasons, seeds
 from nfbench.present.tables.published import numbers
 from nfbench.present.tables.render import NOTHING, Format, Table, interval, latex, markdown, number
-from nfbench.published.catalogue import Published, experiment_of, published, sources
+from nfbench.published.catalogue import experiment_of, published, sources
+from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.summary import CONFIGURATION, OUTCOMES, Estimate
+from nfbench.analysis.blocks import CONFIGURATION, OUTCOMES
+from nfbench.analysis.summary import Estimate
 from nfbench.present.tables.render import NOTHING, interval
-from nfbench.published.catalogue import Published
+from nfbench.published.schema import Published
 from nfbench.records.training_words import words
 from nfbench.specification.spec import parse
 

@@ -4,10 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from nfbench.analysis.blocks import CONFIGURATION
 from nfbench.analysis.published import compare
-from nfbench.analysis.summary import CONFIGURATION, summary
+from nfbench.analysis.summary import summary
 from nfbench.present.tables.labels import key
-from nfbench.published.catalogue import Published, published
+from nfbench.published.catalogue import published
+from nfbench.published.schema import Published
 
 _WHOLE = {
     *("K", "seeds", "done", "diverged", "failed", "interrupted", "num_params"),

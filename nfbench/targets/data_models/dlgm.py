@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from nfbench.data.load import load
 from nfbench.data.observations import Observations
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import standard_normal_log_prob, stream
+from nfbench.foundation.numerics import standard_normal_log_prob
+from nfbench.foundation.randomness import stream
 from nfbench.kernels.layers.maxout import maxout
 from nfbench.specification.registry import target
 from nfbench.targets.contract import LatentVariableModel, Splits, Target

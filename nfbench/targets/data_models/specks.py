@@ -5,7 +5,7 @@ import functools
 import torch
 
 from nfbench.data.observations import Observations
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 from nfbench.specification.registry import target
 from nfbench.targets.contract import Target
 from nfbench.targets.data_models.dlgm import Count, DeepLatentGaussian

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from nfbench.posteriors.contract import Amortized, FlowPosterior, Identity
+from nfbench.posteriors.contract import Identity
+from nfbench.posteriors.flow_posterior import FlowPosterior
+from nfbench.posteriors.sources import Amortized
 from nfbench.targets.data_models.dlgm import DeepLatentGaussian
 from nfbench.training.objective import Inference
 

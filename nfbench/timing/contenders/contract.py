@@ -12,7 +12,7 @@ from torch import Tensor
 
 import nfbench.timing.contenders
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import stream
+from nfbench.foundation.randomness import stream
 from nfbench.posteriors.build import posterior
 from nfbench.records.timings import Case
 

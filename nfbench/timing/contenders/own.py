@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from nfbench.kernels.dispatch import VARIABLE
+from nfbench.foundation.settings import VARIABLE
 from nfbench.posteriors.build import posterior
 from nfbench.records.timings import Case
 from nfbench.timing.contenders.contract import Contender, Inputs, Work, register

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import seeded, stream
+from nfbench.foundation.randomness import seeded, stream
 from nfbench.posteriors.build import posterior
-from nfbench.posteriors.contract import FlowPosterior
+from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.records.timings import Case
 from nfbench.specification.config import Training
 from nfbench.specification.registry import posteriors
@@ -24,8 +24,8 @@ from nfbench.timing.contenders.contract import STEPS, Contender, Inputs, Work, r
 from nfbench.timing.contenders.form import Setting
 from nfbench.timing.contenders.own import with_reference
 from nfbench.timing.contenders.textbook import FORMS
-from nfbench.training.loop import Program
 from nfbench.training.objective import Inference
+from nfbench.training.program import Program
 
 _BETA = 0.5
 _UPDATES = 10**6  # more than anybody times: the schedule must not end

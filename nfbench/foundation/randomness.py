@@ -1,0 +1,25 @@
+"""Named streams of random numbers: a draw depends on its seed and its name only."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+
+import torch
+
+
+def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator whose draws depend on `seed` and `names` only, whatever else is drawn beside it.
+
+    Every use of randomness names its own stream, ``stream(seed, "noise", block)``, so no state has to be kept:
+    a resumed run asks for the same stream again.
+    """
+    digest = hashlib.sha256(repr((int(seed), *names)).encode()).digest()  # numpy's integers print otherwise
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+
+
+@contextlib.contextmanager
+def seeded(seed: int, *names: str | int) -> Iterator[None]:
+    """Within the block, torch's own CPU generator is that of ``stream(seed, *names)``; afterwards it is as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(stream(seed, *names).initial_seed())
+        yield

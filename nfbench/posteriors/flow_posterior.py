@@ -1,0 +1,82 @@
+"""A diagonal Gaussian pushed through a flow."""
+
+import torch
+from torch import Tensor, nn
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.numerics import standard_normal_log_prob
+from nfbench.kernels import shapes
+from nfbench.posteriors.contract import Flow, LogJoint, Posterior
+from nfbench.posteriors.sources import Amortized, Free
+
+
+class FlowPosterior(Posterior):
+    """A diagonal Gaussian q_0 pushed through a flow: ln q_K(z_K) = ln q_0(z_0) - ln|det dz_K/dz_0| (paper, eq. 7).
+
+    Mean, ln sigma and theta come from one source, free or amortized; the flow does not know which.
+
+    The data points B of noise, or of z, are those of the features, or `points`. One row of features, or `points` = 1,
+    serves any number of data points; noise for one data point serves every row. B = 0 gives empty results.
+    """
+
+    def __init__(self, flow: Flow, features: int | None = None, *, points: int = 1) -> None:
+        """Make the source of numbers.
+
+        Args:
+            flow: the maps.
+            features: F; None for a free posterior.
+            points: rows of a free posterior's numbers.
+
+        Raises:
+            InputError: the flow's `initial` has not the shape (P,).
+        """
+        super().__init__()
+        self.dim = self.noise_dim = flow.dim
+        self.flow = flow
+        self._trusting = not vars(type(flow)).get("checks", False)  # not inherited: a subclass may draw otherwise
+        start = torch.zeros(2 * flow.dim), flow.initial()
+        if start[1].shape != (flow.num_params,):
+            found, expected = tuple(start[1].shape), (flow.num_params,)
+            raise InputError(f"posterior: initial() of {type(flow).__name__} has shape {found}: expected {expected}")
+        self.source: nn.Module = Free(*start, points) if features is None else Amortized(*start, features, flow.depth)
+
+    def _check(self, draws: Tensor, base: Tensor, theta: Tensor, name: str) -> None:
+        """Refuse draws (S, B, D), which the message calls `name`, and numbers of the source that do not fit."""
+        shapes.check_draw("posterior", draws, base, theta, lambda _: self.flow.num_params, 1, name)
+
+    def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        base, theta = self.source(features)
+        mean, log_sigma = base.chunk(2, -1)
+        return mean, log_sigma, theta
+
+    def forward(
+        self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The draws, as `Posterior.forward` says.
+
+        Raises:
+            InputError: noise or features of another shape, dtype or device than the parameters ask for; features
+                missing, or given to a free posterior.
+        """
+        if features is not None:
+            shapes.check_features("posterior", "noise", noise, features)
+        base, theta = self.source(features)
+        if self._trusting:
+            self._check(noise, base, theta, "noise")
+        return self.flow.draw(noise, base, theta)
+
+    def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
+        """The density, as `Posterior.log_prob` says.
+
+        Raises:
+            InputError: as `forward`, of z.
+        """
+        if features is not None:
+            shapes.check_features("posterior", "z", z, features)
+        base, theta = self.source(features)
+        self._check(z, base, theta, "z")
+        mean, log_sigma = base.chunk(2, -1)
+        z_0, log_det = self.flow.inverse(z, theta)
+        noise = (z_0 - mean) * (-log_sigma).exp()
+        log_q: Tensor = standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det
+        return log_q

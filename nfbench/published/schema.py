@@ -1,0 +1,241 @@
+"""What a published table or figure says: values, how they were read, and what a comparison may conclude."""
+
+import math
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from nfbench.specification.config import Strict, Training
+from nfbench.specification.spec import parse
+
+
+def _agrees(wanted: str, given: str) -> bool:
+    """Whether `given` is what the spec `wanted` names: named options must agree, others are free."""
+    asked, had = parse(wanted), parse(given)
+    return asked.name == had.name and set(asked.options) <= set(had.options)
+
+
+class Point(Strict):
+    """One configuration of the published experiment."""
+
+    posterior: str  # spec without K; the options that it names must agree, others are free
+    K: int = Field(ge=0)
+
+    def describes(self, family: str, depth: int) -> bool:
+        """Whether a record's `family` (canonical spec without K) and `depth` are this configuration."""
+        return depth == self.K and _agrees(self.posterior, family)
+
+
+class Row(Point):
+    """One published value."""
+
+    target: str  # a target's name without options
+    metric: str
+    value: float
+    bar: float | None = Field(default=None, ge=0)  # half the error bar's height: a standard error over repetitions
+    hidden: bool = False  # in the source's file, not on its page
+
+
+class Cited(Strict):
+    """A row of the published table that stands for other people's work, which nothing here runs."""
+
+    label: str
+    value: float  # of the table's metric
+    source: str
+
+
+class Remeasured(Strict):
+    """What other people got when they repeated the published experiment.
+
+    Attributes:
+        who: the authors, as a table names them.
+        label: their posterior, and where their training differs.
+        source: where the numbers stand.
+        values: metric -> K -> value.
+        bars: the same for error bars, where there are any.
+    """
+
+    who: str
+    label: str
+    source: str
+    values: dict[str, dict[int, float]] = Field(min_length=1)
+    bars: dict[str, dict[int, float]] = Field(default_factory=dict)
+
+
+class Protocol(Strict):
+    """Which data protocols a reason is about: a pattern with ``*`` for a record's; no reason, no objection."""
+
+    match: str
+    objection: str | None = None
+
+
+class Setup(Strict):
+    """How the published numbers were made, as far as a run of ours may differ."""
+
+    model: str  # spec of the target; the options that it names must agree, others are free
+    training: Training
+    seeds: int = Field(ge=1)
+    importance_draws: int = Field(ge=1)  # S of -ln p(x)
+
+
+class Contrast(Strict):
+    """Differences to one family at equal K that the source's text is about."""
+
+    posterior: str  # the family that is subtracted
+    metrics: list[str] = Field(min_length=1)
+
+    def is_base(self, family: str) -> bool:
+        """Whether a record's `family` (canonical spec without K) is the one that is subtracted."""
+        return _agrees(self.posterior, family)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A published value less its baseline's, with a standard error."""
+
+    value: float
+    se: float
+    hidden: bool
+    is_baseline: bool
+
+
+@dataclass(frozen=True)
+class Value:
+    """A published value with what is known of its error."""
+
+    value: float
+    bar: float | None  # None: the source has no error bars
+    se: float  # the bar and the error of reading it
+    hidden: bool
+
+
+class Published(Strict):
+    """A table or figure of a paper.
+
+    With a baseline its values are comparable only as differences to the baseline's of the same target; without one,
+    as they are.
+
+    Attributes:
+        metric: of the rows that name none themselves.
+        mark: how the values were obtained: Q read in the text, D digitised from a vector figure.
+        reading: error of a digitised value, or of the last digit of a printed one; it enters each value's standard
+            error whole.
+        prefix: what the source prints before a value.
+        decimals: of a value in a table.
+        margin: for each metric: two results are equivalent where they differ by less, in its unit.
+        not_comparable: targets whose published problem is another one, each with the reason.
+        protocols: the first one that matches a record's data decides whether they are the published ones.
+    """
+
+    name: str  # of its file
+    experiment: str
+    metric: str
+    source: str
+    citation: str
+    mark: Literal["Q", "D"]
+    reading: float = Field(ge=0)
+    prefix: str = ""
+    decimals: int = Field(default=2, ge=0)
+    baseline: Point | None = None
+    note: str
+    margin: dict[str, PositiveFloat]
+    margin_reason: str
+    setup: Setup | None = None
+    not_comparable: dict[str, str] = Field(default_factory=dict)
+    protocols: list[Protocol] = Field(default_factory=list)
+    hidden_note: str = ""
+    rows: list[Row] = Field(min_length=1)
+    contrast: Contrast | None = None
+    cited: list[Cited] = Field(default_factory=list)
+    remeasured: list[Remeasured] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_metric(cls, data: Any) -> Any:
+        """A file of one metric need not repeat it: neither in its rows nor in its margin."""
+        if not isinstance(data, dict) or not isinstance(data.get("rows"), list):
+            return data
+        rows = [{"metric": data.get("metric")} | row if isinstance(row, dict) else row for row in data["rows"]]
+        margin = data.get("margin")
+        return data | {"rows": rows, "margin": margin if isinstance(margin, dict) else {data.get("metric"): margin}}
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        keys = [(row.target, row.posterior, row.K, row.metric) for row in self.rows]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise ValueError(f"rows that stand twice: {twice}")
+        if set(self.metrics) - set(self.margin):
+            raise ValueError(f"metrics without a margin: {sorted(set(self.metrics) - set(self.margin))}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_baselines(self) -> Self:
+        base = self.baseline
+        if base is None:
+            return self
+        if self.metrics != [self.metric]:
+            raise ValueError(f"a baseline needs rows of one metric, {self.metric!r}; got {self.metrics}")
+        targets = {row.target for row in self.rows}
+        based = {row.target for row in self.rows if base.describes(row.posterior, row.K)}
+        if targets - based:
+            raise ValueError(f"targets without the baseline's row: {sorted(targets - based)}")
+        return self
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the rows are values of, in their order."""
+        return list(dict.fromkeys(row.metric for row in self.rows))
+
+    def difference(self, target: str, family: str, depth: int) -> Difference | None:
+        """The published difference to the baseline; None where the source has no such row.
+
+        Args:
+            target: spec of a record's target.
+            family: canonical spec without K.
+            depth: K.
+        """
+        row = self._row(target, family, depth, self.metric)
+        if row is None or self.baseline is None:
+            return None
+        base = next(
+            one for one in self.rows if one.target == row.target and self.baseline.describes(one.posterior, one.K)
+        )
+        if row is base:
+            return Difference(0.0, 0.0, row.hidden, is_baseline=True)
+        se = math.sqrt((row.bar or 0.0) ** 2 + (base.bar or 0.0) ** 2 + 2 * self.reading**2)
+        return Difference(row.value - base.value, se, row.hidden, is_baseline=False)
+
+    def value(self, target: str, family: str, depth: int, metric: str | None = None) -> Value | None:
+        """The published value; None where the source has no such row, or its level means nothing.
+
+        Args:
+            target: spec of a record's target.
+            family: canonical spec without K.
+            depth: K.
+            metric: None: the source's own.
+        """
+        row = self._row(target, family, depth, metric or self.metric)
+        if row is None or self.baseline is not None:
+            return None
+        return Value(row.value, row.bar, math.hypot(row.bar or 0.0, self.reading), row.hidden)
+
+    def _row(self, target: str, family: str, depth: int, metric: str) -> Row | None:
+        rows = [row for row in self.rows if row.metric == metric and row.target == parse(target).name]
+        return next((row for row in rows if row.describes(family, depth)), None)
+
+    def objection(self, target: str, data: str | None = None) -> str | None:
+        """Why results are not comparable with the published ones; None where they are.
+
+        Args:
+            target: spec of a record's target.
+            data: the protocol of its data.
+        """
+        if reason := self.not_comparable.get(parse(target).name):
+            return reason
+        if self.setup and not _agrees(self.setup.model, target):
+            asked = ", ".join(f"{key}={value}" for key, value in parse(self.setup.model).options)
+            return f"The published model has {asked}."
+        return next((one.objection for one in self.protocols if fnmatchcase(data or "", one.match)), None)
