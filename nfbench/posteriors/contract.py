@@ -31,8 +31,8 @@ class Flow(nn.Module, ABC):
     Weights that all data points share are the module's own parameters; what depends on x comes in through theta.
 
     Attributes:
-        checks: whether `draw` and `inverse` themselves refuse tensors that do not fit; where a class does not say so
-            itself, `FlowPosterior` does it for draws.
+        checks: whether `draw` and `inverse` themselves refuse tensors that do not fit. It holds for the methods of the
+            class that sets it: where a subclass defines `draw` or `forward` anew, `FlowPosterior` checks draws for it.
     """
 
     checks: ClassVar[bool] = False

@@ -166,7 +166,7 @@ def test_no_maps_is_the_gaussian(spec, features):
 def test_planar_start(dim):
     """At every D the start has w.u = ln(e - 1), so that u_hat is orthogonal to w, and E||w||^2 = 2."""
     q = posterior("planar:K=400", dim, dtype=torch.float64)
-    w, u, _ = reference.split(q.flow._maps(q.source.theta))
+    w, u, _ = reference.split(q.flow.maps(q.source.theta))
     # The start is drawn in float32; its rounding is relative to |w| |u|, large where w is small.
     assert ((w * u).sum(-1) - math.log(math.e - 1)).abs().max() < 1e-4
     square = w.square().sum(-1)

@@ -8,6 +8,8 @@ from nfbench.foundation.numerics import monotone_root
 from nfbench.kernels import shapes
 from nfbench.kernels.chain import operators
 
+NAME = "planar"  # of the folder, of the operators `nfbench::planar`, and in messages
+
 
 def constrain(w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """`w, u (B, K, D) -> u_hat (B, K, D), s (B, K)`, with w.u_hat = s - 1 and s = softplus(w.u) > 0.
@@ -54,7 +56,7 @@ def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     return z, log_det(torch.stack(activations, -1), s)
 
 
-_fused = operators.fused("planar", reference, numbers)
+_fused = operators.fused(NAME, reference, numbers)
 
 
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +88,7 @@ def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
-    shapes.check_chain("planar", z, maps, numbers(shapes.dimensions("planar", "z", z)))
+    shapes.check_chain(NAME, z, maps, numbers(shapes.dimensions(NAME, "z", z)))
     w, u, b = split(maps)
     u_hat, s = constrain(w, u)
     activations = []

@@ -7,6 +7,8 @@ from torch.nn.functional import softplus
 from nfbench.kernels import shapes
 from nfbench.kernels.chain import operators
 
+NAME = "radial"  # of the folder, of the operators `nfbench::radial`, and in messages
+
 
 def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
     """`r (S, B, K), alpha and s (B, K) -> (S, B)`: the sum over K of the maps' ln|det|.
@@ -45,7 +47,7 @@ def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     return z, log_det(torch.stack(radii, -1), alpha, s, z.shape[-1])
 
 
-_fused = operators.fused("radial", reference, numbers)
+_fused = operators.fused(NAME, reference, numbers)
 
 
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +80,7 @@ def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
-    shapes.check_chain("radial", z, maps, numbers(shapes.dimensions("radial", "z", z)))
+    shapes.check_chain(NAME, z, maps, numbers(shapes.dimensions(NAME, "z", z)))
     centre, alpha, s = split(maps)
     radii = []
     for k in reversed(range(centre.shape[-2])):

@@ -1,4 +1,11 @@
-"""NICE as a volume-preserving flow with fixed random mixing (Rezende & Mohamed 2015, Sec 5, eq. 16-19)."""
+"""NICE as a volume-preserving flow (Dinh et al. 2014; Rezende & Mohamed 2015, Sec 5, eq. 16-19).
+
+A map mixes all coordinates, y = z M_k, by a permutation or a rotation that is drawn once and never learned, and then
+shifts one half by a function of the other: (y_A, y_B) -> (y_A, y_B + h_lambda(y_A)). There is no scaling layer, so that
+ln|det| = 0. The shift, whose form the papers leave open, is a network with one hidden tanh layer.
+
+Start: shifts near zero, hinges of the hidden units where the base has its mass (`Nice.initial`).
+"""
 
 import math
 from collections.abc import Callable
@@ -9,36 +16,43 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from nfbench.foundation.errors import InputError
-from nfbench.kernels import shapes
-from nfbench.kernels.coupling import reference as kernel
-from nfbench.posteriors.contract import Cost, Flow, Identity, combine
+from nfbench.kernels.coupling import reference
+from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.map_flow import MapCost, MapFlow
 from nfbench.specification.registry import posterior
 
 Mixing = Literal["permutation", "orthogonal"]
 
 
-class Nice(Flow):
-    """K additive couplings, each after a mixing that is random and not learned; no scaling layer: ln|det| = 0.
+class Nice(MapFlow):
+    """K additive couplings, each after a fixed mixing.
 
-    The shift h_lambda, whose form the paper does not give, is a network with one hidden tanh layer. Its weights are
-    shared by all data points; its hidden biases are theta: P = K hidden. Its output is divided by sqrt(K hidden), so
-    that a step of an optimizer moves z about as far at every depth and width: one learning rate serves them all.
+    The shift network's weights are shared by all data points; its hidden biases are theta: R = hidden, P = K hidden.
+    Its output is divided by sqrt(K hidden), so that a step of an optimizer moves z about as far at every depth and
+    width: one learning rate serves them all.
+
+    Attributes:
+        basis: (K, D, D), the products M_1 ... M_k of the mixings.
+        reads: (K, D), the unmixed coordinates that a coupling reads (`reference.used`).
+        writes: (K, D), those that it shifts.
+        w_in: (K, |A|, hidden) weights of the hidden layers.
+        w_out: (K, hidden, |B|) weights of the output layers, before they are scaled.
+        b_out: (K, |B|) their biases, before they are scaled.
     """
 
-    checks = True
-
+    name = "nice"
     basis: Tensor
-    reads: Tensor  # (K, D), as `kernel.used` finds them
+    reads: Tensor
     writes: Tensor
 
     def __init__(self, dim: int, depth: int, mixing: Mixing, hidden: int) -> None:
         if dim < 2:
             raise InputError(f"posterior 'nice': dim={dim}: a coupling needs at least 2")
-        super().__init__(dim, depth, depth * hidden)
+        super().__init__(dim, depth, hidden)
         self.hidden = hidden
         self.rotates = mixing == "orthogonal"
         self.scale = 1 / math.sqrt(hidden * max(1, depth))
-        kept, moved = dim - dim // 2, dim // 2
+        read, shifted = dim - dim // 2, dim // 2
         draw = {"permutation": _permutation, "orthogonal": _orthogonal}[mixing]
         total, products = torch.eye(dim, dtype=torch.float64), []
         for _ in range(depth):
@@ -46,11 +60,11 @@ class Nice(Flow):
             products.append(total)
         basis = torch.stack(products) if products else torch.zeros(0, dim, dim)
         self.register_buffer("basis", basis.to(torch.get_default_dtype()))
-        for name, rows in zip(("reads", "writes"), kernel.used(basis, kept), strict=True):
+        for name, rows in zip(("reads", "writes"), reference.used(basis, read), strict=True):
             self.register_buffer(name, rows)
-        self.w_in = nn.Parameter(torch.randn(depth, kept, hidden) * math.sqrt(2 / kept))
-        self.w_out = nn.Parameter(0.01 * torch.randn(depth, hidden, moved))
-        self.b_out = nn.Parameter(torch.zeros(depth, moved))
+        self.w_in = nn.Parameter(torch.randn(depth, read, hidden) * math.sqrt(2 / read))
+        self.w_out = nn.Parameter(0.01 * torch.randn(depth, hidden, shifted))
+        self.b_out = nn.Parameter(torch.zeros(depth, shifted))
 
     @property
     def mixing(self) -> Tensor:
@@ -68,28 +82,24 @@ class Nice(Flow):
         self.basis = self.basis @ (1.5 * eye - 0.5 * self.basis.mT @ self.basis)
         return self
 
-    def _network(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        b_in = theta.reshape(len(theta), self.depth, self.hidden)
+    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        z_k = reference.chain(z, *self._network(maps), (self.reads, self.writes))
+        return z_k, z.new_zeros(z_k.shape[:-1])
+
+    def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        z_0 = reference.inverse(z, *self._network(maps))
+        return z_0, z.new_zeros(z_0.shape[:-1])
+
+    def _network(self, b_in: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The mixings and the shift networks, as `reference.chain` takes them, from hidden biases (B or 1, K, H)."""
         return self.basis, self.w_in, b_in, self.w_out * self.scale, self.b_out * self.scale
-
-    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        shapes.check_flow("nice", z, theta, self.dim, self.num_params)
-        moved = kernel.chain(z, *self._network(theta), (self.reads, self.writes))
-        return moved, z.new_zeros(moved.shape[:-1])
-
-    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        shapes.check_flow("nice", z, theta, self.dim, self.num_params)
-        moved = kernel.inverse(z, *self._network(theta))
-        return moved, z.new_zeros(moved.shape[:-1])
 
     def initial(self) -> Tensor:
         """Hidden biases ~ N(0, 2): the units' hinges lie where the base has its mass."""
         return torch.randn(self.num_params) * math.sqrt(2)
 
-    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
-        """What the base needs (`Identity.cost` says how it is counted) and, for each of the K maps, besides.
-
-        With H hidden units, A coordinates kept and M moved:
+    def map_cost(self, *, gradient: bool) -> MapCost:
+        """One map (`Identity.cost` says how it is counted), with H hidden units, A coordinates read and M shifted.
 
         Numbers: the weights A H + H M + M, once; hidden biases, H a row; both with gradient read again and their
         gradient written. The mixing, D^2 (D for a permutation), with gradient twice. Nothing is saved: a coupling is
@@ -104,22 +114,19 @@ class Nice(Flow):
         D, H, M = self.dim, self.hidden, self.dim // 2
         weights, mixing = (D - M) * H + H * M + M, D * D if self.rotates else D
         turn = min(2 * D * D - D, 2 * D * H) if self.rotates else 0
-        per_draw, per_row = Cost(0, 2 * D * H + H + M + turn), Cost(H, 0)
-        shared = Cost(weights + mixing, M * (H + 1))
         if gradient:
-            per_draw, per_row = Cost(0, 6 * D * H + 4 * H + 2 * M + 2 * turn), Cost(3 * H, 0)
             shared = Cost(3 * weights + 2 * mixing, 2 * M * (H + 1))
-        base = Identity(D).cost(draws, batch, points, gradient=gradient)
-        maps = (self.depth * draws * batch, per_draw), (self.depth * points, per_row), (self.depth, shared)
-        return combine((1, base), *maps)
+            return MapCost(Cost(0, 6 * D * H + 4 * H + 2 * M + 2 * turn), Cost(3 * H, 0), shared)
+        return MapCost(Cost(0, 2 * D * H + H + M + turn), Cost(H, 0), Cost(weights + mixing, M * (H + 1)))
 
 
 def _permutation(dim: int) -> Tensor:
+    """A uniformly random permutation matrix (D, D) in float64."""
     return torch.eye(dim, dtype=torch.float64)[torch.randperm(dim)]
 
 
 def _orthogonal(dim: int) -> Tensor:
-    """Q of a Gaussian matrix, its columns' signs fixed by R's diagonal, so that Q is uniform (Haar) distributed."""
+    """A random orthogonal matrix (D, D) in float64, uniform (Haar): Q of a Gaussian matrix, signs as R's diagonal."""
     q, r = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64))
     signed: Tensor = q * r.diagonal().sign()
     return signed

@@ -1,39 +1,28 @@
-"""Planar flow (Rezende & Mohamed 2015, eq. 10-13)."""
+"""Planar flow (Rezende & Mohamed 2015, Sec 4.1, eq. 10-13).
+
+A map is f(z) = z + u_hat tanh(w.z + b), with ln|det| = ln|1 + u_hat.w (1 - tanh^2(w.z + b))|. App. A.1 makes it
+invertible: u_hat = u + (m(w.u) - w.u) w / ||w||^2 with m(x) = -1 + ln(1 + e^x), so that w.u_hat > -1.
+
+Start: nearly the identity, volume preserving (`Planar.initial`); the paper gives none.
+"""
 
 import math
 
 import torch
 from torch import Tensor
 
-from nfbench.kernels import shapes
-from nfbench.kernels.planar import reference as kernel
-from nfbench.posteriors.contract import Cost, Flow, Identity, combine
+from nfbench.kernels.planar import reference
+from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.map_flow import KernelFlow, MapCost
 from nfbench.specification.registry import posterior
 
 IDENTITY = math.log(math.e - 1)  # the w.u at which u_hat is orthogonal to w (m = 0)
 
 
-class Planar(Flow):
+class Planar(KernelFlow):
     """K planar maps, theta = (w, u, b) of each: P = K (2 D + 1)."""
 
-    checks = True
-
-    def __init__(self, dim: int, depth: int) -> None:
-        super().__init__(dim, depth, depth * (2 * dim + 1))
-
-    def _maps(self, theta: Tensor) -> Tensor:
-        return theta.reshape(len(theta), self.depth, 2 * self.dim + 1)
-
-    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        shapes.check_flow("planar", z, theta, self.dim, self.num_params)
-        return kernel.chain(z, self._maps(theta))
-
-    def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return kernel.draw(noise, base, theta, self.depth)
-
-    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        shapes.check_flow("planar", z, theta, self.dim, self.num_params)
-        return kernel.inverse(z, self._maps(theta))
+    kernel = reference
 
     def initial(self) -> Tensor:
         """Random w and b, and u = ln(e - 1) w / ||w||^2 + a small v orthogonal to w, so that w.u_hat = 0.
@@ -47,8 +36,8 @@ class Planar(Flow):
         u = IDENTITY * unit / w.norm(dim=-1, keepdim=True) + v - (v * unit).sum(-1, keepdim=True) * unit
         return torch.cat([w, u, torch.randn(self.depth, 1)], -1).flatten()
 
-    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
-        """What the base needs (`Identity.cost` says how it is counted) and, for each of the K maps, besides.
+    def map_cost(self, *, gradient: bool) -> MapCost:
+        """One map (`Identity.cost` says how it is counted).
 
         Numbers: theta read, 2 D + 1 a row; with gradient read again and its gradient written, and the activation h of
         each draw written and read back, 2 a draw: z is rebuilt from it.
@@ -59,11 +48,9 @@ class Planar(Flow):
         Flops a row: u_hat of w and u 6 D + 4; with gradient that again, and 10 D + 7 to go back through it.
         """
         D = self.dim
-        per_draw, per_row = Cost(0, 4 * D + 7), Cost(2 * D + 1, 6 * D + 4)
         if gradient:
-            per_draw, per_row = Cost(2, 14 * D + 18), Cost(3 * (2 * D + 1), 22 * D + 15)
-        base = Identity(D).cost(draws, batch, points, gradient=gradient)
-        return combine((1, base), (self.depth * draws * batch, per_draw), (self.depth * points, per_row))
+            return MapCost(Cost(2, 14 * D + 18), Cost(3 * (2 * D + 1), 22 * D + 15))
+        return MapCost(Cost(0, 4 * D + 7), Cost(2 * D + 1, 6 * D + 4))
 
 
 @posterior("planar", label="Planar flow", cite="Rezende & Mohamed 2015, eq. 10", year=2015)

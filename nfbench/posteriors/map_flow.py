@@ -1,0 +1,109 @@
+"""Flows whose K maps have one form: theta split into the numbers of each map, shapes checked, costs added up."""
+
+from abc import abstractmethod
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from nfbench.kernels import shapes
+from nfbench.posteriors.contract import Cost, Flow, Identity, combine
+
+
+class MapCost(NamedTuple):
+    """What one map of a chain needs besides the base: for each draw, for each row of theta, and once."""
+
+    draw: Cost
+    row: Cost
+    shared: Cost = Cost(0, 0)
+
+
+class MapFlow(Flow):
+    """K maps of one form with R numbers each for a data point: P = K R.
+
+    A family says what `chain` and `chain_inverse` do with the numbers of all maps, and gives `initial` and `map_cost`.
+
+    Attributes:
+        name: the family, as messages about tensors that do not fit begin.
+    """
+
+    checks = True
+    name: str
+
+    def __init__(self, dim: int, depth: int, numbers: int) -> None:
+        """Make a chain of `depth` = K maps in `dim` = D dimensions with `numbers` = R numbers each."""
+        super().__init__(dim, depth, depth * numbers)
+        self.numbers = numbers
+
+    def maps(self, theta: Tensor) -> Tensor:
+        """`theta (B or 1, K R) -> (B or 1, K, R)`, the numbers of each map."""
+        return theta.reshape(len(theta), self.depth, self.numbers)
+
+    @abstractmethod
+    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """`z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det dz_K/dz| (S, B)`."""
+
+    @abstractmethod
+    def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """`z_K (S, B, D), maps (B or 1, K, R) -> z (S, B, D), ln|det dz/dz_K| (S, B)`."""
+
+    @abstractmethod
+    def map_cost(self, *, gradient: bool) -> MapCost:
+        """The cost of one map, counted as `Identity.cost` counts that of the base; `gradient`: forward and backward."""
+
+    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow(self.name, z, theta, self.dim, self.num_params)
+        return self.chain(z, self.maps(theta))
+
+    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow(self.name, z, theta, self.dim, self.num_params)
+        return self.chain_inverse(z, self.maps(theta))
+
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
+        base, one_map = (
+            Identity(self.dim).cost(draws, batch, points, gradient=gradient),
+            self.map_cost(gradient=gradient),
+        )
+        per_map = (draws * batch, one_map.draw), (points, one_map.row), (1, one_map.shared)
+        return combine((1, base), (self.depth, combine(*per_map)))
+
+
+class Kernel(Protocol):
+    """A chain of maps as functions of maps (B or 1, K, R): a module such as `nfbench.kernels.planar.reference`."""
+
+    NAME: str
+
+    def numbers(self, dim: int) -> int:
+        """D -> R, how many numbers a map has."""
+
+    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """As `MapFlow.chain`."""
+
+    def inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """As `MapFlow.chain_inverse`."""
+
+    def draw(self, noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
+        """As `Flow.draw`, with K = `depth`; refuses tensors that do not fit."""
+
+
+class KernelFlow(MapFlow):
+    """K maps that a kernel computes, base and chain at once; a family adds `initial` and `map_cost`.
+
+    Attributes:
+        kernel: the map's functions.
+    """
+
+    checks = True
+    kernel: Kernel
+
+    def __init__(self, dim: int, depth: int) -> None:
+        super().__init__(dim, depth, self.kernel.numbers(dim))
+        self.name = self.kernel.NAME
+
+    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        return self.kernel.chain(z, maps)
+
+    def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        return self.kernel.inverse(z, maps)
+
+    def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return self.kernel.draw(noise, base, theta, self.depth)
