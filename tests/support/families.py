@@ -1,6 +1,8 @@
 """Every registered family as test parameters: found through the registry, listed nowhere."""
 
+import pytest
 import torch
+from torch import Tensor
 
 from nfbench import posterior
 from nfbench.posteriors.contract import Posterior
@@ -30,3 +32,18 @@ def wild(spec: str, dim: int, seed: int, *, scale: float = 1.0, features: int | 
 def normal(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Standard normal numbers of a seed of their own."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+FEATURES = 7  # F of amortized posteriors
+EVERY = pytest.mark.parametrize("spec", specs(0, 1, 3))
+MODES = pytest.mark.parametrize("features", [None, FEATURES], ids=["free", "amortized"])
+
+
+def features_for(features: int | None, batch: int) -> Tensor | None:
+    """Features (B, F) of as many data points, or None for a free posterior."""
+    return None if features is None else normal(batch, features, seed=5)
+
+
+def draw(q: Posterior, size: tuple[int, int], features: int | None, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Draws (S, B, D) and ln q (S, B) for `size` = (S, B)."""
+    return q(normal(*size, q.noise_dim, seed=seed), features_for(features, size[1]))
