@@ -22,12 +22,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nfbench.api import Comparison, Fitted, Run, compare, evaluate, fit, load, run
     from nfbench.foundation.errors import InputError
     from nfbench.posteriors.build import posterior
     from nfbench.records.frame import results
     from nfbench.targets.build import target
 
-__all__ = ["InputError", "posterior", "results", "target"]
+__all__ = [
+    "Comparison",
+    "Fitted",
+    "InputError",
+    "Run",
+    "compare",
+    "evaluate",
+    "fit",
+    "load",
+    "posterior",
+    "results",
+    "run",
+    "target",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -36,13 +50,14 @@ _HOMES = {
     "results": "nfbench.records.frame",
     "target": "nfbench.targets.build",
 }
+_FACE = "nfbench.api"  # where all other public names are
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use: ``import nfbench`` loads no torch."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'nfbench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_HOMES.get(name, _FACE)), name)
 
 
 def __dir__() -> list[str]:

@@ -18,7 +18,9 @@ FLOORS = (
     {"targets", "analysis"},
     {"training"},
     {"evaluation", "timing", "present"},
-    {"experiments", "executors"},
+    {"executors"},
+    {"experiments"},
+    {"api"},
     {"cli"},
     {"__main__"},
 )

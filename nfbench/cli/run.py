@@ -1,6 +1,5 @@
 """Commands that train: run, reproduce."""
 
-import functools
 import sys
 import warnings
 from collections.abc import Sequence
@@ -120,24 +119,10 @@ def _plan(
     seeds: str | None = None,
     overrides: Sequence[str] | None = None,
 ) -> "list[Group]":
-    from nfbench.experiments.library import load
-    from nfbench.experiments.plan import label, parse_overrides, parse_seeds, plan, profile_of
-    from nfbench.published.catalogue import experiment_of
+    from nfbench.experiments.execute import plan_experiment
+    from nfbench.experiments.plan import parse_overrides
 
-    name = experiment_of(name)
-    experiment = load(name)
-    profile_of(experiment, profile)
-    changes = parse_overrides(overrides or ())
-    if changes:
-        experiment = load(name, {f"profiles.{profile}.{key}": value for key, value in changes.items()})
-    return plan(
-        experiment,
-        profile,
-        posteriors=posteriors,
-        targets=targets,
-        seeds=None if seeds is None else parse_seeds(seeds),
-        overrides_label=label(changes),
-    )
+    return plan_experiment(name, profile, posteriors, targets, seeds, parse_overrides(overrides or ()))
 
 
 def _print_plan(groups: "Sequence[Group]", results: Path) -> None:
@@ -182,38 +167,26 @@ def _execute(
     compile: bool,
     cuda_graph: bool,
 ) -> int:
-    from nfbench.foundation.environment import check_device
-    from nfbench.foundation.files import check_writable
-
-    check_device(device)
-    for folder in dict.fromkeys([results, *(results / group.cells[0].experiment for group in groups)]):
-        check_writable(folder)
-    from nfbench.executors.local import execute
-    from nfbench.experiments.run_group import lose_group, run_group
+    from nfbench.experiments.execute import execute
     from nfbench.training.update import Acceleration
 
     acceleration = Acceleration(compile=compile, cuda_graph=cuda_graph)
-    acceleration.check(device)
-    run = functools.partial(run_group, acceleration=acceleration)
     try:
-        summary = execute(run, lose_group, groups, results, device=device, jobs=jobs, force=force)
+        done = execute(groups, results, device, jobs, force=force, acceleration=acceleration)
     except KeyboardInterrupt:
         print(_interrupted(groups, results), file=sys.stderr)
         return INTERRUPTED
-    total = sum(len(group.cells) for group in groups)
-    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count)
-    before = f"{summary.skipped} were finished before"
-    print(f"{total} cell{'s' * (total != 1)}: {counts or 'none run'}; {before}; records in {results}")
-    for failure in summary.failures:
+    print(done.summary)
+    for failure in done.failures:
         print(f"nfbench: failed: {failure}", file=sys.stderr)
-    return 1 if summary.failures else 0
+    return 1 if done.failures else 0
 
 
 def _interrupted(groups: "Sequence[Group]", results: Path) -> str:
     from nfbench.records.store import finished
 
     cells = [cell for group in groups for cell in group.cells]
-    kept = sum(finished(results, cell) for cell in cells)
+    count = sum(finished(results, cell) for cell in cells)
     return (
-        f"nfbench: interrupted: {kept} of {len(cells)} cells are finished, kept in {results}; the same command resumes"
+        f"nfbench: interrupted: {count} of {len(cells)} cells are finished, kept in {results}; the same command resumes"
     )

@@ -2,6 +2,7 @@
 
 import torch
 
+from nfbench.foundation.checks import whole_number
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import seeded
 from nfbench.posteriors.contract import Flow, Posterior
@@ -37,11 +38,16 @@ def posterior(
     (torch.Size([5, 1, 2]), torch.Size([5, 1]))
 
     Raises:
-        InputError: unknown family or option, or a dimension that the family cannot have.
+        InputError: unknown family or option, a dimension that the family cannot have, or a number that is none.
     """
     choice = posteriors.choose(spec)
-    if dim < 1:
-        raise InputError(f"posterior {str(spec)!r}: dim={dim}: expected at least 1")
+    owner = f"posterior {str(spec)!r}"
+    for name, value, least in (("dim", dim, 1), ("points", points, 1), ("seed", seed, 0)):
+        whole_number(owner, name, value, least)
+    if features is not None:
+        whole_number(owner, "features", features, 1)
+        if points != 1:
+            raise InputError(f"{owner}: points={points} beside features={features}: expected one of them")
     with seeded(seed, "posterior"):
         built = choice.build(dim=dim, features=features)
         module = FlowPosterior(built, features, points=points) if isinstance(built, Flow) else built

@@ -7,6 +7,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nfbench.foundation.checks import whole_number
+from nfbench.foundation.randomness import stream
 from nfbench.kernels import shapes
 from nfbench.kernels.diagonal import reference
 
@@ -123,10 +125,20 @@ class Identity(Flow):
 
 
 class Posterior(nn.Module, ABC):
-    """A distribution q(z) or q(z|x) that is sampled by transforming noise that the caller draws."""
+    """A distribution q(z) or q(z|x) that is sampled by transforming noise that the caller draws.
+
+    A family implements `forward` and `log_prob`; `sample` and `sample_and_log_prob` draw the noise for whoever only
+    wants draws.
+
+    Attributes:
+        dim: D, dimensions of z.
+        noise_dim: N, numbers of noise that a draw takes.
+        points: data points B that a free posterior has parameters for; 1: the same for all.
+    """
 
     dim: int
     noise_dim: int
+    points: int = 1
 
     @abstractmethod
     def forward(
@@ -145,3 +157,43 @@ class Posterior(nn.Module, ABC):
     @abstractmethod
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
         """`z (S, B, D), features (B, F) | None -> ln q(z|x) (S, B)` at given points."""
+
+    def sample(self, num: int, *, seed: int = 0, features: Tensor | None = None) -> Tensor:
+        """Draw z, without a graph.
+
+        Args:
+            num: S, how many draws, of each data point where there are any.
+            seed: of the noise; the same seed gives the same draws.
+            features: (B, F) of the encoder, for an amortized posterior.
+
+        Returns:
+            (S, D) where there are no data points, else (S, B, D); of the parameters' dtype and on their device.
+
+        Raises:
+            InputError: `num` is no whole number from 0, or the features do not fit.
+        """
+        return self.sample_and_log_prob(num, seed=seed, features=features)[0]
+
+    def sample_and_log_prob(self, num: int, *, seed: int = 0, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Draw z and compute its log-density, in one pass and without a graph.
+
+        Args:
+            num: S, how many draws, of each data point where there are any.
+            seed: of the noise; the same seed gives the same draws.
+            features: (B, F) of the encoder, for an amortized posterior.
+
+        Returns:
+            z (S, D) and ln q(z) (S,) in nats where there are no data points, else (S, B, D) and (S, B).
+
+        Raises:
+            InputError: `num` is no whole number from 0, or the features do not fit.
+        """
+        whole_number("sample", "num", num)
+        parameter = next(self.parameters())
+        points = self.points if features is None else len(features)
+        generator = stream(seed, "sample", device=parameter.device)
+        size = (num, points, self.noise_dim)
+        noise = torch.randn(size, generator=generator, device=parameter.device, dtype=parameter.dtype)
+        with torch.no_grad():
+            z, log_q = self(noise, features)
+        return (z.squeeze(1), log_q.squeeze(1)) if features is None and self.points == 1 else (z, log_q)

@@ -32,6 +32,7 @@ class FlowPosterior(Posterior):
         """
         super().__init__()
         self.dim = self.noise_dim = flow.dim
+        self.points = points
         self.flow = flow
         self._checks_draws = not _checks(flow)
         start = torch.zeros(2 * flow.dim), flow.initial()
@@ -66,11 +67,13 @@ class FlowPosterior(Posterior):
         return self.flow.draw(noise, base, theta)
 
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
-        """The density, as `Posterior.log_prob` says.
+        """The density, as `Posterior.log_prob` says; where there are no data points, z (S, D) gives ln q (S,) too.
 
         Raises:
             InputError: as `forward`, of z.
         """
+        if z.dim() == 2 and features is None and self.points == 1:
+            return self.log_prob(z.unsqueeze(1)).squeeze(1)
         if features is not None:
             shapes.check_features("posterior", "z", z, features)
         base, theta = self.source(features)

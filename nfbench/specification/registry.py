@@ -163,7 +163,7 @@ class Registry:
         Raises:
             InputError: unknown name, unknown option, or a value outside its type.
         """
-        spec = parse(spec) if isinstance(spec, str) else spec
+        spec = spec if isinstance(spec, Spec) else parse(spec)
         entry = self[spec.name]
         options = {key: default for key, (_, default) in entry.options.items()}
         for key, text in spec.options:

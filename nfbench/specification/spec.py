@@ -33,6 +33,8 @@ def expand(text: str) -> list[Spec]:
     Raises:
         InputError: the text is not of that form, or an option stands twice or has no value.
     """
+    if not isinstance(text, str):
+        raise InputError(f"spec {text!r}: expected text; {_FORM}")
     name, colon, tail = text.strip().partition(":")
     if not _NAME.fullmatch(name):
         raise InputError(f"spec {text!r}: {name!r} is not a name; {_FORM}")

@@ -14,8 +14,8 @@ import nfbench
 from nfbench.cli import run as running
 from nfbench.cli import show
 from nfbench.cli.app import main
-from nfbench.executors import local
 from nfbench.executors.local import Summary
+from nfbench.experiments import execute as execute_module
 from nfbench.experiments import plan
 from nfbench.records import store
 from nfbench.specification.registry import protocols
@@ -248,7 +248,7 @@ def test_a_report_names_a_damaged_record_once(nf, tmp_path):
 )
 def test_exit_codes_of_outcomes(nf, monkeypatch, summary, code, said):
     """A diverged cell is an outcome that is told; a failed one is an error that is named."""
-    monkeypatch.setattr(local, "execute", lambda *_, **__: summary)
+    monkeypatch.setattr(execute_module, "execute_locally", lambda *_, **__: summary)
     got, out, err = nf("run", "tiny.yaml")
     assert got == code
     assert said in out
@@ -262,7 +262,7 @@ def test_an_interrupt_says_what_is_kept(nf, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local, "execute", interrupted)
+    monkeypatch.setattr(execute_module, "execute_locally", interrupted)
     code, _, err = nf("run", "tiny.yaml")
     assert code == 130
     assert err == ("nfbench: interrupted: 2 of 4 cells are finished, kept in results; the same command resumes\n")
@@ -320,7 +320,7 @@ def test_an_interrupted_reproduce_shows_nothing(nf, monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local, "execute", interrupted)
+    monkeypatch.setattr(execute_module, "execute_locally", interrupted)
     code, out, err = nf("reproduce", "figure1", "--profile", "smoke")
     assert (code, out) == (130, "")
     assert "0 of 12 cells are finished" in err

@@ -1,0 +1,183 @@
+"""The public face of nfbench in Python: fit, evaluate, compare, run experiments, read results.
+
+Everything here can be reached as ``nfbench.NAME``; the first use of a name imports what it needs. This module has no
+logic of its own: each function says where its work is done. Wrong input raises `InputError`, which is a `ValueError`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nfbench.experiments.compare import Comparison
+from nfbench.experiments.compare import compare as _compare
+from nfbench.experiments.evaluate_fitted import evaluate_fitted
+from nfbench.experiments.execute import Run, execute, plan_experiment
+from nfbench.foundation.errors import InputError
+from nfbench.posteriors.build import posterior
+from nfbench.records.frame import results
+from nfbench.targets.build import target
+from nfbench.training.fit import AnyPosterior, AnyTarget, fit_seeds
+from nfbench.training.fitted import Fitted, load
+from nfbench.training.update import Acceleration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nfbench.targets.contract import Target
+
+__all__ = [
+    "Comparison",
+    "Fitted",
+    "InputError",
+    "Run",
+    "compare",
+    "evaluate",
+    "fit",
+    "load",
+    "posterior",
+    "results",
+    "run",
+    "target",
+]
+
+
+def fit(
+    posterior: AnyPosterior,
+    target: AnyTarget,
+    *,
+    dim: int | None = None,
+    updates: int = 2000,
+    seed: int = 0,
+    device: str = "cpu",
+    report: Callable[[int, float], None] | None = None,
+    **settings: Any,
+) -> Fitted:
+    """Fit a posterior to a target by minimising the annealed free energy (Rezende & Mohamed 2015, eq. 20).
+
+    Args:
+        posterior: a spec such as ``planar:K=8``, or a `Posterior` module, which is trained in place.
+        target: a spec such as ``u1``, a `Target`, or a function ``log_joint(z (..., D)) -> (...)`` in nats, up to a
+            constant and differentiable by autograd.
+        dim: D, for a target that is a function.
+        updates: number of updates. The default recipe is Adam with one cycle of the learning rate, annealed over the
+            first two fifths: 256 draws an update at rate 0.02 for a density, minibatches of 100 at 0.005 for data.
+        seed: of the start, of the noise and of the order of minibatches.
+        device: torch device: cpu, cuda or cuda:N.
+        report: called with (updates done, mean bound in nats) about 100 times.
+        settings: fields of `nfbench.specification.config.Training` in place of the default recipe's, such as
+            ``learning_rate``, ``draws``, ``schedule="constant"`` or ``dtype="float64"``.
+
+    Returns:
+        The fitted posterior with its curves, seconds and target. Divergence is no error: see `Fitted.diverged`.
+
+    Raises:
+        InputError: an unknown spec or setting, a function without `dim`, shapes that break the contract.
+
+    >>> import nfbench
+    >>> def log_joint(z):  # two independent normals with standard deviation 2
+    ...     return -0.125 * z.square().sum(-1)
+    >>> fitted = nfbench.fit("gaussian", log_joint, dim=2, updates=300)
+    >>> bool(abs(fitted.posterior.sample(4000).std() - 2) < 0.2)
+    True
+    """
+    return fit_seeds(posterior, target, [seed], dim=dim, updates=updates, device=device, report=report, **settings)[0]
+
+
+def evaluate(
+    fitted: Fitted, target: "Target | None" = None, *, seed: int | None = None, **settings: Any
+) -> "pd.DataFrame":
+    """Evaluate a fitted posterior: bounds, divergences and likelihoods, whichever the target allows.
+
+    Args:
+        fitted: what `fit` or `load` returned.
+        target: in place of the one that it was fitted to.
+        seed: of the evaluation's draws; the training's if None.
+        settings: fields of `nfbench.specification.config.Evaluation`: ``draws`` (100,000 for a density, 100 for
+            each data point otherwise), ``forward_draws``, ``importance_draws``, ``dtype`` and others.
+
+    Returns:
+        One row a metric: `value` in nats, and `se`, its Monte-Carlo standard error.
+
+    Raises:
+        InputError: not a fitted posterior, no target, or an unknown setting.
+
+    >>> import nfbench
+    >>> fitted = nfbench.fit("gaussian", "normal:dim=2", updates=200)
+    >>> bool(nfbench.evaluate(fitted, draws=10_000).loc["kl", "value"] < 0.05)
+    True
+    """
+    return evaluate_fitted(fitted, target, seed=seed, **settings)
+
+
+def compare(
+    posteriors: Sequence[str], target: AnyTarget, *, seeds: int = 5, updates: int = 2000, **settings: Any
+) -> Comparison:
+    """Fit several posteriors to one target and compare them in one table, in memory.
+
+    Args:
+        posteriors: specs, such as ``["gaussian", "planar:K=8"]``.
+        target: as of `fit`.
+        seeds: how many seeds each is fitted from, at least 2; they train as one program where the target allows it.
+        updates: number of updates of each.
+        settings: as of `fit`: ``dim``, ``device``, ``learning_rate`` and others.
+
+    Returns:
+        The table, the lowest free energy first, and the fitted posteriors. An interval is a 95 % t-interval over seeds,
+        never narrower than the Monte-Carlo error of the values behind it.
+
+    Raises:
+        InputError: no list of specs, fewer than two seeds, or what `fit` refuses.
+
+    >>> import nfbench
+    >>> table = nfbench.compare(["gaussian", "planar:K=4"], "u1", seeds=2, updates=400)
+    >>> table.best
+    'planar:K=4'
+    """
+    return _compare(posteriors, target, seeds=seeds, updates=updates, **settings)
+
+
+def run(
+    experiment: str | Path,
+    profile: str = "quick",
+    *,
+    posteriors: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    seeds: Sequence[int] | str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    results: str | Path = "results",
+    device: str = "cpu",
+    jobs: int | None = 1,
+    force: bool = False,
+    compile: bool = False,
+    cuda_graph: bool = False,
+) -> Run:
+    """Run an experiment: what ``nfbench run`` runs, with the same records.
+
+    Args:
+        experiment: a packaged experiment's name, such as ``figure3``, or a ``.yaml`` file.
+        profile: size of the budget: smoke, quick, paper and others that the experiment has.
+        posteriors: specs in place of the experiment's; a list expands: ``planar:K=2|8``.
+        targets: specs in place of the experiment's.
+        seeds: in place of the profile's: numbers, or a text such as ``0-9``.
+        overrides: dotted keys of the profile with new values, such as ``{"training.updates": 100}``.
+        results: folder of the records.
+        device: torch device.
+        jobs: processes at once; None: one a core. With more than one, a script needs ``if __name__ == "__main__":``.
+        force: run finished cells again.
+        compile: training goes through ``torch.compile``.
+        cuda_graph: an update is captured once and replayed; CUDA only.
+
+    Returns:
+        The records of these cells as results, and how many cells ended how.
+
+    Raises:
+        InputError: an unknown experiment, profile, spec or override, or a folder that cannot be written.
+
+    >>> import nfbench, tempfile
+    >>> run = nfbench.run("figure3", "smoke", targets=["u1"], posteriors=["planar:K=2"], results=tempfile.mkdtemp())
+    >>> run.counts["done"], run.results["K"].tolist()
+    (2, [2, 2])
+    """
+    groups = plan_experiment(str(experiment), profile, posteriors, targets, seeds, overrides)
+    acceleration = Acceleration(compile=compile, cuda_graph=cuda_graph)
+    return execute(groups, Path(results), device, jobs, force=force, acceleration=acceleration)

@@ -1,0 +1,42 @@
+"""The evaluation of a fitted posterior, as a table of metrics."""
+
+import copy
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from nfbench.evaluation.evaluate import evaluate
+from nfbench.foundation.errors import InputError
+from nfbench.specification.config import Evaluation
+from nfbench.targets.contract import LatentVariableModel, Target
+from nfbench.targets.function import FunctionTarget
+from nfbench.training.fitted import Fitted
+from nfbench.training.objective import Inference
+
+
+def evaluate_fitted(
+    fitted: Fitted, target: Target | None = None, *, seed: int | None = None, **changes: Any
+) -> pd.DataFrame:
+    """Every metric that the target allows; see `nfbench.evaluate`."""
+    if not isinstance(fitted, Fitted):
+        raise InputError(f"evaluate: {fitted!r}: expected what nfbench.fit or nfbench.load returned")
+    target = target or fitted.target
+    if target is None:
+        raise InputError("evaluate: the file keeps no target, as it was a function; expected evaluate(fitted, target)")
+    for name in changes:
+        if name not in Evaluation.model_fields:
+            raise InputError(f"evaluate: no setting {name!r}; known: {', '.join(Evaluation.model_fields)}")
+    # A user's function may hold numbers of its own in float32: it is asked in the dtype of the training.
+    defaults: dict[str, Any] = {"dtype": fitted.training.dtype} if isinstance(target, FunctionTarget) else {}
+    if isinstance(target, LatentVariableModel):
+        defaults |= {"draws": 100}
+    try:
+        config = Evaluation.model_validate(defaults | changes, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"evaluate: {'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg']}") from None
+    model = copy.deepcopy(Inference(target, fitted.posterior))  # the evaluation may cast it
+    metrics, _ = evaluate(model, config, fitted.seed if seed is None else seed)
+    rows = {name: {"value": metric.value, "se": metric.se} for name, metric in metrics.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "se"]).rename_axis("metric")

@@ -1,0 +1,131 @@
+"""An experiment from its name to its records: the plan, its execution, and what became of it."""
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nfbench.executors.local import execute as execute_locally
+from nfbench.experiments.library import load
+from nfbench.experiments.plan import label, parse_seeds, plan, profile_of
+from nfbench.experiments.run_group import lose_group, run_group
+from nfbench.foundation.checks import whole_number
+from nfbench.foundation.environment import check_device
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import check_writable
+from nfbench.published.catalogue import experiment_of
+from nfbench.records.frame import results as stored_results
+from nfbench.specification.config import Group
+from nfbench.training.update import PLAIN, Acceleration
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of the cells of a plan.
+
+    Attributes:
+        groups: the plan.
+        root: folder of the records.
+        counts: cells that were run now, by their outcome: done, diverged, failed, interrupted.
+        skipped: cells that had been finished before.
+        failures: one line for each group with a failed cell.
+    """
+
+    groups: Sequence[Group] = field(repr=False)
+    root: Path
+    counts: Counter[str]
+    skipped: int
+    failures: list[str]
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """The records of these cells, read anew."""
+        ids = {cell.id for group in self.groups for cell in group.cells}
+        frame = stored_results(self.root)
+        return frame[frame["id"].isin(ids)].reset_index(drop=True)
+
+    @property
+    def summary(self) -> str:
+        """One line: cells by outcome, and where the records are."""
+        total = sum(len(group.cells) for group in self.groups)
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
+        before = f"{self.skipped} were finished before"
+        return f"{total} cell{'s' * (total != 1)}: {counts or 'none run'}; {before}; records in {self.root}"
+
+
+def plan_experiment(
+    name: str,
+    profile: str,
+    posteriors: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    seeds: Sequence[int] | str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> list[Group]:
+    """The groups of cells that an experiment asks for; a published figure's name stands for its experiment.
+
+    Args:
+        name: of a packaged experiment or published figure, or a ``.yaml`` file.
+        profile: name of the budget.
+        posteriors: specs in place of the experiment's.
+        targets: specs in place of the experiment's.
+        seeds: in place of the profile's: numbers, or a text such as ``0-9``.
+        overrides: dotted keys of the profile -> values; they become part of the profile's name in records.
+
+    Raises:
+        InputError: something of these is not known, or data are missing.
+    """
+    _check_list("posteriors", posteriors)
+    _check_list("targets", targets)
+    numbers = parse_seeds(seeds) if isinstance(seeds, str) else seeds
+    for seed in numbers or ():
+        whole_number("run", "seed", seed)
+    name = experiment_of(name)
+    experiment = load(name)
+    profile_of(experiment, profile)
+    changes = dict(overrides or {})
+    if changes:
+        experiment = load(name, {f"profiles.{profile}.{key}": value for key, value in changes.items()})
+    return plan(
+        experiment, profile, posteriors=posteriors, targets=targets, seeds=numbers, overrides_label=label(changes)
+    )
+
+
+def _check_list(name: str, specs: Sequence[str] | None) -> None:
+    if specs is not None and (isinstance(specs, str) or not all(isinstance(spec, str) for spec in specs)):
+        raise InputError(f"{name}={specs!r}: expected a list of specs, e.g. ['planar:K=8']")
+
+
+def execute(
+    groups: Sequence[Group],
+    root: Path,
+    device: str = "cpu",
+    jobs: int | None = None,
+    *,
+    force: bool = False,
+    acceleration: Acceleration = PLAIN,
+) -> Run:
+    """Run the groups that are not finished and store every outcome.
+
+    Args:
+        groups: the plan.
+        root: folder of the records.
+        device: torch device.
+        jobs: processes at once; None: chosen by the machine.
+        force: run finished cells again.
+        acceleration: how updates are run.
+
+    Raises:
+        InputError: no such device, a folder that cannot be written, or an acceleration that the device has not.
+        KeyboardInterrupt: interrupted; what is finished is kept, and the same call resumes.
+    """
+    check_device(device)
+    for folder in dict.fromkeys([root, *(root / group.cells[0].experiment for group in groups)]):
+        check_writable(folder)
+    acceleration.check(device)
+    run = functools.partial(run_group, acceleration=acceleration)
+    found = execute_locally(run, lose_group, groups, root, device=device, jobs=jobs, force=force)
+    return Run(groups, root, found.counts, found.skipped, found.failures)

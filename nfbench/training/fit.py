@@ -1,0 +1,162 @@
+"""Fitting from Python: a posterior and a target, by name or as objects, through the one standardized training."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import ValidationError
+
+from nfbench.foundation.checks import whole_number
+from nfbench.foundation.environment import check_device
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.randomness import seeded
+from nfbench.posteriors.build import posterior as build_posterior
+from nfbench.posteriors.contract import Posterior
+from nfbench.specification.config import Training
+from nfbench.specification.registry import posteriors, targets
+from nfbench.targets.build import target as build_target
+from nfbench.targets.contract import LatentVariableModel, Target
+from nfbench.targets.function import FunctionTarget, LogDensity
+from nfbench.training.contracts import check_model
+from nfbench.training.fitted import Fitted
+from nfbench.training.loop import train
+from nfbench.training.objective import Inference
+
+# The budgets of `figure3` and `digits` at the profile quick, found there for all families alike: Adam with one cycle of
+# the learning rate, and beta rising over two fifths of the updates.
+_ANNEALED = 0.4
+_OF_DENSITIES = {"learning_rate": 0.02, "draws": 256}
+_OF_DATA = {"learning_rate": 0.005, "draws": 1, "batch": 100}
+
+AnyTarget = str | Target | LogDensity
+AnyPosterior = str | Posterior
+
+
+def as_target(target: AnyTarget, dim: int | None = None, seed: int = 0) -> Target:
+    """A target from its spec, a function, or itself.
+
+    Args:
+        target: a spec such as ``u1``, a `Target`, or a function ``log_joint(z (..., D)) -> (...)`` in nats.
+        dim: D of a function; for the others it may stay None.
+        seed: of the start of a decoder's parameters.
+
+    Raises:
+        InputError: unknown spec, a function without `dim`, or a `dim` that is not the target's.
+    """
+    if isinstance(target, str):
+        with seeded(seed, "target"):
+            built = build_target(target)
+    elif isinstance(target, Target):
+        built = target
+    elif callable(target):
+        if dim is None:
+            raise InputError("target: a function needs dim=, the number of dimensions of z; got dim=None")
+        return FunctionTarget(target, dim)
+    else:
+        raise InputError(f"target {target!r}: expected a name such as 'u1', a Target, or a function of z")
+    if dim is not None and dim != built.dim:
+        raise InputError(f"target has dim={built.dim}, got dim={dim}: expected the same number, or none")
+    return built
+
+
+def recipe(target: Target, updates: int, changes: dict[str, Any]) -> Training:
+    """The training that `fit` uses.
+
+    Args:
+        target: decides between the settings for densities and for models of data.
+        updates: number of updates.
+        changes: fields of `Training` in place of the defaults.
+
+    Raises:
+        InputError: a field that there is not, or a value outside its range; the message names it.
+    """
+    known = Training.model_fields
+    for name in changes:
+        if name not in known:
+            raise InputError(f"fit: no setting {name!r}; known: {', '.join(known)}")
+    defaults = _OF_DATA if isinstance(target, LatentVariableModel) else _OF_DENSITIES
+    annealed = int(_ANNEALED * updates) if isinstance(updates, int) else 0
+    try:
+        settings = {"schedule": "one-cycle", "updates": updates, "anneal_updates": annealed, **defaults, **changes}
+        return Training.model_validate(settings, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        raise InputError(f"fit: {where}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def fit_seeds(
+    posterior: AnyPosterior,
+    target: AnyTarget,
+    seeds: Sequence[int],
+    *,
+    dim: int | None = None,
+    updates: int = 2000,
+    device: str = "cpu",
+    report: Callable[[int, float], None] | None = None,
+    **changes: Any,
+) -> list[Fitted]:
+    """Fit one posterior for each seed; they train as one program where the target allows it.
+
+    Args:
+        posterior: a spec, or a module for a single seed, which is trained in place.
+        target: as of `as_target`.
+        seeds: of start, noise and order of minibatches.
+        dim: D of a target that is a function.
+        updates: number of updates.
+        device: torch device.
+        report: called with (updates done, mean bound) about 100 times.
+        changes: fields of `Training` in place of the defaults of `recipe`.
+
+    Returns:
+        One `Fitted` a seed, in order.
+
+    Raises:
+        InputError: anything that is not as described; the message names it, its value and what was expected.
+    """
+    for seed in seeds:
+        whole_number("fit", "seed", seed)
+    if len(set(seeds)) < len(seeds) or not seeds:
+        raise InputError(f"seeds {list(seeds)}: expected at least one, each once")
+    check_device(device)
+    models = [_model(posterior, target, dim, seed, alone=len(seeds) == 1) for seed in seeds]
+    config = recipe(models[0].target, updates, changes)
+    for model in models:
+        model.to(device=device, dtype=getattr(torch, config.dtype))
+    names = _spec(posteriors, posterior), _spec(targets, target)
+    first = models[0].target
+    check_model(models[0], names[1] or "a function", names[0] or type(posterior).__name__, seeds[0])
+    apart = isinstance(first, FunctionTarget) and len(seeds) > 1 and not first.stacks()
+    fitted = []
+    for places in [[place] for place in range(len(seeds))] if apart else [list(range(len(seeds)))]:
+        began = time.monotonic()
+        own = [seeds[place] for place in places]
+        trained = train([models[place] for place in places], own, config, device=device, report=report)
+        seconds = (time.monotonic() - began) / len(places)
+        for seed, model, curve, at in zip(own, trained.models, trained.curves, trained.diverged, strict=True):
+            curves = pd.DataFrame(curve)
+            fitted.append(Fitted(model.posterior, model.target, *names, config, seed, curves, seconds, at))
+    return fitted
+
+
+def _model(posterior: AnyPosterior, target: AnyTarget, dim: int | None, seed: int, *, alone: bool) -> Inference:
+    """A target and a posterior at their start for one seed."""
+    own = copy.deepcopy(target) if isinstance(target, Target) and not alone else target
+    built = as_target(own, dim, seed)
+    if isinstance(posterior, str):
+        features = built.num_features if isinstance(built, LatentVariableModel) else None
+        return Inference(built, build_posterior(posterior, built.dim, features, seed=seed))
+    if not isinstance(posterior, Posterior):
+        raise InputError(f"posterior {posterior!r}: expected a spec such as planar:K=8, or a Posterior")
+    if not alone:
+        raise InputError("posterior: a module serves one seed; expected a spec for several")
+    if posterior.dim != built.dim:
+        raise InputError(f"posterior has dim={posterior.dim}, the target dim={built.dim}: expected the same number")
+    return Inference(built, posterior)
+
+
+def _spec(known: Any, thing: object) -> str | None:
+    return str(known.choose(thing)) if isinstance(thing, str) else None

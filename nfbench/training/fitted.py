@@ -1,0 +1,171 @@
+"""A fitted posterior: what training made, and the file that keeps it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+
+from nfbench.foundation.environment import provenance
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import replace
+from nfbench.posteriors.build import posterior as build_posterior
+from nfbench.posteriors.contract import Posterior
+from nfbench.specification.config import Training
+from nfbench.targets.build import target as build_target
+from nfbench.targets.contract import LatentVariableModel, Target
+
+_KEY = "nfbench"  # of the file's metadata
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A posterior that was fitted to a target.
+
+    Attributes:
+        posterior: the trained module.
+        target: what it was fitted to, with its trained decoder where it has one; None for one that was loaded from a
+            file and whose target was a function, which no file keeps.
+        posterior_spec: canonical spec; None for a module of the user's own.
+        target_spec: canonical spec; None for a target of the user's own.
+        training: the recipe.
+        seed: of the start, the noise and the order of minibatches.
+        curves: columns step, free_energy (nats, mean over the updates since the row before), beta and learning_rate.
+        seconds: of the training; seeds that trained together share it equally.
+        diverged: the update before which the bound stopped being finite; None where it did not.
+    """
+
+    posterior: Posterior
+    target: Target | None
+    posterior_spec: str | None
+    target_spec: str | None
+    training: Training
+    seed: int
+    curves: pd.DataFrame = field(repr=False)
+    seconds: float
+    diverged: int | None = None
+
+    def __repr__(self) -> str:
+        names = self.posterior_spec or type(self.posterior).__name__, self.target_spec or "a function"
+        state = f"diverged before update {self.diverged}" if self.diverged else f"F = {self.free_energy:.4g} nats"
+        return f"<Fitted {names[0]} to {names[1]}: {self.training.updates:,} updates, {state}, {self.seconds:.2g} s>"
+
+    @property
+    def free_energy(self) -> float:
+        """F of the last stretch of the curve, in nats: a mean over updates, good for a look; see `evaluate`."""
+        return float(self.curves["free_energy"].iloc[-1])
+
+    @property
+    def num_params(self) -> int:
+        """Learned numbers of the posterior."""
+        return sum(parameter.numel() for parameter in self.posterior.parameters())
+
+    def save(self, file: str | Path) -> Path:
+        """Store the posterior, and a target with parameters, as safetensors: numbers and JSON, no code.
+
+        Args:
+            file: where; it is replaced whole or not at all.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            InputError: the file cannot be written.
+
+        >>> import nfbench, tempfile
+        >>> fitted = nfbench.fit("gaussian", "u1", updates=20)
+        >>> again = nfbench.load(fitted.save(tempfile.mkdtemp() + "/q.safetensors"))
+        >>> bool((again.posterior.sample(3) == fitted.posterior.sample(3)).all())
+        True
+        """
+        tensors = {f"posterior.{name}": value for name, value in self.posterior.state_dict().items()}
+        if self.target is not None:
+            tensors |= {f"target.{name}": value for name, value in self.target.state_dict().items()}
+        plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        replace(Path(file), to_bytes(plain, {_KEY: json.dumps(self._facts())}))
+        return Path(file)
+
+    def _facts(self) -> dict[str, Any]:
+        parameter = next(self.posterior.parameters())
+        source = getattr(self.posterior, "source", None)
+        return {
+            "format": _FORMAT,
+            "posterior": self.posterior_spec,
+            "target": self.target_spec,
+            "dim": self.posterior.dim,
+            "features": self.target.num_features if isinstance(self.target, LatentVariableModel) else None,
+            "points": len(source.base) if source is not None and isinstance(source.base, torch.Tensor) else 1,
+            "dtype": str(parameter.dtype).removeprefix("torch."),
+            "training": self.training.model_dump(mode="json"),
+            "seed": self.seed,
+            "curves": self.curves.to_dict("list"),
+            "seconds": self.seconds,
+            "diverged": self.diverged,
+            "made_by": provenance(),
+        }
+
+
+def load(file: str | Path, posterior: Posterior | None = None, target: Target | None = None) -> Fitted:
+    """Read what `Fitted.save` stored. No code is executed: the file has numbers and JSON only.
+
+    Args:
+        file: the path.
+        posterior: a module to fill, where the posterior was one of the user's own and has no spec.
+        target: what it was fitted to, where that was a function; it may stay None.
+
+    Returns:
+        The fitted posterior, on the CPU.
+
+    Raises:
+        InputError: no such file, not a fitted posterior, a spec that is not known here, or numbers that do not fit.
+    """
+    facts, tensors = _read(Path(file))
+    if posterior is None:
+        if facts["posterior"] is None:
+            raise InputError(f"{file} keeps a module that has no spec; expected load(file, posterior=the same module)")
+        spec, dtype = facts["posterior"], getattr(torch, facts["dtype"])
+        posterior = build_posterior(
+            spec, facts["dim"], facts["features"], points=facts["points"], seed=facts["seed"], dtype=dtype
+        )
+    if target is None and facts["target"] is not None:
+        target = build_target(facts["target"]).to(dtype=getattr(torch, facts["dtype"]))
+    for name, module in (("posterior", posterior), ("target", target)):
+        if module is not None:
+            _fill(file, name, module, tensors)
+    return Fitted(
+        posterior,
+        target,
+        facts["posterior"],
+        facts["target"],
+        Training.model_validate(facts["training"]),
+        facts["seed"],
+        pd.DataFrame(facts["curves"]),
+        facts["seconds"],
+        facts["diverged"],
+    )
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(file, framework="pt") as stored:
+            facts = json.loads((stored.metadata() or {})[_KEY])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  it is no dict
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{file} is not a fitted posterior: {error}; expected a file of Fitted.save") from None
+    if facts.get("format") != _FORMAT:
+        raise InputError(f"{file} has format {facts.get('format')!r}; this nfbench reads format {_FORMAT}")
+    return facts, tensors
+
+
+def _fill(file: str | Path, name: str, module: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    state = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file}: the numbers do not fit the {name}: {reason}") from None
