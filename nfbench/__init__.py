@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nfbench.foundation.errors import InputError
     from nfbench.posteriors.build import posterior
     from nfbench.records.frame import results
+    from nfbench.specification.registry import register_data, register_posterior, register_target
     from nfbench.targets.build import target
 
 __all__ = [
@@ -38,6 +39,9 @@ __all__ = [
     "fit",
     "load",
     "posterior",
+    "register_data",
+    "register_posterior",
+    "register_target",
     "results",
     "run",
     "target",
@@ -47,6 +51,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "InputError": "nfbench.foundation.errors",
     "posterior": "nfbench.posteriors.build",
+    "register_data": "nfbench.specification.registry",
+    "register_posterior": "nfbench.specification.registry",
+    "register_target": "nfbench.specification.registry",
     "results": "nfbench.records.frame",
     "target": "nfbench.targets.build",
 }

@@ -14,6 +14,7 @@ ROOT = Path(nfbench.__file__).parent
 FLOORS = (
     {"foundation"},
     {"specification", "kernels"},
+    {"registry"},  # the old place of specification.registry
     {"records", "published", "data", "posteriors"},
     {"targets", "analysis"},
     {"training"},

@@ -11,7 +11,8 @@ import pandas as pd
 
 from nfbench.analysis.blocks import median_seeds
 from nfbench.foundation.errors import InputError
-from nfbench.records.store import REFERENCE, arrays
+from nfbench.records.store import arrays
+from nfbench.specification.choices import REFERENCE
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _COLOURS = (1, 3)  # channels that a picture can have

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nfbench.records.store import REFERENCE
 from nfbench.records.timings import Spread, Timing, timings
+from nfbench.specification.choices import REFERENCE
 
 OURS, TEXTBOOK, COMPILE, SPLIT = "nfbench", "textbook", "compile", "split"
 BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import did_you_mean
 
 if TYPE_CHECKING:
     from nfbench.specification.registry import Entry, Registry
@@ -94,10 +95,13 @@ def _registry(kind: str) -> "Registry":
 def _find(text: str) -> list[dict[str, Any]]:
     """Everything of that name, with its kind; a spec also says what its options mean in full."""
     from nfbench.experiments.library import names
+    from nfbench.published.catalogue import experiment_of
     from nfbench.specification.spec import expand
 
     if text.endswith((".yaml", ".yml")) or text in names():
         return [{"kind": "experiment", **_experiment(text)}]
+    if (experiment := experiment_of(text)) != text:  # a published figure or table of another experiment's records
+        return [{"kind": "experiment", **_experiment(experiment), "shown as": text}]
     spec, found = expand(text)[0], []
     for kind in ("posteriors", "targets"):
         if spec.name in (registry := _registry(kind)).names():
@@ -107,20 +111,17 @@ def _find(text: str) -> list[dict[str, Any]]:
             specs = [str(choice) for choice in choices]
             found.append({"kind": registry.kind, **facts, "spec": specs, "docstring": inspect.getdoc(entry.factory)})
     if not found:
-        raise InputError(_unknown(text, spec.name))
+        raise _unknown(text, spec.name)
     return found
 
 
-def _unknown(text: str, name: str) -> str:
-    import difflib
-
+def _unknown(text: str, name: str) -> InputError:
     from nfbench.experiments.library import names
 
     known = {kind: _registry(kind).names() for kind in ("posteriors", "targets")} | {"experiments": names()}
-    close = difflib.get_close_matches(name, [one for group in known.values() for one in group])
-    hint = f" did you mean {' or '.join(close)}?" if close else ""
+    hint = did_you_mean(name, [one for group in known.values() for one in group])
     listed = "; ".join(f"{kind}: {', '.join(group)}" for kind, group in known.items())
-    return f"nothing named {text!r};{hint} known {listed}"
+    return InputError(f"nothing named {text!r};{hint} known {listed}")
 
 
 def _entry(entry: "Entry") -> dict[str, Any]:

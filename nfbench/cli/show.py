@@ -1,19 +1,18 @@
 """Commands that show stored records: table, plot, report."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import did_you_mean
+from nfbench.specification.choices import TIMING, Format
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TIMING = "timing"
-Format = Literal["md", "latex", "csv", "json"]
 Name = Annotated[str, typer.Argument(help="Name of an experiment, or its .yaml file; 'timing' for all timings.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
@@ -114,8 +113,7 @@ def _records(name_or_path: str, results: Path) -> "tuple[str, pd.DataFrame]":
     if experiment_of(name) in stored:
         return name, frame
     asked = name in names() or experiment_of(name) != name  # no slip: it has not been run yet
-    close = difflib.get_close_matches(name, {*stored, *names()})
-    hint = f" did you mean {' or '.join(close)}?" if close and not asked else ""
+    hint = "" if asked else did_you_mean(name, dict.fromkeys([*stored, *names()]))
     raise InputError(
         f"no records of experiment {name!r} in {str(results)!r};{hint} "
         f"there are records of: {', '.join(stored) or 'none'}; expected 'nfbench run' before"

@@ -1,25 +1,24 @@
 """The command that times: time."""
 
-import contextlib
-import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nfbench.cli.run import INTERRUPTED, Results
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
+from nfbench.specification.choices import MODES, TIMING, Dtype, Mode
 
 if TYPE_CHECKING:
-    from nfbench.records.timings import Mode, Timing
+    from nfbench.records.timings import Timing
     from nfbench.timing.measure.clock import Protocol
     from nfbench.timing.plan import Planned, Sizes
 
-_MODES = ("sample", "forward", "backward", "inverse", "step")
 _BUSY = 1.0  # runnable processes of the last minute, of which one may have been an earlier command
 _SLOW = 0.8  # of the best rate of a matrix product: a machine that is held up now and then is between
 _NUMBERS = "e.g. 2|40; repeatable"
@@ -30,7 +29,7 @@ Specs = Annotated[
 ]
 Modes = Annotated[
     list[str] | None,
-    typer.Option("--mode", metavar="MODE", help=f"{', '.join(_MODES)}; the profile's, else backward; repeatable."),
+    typer.Option("--mode", metavar="MODE", help=f"{', '.join(MODES)}; the profile's, else backward; repeatable."),
 ]
 Versus = Annotated[
     list[str] | None,
@@ -61,7 +60,7 @@ def time(
         str | None, typer.Option(help="auto, reference, numba or triton; NFBENCH_BACKEND if omitted.")
     ] = None,
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")] = "cpu",
-    dtype: Annotated[Literal["float32", "float64"], typer.Option(help="Of all numbers.")] = "float32",
+    dtype: Annotated[Dtype, typer.Option(help="Of all numbers.")] = "float32",
     threads: Annotated[int | None, typer.Option(min=1, help="Torch's; as torch sets them if omitted.")] = None,
     results: Results = Path("results"),
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For another timing on this machine to end.")] = True,
@@ -73,6 +72,7 @@ def time(
     import torch
 
     from nfbench.foundation.environment import check_device
+    from nfbench.foundation.settings import using_backend
     from nfbench.timing import plan as cases
 
     chosen = cases.profile(profile)
@@ -86,7 +86,7 @@ def time(
     given = {name: _numbers(name, texts, least) for name, (texts, least) in options.items() if texts}
     modes = [_mode(text) for text in mode or ()]
     check_device(device)
-    with _backend(backend):
+    with using_backend(backend):
         where = cases.Where(profile, device, dtype, threads or torch.get_num_threads())
         if given or amortized or target:
             own = _own_sizes(given, modes, target, amortized=amortized)
@@ -96,7 +96,7 @@ def time(
         return _execute(plan, chosen.protocol, results, wait=wait)
 
 
-def _own_sizes(given: dict[str, list[int]], modes: "Sequence[Mode]", target: str | None, *, amortized: bool) -> "Sizes":
+def _own_sizes(given: dict[str, list[int]], modes: Sequence[Mode], target: str | None, *, amortized: bool) -> "Sizes":
     """A user's sizes: gradients, or steps where a target is named."""
     from nfbench.timing.plan import Sizes
 
@@ -125,34 +125,15 @@ def _numbers(name: str, texts: Sequence[str], least: int) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def _mode(text: str) -> "Mode":
-    if text not in _MODES:
-        raise InputError(f"no mode {text!r}; known: {', '.join(_MODES)}")
-    return cast("Mode", text)
-
-
-@contextlib.contextmanager
-def _backend(name: str | None) -> Iterator[None]:
-    """Within the block ``NFBENCH_BACKEND`` is `name`, where one is given; its value is known to be one either way."""
-    from nfbench.foundation.settings import VARIABLE, backend
-
-    before = os.environ.get(VARIABLE)
-    try:
-        if name is not None:
-            os.environ[VARIABLE] = name
-        backend()
-        yield
-    finally:
-        if before is not None:
-            os.environ[VARIABLE] = before
-        else:
-            os.environ.pop(VARIABLE, None)
+def _mode(text: str) -> Mode:
+    if text not in MODES:
+        raise unknown("mode", text, MODES)
+    return text
 
 
 def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, wait: bool) -> int:
     from nfbench.cli.time_progress import Progress, table
     from nfbench.foundation.files import check_writable
-    from nfbench.records.store import TIMING
     from nfbench.timing.lock import lane
     from nfbench.timing.run import run
 

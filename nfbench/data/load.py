@@ -4,6 +4,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import did_you_mean
 from nfbench.specification.registry import protocols
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def load(name: str, **options: Any) -> "Observations":
     known = inspect.signature(factory).parameters
     for key, value in given.items():
         if key not in known:
-            raise InputError(f"data {name!r}: {key}={value}: takes no such option; known: {', '.join(known) or 'none'}")
+            hint = did_you_mean(key, known)
+            listed = ", ".join(known) or "none"
+            raise InputError(f"data {name!r}: {key}={value}: takes no such option;{hint} known: {listed}")
     found: Observations = factory(**given)
     return found

@@ -1,16 +1,13 @@
-"""Where the data of a protocol come from, and the decorator by which a protocol is known."""
+"""Where the data of a protocol come from: files with a proof of what they hold, and what may be done with them."""
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from nfbench.data.observations import Observations
 from nfbench.data.protocol import Rows
 from nfbench.data.storage.files import File, find, nowhere, read
+from nfbench.foundation.deprecated import moved
 from nfbench.foundation.errors import InputError
-from nfbench.specification import registry
-
-_sources: dict[str, "Source"] = {}
+from nfbench.foundation.names import unknown
+from nfbench.specification.registry import protocols
 
 
 @dataclass(frozen=True)
@@ -46,42 +43,38 @@ class Source:
         return [read(file, find(file) or nowhere(file, self.name)) for file in self.files]
 
 
-def protocol(
-    name: str, origin: Source, *, label: str, cite: str, year: int
-) -> Callable[[Callable[..., Observations]], Callable[..., Observations]]:
-    """Register what makes the observations of a protocol from `origin`; they are made once a process.
-
-    Args:
-        name: as in ``mnist:dynamic``.
-        origin: of its files.
-        label: for people.
-        cite: who published the data.
-        year: of that.
-    """
-
-    def decorate(make: Callable[..., Observations]) -> Callable[..., Observations]:
-        _sources[name] = origin
-        return registry.protocol(name, label=label, cite=cite, year=year)(functools.cache(make))
-
-    return decorate
-
-
 def called(name: str) -> list[str]:
     """The protocol of that name, or all protocols of the source of that name.
+
+    Args:
+        name: such as ``mnist:dynamic``, or ``mnist``.
+
+    Returns:
+        Names of protocols, at least one.
 
     Raises:
         InputError: neither is known.
     """
-    every = registry.protocols.names()
-    named = [one for one in every if one == name] or [one for one in every if source(one).name == name]
-    return named or [registry.protocols[name].name]
+    if name in protocols:
+        return [name]
+    sources = {protocol: source(protocol).name for protocol in protocols.names()}
+    named = [protocol for protocol, origin in sources.items() if origin == name]
+    if not named:
+        raise unknown("data protocol", name, dict.fromkeys([*sources.values(), *sources]))
+    return named
 
 
 def source(name: str) -> Source:
     """Where the data of a protocol come from.
 
+    Args:
+        name: of the protocol, such as ``mnist:dynamic``.
+
     Raises:
         InputError: no protocol of that name.
     """
-    known = registry.protocols[name].name
-    return _sources.get(known) or Source(known, "unknown")
+    entry = protocols[name]
+    return entry.origin or Source(entry.name, "unknown")
+
+
+__getattr__ = moved(__name__, {"protocol": "nfbench.register_data"})

@@ -1,11 +1,10 @@
 """Experiments as YAML: those of the package, one file each in this folder, and a user's own files of the same form."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
 from nfbench.foundation.yaml_model import read_yaml
 from nfbench.specification.config import Experiment
 
@@ -36,7 +35,5 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Exper
         return read_yaml(Path(name_or_path), Experiment, overrides)
     known = names()
     if name_or_path not in known:
-        close = difflib.get_close_matches(name_or_path, known)
-        hint = f" did you mean {' or '.join(close)}?" if close else ""
-        raise InputError(f"no experiment named {name_or_path!r};{hint} known: {', '.join(known)}, or a .yaml file")
+        raise unknown("experiment", name_or_path, known, note=", or a .yaml file")
     return read_yaml(_FOLDER / f"{name_or_path}.yaml", Experiment, overrides)

@@ -7,9 +7,10 @@ from typing import Any
 import yaml
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import seeded
-from nfbench.records.store import REFERENCE, TIMING
 from nfbench.specification import registry
+from nfbench.specification.choices import REFERENCE, TIMING
 from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile
 from nfbench.specification.registry import Choice, Registry
 from nfbench.specification.spec import Spec, expand
@@ -28,9 +29,7 @@ def profile_of(experiment: Experiment, name: str) -> Profile:
         InputError: the experiment has none; the message names those it has.
     """
     if name not in experiment.profiles:
-        raise InputError(
-            f"no profile {name!r} in experiment {experiment.name}; known: {', '.join(experiment.profiles)}"
-        )
+        raise unknown("profile", name, experiment.profiles, place=f" in experiment {experiment.name}")
     return experiment.profiles[name]
 
 

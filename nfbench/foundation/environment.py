@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
 from nfbench.foundation.settings import backend
 
+_TORCH_NAMES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"}  # of devices
 _LIBRARIES = ("torch", "numpy", "numba", "scipy", "pandas", "scikit-learn", "pydantic")
 
 
@@ -68,14 +69,18 @@ def runtime(device: str) -> dict[str, Any]:
 
 def devices() -> list[str]:
     """The torch devices here, by the names that ``--device`` takes."""
-    import torch
-
-    found = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    return [*found, "mps"] if torch.backends.mps.is_available() else found
+    names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*names, "mps"] if torch.backends.mps.is_available() else names
 
 
 def check_device(name: str) -> str:
-    """The name itself, where such a device is here; ``cuda`` is the first of its kind.
+    """Refuse a device that is not here.
+
+    Args:
+        name: of a torch device; ``cuda`` is the first of its kind.
+
+    Returns:
+        The name itself.
 
     Raises:
         InputError: no such device.
@@ -83,6 +88,6 @@ def check_device(name: str) -> str:
     known = devices()
     if name in known or f"{name}:0" in known:
         return name
-    import torch
-
-    raise InputError(f"no device {name!r} here; known: {', '.join(known)} (torch {torch.__version__})")
+    like = _TORCH_NAMES.get(name.lower())
+    absent = f"; what torch calls {like} is not here" if like and not any(one.startswith(like) for one in known) else ""
+    raise unknown("device", name, known, like=like, place=" here", note=f" (torch {torch.__version__}{absent})")

@@ -1,13 +1,27 @@
-"""Every environment variable that nfbench reads, in one place."""
+"""Every environment variable that nfbench reads, in one place.
 
+| variable | what it says |
+|---|---|
+| ``NFBENCH_BACKEND`` | which implementation of a flow runs: see `backend` |
+| ``NFBENCH_DATA`` | folders where data files are looked for, divided as in ``PATH``: see `data_folders` |
+| ``TRITON_INTERPRET`` | Triton's own: whether its kernels run in Python on the CPU: see `triton_interpreted` |
+"""
+
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal, cast, get_args
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import did_you_mean
 
 VARIABLE = "NFBENCH_BACKEND"
+DATA_VARIABLE = "NFBENCH_DATA"
+TRITON_VARIABLE = "TRITON_INTERPRET"
 Backend = Literal["auto", "reference", "numba", "triton"]
 _BACKENDS = get_args(Backend)
+_TRUE = ("1", "true", "yes", "on", "y")  # as Triton reads it
 
 
 def backend() -> Backend:
@@ -16,9 +30,49 @@ def backend() -> Backend:
     ``auto`` takes the fused kernels of the device where the draws are, and plain PyTorch where there are none.
 
     Raises:
-        InputError: another value.
+        InputError: ``NFBENCH_BACKEND`` has another value.
     """
     value = os.environ.get(VARIABLE) or "auto"
     if value not in _BACKENDS:
-        raise InputError(f"{VARIABLE}={value!r}: expected one of {', '.join(_BACKENDS)}")
+        hint = did_you_mean(value, _BACKENDS)
+        raise InputError(f"{VARIABLE}={value!r}:{hint} expected one of {', '.join(_BACKENDS)}")
     return cast(Backend, value)
+
+
+@contextlib.contextmanager
+def using_backend(name: str | None) -> Iterator[None]:
+    """Within the block ``NFBENCH_BACKEND`` is `name`, in this process and in those that it starts.
+
+    Args:
+        name: of the backend; None: what the user said stays, and is only checked.
+
+    Raises:
+        InputError: there is no such backend.
+    """
+    before = os.environ.get(VARIABLE)
+    try:
+        if name is not None:
+            os.environ[VARIABLE] = name
+        backend()
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = before
+
+
+def data_folders() -> list[Path]:
+    """The folders that ``NFBENCH_DATA`` names, in its order; ``~`` is the user's home."""
+    return [Path(part).expanduser() for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
+
+
+def prepend_data_folder(folder: Path) -> None:
+    """Put a folder before those that ``NFBENCH_DATA`` names, for this process and for those that it starts."""
+    before = os.environ.get(DATA_VARIABLE)
+    os.environ[DATA_VARIABLE] = os.pathsep.join([str(folder.resolve()), *([before] if before else [])])
+
+
+def triton_interpreted() -> bool:
+    """Whether Triton runs its kernels in Python on the CPU: ``TRITON_INTERPRET=1``, set before its first import."""
+    return os.environ.get(TRITON_VARIABLE, "0").lower() in _TRUE

@@ -1,22 +1,27 @@
 """YAML documents read as a model, with errors that name the line."""
 
-import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = None) -> M:
-    """Read a YAML file as `model`; `overrides` maps dotted keys to values that replace the file's.
+    """Read a YAML file as a model.
+
+    Args:
+        path: of the file.
+        model: what it should hold.
+        overrides: dotted key -> value that replaces the file's.
 
     Raises:
         InputError: ``file:line: key: reason`` for the first thing that is wrong.
@@ -30,7 +35,7 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
         return model.model_validate(data)
     except ValidationError as error:
         # A misspelt key also misses the right one; the misspelling is what helps.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"])
         place = "--set" if _set_there(where, overrides or ()) else f"{path}:{_line(node, first['loc'])}"
         raise InputError(": ".join(part for part in (place, where, _reason(model, first)) if part)) from None
@@ -65,21 +70,34 @@ def _set_there(where: str, overrides: Iterable[str]) -> bool:
 def _reason(model: type[BaseModel], error: ErrorDetails) -> str:
     """Pydantic's reason, with the value, or with the keys that are known where one is not."""
     if error["type"] == "extra_forbidden":
-        key, known = str(error["loc"][-1]), _keys(model, error["loc"][:-1])
-        close = difflib.get_close_matches(key, known)
-        hint = f" did you mean {' or '.join(close)}?" if close else ""
-        return f"unknown key;{hint} known: {', '.join(known)}"
+        place = _model_at(model, error["loc"][:-1])
+        hint = did_you_mean(str(error["loc"][-1]), _nested_keys(place))
+        return f"unknown key;{hint} known: {', '.join(place.model_fields)}"
     text = error["msg"].removeprefix("Value error, ")
     return text if isinstance(error["input"], dict) else f"{text}, got {error['input']!r}"
 
 
-def _keys(model: Any, location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the model at `location` below `model` has."""
+def _model_at(model: Any, location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model of what lies at `location` below `model`: fields by name, values of a mapping by any key."""
     for part in location:
-        kind = model.model_fields[part].annotation if hasattr(model, "model_fields") else typing.get_args(model)[-1]
-        arms = typing.get_args(kind)
-        model = next(arm for arm in arms if arm is not type(None)) if type(None) in arms else kind
-    return list(model.model_fields)
+        model = model.model_fields[part].annotation if hasattr(model, "model_fields") else typing.get_args(model)[-1]
+        model = _without_none(model)
+    return cast(type[BaseModel], model)
+
+
+def _nested_keys(model: type[BaseModel]) -> Iterator[str]:
+    """The keys of a model, and with dots those of the models below it."""
+    for name, field in model.model_fields.items():
+        yield name
+        kind = _without_none(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from (f"{name}.{key}" for key in _nested_keys(kind))
+
+
+def _without_none(kind: Any) -> Any:
+    """A type, of ``X | None`` the X."""
+    arms = typing.get_args(kind)
+    return next(arm for arm in arms if arm is not type(None)) if type(None) in arms else kind
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:

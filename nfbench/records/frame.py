@@ -9,8 +9,9 @@ import pandas as pd
 
 from nfbench.foundation.errors import InputError
 from nfbench.records.cells import Record
-from nfbench.records.store import REFERENCE, records
+from nfbench.records.store import records
 from nfbench.records.training_words import words
+from nfbench.specification.choices import REFERENCE
 
 
 def results(root: str | Path = "results") -> pd.DataFrame:

@@ -15,10 +15,8 @@ from pydantic import ValidationError
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import entries, replace
 from nfbench.records.cells import FINISHED, Record
+from nfbench.specification.choices import TIMING
 from nfbench.specification.config import Cell
-
-REFERENCE = "reference"  # the folder under a results root that holds the committed records
-TIMING = "timing"  # the folder under a results root whose records are of another kind: see `timings`
 
 
 def path(root: Path, experiment: str, identity: str) -> Path:

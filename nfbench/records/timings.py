@@ -12,10 +12,8 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import entries, replace
-from nfbench.records.store import TIMING
+from nfbench.specification.choices import TIMING, Dtype, Mode
 from nfbench.specification.config import Strict, digest
-
-Mode = Literal["sample", "forward", "backward", "step", "inverse"]
 
 
 class Case(Strict):
@@ -37,7 +35,7 @@ class Case(Strict):
     draws: int = Field(ge=0)  # S
     batch: int = Field(default=1, ge=1)  # B
     amortized: bool = False
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Dtype = "float32"
     device: str = "cpu"
     threads: int = Field(ge=1)
     target: str | None = None

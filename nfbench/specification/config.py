@@ -2,9 +2,12 @@
 
 import hashlib
 import json
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from nfbench.foundation.names import did_you_mean
+from nfbench.specification.choices import Dtype, Optimizer, Schedule
 
 MOST_SEEDS = 100_000  # of one configuration in one run; more is a slip of the keyboard
 
@@ -18,16 +21,16 @@ class Strict(BaseModel):
 class Training(Strict):
     """One standardized training: minimise the annealed free energy (paper, eq. 20)."""
 
-    optimizer: Literal["adam", "rmsprop"] = "adam"
+    optimizer: Optimizer = "adam"
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)  # RMSprop's momentum; Adam's beta_1
-    schedule: Literal["constant", "one-cycle"] = "constant"
+    schedule: Schedule = "constant"
     updates: int = Field(ge=1)
     draws: int = Field(default=1, ge=1)  # S, Monte-Carlo draws for each data point and update
     batch: int = Field(default=100, ge=1)  # B, data points in an update; targets without data ignore it
     anneal_start: float = Field(default=0.01, gt=0, le=1)
     anneal_updates: int = Field(ge=0)  # beta_t = min(1, anneal_start + t / anneal_updates); 0: no annealing
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Dtype = "float32"
     autocast: bool = False  # bfloat16 matrix products where the device has them
 
     @model_validator(mode="after")
@@ -54,24 +57,24 @@ class Evaluation(Strict):
     draws: int = Field(default=100_000, ge=2)  # for F and the reverse KL; for a target with data: draws a data point
     forward_draws: int = Field(default=20_000, ge=2)  # exact samples of the target for the forward KL
     importance_draws: int = Field(default=200, ge=2)  # S of the importance-sampled -ln p(x)
-    dtype: Literal["float32", "float64"] = "float64"
+    dtype: Dtype = "float64"
     grid: int = Field(default=80, ge=2)  # cells an axis of the stored density image over [-4, 4]^2
     long_draws: int | None = Field(default=None, ge=2)  # S of a second, longer importance-sampled -ln p(x)
     long_points: int | None = Field(default=None, ge=1)  # it is over so many test points, evenly spaced; None: all
 
     @model_serializer(mode="wrap")
-    def _without_what_is_not_asked(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A configuration that asks for no long estimate hashes as it did before there was one."""
+    def _drop_unset_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out options that are None: a configuration without them has the hash it had before there were such."""
         return {key: value for key, value in dump(self).items() if value is not None}
 
 
 class Recipe(Strict):
     """An optimizer with its settings, by a name that an experiment gives it: the other half of a training's budget."""
 
-    optimizer: Literal["adam", "rmsprop"]
+    optimizer: Optimizer
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["constant", "one-cycle"]
+    schedule: Schedule
 
 
 class Push(Strict):
@@ -188,7 +191,8 @@ def _with_recipe(profile: Any, recipes: dict[str, Any]) -> Any:
         return profile
     recipe, training = recipes.get(profile["recipe"]), profile.get("training")
     if recipe is None:
-        raise ValueError(f"recipe {profile['recipe']!r}: unknown; known: {', '.join(recipes)}")
+        hint = did_you_mean(str(profile["recipe"]), recipes)
+        raise ValueError(f"recipe {profile['recipe']!r}: unknown;{hint} known: {', '.join(recipes)}")
     if not (isinstance(recipe, dict) and isinstance(training, dict)):
         return profile
     return profile | {"training": {**recipe, **training}}

@@ -2,35 +2,49 @@
 
 A factory is a function whose signature *is* its schema: reserved parameters are supplied by the package, every other
 parameter is an option with a type and a default, set in a spec string and checked by pydantic. No list is kept by hand.
+
+A module registers its factory with `register_posterior`, `register_target` or `register_data`.
 """
 
-import difflib
-import importlib
+import functools
 import inspect
 import itertools
-import pkgutil
 import re
+import sys
 import typing
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from nfbench.foundation.deprecated import moved
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import did_you_mean
+from nfbench.specification.named import Named
 from nfbench.specification.spec import Spec, parse
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_DATA_NAME = re.compile(r"[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)?")  # the data set, and how it is made observations
 _DEPTH = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered factory and the facts that tables, plots and documents show of it."""
+    """One registered factory and the facts that tables, plots and documents show of it.
+
+    Attributes:
+        name: by which specs call it.
+        factory: what makes the thing.
+        label: for people; ``{option}`` stands for an option's value.
+        cite: who published it, and where in the publication it stands.
+        year: of the publication.
+        summary: the first line of the factory's docstring; the label where Python has dropped docstrings (``-OO``).
+        options: option -> (type, default).
+        origin: where data come from, a `nfbench.data.source.Source`; None for everything else.
+    """
 
     name: str
     factory: Callable[..., Any]
@@ -38,7 +52,13 @@ class Entry:
     cite: str
     year: int | None
     summary: str
-    options: dict[str, tuple[Any, Any]] = field(repr=False)  # option -> (type, default)
+    options: dict[str, tuple[Any, Any]] = field(repr=False)
+    origin: Any = field(default=None, repr=False)
+
+    @property
+    def made_by(self) -> Callable[..., Any]:
+        """The factory, by whose module and name a repeated registration is known."""
+        return self.factory
 
     @property
     def has_depth(self) -> bool:
@@ -88,13 +108,13 @@ class Choice:
         return self.entry.factory(**{key: value for key, value in supplied.items() if key in wanted}, **options)
 
 
-class Registry:
-    """Entries of one kind, gathered from packages' modules and from an entry-point group of other packages.
+class Registry(Named[Entry]):
+    """Factories of one kind.
 
     Args:
         kind: what an entry is called in messages.
-        group: the entry-point group of other packages; it keeps its name wherever our own modules are.
-        packages: of this package, whose modules register entries.
+        group: the entry-point group of other distributions.
+        packages: of nfbench, whose modules register entries.
         reserved: parameters of a factory that are no options.
         pattern: of a name.
     """
@@ -107,58 +127,58 @@ class Registry:
         reserved: tuple[str, ...] = (),
         pattern: re.Pattern[str] = _NAME,
     ) -> None:
-        self.kind = kind
+        super().__init__(kind, packages, group)
         self._pattern = pattern
-        self._group = group
-        self._packages = packages
         self._reserved = reserved
-        self._entries: dict[str, Entry] = {}
-        self._loaded = False
 
-    def register(self, name: str, *, label: str, cite: str, year: int | None = None) -> Callable[[F], F]:
+    def register(
+        self, name: str, *, label: str, cite: str, year: int | None = None, origin: Any = None
+    ) -> Callable[[F], F]:
         """Decorate a factory so that it is known by `name`.
 
+        Args:
+            name: lower-case letters, digits, ``-`` and ``_``.
+            label: for people; ``{option}`` stands for an option's value.
+            cite: who published it.
+            year: of the publication.
+            origin: of data, a `nfbench.data.source.Source`.
+
+        Returns:
+            A decorator that gives the factory back as it is.
+
         Raises:
-            ValueError: the name is taken or malformed, an option has no default or type, the label asks for an option
-                that is not there, the docstring is missing.
+            ValueError: another factory has the name, or the name is malformed, an option has no default or type, the
+                label asks for an option that is not there, the docstring is missing.
         """
 
         def decorate(factory: F) -> F:
             if not self._pattern.fullmatch(name):
                 raise ValueError(f"{self.kind} name {name!r}: expected lower-case letters, digits, - and _")
-            if name in self._entries:
-                raise ValueError(f"{self.kind} name {name!r} is taken by {self._entries[name].factory.__module__}")
-            if not factory.__doc__:
-                raise ValueError(f"{self.kind} {name!r}: its factory needs a docstring; the first line is its summary")
-            summary = factory.__doc__.strip().splitlines()[0]
             options = _options(f"{self.kind} {name!r}", factory, self._reserved)
             try:
                 label.format(**{key: default for key, (_, default) in options.items()})
             except (LookupError, ValueError) as error:
                 raise ValueError(f"{self.kind} {name!r}: label {label!r} names no option: {error}") from None
-            self._entries[name] = Entry(name, factory, label, cite, year, summary, options)
+            self.add(Entry(name, factory, label, cite, year, self._summary(name, label, factory), options, origin))
             return factory
 
         return decorate
 
-    def names(self) -> list[str]:
-        """All known names, sorted."""
-        self._load()
-        return sorted(self._entries)
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter([self._entries[name] for name in self.names()])
-
-    def __getitem__(self, name: str) -> Entry:
-        self._load()
-        if name not in self._entries:
-            close = difflib.get_close_matches(name, self._entries, n=3)
-            hint = f" did you mean {' or '.join(close)}?" if close else ""
-            raise InputError(f"no {self.kind} named {name!r};{hint} known: {', '.join(self.names())}")
-        return self._entries[name]
+    def _summary(self, name: str, label: str, factory: Callable[..., Any]) -> str:
+        if factory.__doc__:
+            return factory.__doc__.strip().splitlines()[0]
+        if sys.flags.optimize >= 2:
+            return label
+        raise ValueError(f"{self.kind} {name!r}: its factory needs a docstring; the first line is its summary")
 
     def choose(self, spec: str | Spec) -> Choice:
         """Look up a spec and give its options their types.
+
+        Args:
+            spec: such as ``planar:K=8``, of exactly one choice.
+
+        Returns:
+            The entry with a typed value for every option.
 
         Raises:
             InputError: unknown name, unknown option, or a value outside its type.
@@ -169,28 +189,14 @@ class Registry:
         for key, text in spec.options:
             if key not in entry.options:
                 known = ", ".join(entry.options) or "none"
-                raise InputError(f"{self.kind} {str(spec)!r}: no option {key!r}; {entry.name} takes: {known}")
+                hint = did_you_mean(key, entry.options)
+                raise InputError(f"{self.kind} {str(spec)!r}: no option {key!r};{hint} {entry.name} takes: {known}")
             try:
                 options[key] = TypeAdapter(entry.options[key][0]).validate_python(text)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
                 raise InputError(f"{self.kind} {str(spec)!r}: {key}={text}: {_lower(reason)}") from None
         return Choice(entry, options)
-
-    def _load(self) -> None:
-        if self._loaded:
-            return
-        self._loaded = True
-        for name in self._packages:
-            for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
-                importlib.import_module(f"{name}.{module.name}")
-        for point in entry_points(group=self._group):
-            try:
-                point.load()
-            except Exception as error:  # whatever another package does wrong, this one goes on
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                place = f"{self.kind} entry point {point.name!r} ({point.value})"
-                warnings.warn(f"{place}: {reason}; skipped", stacklevel=2)
 
 
 def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...]) -> dict[str, tuple[Any, Any]]:
@@ -215,12 +221,76 @@ def _lower(text: str) -> str:
 
 posteriors = Registry("posterior", "nfbench.posteriors", ("nfbench.posteriors.families",), reserved=("dim", "features"))
 targets = Registry("target", "nfbench.targets", ("nfbench.targets.densities", "nfbench.targets.data_models"))
-protocols = Registry(
-    "data protocol",
-    "nfbench.data",
-    ("nfbench.data.sets",),
-    pattern=re.compile(r"[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)?"),
+protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_DATA_NAME)
+
+
+def register_posterior(name: str, *, label: str, cite: str, year: int | None = None) -> Callable[[F], F]:
+    """Decorate the factory of a posterior family, ``(dim, options) -> Flow`` or ``-> Posterior``.
+
+    Args:
+        name: by which specs call it.
+        label: for tables and plots; ``{option}`` stands for an option's value.
+        cite: who published it, and where in the publication it stands.
+        year: of the publication.
+
+    Returns:
+        A decorator that gives the factory back as it is.
+
+    Raises:
+        ValueError: as `Registry.register`.
+    """
+    return posteriors.register(name, label=label, cite=cite, year=year)
+
+
+def register_target(name: str, *, label: str, cite: str, year: int | None = None) -> Callable[[F], F]:
+    """Decorate the factory of a target, ``(options) -> Target``.
+
+    Args:
+        name: by which specs call it.
+        label: for tables and plots; ``{option}`` stands for an option's value.
+        cite: who published it.
+        year: of the publication.
+
+    Returns:
+        A decorator that gives the factory back as it is.
+
+    Raises:
+        ValueError: as `Registry.register`.
+    """
+    return targets.register(name, label=label, cite=cite, year=year)
+
+
+def register_data(
+    name: str, origin: Any = None, *, label: str, cite: str, year: int | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate what makes the observations of a data protocol, ``(options) -> Observations``, once a process.
+
+    Args:
+        name: as in ``mnist:dynamic``.
+        origin: a `nfbench.data.source.Source`: the files it is made of; None where nobody has said.
+        label: for people.
+        cite: who published the data.
+        year: of the publication.
+
+    Returns:
+        A decorator that gives the function with a cache around it.
+
+    Raises:
+        ValueError: as `Registry.register`.
+    """
+
+    def decorate(make: Callable[..., Any]) -> Callable[..., Any]:
+        register = protocols.register(name, label=label, cite=cite, year=year, origin=origin)
+        return register(functools.cache(make))
+
+    return decorate
+
+
+__getattr__ = moved(
+    __name__,
+    {
+        "posterior": "nfbench.register_posterior",
+        "target": "nfbench.register_target",
+        "protocol": "nfbench.register_data",
+    },
 )
-posterior = posteriors.register
-target = targets.register
-protocol = protocols.register

@@ -25,6 +25,9 @@ class Spec:
 def expand(text: str) -> list[Spec]:
     """Parse a spec string and expand its lists, the last option fastest.
 
+    Args:
+        text: such as ``planar:K=2|8``.
+
     >>> [str(spec) for spec in expand("planar:K=2|8")]
     ['planar:K=2', 'planar:K=8']
     >>> [str(spec) for spec in expand("gaussian")]
@@ -41,19 +44,30 @@ def expand(text: str) -> list[Spec]:
     if not colon:
         return [Spec(name)]
     choices: dict[str, list[str]] = {}
-    for part in tail.split(","):
+    parts = tail.split(",")
+    for place, part in enumerate(parts):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         values = [piece.strip() for piece in value.split("|")]
         if not (key and equals and all(values)):
-            raise InputError(f"spec {text!r}: {part!r} is not option=value; {_FORM}")
+            hint = _list_meant(parts[place - 1], parts[place:]) if choices else ""
+            raise InputError(f"spec {text!r}: {part!r} is not option=value;{hint} {_FORM}")
         if key in choices:
             raise InputError(f"spec {text!r}: option {key!r} stands twice")
         choices[key] = values
     return [Spec(name, tuple(zip(choices, values, strict=True))) for values in itertools.product(*choices.values())]
 
 
+def _list_meant(option: str, rest: list[str]) -> str:
+    """A question, where values follow an option after commas: of ``K=2`` and ``8`` it asks for ``K=2|8``."""
+    values = [part.strip() for part in itertools.takewhile(lambda part: part.strip() and "=" not in part, rest)]
+    return f" did you mean {'|'.join([option.strip(), *values])}?" if values else ""
+
+
 def parse(text: str) -> Spec:
     """Parse a spec string that names exactly one thing.
+
+    Args:
+        text: such as ``nice:K=10,mixing=orthogonal``.
 
     >>> parse("nice:K=10,mixing=orthogonal").options
     (('K', '10'), ('mixing', 'orthogonal'))

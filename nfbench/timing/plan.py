@@ -7,8 +7,10 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
 from nfbench.foundation.yaml_model import read_yaml
-from nfbench.records.timings import Case, Mode, identity
+from nfbench.records.timings import Case, identity
+from nfbench.specification.choices import Mode
 from nfbench.specification.config import Strict
 from nfbench.specification.registry import Choice, posteriors, targets
 from nfbench.specification.spec import Spec, expand
@@ -83,7 +85,7 @@ def profile(name: str) -> Profile:
     """
     known = read_yaml(_FILE, Profiles).profiles
     if name not in known:
-        raise InputError(f"no timing profile {name!r}; known: {', '.join(known)}")
+        raise unknown("timing profile", name, known)
     return known[name]
 
 

@@ -1,5 +1,6 @@
 """`nfbench data` as its users see it: what is listed, what is proved, what is said where something is wrong."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -143,7 +144,8 @@ def test_check_without_permission(nf, monkeypatch):
     ("line", "names"),
     [
         ("data check mnits:dynamic", ["'mnits:dynamic'", "did you mean mnist:dynamic?"]),
-        ("data get mnits", ["'mnits'", "known: binarized-mnist:static"]),
+        ("data get mnits", ["'mnits'", "did you mean mnist or", "known: binarized-mnist"]),
+        ("data get mnist:dynmic", ["did you mean mnist:dynamic?"]),
         ("data get omniglot:small", ["omniglot_small_28x28_box.npz", "has no download"]),
         ("data ls --data-dir absent", ["'absent'", "no such folder"]),
         ("data lst", ["'lst'", "'nfbench data --help'"]),
@@ -180,7 +182,8 @@ def test_get(nf, monkeypatch, tmp_path):
             file.write(content)
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", served)
-    monkeypatch.setitem(source._sources, "mnist:dynamic", source.Source("small", "none", (small,)))
+    entry = dataclasses.replace(protocols["mnist:dynamic"], origin=source.Source("small", "none", (small,)))
+    monkeypatch.setitem(protocols._entries, "mnist:dynamic", entry)
     code, out, err = nf("data", "get", "mnist:dynamic")
     assert (code, out) == (0, f"{tmp_path / 'cache' / 'small' / 'rows.mat'}\n")
     assert err == "nfbench: downloading http://nowhere/rows.mat\n"

@@ -276,7 +276,7 @@ def test_backend_is_chosen_by_the_environment(monkeypatch):
 def test_triton_is_refused_where_it_cannot_run(monkeypatch):
     """Asked for without a GPU and without the interpreter, Triton's kernels are refused in one line."""
     monkeypatch.setenv(settings.VARIABLE, "triton")
-    monkeypatch.setattr(dispatch.launch, "interpreted", lambda: False)
+    monkeypatch.setattr(dispatch.launch, "triton_interpreted", lambda: False)
     with pytest.raises(InputError, match=r"NFBENCH_BACKEND=triton: draws are torch\.float64 on cpu; expected"):
         planar.chain(normal(10, 1, 2, seed=17), _maps("planar", 1, 2, 2, seed=18))
 
@@ -284,7 +284,7 @@ def test_triton_is_refused_where_it_cannot_run(monkeypatch):
 def test_a_map_without_kernels_that_fit_takes_its_reference(monkeypatch):
     """Where the check at first use refuses a map's Triton kernels, the plain chain runs."""
     monkeypatch.setenv(settings.VARIABLE, "triton")
-    monkeypatch.setattr(dispatch.launch, "interpreted", lambda: True)
+    monkeypatch.setattr(dispatch.launch, "triton_interpreted", lambda: True)
     monkeypatch.setattr(dispatch.launch, "installed", lambda: True)
     monkeypatch.setattr(dispatch.self_check, "usable", lambda *_: False)
     called = []

@@ -131,6 +131,8 @@ def test_overrides_replace_what_is_written(tmp_path):
     [
         ("profiles.quick.training.updtes", 5, ["--set", "updtes", "did you mean updates"]),
         ("profiles.quick.training.updates", "x", ["--set", "training.updates", "valid integer", "'x'"]),
+        ("profiles.quick.updates", 5, ["--set", "did you mean training.updates?", "known: seeds, recipe, training"]),
+        ("profiles.quick.grid", 5, ["--set", "did you mean evaluation.grid?"]),
         ("profiles.quick.seeds.more", 5, ["--set", "'seeds' has no keys below it"]),
         ("profiles.quick.trainng.updates", 5, ["--set: profiles.quick.trainng", "did you mean training"]),
         ("profiles.quick.training.anneal_updates", 999, ["--set: profiles.quick.training", "updates=100"]),
@@ -206,7 +208,9 @@ def test_a_recipe_fills_what_a_profile_leaves_open(tmp_path):
 
 def test_an_unknown_recipe_is_named(tmp_path):
     """A recipe that the experiment has not is refused with those that it has; a wrong one with its place."""
-    with pytest.raises(InputError, match=r"mine.yaml:1: recipe 'papr': unknown; known: paper, adam"):
+    with pytest.raises(
+        InputError, match=r"mine.yaml:1: recipe 'papr': unknown; did you mean paper\? known: paper, adam"
+    ):
         read_yaml(written(tmp_path, RECIPES.replace("recipe: paper", "recipe: papr")), Experiment)
     with pytest.raises(InputError, match=r"mine.yaml:9: recipes.adam.learning_rate: .*greater than 0"):
         read_yaml(written(tmp_path, RECIPES.replace("learning_rate: 0.001", "learning_rate: 0")), Experiment)

@@ -78,7 +78,7 @@ def test_variants_span_the_literal_choices(known):
     [
         ("wav", ["no thing named 'wav'", "did you mean wave?", "known: flat, wave"]),
         ("xyz", ["no thing named 'xyz'", "known: flat, wave"]),
-        ("wave:k=3", ["no option 'k'", "wave takes: K, shape, phase, folded"]),
+        ("wave:k=3", ["no option 'k'", "did you mean K?", "wave takes: K, shape, phase, folded"]),
         ("flat:K=3", ["no option 'K'", "flat takes: none"]),
         ("wave:K=-1", ["K=-1", "greater than or equal to 0"]),
         ("wave:K=two", ["K=two", "valid integer"]),
@@ -146,9 +146,9 @@ def plugin(tmp_path, monkeypatch):
     """Another distribution on the path, with one module and two entry points, one of them to nothing."""
     registry.posteriors.names()  # the built-in families register with the real registry before it is replaced
     (tmp_path / "nfbench_plugin.py").write_text(
-        "from nfbench.specification.registry import posterior\n"
+        "from nfbench.specification.registry import register_posterior\n"
         "from nfbench.posteriors.contract import Identity\n\n"
-        "@posterior('outsider', label='Outsider', cite='Elsewhere 2026')\n"
+        "@register_posterior('outsider', label='Outsider', cite='Elsewhere 2026')\n"
         "def outsider(dim: int):\n"
         "    'From another package.'\n"
         "    return Identity(dim)\n"
@@ -161,7 +161,7 @@ def plugin(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     fresh = Registry("posterior", "nfbench.posteriors", ("nfbench.posteriors.families",), reserved=("dim", "features"))
-    monkeypatch.setattr(registry, "posterior", fresh.register)
+    monkeypatch.setattr(registry, "posteriors", fresh)
     yield fresh
     sys.modules.pop("nfbench_plugin", None)
 

@@ -5,9 +5,10 @@ import torch
 
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Protocol
-from nfbench.data.source import Source, protocol
+from nfbench.data.source import Source
 from nfbench.data.storage import formats
 from nfbench.data.storage.files import File
+from nfbench.specification.registry import register_data
 
 _MIRRORS = (
     "https://raw.githubusercontent.com/mingzhang-yin/ARM-gradient/9b5f74da4e4009c5556e8d7a87c88c8e291c253d/",
@@ -39,7 +40,7 @@ SOURCE = Source(
 )
 
 
-@protocol(
+@register_data(
     "binarized-mnist:static", SOURCE, label="MNIST, fixed binarisation", cite="Larochelle & Murray 2011", year=2011
 )
 def static(*, merge_valid: bool = False) -> Observations:

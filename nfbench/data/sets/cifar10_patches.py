@@ -13,9 +13,10 @@ from torch import Tensor
 
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Protocol, Rows
-from nfbench.data.source import Source, protocol
+from nfbench.data.source import Source
 from nfbench.data.storage import formats
 from nfbench.data.storage.files import File
+from nfbench.specification.registry import register_data
 
 _NAME = "cifar10-patches"
 _EPS = 1e-4
@@ -65,7 +66,7 @@ FIRST = Source(
 )
 
 
-@protocol(_NAME, ALL, label="CIFAR-10 patches", cite=_CITE, year=_YEAR)
+@register_data(_NAME, ALL, label="CIFAR-10 patches", cite=_CITE, year=_YEAR)
 def patches(*, merge_valid: bool = False, dequantise: bool = False) -> Observations:
     """3 x 8 x 8 patches: anew of 45,000 training images, one of each of 5,000 for validation and of 10,000 for test.
 
@@ -80,7 +81,7 @@ def patches(*, merge_valid: bool = False, dequantise: bool = False) -> Observati
     return _told(told, train, valid, test, dequantise=dequantise)
 
 
-@protocol(f"{_NAME}:first4000", FIRST, label="Patches of 4,000 CIFAR-10 images", cite=_CITE, year=_YEAR)
+@register_data(f"{_NAME}:first4000", FIRST, label="Patches of 4,000 CIFAR-10 images", cite=_CITE, year=_YEAR)
 def first4000(*, dequantise: bool = False) -> Observations:
     """3 x 8 x 8 patches of only 4,000 images: anew of 3,000, four of each of 500 for validation and of 500 for test.
 

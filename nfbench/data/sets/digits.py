@@ -7,7 +7,8 @@ import torch
 
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Protocol, Rows
-from nfbench.data.source import Source, protocol
+from nfbench.data.source import Source
+from nfbench.specification.registry import register_data
 
 _GREY_LEVELS = 16
 _SEED = 2015  # of the draw and of the shuffle
@@ -42,7 +43,7 @@ def load(protocol: Protocol = PROTOCOL, seed: int = _SEED) -> tuple[Rows, Rows, 
     return protocol.divide(rows)
 
 
-@protocol("digits", SOURCE, label="Digits, fixed binarisation", cite="Alpaydin & Kaynak 1998", year=1998)
+@register_data("digits", SOURCE, label="Digits, fixed binarisation", cite="Alpaydin & Kaynak 1998", year=1998)
 def static() -> Observations:
     """1,197 training, 300 validation and 300 test images of 8 x 8 pixels, every pixel 0 or 1 for ever."""
     train, valid, test = (torch.tensor(part) for part in load())

@@ -5,9 +5,10 @@ import torch
 
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Protocol
-from nfbench.data.source import Source, protocol
+from nfbench.data.source import Source
 from nfbench.data.storage import formats
 from nfbench.data.storage.files import File
+from nfbench.specification.registry import register_data
 
 _SEED = 2015  # of the shuffle
 _SHA256 = "3f4fa328ac1406e2186a310aca9faf4543352c2bd6f468f060831712780087fc"
@@ -31,7 +32,7 @@ SOURCE = Source(
 )
 
 
-@protocol("frey", SOURCE, label="Frey faces", cite="Roweis & Saul 2000", year=2000)
+@register_data("frey", SOURCE, label="Frey faces", cite="Roweis & Saul 2000", year=2000)
 def levels() -> Observations:
     """1,565 training, 200 validation and 200 test faces, shuffled once; grey level l of 0 to 255 is (l + 0.5) / 256."""
     (rows,) = SOURCE.rows()

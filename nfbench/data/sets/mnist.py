@@ -6,9 +6,10 @@ import torch
 from nfbench.data import binarise
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Protocol, Rows
-from nfbench.data.source import Source, protocol
+from nfbench.data.source import Source
 from nfbench.data.storage import formats
 from nfbench.data.storage.files import File
+from nfbench.specification.registry import register_data
 
 _MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 _SPLIT = (50_000, 10_000, 10_000)
@@ -47,7 +48,7 @@ def _grey() -> tuple[Rows, Rows, Rows]:
     return train, valid, test
 
 
-@protocol("mnist:dynamic", SOURCE, label="MNIST, binarised anew each time", cite="LeCun et al. 1998", year=1998)
+@register_data("mnist:dynamic", SOURCE, label="MNIST, binarised anew each time", cite="LeCun et al. 1998", year=1998)
 def dynamic() -> Observations:
     """50,000 training images, drawn anew whenever they are fed; 10,000 for validation, 10,000 for test, drawn once."""
     train, valid, test = _grey()
@@ -60,7 +61,7 @@ def dynamic() -> Observations:
     )
 
 
-@protocol("mnist:threshold", SOURCE, label="MNIST, thresholded at 0.5", cite="LeCun et al. 1998", year=1998)
+@register_data("mnist:threshold", SOURCE, label="MNIST, thresholded at 0.5", cite="LeCun et al. 1998", year=1998)
 def threshold() -> Observations:
     """50,000 training, 10,000 validation and 10,000 test images, a pixel 1 where it is lighter than half of white."""
     parts = [(part > _HALF).astype(np.uint8) for part in _grey()]

@@ -6,9 +6,10 @@ import torch
 from nfbench.data import binarise
 from nfbench.data.observations import Observations
 from nfbench.data.protocol import Protocol, Rows
-from nfbench.data.source import Source, protocol
+from nfbench.data.source import Source
 from nfbench.data.storage import formats
 from nfbench.data.storage.files import File
+from nfbench.specification.registry import register_data
 
 _SEED = 2015  # of the shuffle, and of the draw of validation and test images
 _SMALL = "4efa8a037b1d928e61165dab3ffacdf4e94f6aa661ceeb07c295b8cedc1ef5f8"
@@ -45,7 +46,7 @@ SMALL = Source(
 )
 
 
-@protocol("omniglot", IWAE, label="Omniglot", cite="Lake et al. 2015; Burda et al. 2016", year=2015)
+@register_data("omniglot", IWAE, label="Omniglot", cite="Lake et al. 2015; Burda et al. 2016", year=2015)
 def iwae() -> Observations:
     """IWAE's 28 x 28 images: 23,000 for training, 1,345 for validation, shuffled once; its own 8,070 for test."""
     (rows,) = IWAE.rows()
@@ -55,7 +56,7 @@ def iwae() -> Observations:
     return _observations(Protocol.found("omniglot", "dynamic", *parts), *parts)
 
 
-@protocol("omniglot:small", SMALL, label="Omniglot, 8 alphabets", cite="Lake et al. 2015", year=2015)
+@register_data("omniglot:small", SMALL, label="Omniglot, 8 alphabets", cite="Lake et al. 2015", year=2015)
 def small() -> Observations:
     """4,840 characters of 8 alphabets in 28 x 28 boxes, not IWAE's images: 3,840, 500 and 500, shuffled once."""
     (rows,) = SMALL.rows()

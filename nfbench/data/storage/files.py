@@ -9,8 +9,7 @@ from typing import NoReturn
 
 from nfbench.data.protocol import Rows, sha256
 from nfbench.foundation.errors import InputError, MissingDataError
-
-VARIABLE = "NFBENCH_DATA"
+from nfbench.foundation.settings import DATA_VARIABLE, data_folders, prepend_data_folder
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def cache() -> Path:
 
 def folders() -> list[Path]:
     """Where data files are looked for, in this order: the folders that ``NFBENCH_DATA`` names, then the cache."""
-    return [*(Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part), cache()]
+    return [*data_folders(), cache()]
 
 
 def prepend(folder: Path) -> None:
@@ -86,8 +85,7 @@ def prepend(folder: Path) -> None:
     """
     if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises where it may not look
         raise InputError(f"data folder {str(folder)!r}: no such folder; expected one that holds data files")
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = os.pathsep.join([str(folder.resolve()), *([before] if before else [])])
+    prepend_data_folder(folder)
 
 
 def find(file: File, among: list[Path] | None = None) -> Path | None:
@@ -115,7 +113,7 @@ def nowhere(file: File, source: str) -> NoReturn:
     get = f"run 'nfbench data get {source}'" if file.mirrors else "(there is no download of this one)"
     raise MissingDataError(
         f"data {source!r}: no file {names} in {places}; "
-        f"give its folder by --data-dir DIR, or set {VARIABLE}=DIR, or {get}"
+        f"give its folder by --data-dir DIR, or set {DATA_VARIABLE}=DIR, or {get}"
     )
 
 

@@ -7,13 +7,14 @@ draws, 2 to 513 dimensions).
 import functools
 import importlib
 import importlib.util
-import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+
+from nfbench.foundation.settings import triton_interpreted
 
 AHEAD, AHEAD_BACKWARD = 5, 3  # maps whose numbers are on their way from memory at once
 _THREAD_BYTES = 128  # of z that a thread holds: the more draws, the rarer are sums over all threads for a map's numbers
@@ -80,9 +81,4 @@ def installed() -> bool:
 
 def runs(device: str) -> bool:
     """Whether Triton kernels can run on tensors of that device: CUDA, or the CPU while the interpreter is on."""
-    return (device == "cuda" or (device == "cpu" and interpreted())) and installed()
-
-
-def interpreted() -> bool:
-    """Whether Triton runs its kernels in Python on the CPU: ``TRITON_INTERPRET=1``, set before its first import."""
-    return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
+    return (device == "cuda" or (device == "cpu" and triton_interpreted())) and installed()

@@ -1,10 +1,10 @@
 """The diagonal Gaussian: a chain of no maps."""
 
 from nfbench.posteriors.contract import Flow, Identity
-from nfbench.specification.registry import posterior
+from nfbench.specification.registry import register_posterior
 
 
-@posterior("gaussian", label="Diagonal Gaussian", cite="Rezende & Mohamed 2015, Sec 6.2", year=2015)
+@register_posterior("gaussian", label="Diagonal Gaussian", cite="Rezende & Mohamed 2015, Sec 6.2", year=2015)
 def gaussian(dim: int) -> Flow:
     """Diagonal Gaussian N(mu, diag(sigma^2)), the paper's K = 0."""
     return Identity(dim)

@@ -19,7 +19,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.kernels.coupling import reference
 from nfbench.posteriors.contract import Cost, Flow
 from nfbench.posteriors.map_flow import MapCost, MapFlow
-from nfbench.specification.registry import posterior
+from nfbench.specification.registry import register_posterior
 
 Mixing = Literal["permutation", "orthogonal"]
 
@@ -132,7 +132,7 @@ def _orthogonal(dim: int) -> Tensor:
     return signed
 
 
-@posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)
+@register_posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)
 def nice(dim: int, depth: int = 8, mixing: Mixing = "permutation", hidden: Annotated[int, Field(ge=1)] = 32) -> Flow:
     """Volume-preserving flow: K additive couplings, each after a fixed random permutation or rotation."""
     return Nice(dim, depth, mixing, hidden)

@@ -14,7 +14,7 @@ from torch import Tensor
 from nfbench.kernels.planar import reference
 from nfbench.posteriors.contract import Cost, Flow
 from nfbench.posteriors.map_flow import KernelFlow, MapCost
-from nfbench.specification.registry import posterior
+from nfbench.specification.registry import register_posterior
 
 IDENTITY = math.log(math.e - 1)  # the w.u at which u_hat is orthogonal to w (m = 0)
 
@@ -53,7 +53,7 @@ class Planar(KernelFlow):
         return MapCost(Cost(0, 4 * D + 7), Cost(2 * D + 1, 6 * D + 4))
 
 
-@posterior("planar", label="Planar flow", cite="Rezende & Mohamed 2015, eq. 10", year=2015)
+@register_posterior("planar", label="Planar flow", cite="Rezende & Mohamed 2015, eq. 10", year=2015)
 def planar(dim: int, depth: int = 8) -> Flow:
     """Planar flow: K maps z + u_hat tanh(w.z + b), u_hat constrained as in the paper's App. A.1."""
     return Planar(dim, depth)

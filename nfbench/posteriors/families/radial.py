@@ -13,7 +13,7 @@ from torch import Tensor
 from nfbench.kernels.radial import reference
 from nfbench.posteriors.contract import Cost, Flow
 from nfbench.posteriors.map_flow import KernelFlow, MapCost
-from nfbench.specification.registry import posterior
+from nfbench.specification.registry import register_posterior
 
 
 class Radial(KernelFlow):
@@ -43,7 +43,7 @@ class Radial(KernelFlow):
         return MapCost(Cost(0, 5 * D + 14), Cost(D + 2, 9))
 
 
-@posterior("radial", label="Radial flow", cite="Rezende & Mohamed 2015, eq. 14", year=2015)
+@register_posterior("radial", label="Radial flow", cite="Rezende & Mohamed 2015, eq. 14", year=2015)
 def radial(dim: int, depth: int = 8) -> Flow:
     """Radial flow: K maps z + beta_hat (z - c)/(alpha + |z - c|), constrained as in the paper's App. A.2."""
     return Radial(dim, depth)

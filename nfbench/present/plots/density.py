@@ -15,7 +15,8 @@ from nfbench.analysis.blocks import RANKING, median_seeds
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots.style import DENSITY_COLOURS, Picture, protocol, slug
 from nfbench.records.glossary import measure
-from nfbench.records.store import REFERENCE, arrays
+from nfbench.records.store import arrays
+from nfbench.specification.choices import REFERENCE
 
 _PANEL = 1.55  # inches
 

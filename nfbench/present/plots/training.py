@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from nfbench.analysis.summary import curve_bands
 from nfbench.present.plots.style import Look, Picture, legend, panels, protocol, title
-from nfbench.records.store import REFERENCE, path, read
+from nfbench.records.store import path, read
+from nfbench.specification.choices import REFERENCE
 
 _LINEAR = 0.1  # nats, below which the axis is linear where ln Z is known
 _SHOWN = 0.9  # of the values after annealing, where no ln Z gives the axis a zero

@@ -24,8 +24,9 @@ from nfbench.published.catalogue import sources
 from nfbench.records.cells import Record
 from nfbench.records.frame import results
 from nfbench.records.glossary import MEASURES, TIMING_WORDS, WORDS
-from nfbench.records.store import REFERENCE, records
+from nfbench.records.store import records
 from nfbench.records.timings import Timing, timings
+from nfbench.specification.choices import REFERENCE
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

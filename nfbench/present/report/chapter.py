@@ -17,7 +17,8 @@ from nfbench.present.tables.experiment import everything
 from nfbench.present.tables.labels import depth, key, spread
 from nfbench.present.tables.render import Table
 from nfbench.records.glossary import measure
-from nfbench.records.store import REFERENCE, path
+from nfbench.records.store import path
+from nfbench.specification.choices import REFERENCE
 
 FIGURES = "figures"  # folder beside the report
 

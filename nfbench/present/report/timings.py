@@ -13,7 +13,7 @@ from nfbench.present.plots.catalogue import timings
 from nfbench.present.report.chapter import FIGURES, Chapter, anchor, shots
 from nfbench.present.tables.render import significant
 from nfbench.present.tables.timings import fit_key, key, tables, title
-from nfbench.records.store import REFERENCE, TIMING
+from nfbench.specification.choices import REFERENCE, TIMING
 
 
 def chapter(root: Path, out: Path, times: pd.DataFrame) -> Chapter:

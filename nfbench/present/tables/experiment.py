@@ -5,7 +5,7 @@ experiment are stored, its differences stand beside ours with a verdict. A name 
 figure, such as figure4: it shows the records of the experiment that it is compared with.
 """
 
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 
@@ -13,13 +13,15 @@ from nfbench.analysis.blocks import blocks, metrics
 from nfbench.analysis.published import compare
 from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
 from nfbench.present.tables import as_data
 from nfbench.present.tables.labels import depth, key, protocol, read, reasons, seeds
 from nfbench.present.tables.published import numbers
-from nfbench.present.tables.render import NOTHING, Format, Table, interval, latex, markdown, number
+from nfbench.present.tables.render import NOTHING, Table, interval, latex, markdown, number
 from nfbench.published.catalogue import experiment_of, published, sources
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
+from nfbench.specification.choices import FORMATS, Format
 
 
 def table(frame: pd.DataFrame, name: str, fmt: Format) -> str:
@@ -28,8 +30,8 @@ def table(frame: pd.DataFrame, name: str, fmt: Format) -> str:
     Raises:
         InputError: unknown format, or no record of that experiment.
     """
-    if fmt not in get_args(Format):
-        raise InputError(f"no table format {fmt!r}; known: {', '.join(get_args(Format))}")
+    if fmt not in FORMATS:
+        raise unknown("table format", fmt, FORMATS)
     rows = select(frame, name)
     if fmt == "csv":
         return numbers(rows, name).to_csv(index=False)

@@ -2,11 +2,10 @@
 
 import math
 import re
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
-Format = Literal["md", "latex", "csv", "json"]
 NOTHING = "—"
 _COLUMNS = dict.fromkeys(("Target", "Posterior", "Contender", "fastest peer", "verdict", "Who", "Metric"), "l")
 _COLUMNS |= {

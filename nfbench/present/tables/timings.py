@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from nfbench.analysis.scaling import exponents, memory
 from nfbench.analysis.timings import CASE, COMPILE, OURS, SIZES, SPLIT, TEXTBOOK, against, blocks, three_digits
-from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
 from nfbench.present.tables.labels import depth
-from nfbench.present.tables.render import NOTHING, Format, Table, latex, markdown, number, quartiles, significant
+from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number, quartiles, significant
 from nfbench.records.glossary import MODES
+from nfbench.specification.choices import FORMATS, Format
 
 _TIMES = ((1e-2, 1e6, "µs"), (1e2, 1e3, "ms"), (float("inf"), 1.0, "s"))  # up to this largest value, factor, name
 _MEMORY = ((2.0**13, 1.0, "bytes"), (2.0**23, 2.0**-10, "KiB"), (float("inf"), 2.0**-20, "MiB"))
@@ -28,8 +29,8 @@ def table(frame: pd.DataFrame, fmt: Format) -> str:
     Raises:
         InputError: unknown format.
     """
-    if fmt not in get_args(Format):
-        raise InputError(f"no table format {fmt!r}; known: {', '.join(get_args(Format))}")
+    if fmt not in FORMATS:
+        raise unknown("table format", fmt, FORMATS)
     if fmt == "csv":
         return frame.to_csv(index=False)
     if fmt == "json":

@@ -1,12 +1,14 @@
 """Binarised digits under a deep latent Gaussian model."""
 
 from nfbench.data.load import load
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 from nfbench.targets.data_models.dlgm import Count, DeepLatentGaussian
 
 
-@target("digits", label="Digits (D={dim})", cite="Alpaydin & Kaynak 1998; scikit-learn's load_digits", year=1998)
+@register_target(
+    "digits", label="Digits (D={dim})", cite="Alpaydin & Kaynak 1998; scikit-learn's load_digits", year=1998
+)
 def digits(dim: Count = 10, hidden: Count = 64) -> Target:
     """Deep latent Gaussian model of 8 x 8 handwritten digits, binarised once and for all."""
     return DeepLatentGaussian(dim, hidden, load("digits"))

@@ -13,7 +13,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.foundation.randomness import stream
 from nfbench.kernels.layers.maxout import maxout
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import LatentVariableModel, Splits, Target
 from nfbench.targets.data_models.likelihoods import KINDS
 
@@ -108,7 +108,9 @@ def _network(inputs: int, units: int, layers: int, activation: Activation, windo
     )
 
 
-@target("dlgm", label="{data} (D={dim})", cite="Rezende et al. 2014; Rezende & Mohamed 2015, Sec 6.2", year=2014)
+@register_target(
+    "dlgm", label="{data} (D={dim})", cite="Rezende et al. 2014; Rezende & Mohamed 2015, Sec 6.2", year=2014
+)
 def dlgm(
     data: str = "digits",
     *,

@@ -6,7 +6,7 @@ import torch
 
 from nfbench.data.observations import Observations
 from nfbench.foundation.randomness import stream
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 from nfbench.targets.data_models.dlgm import Count, DeepLatentGaussian
 
@@ -14,7 +14,9 @@ _IMAGES = 1000  # of which a tenth each for validation and test
 _ONES = 0.13  # as many as the mean grey of handwritten digits would give
 
 
-@target("specks", label="Specks (D={dim}, {pixels} pixels)", cite="none: nothing can be learned from it", year=2026)
+@register_target(
+    "specks", label="Specks (D={dim}, {pixels} pixels)", cite="none: nothing can be learned from it", year=2026
+)
 def specks(pixels: Count = 64, dim: Count = 10, hidden: Count = 64) -> Target:
     """Deep latent Gaussian model of images whose pixels are independent specks: for timing, at any size."""
     return DeepLatentGaussian(dim, hidden, _observations(pixels))

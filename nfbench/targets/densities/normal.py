@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nfbench.foundation.numerics import standard_normal_log_prob
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 
 
@@ -28,7 +28,7 @@ class StandardNormal(Target):
         return torch.randn(num, self.dim, generator=generator, device=generator.device)
 
 
-@target("normal", label="Unit Gaussian", cite="Rezende & Mohamed 2015, Figure 1", year=2015)
+@register_target("normal", label="Unit Gaussian", cite="Rezende & Mohamed 2015, Figure 1", year=2015)
 def normal(dim: Annotated[int, Field(ge=1)] = 2) -> Target:
     """The standard normal distribution on R^dim."""
     return StandardNormal(dim)

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 from nfbench.targets.densities.rejection import fill
 
@@ -35,7 +35,7 @@ class Ring(Target):
         return torch.stack([torch.where(mirror, -z[:, 0], z[:, 0]), z[:, 1]], -1)
 
 
-@target("u1", label="U1", cite="Rezende & Mohamed 2015, Table 1", year=2015)
+@register_target("u1", label="U1", cite="Rezende & Mohamed 2015, Table 1", year=2015)
 def u1() -> Target:
     """Two crescents that face each other on a ring of radius 2."""
     return Ring()

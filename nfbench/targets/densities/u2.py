@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 from nfbench.targets.densities.strip import Strip, Walls, w1
 
 
-@target("u2", label="U2 (walls: {walls})", cite="Rezende & Mohamed 2015, Table 1", year=2015)
+@register_target("u2", label="U2 (walls: {walls})", cite="Rezende & Mohamed 2015, Table 1", year=2015)
 def u2(walls: Walls = "gaussian") -> Target:
     """A sine wave: U2(z) = ((z2 - w1(z1)) / 0.4)^2 / 2."""
     return Strip(_means, (0.4,), walls)

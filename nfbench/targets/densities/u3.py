@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 from nfbench.targets.densities.strip import Strip, Walls, w1
 
 
-@target("u3", label="U3 (walls: {walls})", cite="Rezende & Mohamed 2015, Table 1", year=2015)
+@register_target("u3", label="U3 (walls: {walls})", cite="Rezende & Mohamed 2015, Table 1", year=2015)
 def u3(walls: Walls = "gaussian") -> Target:
     """A sine wave that parts around z1 = 1: branches at w1 and w1 - w2, both of scale 0.35."""
     return Strip(_means, (0.35, 0.35), walls)

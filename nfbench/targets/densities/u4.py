@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 from nfbench.targets.densities.strip import Strip, Walls, w1
 
 
-@target("u4", label="U4 (walls: {walls})", cite="Rezende & Mohamed 2015, Table 1", year=2015)
+@register_target("u4", label="U4 (walls: {walls})", cite="Rezende & Mohamed 2015, Table 1", year=2015)
 def u4(walls: Walls = "gaussian") -> Target:
     """A sine wave that forks at z1 = 1: branches at w1 of scale 0.4 and w1 - w3 of scale 0.35, as printed."""
     return Strip(_means, (0.4, 0.35), walls)

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from nfbench.specification.registry import target
+from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 
 
@@ -30,7 +30,7 @@ class Square(Target):
         return self.half_width * (2 * torch.rand(num, 2, generator=generator, device=generator.device) - 1)
 
 
-@target("uniform", label="Uniform", cite="Rezende & Mohamed 2015, Figure 1", year=2015)
+@register_target("uniform", label="Uniform", cite="Rezende & Mohamed 2015, Figure 1", year=2015)
 def uniform(half_width: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0) -> Target:
     """The uniform distribution on the square [-half_width, half_width]^2."""
     return Square(half_width)

@@ -1,6 +1,5 @@
 """Who is timed: nfbench itself and whatever else does the same work; dropping a file here adds a contender."""
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 import nfbench.timing.contenders
-from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import stream
 from nfbench.posteriors.build import posterior
 from nfbench.records.timings import Case
@@ -112,10 +111,7 @@ def versus(words: Sequence[str]) -> list[str]:
     groups = {one.group for one in known.values() if one.group}
     asked = {part.strip() for word in words for part in word.split(",")}
     for part in sorted(asked - groups - set(known)):
-        close = difflib.get_close_matches(part, [*groups, *known])
-        hint = f" did you mean {' or '.join(close)}?" if close else ""
-        listed = ", ".join(dict.fromkeys([*known, *sorted(groups)]))
-        raise InputError(f"no contender or group {part!r};{hint} known: {listed}")
+        raise unknown("contender or group", part, dict.fromkeys([*known, *sorted(groups)]))
     return [name for name, one in known.items() if name == BASE or asked & {name, one.group}]
 
 

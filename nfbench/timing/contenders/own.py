@@ -1,13 +1,11 @@
 """nfbench itself through its public API, and the same with plain PyTorch chains, the reference of all contenders."""
 
-import contextlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import using_backend
 from nfbench.posteriors.build import posterior
 from nfbench.records.timings import Case
 from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
@@ -72,24 +70,10 @@ def with_reference(run: Callable[[], object]) -> Callable[[], dict[str, Tensor]]
     """`run` with every chain in plain PyTorch."""
 
     def switched() -> dict[str, Tensor]:
-        with reference_backend():
+        with using_backend("reference"):
             return run()  # type: ignore[return-value]
 
     return switched
-
-
-@contextlib.contextmanager
-def reference_backend() -> Iterator[None]:
-    """Within the block every chain runs in plain PyTorch, whatever the user chose."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = "reference"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
 
 
 NFBENCH = register(Contender("nfbench", "nfbench", own, ("torch", "numba")))

@@ -1,0 +1,15 @@
+"""Words that users choose from and that records keep, each list written down once. Nothing is imported for it."""
+
+from typing import Literal, get_args
+
+Optimizer = Literal["adam", "rmsprop"]
+Schedule = Literal["constant", "one-cycle"]
+Dtype = Literal["float32", "float64"]  # of tensors
+Mode = Literal["sample", "forward", "backward", "inverse", "step"]  # of a timed case
+Format = Literal["md", "latex", "csv", "json"]  # of a table
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+REFERENCE = "reference"  # the folder under a root of results that holds the committed records
+TIMING = "timing"  # the folder under a root of results that holds timings, and what the command line calls them

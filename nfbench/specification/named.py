@@ -1,0 +1,130 @@
+"""Named things of one kind, each registered by its own module and found by being there."""
+
+import importlib
+import pkgutil
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from typing import Any, Generic, Protocol, TypeVar
+
+from nfbench.foundation.names import unknown
+
+_LOADING = threading.RLock()  # one for all kinds: a module may register several, and look up others meanwhile
+
+
+class Registered(Protocol):
+    """What can be registered."""
+
+    @property
+    def name(self) -> str:
+        """By which it is known."""
+
+    @property
+    def made_by(self) -> Callable[..., Any]:
+        """The function behind it: its module and qualified name say whose the name is."""
+
+
+E = TypeVar("E", bound=Registered)
+
+
+class Named(Generic[E]):
+    """Things of one kind by name, gathered from modules of this package and from an entry-point group of others.
+
+    The modules are imported at the first look-up, which may come from several threads at once.
+
+    Args:
+        kind: what one of them is called in messages.
+        packages: of nfbench, each of whose modules registers its things when it is imported.
+        group: the entry-point group of other distributions; it keeps its name wherever nfbench's own modules are.
+    """
+
+    def __init__(self, kind: str, packages: tuple[str, ...] = (), group: str | None = None) -> None:
+        self.kind = kind
+        self._packages = packages
+        self._group = group
+        self._entries: dict[str, E] = {}
+        self._loaded = False
+        self._loading = False
+        self._writing = threading.Lock()
+
+    def add(self, entry: E) -> E:
+        """Make a thing known by its name.
+
+        A function of the same module and qualified name replaces the earlier one, as when a notebook's cell runs again.
+        A name of nfbench's own is taken whoever comes first, so that all processes of a run agree.
+
+        Args:
+            entry: with its name.
+
+        Returns:
+            The entry itself.
+
+        Raises:
+            ValueError: another function's thing has the name.
+        """
+        owner = _owner(entry)
+        if not self._is_own(owner[0]):
+            self._import_packages()
+        with self._writing:
+            present = self._entries.get(entry.name)
+            if present is not None and _owner(present) != owner:
+                place = ".".join(_owner(present))
+                raise ValueError(f"{self.kind} name {entry.name!r} is taken by {place}; expected another name")
+            self._entries[entry.name] = entry
+        return entry
+
+    def names(self) -> list[str]:
+        """All known names, sorted."""
+        self._load()
+        return sorted(self._entries)
+
+    def __iter__(self) -> Iterator[E]:
+        return iter([self._entries[name] for name in self.names()])
+
+    def __contains__(self, name: str) -> bool:
+        self._load()
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> E:
+        self._load()
+        if name not in self._entries:
+            raise unknown(self.kind, name, self.names())
+        return self._entries[name]
+
+    def _is_own(self, module: str) -> bool:
+        return any(module == name or module.startswith(f"{name}.") for name in self._packages)
+
+    def _import_packages(self) -> None:
+        """Without a lock of ours: Python has one for each module, and this may run while a module is imported."""
+        for name in self._packages:
+            for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+                importlib.import_module(f"{name}.{module.name}")
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        with _LOADING:
+            if self._loaded or self._loading:  # loading: a module that is being loaded looks something up
+                return
+            self._loading = True
+            try:
+                self._import_packages()
+                self._import_entry_points()
+                self._loaded = True
+            finally:
+                self._loading = False
+
+    def _import_entry_points(self) -> None:
+        for point in entry_points(group=self._group) if self._group else ():
+            try:
+                point.load()
+            except Exception as error:  # whatever another package does wrong, this one goes on
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                place = f"{self.kind} entry point {point.name!r} ({point.value})"
+                warnings.warn(f"{place}: {reason}; skipped", stacklevel=2)
+
+
+def _owner(entry: Registered) -> tuple[str, str]:
+    maker = entry.made_by
+    return getattr(maker, "__module__", None) or "?", getattr(maker, "__qualname__", None) or repr(maker)
