@@ -16,6 +16,7 @@ from nfbench.evaluation import density_grid
 from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.evaluation.evaluate import evaluate, finite
 from nfbench.foundation.environment import provenance, runtime
+from nfbench.foundation.errors import reason
 from nfbench.foundation.randomness import seeded
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Posterior
@@ -59,8 +60,8 @@ def run_group(
     except KeyboardInterrupt:
         run.fail("interrupted", "interrupted by the user; the same command resumes")
         raise
-    except Exception as error:
-        return run.fail("failed", _reason(error))
+    except (Exception, SystemExit, GeneratorExit) as error:  # a plug-in may end anything, but not the grid
+        return run.fail("failed", reason(error))
 
 
 def lose_group(group: Group, root: Path, device: str = "cpu") -> list[Record]:
@@ -172,17 +173,11 @@ def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:
     started = time.perf_counter()
     try:
         metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
-    except Exception as error:
-        return make("failed", share, message=_reason(error)), None
+    except (Exception, SystemExit, GeneratorExit) as error:
+        return make("failed", share, message=reason(error)), None
     if "free_energy" not in metrics:
         return make("diverged", share, message="the bound of the trained posterior is not finite"), None
     return make("done", share + time.perf_counter() - started, metrics=metrics), arrays
-
-
-def _reason(error: Exception) -> str:
-    """Type and first line of an error."""
-    lines = str(error).strip().splitlines() or ["no message"]
-    return f"{type(error).__name__}: {lines[0]}"
 
 
 def _push(run: _Run) -> list[Record]:

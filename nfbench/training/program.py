@@ -1,6 +1,5 @@
 """The state of a training: the models' update, its position, its curves, and how they are stored and resumed."""
 
-import io
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,9 +9,10 @@ from typing import Any
 
 import torch
 
-from nfbench.foundation.files import replace
+from nfbench.foundation.errors import first_line
 from nfbench.specification.config import Training
 from nfbench.targets.contract import LatentVariableModel
+from nfbench.training import checkpoint
 from nfbench.training.cuda_graph import Captured
 from nfbench.training.objective import Inference
 from nfbench.training.schedules import learning_rate
@@ -135,18 +135,18 @@ class Program:
 
     def save(self, file: Path) -> None:
         """Store the state."""
-        buffer = io.BytesIO()
-        torch.save(self._state(), buffer)
-        replace(file, buffer.getvalue())
+        checkpoint.write(file, self._state())
 
     def restore(self, file: Path) -> None:
         """Take up a stored state; a torn or foreign file is named in a warning and the training starts over."""
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = checkpoint.read(file)
             if _form(state) != _form(self._state()):
                 raise ValueError("it is of another training")
+            if not 0 <= state["counted"] <= state["step"] <= self.config.updates:
+                raise ValueError(f"it has made {state['step']} updates of {self.config.updates}")
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             warnings.warn(f"checkpoint {file} cannot be read ({reason}); the training starts over", stacklevel=2)
             return
         self.update.restore(state["update"])

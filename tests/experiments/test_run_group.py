@@ -25,6 +25,7 @@ from nfbench.records import store, timings
 from nfbench.specification import registry
 from nfbench.specification.config import Evaluation, Experiment, Profile, Push, Training
 from nfbench.targets.contract import Target
+from nfbench.targets.densities.u1 import Ring
 from nfbench.training import loop as training
 from nfbench.training.update import Acceleration
 
@@ -120,12 +121,29 @@ def test_every_family_on_every_kind_of_target(tmp_path):
 
 
 def test_failure_is_an_outcome(tmp_path, broken):
-    """Out of memory becomes a failed record of one line, and the other groups run."""
+    """Out of memory becomes a failed record of one line that names the family's own line; the other groups run."""
     summary = execute(run_group, lose_group, _plan(["broken", "gaussian"]), tmp_path, jobs=1)
     assert summary.counts == {"failed": 2, "done": 2}
-    assert summary.failures == ["u1 | broken: OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB"]
+    (line,) = summary.failures
+    assert line.startswith(
+        "u1 | broken: OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB (test_run_group.py:"
+    )
     frame = results(tmp_path)
     assert set(frame.loc[frame["family"] == "broken", "status"]) == {"failed"}
+
+
+@pytest.mark.parametrize("fault", [SystemExit(3), GeneratorExit(), MemoryError(), RuntimeError()])
+def test_whatever_a_plugin_raises_is_an_outcome_that_says_where(fault, monkeypatch, tmp_path):
+    """A plug-in that exits, or fails without a word, is a record whose message has the type and the plug-in's line."""
+
+    def broken(*_):
+        raise fault
+
+    monkeypatch.setattr(Ring, "log_joint", broken)
+    (record, _) = run_group(_plan(["gaussian"], seeds=2)[0], tmp_path)
+    assert record.status == "failed"
+    line = broken.__code__.co_firstlineno + 1
+    assert record.message == f"{type(fault).__name__}: {str(fault) or 'no message'} (test_run_group.py:{line})"
 
 
 def test_divergence_is_an_outcome(tmp_path, broken):

@@ -9,6 +9,7 @@ from nfbench import posterior, target
 from nfbench.specification.config import Training
 from nfbench.targets.contract import Target
 from nfbench.training import loop, optimizers
+from nfbench.training.checkpoint import read, write
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference
 from nfbench.training.program import Program
@@ -117,6 +118,34 @@ def test_resumes_to_the_same_numbers(what, tmp_path, monkeypatch):
             assert torch.equal(value, theirs.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("damage", ["empty", "flipped", "truncated"])
+def test_a_damaged_checkpoint_is_not_resumed(damage, tmp_path):
+    """A file that is empty, short, or has one other byte is named; the training starts at its beginning."""
+    checkpoint = tmp_path / "run.pt"
+    program = Program(_models("gaussian", "u1", [0]), [0], SHORT)
+    program.advance()
+    program.save(checkpoint)
+    whole = checkpoint.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    checkpoint.write_bytes({"empty": b"", "flipped": bytes(flipped), "truncated": whole[:-1]}[damage])
+    with pytest.warns(UserWarning, match=r"run\.pt .* starts over"):
+        out = train(_models("gaussian", "u1", [0]), [0], SHORT, checkpoint=checkpoint)
+    fresh = train(_models("gaussian", "u1", [0]), [0], SHORT)
+    assert out.curves == fresh.curves
+
+
+def test_a_checkpoint_beyond_the_end_is_not_resumed(tmp_path):
+    """A number of updates that the training does not have would let it run without end; it starts over."""
+    checkpoint = tmp_path / "run.pt"
+    program = Program(_models("gaussian", "u1", [0]), [0], SHORT)
+    program.step = 10**9
+    program.save(checkpoint)
+    with pytest.warns(UserWarning, match="1000000000 updates"):
+        out = train(_models("gaussian", "u1", [0]), [0], SHORT, checkpoint=checkpoint)
+    assert out.curves[0]["step"][-1] == SHORT.updates
+
+
 def test_torn_checkpoint_is_named_and_starts_over(tmp_path):
     """A checkpoint that cannot be read is a warning that names it, and the training starts at its beginning."""
     checkpoint = tmp_path / "run.pt"
@@ -196,9 +225,9 @@ def test_foreign_checkpoint_is_named_and_starts_over(change, tmp_path):
         pass
     program.save(checkpoint)
     if change == "part":
-        state = torch.load(checkpoint)
+        state = read(checkpoint)
         del state["counted"]
-        torch.save(state, checkpoint)
+        write(checkpoint, state)
     seen: list[int] = []
     with pytest.warns(UserWarning, match=r"run\.pt cannot be read \(it is of another training\); .* starts over"):
         out = train(

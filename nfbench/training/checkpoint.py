@@ -1,0 +1,50 @@
+"""The file of an unfinished training: its state behind a checksum, so that a damaged one is never resumed from."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nfbench.foundation.files import replace
+
+_MARK = b"nfbench checkpoint 1\n"
+_DIGEST = hashlib.sha256().digest_size
+
+
+def write(file: Path, state: dict[str, Any]) -> None:
+    """Store a state, whole or not at all.
+
+    Args:
+        file: where; its folder is made if missing.
+        state: tensors, numbers, texts, lists and dictionaries of these.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    replace(file, _MARK + hashlib.sha256(content).digest() + content)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The state that `write` stored, on the CPU. No code is executed: torch's unpickler takes numbers only.
+
+    Args:
+        file: the path.
+
+    Raises:
+        ValueError: empty, torn, changed since it was written, or no checkpoint at all.
+        OSError: it cannot be read.
+    """
+    whole = file.read_bytes()
+    start = len(_MARK) + _DIGEST
+    if len(whole) <= start or not whole.startswith(_MARK):
+        raise ValueError("it is no whole checkpoint")
+    content = whole[start:]
+    if hashlib.sha256(content).digest() != whole[len(_MARK) : start]:
+        raise ValueError("its content is not what was written")
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
