@@ -46,9 +46,9 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One thread each: small tensors, and pytest may run beside others.
+# A process a core, with one thread each: tensors are small. The slowest tests are printed, so that they stay few.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal --durations 20
 	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks --benchmark-disable
 
 lint: setup
