@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: help setup reproduce tables smoke test lint check clean
+.PHONY: help setup reproduce tables smoke test lint check docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make tables     the same of the paper's image experiments, which need data (see nfbench data ls)"
 	@echo "make test       set up, check style and types, run all tests and the benchmarks as tests"
 	@echo "make smoke      the smallest run of every experiment, into build/smoke"
+	@echo "make docs       set up, build the documentation into build/docs, warnings are errors"
 	@echo "make lint       set up, repair style where that can be done"
 	@echo "make clean      remove the environment and everything built"
 
@@ -50,6 +51,9 @@ check: setup
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal --durations 20
 	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks --benchmark-disable
+
+docs: setup
+	$(BIN)/python -m sphinx -E -W --keep-going --quiet -b html docs build/docs
 
 lint: setup
 	$(BIN)/ruff check --fix .

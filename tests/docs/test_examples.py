@@ -1,10 +1,8 @@
-"""The worked examples of CONTRIBUTING.md do what that page says."""
+"""The worked examples of the documentation do what its pages say."""
 
-import re
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,24 +16,23 @@ from nfbench.specification.config import Experiment, Training
 from nfbench.targets.build import target
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference
+from support.pages import ROOT, example
 
-PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
+DOCS = ROOT / "docs"
 
 
-def example(name):
-    """The code block that follows a marker."""
-    found = re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found, f"CONTRIBUTING.md has no example {name!r}"
-    return found[1]
+def example_module(page, name):
+    """An example that is a whole file, imported as any file that registers something."""
+    module = module_from_spec(ModuleSpec("contributed", None))
+    sys.modules["contributed"] = module
+    exec(compile(example(DOCS / page, name), page, "exec"), module.__dict__)
 
 
 @pytest.fixture
 def cholesky():
     """The example's module, imported as any file that registers a family; forgotten afterwards."""
     registry.posteriors.names()
-    module = module_from_spec(ModuleSpec("contributed", None))
-    sys.modules["contributed"] = module
-    exec(compile(example("posterior"), "CONTRIBUTING.md", "exec"), module.__dict__)
+    example_module("your-family.md", "posterior")
     yield "cholesky"
     registry.posteriors._entries.pop("cholesky")
     del sys.modules["contributed"]
@@ -77,9 +74,41 @@ def test_the_example_family_trains(cholesky):
         assert bound[-1] < bound[0] - 1
 
 
+@pytest.fixture
+def funnel():
+    """The example's target, forgotten afterwards."""
+    registry.targets.names()
+    example_module("your-model.md", "target")
+    yield "funnel"
+    registry.targets._entries.pop("funnel")
+    del sys.modules["contributed"]
+
+
+def test_the_example_target_states_true_facts(funnel):
+    """By quadrature the funnel's density integrates to one, and its sampler has the moments of its formula."""
+    density = target(funnel)
+    neck, mouth = torch.linspace(-15, 15, 1201, dtype=torch.float64), torch.linspace(-1, 1, 4001, dtype=torch.float64)
+    width = 10 * (neck / 2).exp()  # ten standard deviations of the mouth on both sides
+    z = torch.stack([neck[:, None].expand(-1, len(mouth)), width[:, None] * mouth], -1)
+    inner = torch.trapezoid(density.log_joint(z).exp(), mouth, dim=1) * width
+    torch.testing.assert_close(torch.trapezoid(inner, neck), torch.tensor(1.0, dtype=torch.float64), atol=1e-4, rtol=0)
+    draws = density.sample(100_000, stream(0, "funnel"))
+    assert abs(draws[:, 0].var() - 9) < 5 * 9 * (2 / 100_000) ** 0.5
+    scaled = draws[:, 1] * (-draws[:, 0] / 2).exp()
+    assert abs(scaled.var() - 1) < 5 * (2 / 100_000) ** 0.5
+
+
+def test_the_example_target_can_be_trained_on(funnel):
+    """A posterior is fitted to the funnel by its name, and the bound falls."""
+    model = Inference(target(funnel), posterior("gaussian", 2))
+    config = Training(learning_rate=0.05, updates=200, draws=64, anneal_updates=0)
+    (curve,) = train([model], [0], config).curves
+    assert curve["free_energy"][-1] < curve["free_energy"][0]
+
+
 def test_the_example_experiment_can_be_planned(tmp_path):
     """The page's YAML is an experiment of four lengths and three seeds."""
-    (tmp_path / "mine.yaml").write_text(example("experiment"))
+    (tmp_path / "mine.yaml").write_text(example(DOCS / "experiments.md", "experiment"))
     groups = plan(read_yaml(tmp_path / "mine.yaml", Experiment), "quick")
     assert [group.posterior for group in groups] == [f"planar:K={depth}" for depth in (1, 4, 16, 64)]
     assert {group.seeds for group in groups} == {(0, 1, 2)}

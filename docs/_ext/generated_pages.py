@@ -1,0 +1,323 @@
+"""Parts of the documentation that are written from the package itself while Sphinx builds the pages.
+
+A line ``<!-- generated: NAME -->`` in a Markdown page is replaced by what `GENERATORS[NAME]` returns, so no page lists
+by hand what a registry, the glossary or the folders' own docstrings know.
+"""
+
+import ast
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nfbench
+from nfbench.experiments import library
+from nfbench.published import catalogue
+from nfbench.records import glossary
+from nfbench.specification import registry
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+PACKAGE = Path(nfbench.__file__).parent
+ROOT = Path(__file__).parents[2]
+MARK = re.compile(r"^<!-- generated: ([a-z_]+) -->$", re.MULTILINE)
+
+
+def posteriors() -> str:
+    """A section for every registered posterior family."""
+    return "\n".join(section(entry) for entry in registry.posteriors)
+
+
+def targets() -> str:
+    """A section for every registered target."""
+    return "\n".join(section(entry) for entry in registry.targets)
+
+
+def data() -> str:
+    """A section for every data protocol, with its licence and files."""
+    from nfbench.data.source import source
+
+    parts = []
+    for entry in registry.protocols:
+        origin = source(entry.name)
+        rows = [
+            (code(file.names[0]), f"{file.size / 1e6:,.1f} MB" if file.size else "", code(file.sha256[:16]))
+            for file in origin.files
+        ]
+        files = table(("file", "size", "sha256 of its rows, first 16 digits"), rows) if rows else "No file to download."
+        parts.append(f"{section(entry)}\nLicence: {origin.licence}.\n\n{files}\n")
+    return "\n".join(parts)
+
+
+def experiments() -> str:
+    """A section for every packaged experiment: its grid, its profiles, its YAML file with the reasons in comments."""
+    parts = []
+    for name in library.names():
+        experiment = library.load(name)
+        grid = [("targets", experiment.targets), ("posteriors", experiment.posteriors)]
+        lines = [f"- {kind}: {', '.join(map(code, specs))}" for kind, specs in grid]
+        profiles = table(
+            ("profile", "seeds", "training", "updates", "draws S", "batch B", "draws of the evaluation"),
+            [(code(key), *_budget(profile)) for key, profile in experiment.profiles.items()],
+        )
+        parts.append(
+            f"(experiment-{name})=\n## `{name}`\n\n**{experiment.title}.** {experiment.summary}\n\n"
+            + "\n".join(lines)
+            + f"\n\n{profiles}\n"
+            + f"```{{literalinclude}} ../../nfbench/experiments/{name}.yaml\n:language: yaml\n"
+            + f":caption: nfbench/experiments/{name}.yaml\n```\n"
+        )
+    return "\n".join(parts)
+
+
+def _budget(profile: Any) -> tuple[str, ...]:
+    training, draws = profile.training, f"{profile.evaluation.draws:,}"
+    if training is None:
+        return str(profile.seeds), "none: random parameters", "—", "—", "—", draws
+    words = f"{training.optimizer}, {training.learning_rate:g}, {training.schedule}"
+    return str(profile.seeds), words, f"{training.updates:,}", str(training.draws), str(training.batch), draws
+
+
+def contenders() -> str:
+    """A section for everybody who is timed."""
+    from nfbench.timing.contenders.contract import contenders as every
+
+    parts = []
+    for name, contender in every().items():
+        facts = [
+            f"- `--vs {name}`" + (f", or its group `--vs {contender.group}`" if contender.group else ""),
+            f"- versions recorded: {', '.join(map(code, contender.distributions))}",
+        ]
+        docstring = inspect.getdoc(sys.modules[contender.build.__module__]) or ""
+        parts.append(f"## {contender.label}\n\n" + "\n".join(facts) + f"\n\n{rst(docstring)}\n")
+    return "\n".join(parts)
+
+
+def published() -> str:
+    """What is known of every published table or figure that records are compared with."""
+    names = sorted(file.stem for file in (PACKAGE / "published").glob("*.yaml"))
+    parts = []
+    for name in names:
+        source = catalogue.published(name)
+        if source is None:
+            continue
+        how = {"Q": "as printed", "D": "digitised from the figure"}[source.mark]
+        parts.append(
+            f"`{name}`: {source.source}, {how}\n: {source.note}\n\n"
+            f"  Two results are called equal within the margin {_margin(source.margin)}. {source.margin_reason}\n"
+        )
+    return "\n".join(parts)
+
+
+def _margin(margin: Any) -> str:
+    if isinstance(margin, Mapping):
+        return ", ".join(f"{value} nats of {glossary.measure(name).label}" for name, value in margin.items())
+    return f"of {margin} nats"
+
+
+def measures() -> str:
+    """The metrics of a record with their units."""
+    return definitions((f"{code(name)}: {entry.title}", entry.meaning) for name, entry in glossary.MEASURES.items())
+
+
+def words() -> str:
+    """The words that tables and reports use."""
+    return definitions(glossary.WORDS.items())
+
+
+def timing_words() -> str:
+    """The words of timings."""
+    return definitions(glossary.TIMING_WORDS.items())
+
+
+def modes() -> str:
+    """What a timing can be of."""
+    return definitions((code(name), meaning) for name, meaning in glossary.MODES.items())
+
+
+def letters() -> str:
+    """The package's docstring: the letters of shapes, and the words for what is compared."""
+    return rst((nfbench.__doc__ or "").split("\n", 1)[1])
+
+
+def tree() -> str:
+    """Every folder of the package with the sentence that its ``__init__`` says about it, and its modules."""
+    return "\n".join(_folders(PACKAGE, 0))
+
+
+def _folders(folder: Path, depth: int) -> Iterator[str]:
+    for child in sorted(path for path in folder.iterdir() if (path / "__init__.py").exists()):
+        contract = " ".join((docstring(child / "__init__.py") or "").split())
+        modules = sorted(path.stem for path in child.glob("*.py") if path.stem != "__init__")
+        yield "  " * depth + f"- **`{child.name}/`** {contract}"
+        if modules:
+            yield "\n" + "  " * (depth + 1) + f"Modules: {', '.join(map(code, modules))}.\n"
+        yield from _folders(child, depth + 1)
+
+
+def floors() -> str:
+    """The floors as the test of the architecture lists them, from the ground up."""
+    tree = ast.parse((ROOT / "tests" / "test_architecture.py").read_text())
+    values = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and "FLOORS" in node.targets[0].id
+    }
+    parts = []
+    for name, listed in values.items():
+        room = name.removesuffix("FLOORS").rstrip("_").lower()
+        lines = [f"{number}. {', '.join(code(unit) for unit in sorted(units))}" for number, units in enumerate(listed, 1)]
+        parts.append((f"Inside `{room}/`:" if room else "The package:") + "\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def public_functions() -> str:
+    """The functions of the public face."""
+    return _public("autofunction", lambda value: not inspect.isclass(value) and callable(value))
+
+
+def public_classes() -> str:
+    """The classes of the public face."""
+    return _public("autoclass", inspect.isclass, "   :members:\n   :show-inheritance:\n")
+
+
+def _public(directive: str, chosen: Callable[[Any], bool], options: str = "") -> str:
+    names = sorted(name for name in nfbench.__all__ if chosen(getattr(nfbench, name)))
+    blocks = [f".. {directive}:: nfbench.{name}\n{options}" for name in names]
+    return eval_rst("\n".join(blocks))
+
+
+def section(entry: registry.Entry) -> str:
+    """A registry's entry as a section: names, source, options, docstrings of its module and factory.
+
+    Args:
+        entry: of any registry.
+
+    Returns:
+        Markdown with a heading of the second level.
+    """
+    labels = dict.fromkeys(_label(entry, variant) for variant in entry.variants())
+    source = f"{entry.cite}" + (f" ({entry.year})" if entry.year and str(entry.year) not in entry.cite else "")
+    rows = [(code(name), type_words(kind), code(default)) for name, (kind, default) in entry.options.items()]
+    options = table(("option", "type", "default"), rows) if rows else "No options.\n"
+    module = inspect.getdoc(sys.modules[entry.factory.__module__]) or ""
+    factory = inspect.getdoc(entry.factory) or entry.summary
+    return (
+        f"## `{entry.name}`\n\n{entry.summary}\n\n"
+        f"- in tables: {'; '.join(labels)}\n- source: {source}\n- module: `{entry.factory.__module__}`\n\n"
+        f"{options}\n{rst(module)}\n{rst(_rest(factory))}"
+    )
+
+
+def _label(entry: registry.Entry, variant: str) -> str:
+    options = {name: default for name, (_, default) in entry.options.items()}
+    chosen = dict(part.split("=", 1) for part in variant.removeprefix(entry.name).lstrip(":").split(",") if part)
+    return entry.label.format(**(options | chosen))
+
+
+def _rest(text: str) -> str:
+    """A docstring without its summary."""
+    return text.partition("\n")[2].strip()
+
+
+def type_words(kind: Any) -> str:
+    """An option's type in words, from its JSON schema.
+
+    Args:
+        kind: a type or an annotated type.
+
+    Returns:
+        Such as ``integer >= 1`` or the values of a choice.
+    """
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(kind).json_schema()
+    if "enum" in schema:
+        return " or ".join(code(value) for value in schema["enum"])
+    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
+    return " ".join([str(schema.get("type", kind)), *limits])
+
+
+def docstring(file: Path) -> str | None:
+    """The docstring of a module, which is read and not imported."""
+    return ast.get_docstring(ast.parse(file.read_text()))
+
+
+def code(value: object) -> str:
+    """A value as inline code."""
+    return f"`{value}`"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table; bars within cells are escaped."""
+    lines = [list(head), *([str(cell) for cell in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def definitions(pairs: Iterable[tuple[str, str]]) -> str:
+    """A definition list."""
+    return "\n".join(f"{term}\n: {meaning}\n" for term, meaning in pairs)
+
+
+def rst(text: str) -> str:
+    """A docstring in Google style as reStructuredText within Markdown; nothing for an empty one."""
+    from sphinx.ext.napoleon import Config, GoogleDocstring
+
+    if not text.strip():
+        return ""
+    return eval_rst(str(GoogleDocstring(inspect.cleandoc(text), Config(napoleon_use_rtype=False))))
+
+
+def eval_rst(text: str) -> str:
+    """ReStructuredText as a block of a Markdown page."""
+    return f"````{{eval-rst}}\n{text.strip()}\n````\n"
+
+
+GENERATORS: dict[str, Callable[[], str]] = {
+    "posteriors": posteriors,
+    "targets": targets,
+    "data": data,
+    "experiments": experiments,
+    "contenders": contenders,
+    "published": published,
+    "measures": measures,
+    "words": words,
+    "timing_words": timing_words,
+    "modes": modes,
+    "letters": letters,
+    "tree": tree,
+    "floors": floors,
+    "public_functions": public_functions,
+    "public_classes": public_classes,
+}
+
+
+def fill(text: str) -> str:
+    """A page's text with every mark replaced by what its generator returns.
+
+    Args:
+        text: Markdown.
+
+    Returns:
+        Markdown without marks.
+
+    Raises:
+        KeyError: a mark names no generator.
+    """
+    return MARK.sub(lambda mark: GENERATORS[mark[1]](), text)
+
+
+def _fill_page(app: "Sphinx", name: str, content: list[str]) -> None:
+    content[0] = fill(content[0])
+
+
+def setup(app: "Sphinx") -> dict[str, typing.Any]:
+    """What Sphinx calls to load this extension."""
+    app.connect("source-read", _fill_page)
+    return {"version": nfbench.__version__, "parallel_read_safe": True}

@@ -1,0 +1,85 @@
+"""What the documentation takes from the package: registries, glossary, folders."""
+
+import importlib.util
+import sys
+
+import pytest
+
+from nfbench.experiments import library
+from nfbench.posteriors.contract import Identity
+from nfbench.records import glossary
+from nfbench.specification import registry
+from support.pages import PAGES, ROOT
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """The extension of Sphinx, loaded as a module; Sphinx itself is needed for docstrings."""
+    pytest.importorskip("sphinx", reason="the extra 'docs' is not installed")
+    spec = importlib.util.spec_from_file_location("generated_pages", ROOT / "docs" / "_ext" / "generated_pages.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generated_pages"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["generated_pages"]
+
+
+@pytest.mark.parametrize("kind", ["posteriors", "targets", "protocols"])
+def test_every_entry_has_a_section(generated, kind):
+    """A registry's page has a section for each name, with all of its options."""
+    text = generated.GENERATORS["data" if kind == "protocols" else kind]()
+    sections = dict(part.split("`\n", 1) for part in text.split("## `")[1:])
+    entries = list(getattr(registry, kind))
+    assert set(sections) == {entry.name for entry in entries}
+    for entry in entries:
+        assert entry.summary in sections[entry.name]
+        for option in entry.options:
+            assert f"| `{option}` |" in sections[entry.name]
+
+
+def test_a_new_family_appears(generated, monkeypatch):
+    """A family that is registered now has its section, its options and its variants without a list being changed."""
+    from typing import Literal
+
+    registry.posteriors.names()
+    monkeypatch.setattr(registry.posteriors, "_entries", dict(registry.posteriors._entries))
+
+    def fresh(dim: int, kind: Literal["left", "right"] = "left") -> Identity:
+        """A family of this test."""
+        return Identity(dim)
+
+    registry.posteriors.register("fresh", label="Fresh ({kind})", cite="Nobody 2020", year=2020)(fresh)
+    text = generated.posteriors()
+    assert "## `fresh`" in text
+    assert "Fresh (left); Fresh (right)" in text
+    assert "`left` or `right`" in text
+
+
+def test_experiments_contenders_and_words_are_all_there(generated):
+    """Every packaged experiment and profile, every contender and every word of the glossary has its entry."""
+    from nfbench.timing.contenders.contract import contenders
+
+    text = generated.experiments()
+    for name in library.names():
+        assert f"## `{name}`" in text
+        assert all(f"| `{profile}` |" in text for profile in library.load(name).profiles)
+    assert all(f"--vs {name}`" in generated.contenders() for name in contenders())
+    assert all(f"`{name}`" in generated.measures() for name in glossary.MEASURES)
+    assert all(word in generated.words() for word in glossary.WORDS)
+
+
+def test_every_folder_states_its_contract(generated):
+    """The drawing of the tree has each folder of the package with a sentence."""
+    lines = [line for line in generated.tree().splitlines() if "**`" in line]
+    folders = [path.parent for path in generated.PACKAGE.rglob("__init__.py") if path.parent != generated.PACKAGE]
+    assert len(lines) == len(folders)
+    for line in lines:
+        assert len(line.split("`** ")[1]) > 20, line
+
+
+def test_every_mark_has_a_generator(generated):
+    """No page asks for a part that nobody writes, no part is written for nobody, and an unknown mark fails."""
+    marks = {mark for page in PAGES for mark in generated.MARK.findall(page.read_text())}
+    assert marks == set(generated.GENERATORS)
+    with pytest.raises(KeyError, match="nothing"):
+        generated.fill("<!-- generated: nothing -->\n")

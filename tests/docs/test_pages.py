@@ -1,0 +1,109 @@
+"""The documentation's examples run, its commands exist, its links lead somewhere, its numbers are the records'."""
+
+import re
+
+import pytest
+import torch
+
+import nfbench
+from nfbench.analysis.timings import timed
+from nfbench.present.tables import timings
+from nfbench.present.tables.experiment import table as experiment_table
+from support.pages import PAGES, README, REFERENCE, ROOT, blocks, cells, commands, name_of, table
+
+DOCS = ROOT / "docs"
+EVERY = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+def test_the_python_of_a_page_runs(page, monkeypatch, tmp_path):
+    """The Python blocks of a page run one after the other, in a folder that has the committed records."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "reference").symlink_to(REFERENCE)
+    monkeypatch.chdir(tmp_path)
+    space: dict = {"__name__": "page"}
+    with torch.random.fork_rng():
+        for block in blocks(page, "python"):
+            exec(compile(block, name_of(page), "exec"), space)
+
+
+def test_commands_exist():
+    """Every command of a page is one, with options that it has, and every make target is in the Makefile."""
+    from typer.main import get_command
+
+    from nfbench.cli.app import app
+
+    top = get_command(app)
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = [(page, command.split()) for page in EVERY for command in commands(page)]
+    assert len(used) > 20
+    for page, (program, *words) in used:
+        if program == "make":
+            assert words[0] in targets, (name_of(page), words)
+            continue
+        command = top
+        while hasattr(command, "commands"):
+            assert words[0] in command.commands, (name_of(page), words)
+            command, words = command.commands[words[0]], words[1:]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, (name_of(page), words)
+
+
+@pytest.mark.parametrize("page", EVERY, ids=name_of)
+def test_links_lead_somewhere(page):
+    """Every picture and file of the repository that a page links to exists."""
+    links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_contents():
+    """Each page stands in a table of contents."""
+    listed = {
+        (page.parent / line.strip()).with_suffix(".md").resolve()
+        for page in PAGES
+        for block in re.findall(r"^```\{toctree\}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+        for line in block.splitlines()
+        if line and not line.startswith(":")
+    }
+    assert [page for page in PAGES if page not in listed and page != DOCS / "index.md"] == []
+
+
+def test_figure_3_is_that_of_the_records():
+    """The page's table of U1 is that of the committed records, row by row and cell by cell."""
+    stored = experiment_table(nfbench.results(REFERENCE), "figure3", "md")
+    rows = [cells(line) for line in stored.splitlines() if line.startswith("| U1 ")]
+    _, *shown = table((DOCS / "paper.md").read_text(), "| posterior | K | KL (nats)")
+    assert shown == [[row[1], row[2], row[3], *row[-3:]] for row in rows]
+    assert shown
+
+
+@pytest.mark.parametrize("name", ["table2", "table3"])
+def test_image_results_are_those_of_the_records(name):
+    """Every row of the page's tables of image experiments stands so, column by column, in the records' table."""
+    stored = experiment_table(nfbench.results(REFERENCE), name, "md").split("\n### ")[0]
+    names, _, *lines = [cells(line) for line in stored.splitlines() if line.startswith("|")]
+    records = [dict(zip(names, line, strict=True)) for line in lines]
+    head, *rows = table((DOCS / "paper.md").read_text(), f"<!-- {name} -->\n")
+    assert len(rows) >= 4
+    for row in rows:
+        shown = dict(zip(head, row, strict=True))
+        assert any(shown.items() <= record.items() for record in records), row
+
+
+def test_times_are_those_of_the_records():
+    """Every row of the page's tables of times stands so, cell by cell, in the tables of the committed records."""
+    stored = [cells(line) for line in timings.table(timed(ROOT / "results"), "md").splitlines() if "|" in line]
+    heads = [line for line in stored if line[0] == "Posterior"]
+    text = (DOCS / "speed.md").read_text()
+    marks = re.findall(r"<!-- times.*? -->\n", text)
+    assert len(marks) == 3
+    for mark in marks:
+        head, *rows = table(text, mark)
+        assert len(rows) > 2
+        for row in rows:
+            same = [line for line in stored if line[:6] == row[:6]]
+            records = [
+                dict(zip(names, line, strict=True)) for names in heads for line in same if len(names) == len(line)
+            ]
+            shown = list(zip(head, row, strict=True))  # a column that the records' table lacks is a dash
+            assert any(all(record.get(name, "—") == cell for name, cell in shown) for record in records), row
