@@ -4,10 +4,10 @@ import re
 
 import pytest
 import torch
+from support.pages import README, REFERENCE, ROOT, blocks, cells, table
 
 import nfbench
 from nfbench.present.tables.experiment import table as experiment_table
-from support.pages import README, REFERENCE, ROOT, blocks, cells, table
 
 TEXT = README.read_text()
 

@@ -170,7 +170,9 @@ def floors() -> str:
     parts = []
     for name, listed in values.items():
         room = name.removesuffix("FLOORS").rstrip("_").lower()
-        lines = [f"{number}. {', '.join(code(unit) for unit in sorted(units))}" for number, units in enumerate(listed, 1)]
+        lines = [
+            f"{number}. {', '.join(code(unit) for unit in sorted(units))}" for number, units in enumerate(listed, 1)
+        ]
         parts.append((f"Inside `{room}/`:" if room else "The package:") + "\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 

@@ -6,6 +6,7 @@ from importlib.util import module_from_spec
 
 import pytest
 import torch
+from support.pages import ROOT, example
 
 from nfbench.experiments.plan import plan
 from nfbench.foundation.randomness import stream
@@ -16,7 +17,6 @@ from nfbench.specification.config import Experiment, Training
 from nfbench.targets.build import target
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference
-from support.pages import ROOT, example
 
 DOCS = ROOT / "docs"
 

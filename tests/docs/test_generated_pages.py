@@ -4,12 +4,12 @@ import importlib.util
 import sys
 
 import pytest
+from support.pages import PAGES, ROOT
 
 from nfbench.experiments import library
 from nfbench.posteriors.contract import Identity
 from nfbench.records import glossary
 from nfbench.specification import registry
-from support.pages import PAGES, ROOT
 
 
 @pytest.fixture(scope="module")

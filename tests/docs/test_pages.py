@@ -4,12 +4,12 @@ import re
 
 import pytest
 import torch
+from support.pages import PAGES, README, REFERENCE, ROOT, blocks, cells, commands, name_of, table
 
 import nfbench
 from nfbench.analysis.timings import timed
 from nfbench.present.tables import timings
 from nfbench.present.tables.experiment import table as experiment_table
-from support.pages import PAGES, README, REFERENCE, ROOT, blocks, cells, commands, name_of, table
 
 DOCS = ROOT / "docs"
 EVERY = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
