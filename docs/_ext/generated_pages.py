@@ -273,7 +273,22 @@ def rst(text: str) -> str:
 
     if not text.strip():
         return ""
-    return eval_rst(str(GoogleDocstring(inspect.cleandoc(text), Config(napoleon_use_rtype=False))))
+    lines = inspect.cleandoc(text).splitlines()
+    escape_bars(lines)
+    return eval_rst(str(GoogleDocstring(lines, Config(napoleon_use_rtype=False))))
+
+
+def escape_bars(lines: list[str]) -> None:
+    """Escape the bars of formulas such as ln|det| in a docstring's lines, in place.
+
+    ReStructuredText would take a word between bars as the name of a substitution. Inline code and examples stay.
+    """
+    example = False
+    for number, line in enumerate(lines):
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        if not example:
+            parts = re.split(r"(`+[^`]*`+)", line)
+            lines[number] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
 
 
 def eval_rst(text: str) -> str:
@@ -319,7 +334,12 @@ def _fill_page(app: "Sphinx", name: str, content: list[str]) -> None:
     content[0] = fill(content[0])
 
 
+def _escape_docstring(app: "Sphinx", kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    escape_bars(lines)
+
+
 def setup(app: "Sphinx") -> dict[str, typing.Any]:
     """What Sphinx calls to load this extension."""
     app.connect("source-read", _fill_page)
+    app.connect("autodoc-process-docstring", _escape_docstring, priority=100)
     return {"version": nfbench.__version__, "parallel_read_safe": True}

@@ -1,5 +1,6 @@
 """Pages of the repository: their code blocks, their tables, and what they link to."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -35,9 +36,10 @@ def commands(page):
 
 
 def table(text, start):
-    """The rows of the Markdown table that begins at a text: the head first, the line below it left out."""
-    lines = (start + text.split(start, 1)[1]).split("\n\n")[0].splitlines()
-    head, _, *rows = [cells(line) for line in lines if line.startswith("|")]
+    """The rows of the first Markdown table from a text on: the head first, the line below it left out."""
+    lines = (start + text.split(start, 1)[1]).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    head, _, *rows = [cells(line) for line in itertools.takewhile(lambda line: line.startswith("|"), lines[first:])]
     return [head, *rows]
 
 
