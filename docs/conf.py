@@ -27,6 +27,7 @@ nitpicky = False
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
+autodoc_inherit_docstrings = False  # a contract is described where it is declared
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

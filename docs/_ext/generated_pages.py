@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(nfbench.__file__).parent
 ROOT = Path(__file__).parents[2]
+MEANING_OF_K = "number of maps"
 MARK = re.compile(r"^<!-- generated: ([a-z_]+) -->$", re.MULTILINE)
 
 
@@ -45,7 +46,7 @@ def data() -> str:
     for entry in registry.protocols:
         origin = source(entry.name)
         rows = [
-            (code(file.names[0]), f"{file.size / 1e6:,.1f} MB" if file.size else "", code(file.sha256[:16]))
+            (code(file.names[0]), f"{file.size / 1e6:,.1f} MB" if file.size else "", code(file.sha256[:16]) if file.sha256 else "—")
             for file in origin.files
         ]
         files = table(("file", "size", "sha256 of its rows, first 16 digits"), rows) if rows else "No file to download."
@@ -141,7 +142,7 @@ def modes() -> str:
 
 def letters() -> str:
     """The package's docstring: the letters of shapes, and the words for what is compared."""
-    return rst((nfbench.__doc__ or "").split("\n", 1)[1])
+    return rst(inspect.cleandoc(nfbench.__doc__ or "").split("\n", 1)[1])
 
 
 def tree() -> str:
@@ -204,14 +205,17 @@ def section(entry: registry.Entry) -> str:
     """
     labels = dict.fromkeys(_label(entry, variant) for variant in entry.variants())
     source = f"{entry.cite}" + (f" ({entry.year})" if entry.year and str(entry.year) not in entry.cite else "")
-    rows = [(code(name), type_words(kind), code(default)) for name, (kind, default) in entry.options.items()]
-    options = table(("option", "type", "default"), rows) if rows else "No options.\n"
     module = inspect.getdoc(sys.modules[entry.factory.__module__]) or ""
-    factory = inspect.getdoc(entry.factory) or entry.summary
+    text, meanings = arguments((inspect.getdoc(entry.factory) or entry.summary).partition("\n")[2])
+    rows = [
+        (code(name), type_words(kind), code(default), meanings.get("depth" if name == "K" else name, MEANING_OF_K))
+        for name, (kind, default) in entry.options.items()
+    ]
+    options = table(("option", "type", "default", "meaning"), rows) if rows else "No options.\n"
     return (
         f"## `{entry.name}`\n\n{entry.summary}\n\n"
         f"- in tables: {'; '.join(labels)}\n- source: {source}\n- module: `{entry.factory.__module__}`\n\n"
-        f"{options}\n{rst(module)}\n{rst(_rest(factory))}"
+        f"{options}\n{rst(module)}\n{rst(text)}"
     )
 
 
@@ -221,9 +225,22 @@ def _label(entry: registry.Entry, variant: str) -> str:
     return entry.label.format(**(options | chosen))
 
 
-def _rest(text: str) -> str:
-    """A docstring without its summary."""
-    return text.partition("\n")[2].strip()
+def arguments(text: str) -> tuple[str, dict[str, str]]:
+    """Take the ``Args`` of a docstring in Google style out of it.
+
+    Args:
+        text: a docstring, dedented.
+
+    Returns:
+        The text without that section, and what the section says of each argument.
+    """
+    before, found, after = text.partition("\nArgs:\n")
+    if not found:
+        return text, {}
+    block = re.match(r"(?:(?:[ ]+.*)?\n?(?=[ ]|\n|$))*", after)
+    section = block[0] if block else ""
+    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
+    return f"{before}\n{after[len(section) :]}", {name: " ".join(meaning.split()) for name, meaning in entries}
 
 
 def type_words(kind: Any) -> str:
@@ -268,26 +285,27 @@ def definitions(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def rst(text: str) -> str:
-    """A docstring in Google style as reStructuredText within Markdown; nothing for an empty one."""
+    """A dedented docstring in Google style as reStructuredText within Markdown; nothing for an empty one."""
     from sphinx.ext.napoleon import Config, GoogleDocstring
 
     if not text.strip():
         return ""
-    lines = inspect.cleandoc(text).splitlines()
-    escape_bars(lines)
-    return eval_rst(str(GoogleDocstring(lines, Config(napoleon_use_rtype=False))))
+    lines = text.strip("\n").splitlines()
+    escape(lines)
+    return eval_rst(str(GoogleDocstring(lines, Config(napoleon_use_param=False, napoleon_use_rtype=False))))
 
 
-def escape_bars(lines: list[str]) -> None:
-    """Escape the bars of formulas such as ln|det| in a docstring's lines, in place.
+def escape(lines: list[str]) -> None:
+    """Escape in a docstring's lines, in place, what reStructuredText would take for markup of its own.
 
-    ReStructuredText would take a word between bars as the name of a substitution. Inline code and examples stay.
+    These are the bars of formulas such as ln|det|, which would name a substitution, and a letter that ends a sentence,
+    as in ``draws: S.``, which would begin a list. Inline code and examples stay.
     """
     example = False
     for number, line in enumerate(lines):
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         if not example:
-            parts = re.split(r"(`+[^`]*`+)", line)
+            parts = re.split(r"(`+[^`]*`+)", re.sub(r"(: )([A-Z]\.)", r"\1\\\2", line))
             lines[number] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
 
 
@@ -335,7 +353,9 @@ def _fill_page(app: "Sphinx", name: str, content: list[str]) -> None:
 
 
 def _escape_docstring(app: "Sphinx", kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    escape_bars(lines)
+    if lines and lines[0].startswith("Alias for field number"):  # of a NamedTuple, which says no more by itself
+        lines.clear()
+    escape(lines)
 
 
 def setup(app: "Sphinx") -> dict[str, typing.Any]:

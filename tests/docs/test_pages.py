@@ -94,6 +94,7 @@ def test_times_are_those_of_the_records():
     """Every row of the page's tables of times stands so, cell by cell, in the tables of the committed records."""
     stored = [cells(line) for line in timings.table(timed(ROOT / "results"), "md").splitlines() if "|" in line]
     heads = [line for line in stored if line[0] == "Posterior"]
+    records = [dict(zip(names, line, strict=True)) for names in heads for line in stored if len(names) == len(line)]
     text = (DOCS / "speed.md").read_text()
     marks = re.findall(r"<!-- times.*? -->\n", text)
     assert len(marks) == 3
@@ -101,9 +102,5 @@ def test_times_are_those_of_the_records():
         head, *rows = table(text, mark)
         assert len(rows) > 2
         for row in rows:
-            same = [line for line in stored if line[:6] == row[:6]]
-            records = [
-                dict(zip(names, line, strict=True)) for names in heads for line in same if len(names) == len(line)
-            ]
             shown = list(zip(head, row, strict=True))  # a column that the records' table lacks is a dash
             assert any(all(record.get(name, "—") == cell for name, cell in shown) for record in records), row
