@@ -8,23 +8,26 @@ import ast
 import inspect
 import re
 import sys
+import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, TypeAdapter
+
 import nfbench
 from nfbench.experiments import library
 from nfbench.published import catalogue
-from nfbench.records import glossary
-from nfbench.specification import registry
+from nfbench.records import cells, glossary, timings
+from nfbench.specification import config, registry
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 PACKAGE = Path(nfbench.__file__).parent
 ROOT = Path(__file__).parents[2]
-MEANING_OF_K = "number of maps"
+MEANINGS = {"K": "number of maps", "dim": "latent dimensions D"}  # where a factory does not say
 MARK = re.compile(r"^<!-- generated: ([a-z_]+) -->$", re.MULTILINE)
 
 
@@ -46,7 +49,11 @@ def data() -> str:
     for entry in registry.protocols:
         origin = source(entry.name)
         rows = [
-            (code(file.names[0]), f"{file.size / 1e6:,.1f} MB" if file.size else "", code(file.sha256[:16]) if file.sha256 else "—")
+            (
+                code(file.names[0]),
+                f"{file.size / 1e6:,.1f} MB" if file.size else "",
+                code(file.sha256[:16]) if file.sha256 else "—",
+            )
             for file in origin.files
         ]
         files = table(("file", "size", "sha256 of its rows, first 16 digits"), rows) if rows else "No file to download."
@@ -90,12 +97,76 @@ def contenders() -> str:
     parts = []
     for name, contender in every().items():
         facts = [
-            f"- `--vs {name}`" + (f", or its group `--vs {contender.group}`" if contender.group else ""),
+            f"- `--vs {name}`"
+            + (f", or its group `--vs {contender.group}`" if contender.group not in ("", name) else ""),
             f"- versions recorded: {', '.join(map(code, contender.distributions))}",
         ]
         docstring = inspect.getdoc(sys.modules[contender.build.__module__]) or ""
         parts.append(f"## {contender.label}\n\n" + "\n".join(facts) + f"\n\n{rst(docstring)}\n")
     return "\n".join(parts)
+
+
+def configuration() -> str:
+    """The models of an experiment's YAML file and of cells, with what each field means."""
+    return models(config)
+
+
+def records() -> str:
+    """The models of a stored record of a cell."""
+    return models(cells)
+
+
+def timing_records() -> str:
+    """The models of a stored record of a timing."""
+    return models(timings)
+
+
+def models(module: types.ModuleType) -> str:
+    """A section for every pydantic model that a module defines, with a table of its fields.
+
+    A field's meaning is its line in the docstring's ``Attributes``, or else the comment behind it.
+    """
+    source = Path(str(module.__file__)).read_text()
+    parts = []
+    for node in ast.parse(source).body:
+        model = getattr(module, node.name) if isinstance(node, ast.ClassDef) else None
+        if not (isinstance(node, ast.ClassDef) and inspect.isclass(model) and issubclass(model, BaseModel)):
+            continue
+        text, meanings = arguments(inspect.getdoc(model) or "", "Attributes")
+        fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
+        rows = []
+        for field in fields:
+            name, line = field.target.id, source.splitlines()[(field.end_lineno or 1) - 1]
+            info = model.model_fields.get(name)
+            if info is not None:
+                meaning = meanings.get(name) or line.partition("  # ")[2]
+                default = "required" if info.is_required() else code(_default(info))
+                rows.append((code(name), _type(field, info, module), default, meaning))
+        head = ("field", "type", "default", "meaning")
+        shown = len(head) if any(row[-1] for row in rows) else len(head) - 1
+        if rows:
+            body = table(head[:shown], [row[:shown] for row in rows])
+            parts.append(f"### {node.name}\n\n{rst(text)}\n{body}")
+    return "\n".join(parts)
+
+
+def _default(info: Any) -> Any:
+    value = info.get_default(call_default_factory=True)
+    return f"{type(value).__name__}()" if isinstance(value, BaseModel) else value
+
+
+def _type(field: ast.AnnAssign, info: Any, module: types.ModuleType) -> str:
+    """The type of a model's field as its source has it, the values of a choice, and the limits of a number."""
+    if typing.get_origin(info.annotation) is typing.Literal:
+        return " or ".join(code(value) for value in typing.get_args(info.annotation))
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    keywords = field.value.keywords if isinstance(field.value, ast.Call) else []
+    limits = [(signs[one.arg], one.value) for one in keywords if one.arg in signs]
+    shown = [
+        f"{sign} {getattr(module, limit.id) if isinstance(limit, ast.Name) else ast.unparse(limit)}"
+        for sign, limit in limits
+    ]
+    return " ".join([code(ast.unparse(field.annotation)), ", ".join(shown)]).strip()
 
 
 def published() -> str:
@@ -208,7 +279,12 @@ def section(entry: registry.Entry) -> str:
     module = inspect.getdoc(sys.modules[entry.factory.__module__]) or ""
     text, meanings = arguments((inspect.getdoc(entry.factory) or entry.summary).partition("\n")[2])
     rows = [
-        (code(name), type_words(kind), code(default), meanings.get("depth" if name == "K" else name, MEANING_OF_K))
+        (
+            code(name),
+            type_words(kind),
+            code(default),
+            meanings.get("depth" if name == "K" else name, MEANINGS.get(name, "")),
+        )
         for name, (kind, default) in entry.options.items()
     ]
     options = table(("option", "type", "default", "meaning"), rows) if rows else "No options.\n"
@@ -225,16 +301,17 @@ def _label(entry: registry.Entry, variant: str) -> str:
     return entry.label.format(**(options | chosen))
 
 
-def arguments(text: str) -> tuple[str, dict[str, str]]:
-    """Take the ``Args`` of a docstring in Google style out of it.
+def arguments(text: str, title: str = "Args") -> tuple[str, dict[str, str]]:
+    """Take a section of a docstring in Google style out of it.
 
     Args:
         text: a docstring, dedented.
+        title: of the section: ``Args`` or ``Attributes``.
 
     Returns:
-        The text without that section, and what the section says of each argument.
+        The text without that section, and what the section says of each name.
     """
-    before, found, after = text.partition("\nArgs:\n")
+    before, found, after = text.partition(f"\n{title}:\n")
     if not found:
         return text, {}
     block = re.match(r"(?:(?:[ ]+.*)?\n?(?=[ ]|\n|$))*", after)
@@ -252,8 +329,6 @@ def type_words(kind: Any) -> str:
     Returns:
         Such as ``integer >= 1`` or the values of a choice.
     """
-    from pydantic import TypeAdapter
-
     schema = TypeAdapter(kind).json_schema()
     if "enum" in schema:
         return " or ".join(code(value) for value in schema["enum"])
@@ -320,6 +395,9 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "data": data,
     "experiments": experiments,
     "contenders": contenders,
+    "configuration": configuration,
+    "records": records,
+    "timing_records": timing_records,
     "published": published,
     "measures": measures,
     "words": words,
@@ -356,6 +434,12 @@ def _escape_docstring(app: "Sphinx", kind: str, name: str, thing: object, option
     if lines and lines[0].startswith("Alias for field number"):  # of a NamedTuple, which says no more by itself
         lines.clear()
     escape(lines)
+    # A first line with a colon would be read as "type: description".
+    for number in [number for number, line in enumerate(lines) if line.strip() in ("Returns:", "Yields:")][::-1]:
+        indent = len(lines[number + 1]) - len(lines[number + 1].lstrip())
+        lines.insert(number + 1, " " * indent + "\\ ")
+    if kind in ("property", "attribute", "data") and lines:
+        lines.insert(0, "\\ ")
 
 
 def setup(app: "Sphinx") -> dict[str, typing.Any]:

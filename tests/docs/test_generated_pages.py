@@ -68,6 +68,36 @@ def test_experiments_contenders_and_words_are_all_there(generated):
     assert all(word in generated.words() for word in glossary.WORDS)
 
 
+def test_every_field_of_a_model_is_listed(generated):
+    """The reference of YAML files and records has each field of each model, and what a comment says of it."""
+    from nfbench.specification import config
+
+    sections = dict(part.split("\n", 1) for part in generated.configuration().split("### ")[1:])
+    for name in ("Experiment", "Profile", "Training", "Evaluation", "Recipe", "Push", "Cell"):
+        assert all(f"| `{field}` |" in sections[name] for field in getattr(config, name).model_fields)
+    assert "| `optimizer` | `adam` or `rmsprop` | `adam` |" in sections["Training"]
+    assert "Monte-Carlo draws" in sections["Training"]
+    assert "### Record" in generated.records()
+    assert "### Timing" in generated.timing_records()
+
+
+def test_arguments_are_taken_out_of_a_docstring(generated):
+    """A section of a docstring gives the meaning of each name, over several lines, and the rest stays."""
+    text = "First.\n\nArgs:\n    dim: number of\n        dimensions.\n    kind: which.\n\nReturns:\n    A flow."
+    rest, meanings = generated.arguments(text)
+    assert meanings == {"dim": "number of dimensions.", "kind": "which."}
+    assert "Args" not in rest
+    assert rest.endswith("Returns:\n    A flow.")
+    assert generated.arguments("Nothing here.") == ("Nothing here.", {})
+
+
+def test_formulas_survive_in_docstrings(generated):
+    """Bars and single letters of a docstring are escaped; inline code and examples are left alone."""
+    lines = ["ln|det| and `ln|det|`", "draws: S.", ">>> 1 | 2", "3 | 4", "", "a|b"]
+    generated.escape(lines)
+    assert lines == [r"ln\|det\| and `ln|det|`", r"draws: \S.", ">>> 1 | 2", "3 | 4", "", r"a\|b"]
+
+
 def test_every_folder_states_its_contract(generated):
     """The drawing of the tree has each folder of the package with a sentence."""
     lines = [line for line in generated.tree().splitlines() if "**`" in line]
