@@ -5,6 +5,7 @@ by hand what a registry, the glossary or the folders' own docstrings know.
 """
 
 import ast
+import importlib
 import inspect
 import re
 import sys
@@ -216,6 +217,20 @@ def letters() -> str:
     return rst(inspect.cleandoc(nfbench.__doc__ or "").split("\n", 1)[1])
 
 
+def deprecations() -> str:
+    """Every old name that still works, with what to write instead, and the version that no longer has them."""
+    from nfbench.foundation.deprecated import GONE
+
+    rows = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        if "__getattr__ = moved(" in file.read_text():
+            parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            places = inspect.getclosurevars(vars(importlib.import_module(name))["__getattr__"]).nonlocals["places"]
+            rows += [(code(f"{name}.{old}"), code(new)) for old, new in places.items()]
+    return f"These are gone in version {GONE}:\n\n{table(('deprecated', 'write instead'), rows)}"
+
+
 def tree() -> str:
     """Every folder of the package with the sentence that its ``__init__`` says about it, and its modules."""
     return "\n".join(_folders(PACKAGE, 0))
@@ -404,6 +419,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "timing_words": timing_words,
     "modes": modes,
     "letters": letters,
+    "deprecations": deprecations,
     "tree": tree,
     "floors": floors,
     "public_functions": public_functions,

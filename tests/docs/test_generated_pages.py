@@ -98,6 +98,16 @@ def test_formulas_survive_in_docstrings(generated):
     assert lines == [r"ln\|det\| and `ln|det|`", r"draws: \S.", ">>> 1 | 2", "3 | 4", "", r"a\|b"]
 
 
+def test_every_old_name_is_listed(generated):
+    """The page on versions has the old names of decorators and contracts with their new places, and when they go."""
+    from nfbench.foundation.deprecated import GONE
+
+    text = generated.deprecations()
+    assert "| `nfbench.registry.posterior` | `nfbench.register_posterior` |" in text
+    assert "| `nfbench.posteriors.base.Flow` | `nfbench.posteriors.contract.Flow` |" in text
+    assert f"version {GONE}" in text
+
+
 def test_every_folder_states_its_contract(generated):
     """The drawing of the tree has each folder of the package with a sentence."""
     lines = [line for line in generated.tree().splitlines() if "**`" in line]
