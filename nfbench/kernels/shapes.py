@@ -56,7 +56,7 @@ def check_draw(
         name: what the message calls the draws.
 
     Returns:
-        R, and whether base and theta have as many rows.
+        R, and whether one call of a kernel can take it all: base and theta have as many rows, and no size is 0.
 
     Raises:
         InputError: another number of axes, a size that does not fit, several dtypes or devices.
@@ -68,29 +68,29 @@ def check_draw(
         _wrong_axes(owner, "base", base, "(B or 1, 2 D)")
     if len(given) != 2:
         _wrong_axes(owner, "theta", theta, "(B or 1, P)")
-    _, points, dim = shape
-    (rows, width), (own, found) = ends, given
+    size, points, dim = shape
+    rows, width = ends
+    own, found = given
     if width != 2 * dim:
         _wrong_base(owner, name, draws, base)
     row = numbers(dim)
     if found % row if depth is None else found != row * depth:
         expected = f"a multiple of {row}" if depth is None else f"{row * depth}"
         raise InputError(f"{owner}: {_shown('theta', theta)} has {found} numbers a row: expected {expected}")
-    if rows != points and rows != 1 and not (points == 1 and rows):
-        _wrong_rows(owner, name, draws, "base", base)
-    if own != points and own != 1 and not (points == 1 and own):
-        _wrong_rows(owner, name, draws, "theta", theta)
-    if own != rows and own != 1 and rows != 1:
-        raise InputError(
-            f"{owner}: {_shown('base', base)} has {rows} rows, {_shown('theta', theta)} has {own}: "
-            "expected the same number, or 1"
-        )
+    if rows != 1 or own != 1:
+        check_points(owner, name, draws, "base", base)
+        check_points(owner, name, draws, "theta", theta)
+        if own != rows and own != 1 and rows != 1:
+            raise InputError(
+                f"{owner}: {_shown('base', base)} has {rows} rows, {_shown('theta', theta)} has {own}: "
+                "expected the same number, or 1"
+            )
     dtype, device = base.dtype, base.device
     if dtype != draws.dtype or device != draws.device or not dtype.is_floating_point:
         check_kinds(owner, name, draws, "base", base)
     if dtype != theta.dtype or device != theta.device:
         check_kinds(owner, name, draws, "theta", theta)
-    return row, own == rows
+    return row, own == rows and size > 0 and points > 0 and found > 0
 
 
 def check_base(owner: str, noise: Tensor, base: Tensor) -> None:
@@ -158,13 +158,14 @@ def check_input(owner: str, features: Tensor, weight: Tensor) -> None:
     Raises:
         InputError: another number of axes, another F, several dtypes or devices.
     """
-    if len(features.shape) != 2:
+    shape, (_, width) = features.shape, weight.shape
+    if len(shape) != 2:
         _wrong_axes(owner, "features", features, "(B, F)")
-    if features.shape[1] != weight.shape[1]:
-        raise InputError(
-            f"{owner}: {_shown('features', features)} have F = {features.shape[1]}: expected {weight.shape[1]}"
-        )
-    check_kinds(owner, "features", features, "weight", weight, mixed=autocast(features, weight))
+    if shape[1] != width:
+        raise InputError(f"{owner}: {_shown('features', features)} have F = {shape[1]}: expected {width}")
+    dtype = weight.dtype
+    if features.dtype != dtype or features.device != weight.device or not dtype.is_floating_point:
+        check_kinds(owner, "features", features, "weight", weight, mixed=autocast(features, weight))
 
 
 def check_features(owner: str, name: str, draws: Tensor, features: Tensor) -> None:
@@ -173,10 +174,13 @@ def check_features(owner: str, name: str, draws: Tensor, features: Tensor) -> No
     Raises:
         InputError: another number of axes, or of data points.
     """
-    dimensions(owner, name, draws)
-    if len(features.shape) != 2:
+    shape, given = draws.shape, features.shape
+    if len(shape) != 3:
+        _wrong_axes(owner, name, draws, "(S, B, D)")
+    if len(given) != 2:
         _wrong_axes(owner, "features", features, "(B, F)")
-    check_points(owner, name, draws, "features", features)
+    if shape[1] != given[0]:
+        check_points(owner, name, draws, "features", features)
 
 
 def check_points(owner: str, name: str, draws: Tensor, other: str, rows: Tensor) -> None:

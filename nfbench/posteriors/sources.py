@@ -65,9 +65,11 @@ class Amortized(nn.Module):
         """
         if features is None:
             raise InputError(f"an amortized posterior needs features (B, {self.base.in_features}), got None")
-        shapes.check_input("posterior", features, self.base.weight)
-        dtype = self.base.weight.dtype  # autocast gives bfloat16, too coarse for a log-determinant
-        base = self.base(features).to(dtype)
+        head = self.base
+        weight = head.weight
+        shapes.check_input("posterior", features, weight)
+        dtype = weight.dtype  # autocast gives bfloat16, too coarse for a log-determinant
+        base = head(features).to(dtype)
         return base, base[:, :0] if self.theta is None else self.theta(features * self.scale).to(dtype)
 
 

@@ -74,9 +74,8 @@ def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
         return _ungrouped(z_k, z.shape), _ungrouped(log_det, z.shape)
 
     def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None) -> tuple[Tensor, Tensor]:
-        row, alike = shapes.check_draw(name, noise, base, theta, numbers, depth)
-        apart = not alike or not noise.numel() or transformed()
-        kind = kernels(name, noise, reference) if theta.shape[1] and not apart else None
+        row, together = shapes.check_draw(name, noise, base, theta, numbers, depth)
+        kind = kernels(name, noise, reference) if together and not transformed() else None
         if kind is None:
             z_0, log_q = diagonal.draw(noise, base)
             z, log_det = chain(z_0, _by_map(theta, row))

@@ -5,6 +5,8 @@ x' = x + shift((x R)_A) R_B^T. Folded into the weights, mixing costs nothing a d
 On the CPU compiled loops take tiles of draws through the chain and undo it on the way back: nothing is kept but x_K.
 """
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
@@ -42,9 +44,7 @@ def chain(
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
-    _check(z, basis, w_in, b_in, w_out, b_out)
-    if rows is not None:
-        shapes.check_forms("coupling", ("basis", basis, "K D D"), ("reads", rows[0], "K D"), ("writes", rows[1], "K D"))
+    _check(z, basis, w_in, b_in, w_out, b_out, *(rows or ()))
     z = for_each(z, b_in)
     inner, biases, outer, total = _folded(basis, w_in, b_in, w_out, b_out)
     shape, x = z.shape, z.flatten(0, 1)
@@ -89,19 +89,35 @@ def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor,
     return x.reshape(shape)
 
 
-def _check(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> None:
-    """Refuse what `chain` cannot be called with."""
-    of_basis = "basis", basis, "K D D"
-    layers = ("w_in", w_in, "K A H"), ("b_in", b_in, "R K H"), ("w_out", w_out, "K H M"), ("b_out", b_out, "K M")
-    sizes = shapes.check_forms("coupling", ("z", z, "S B D"), of_basis, *layers)
-    if sizes["A"] + sizes["M"] != sizes["D"]:
-        raise InputError(
-            f"coupling: w_in {tuple(w_in.shape)} reads {sizes['A']} coordinates, w_out {tuple(w_out.shape)} moves "
-            f"{sizes['M']}: expected {sizes['D']} together"
-        )
+def _check(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor, *rows: Tensor) -> None:
+    """Refuse what `chain` cannot be called with; which tensors disagree is found out only where some do."""
+    of_z, of_basis, of_w_in, of_biases = z.shape, basis.shape, w_in.shape, b_in.shape
+    fits = len(of_z) == len(of_basis) == len(of_w_in) == len(of_biases) == 3
+    if fits:
+        (depth, dim, _), (_, split, hidden) = of_basis, of_w_in
+        fits = of_z[2] == dim == of_basis[2] and of_w_in[0] == depth and of_biases[1:] == (depth, hidden)
+        fits = fits and w_out.shape == (depth, hidden, dim - split) and b_out.shape == (depth, dim - split)
+        fits = fits and all(one.shape == (depth, dim) for one in rows)
+    if not fits:
+        _explain(z, basis, w_in, b_in, w_out, b_out, *rows)
     shapes.check_points("coupling", "z", z, "b_in", b_in)
-    for name, numbers, _ in (of_basis, *layers):
-        shapes.check_kinds("coupling", "z", z, name, numbers)
+    dtype, device = z.dtype, z.device
+    for name, numbers in (("basis", basis), ("w_in", w_in), ("b_in", b_in), ("w_out", w_out), ("b_out", b_out)):
+        if numbers.dtype != dtype or numbers.device != device or not dtype.is_floating_point:
+            shapes.check_kinds("coupling", "z", z, name, numbers)
+
+
+def _explain(
+    z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor, *rows: Tensor
+) -> NoReturn:
+    """Raise an `InputError` that says which of these do not fit each other."""
+    layers = ("w_in", w_in, "K A H"), ("b_in", b_in, "R K H"), ("w_out", w_out, "K H M"), ("b_out", b_out, "K M")
+    marks = [(name, one, "K D") for name, one in zip(("reads", "writes"), rows, strict=False)]
+    sizes = shapes.check_forms("coupling", ("z", z, "S B D"), ("basis", basis, "K D D"), *layers, *marks)
+    raise InputError(
+        f"coupling: w_in {tuple(w_in.shape)} reads {sizes['A']} coordinates, w_out {tuple(w_out.shape)} moves "
+        f"{sizes['M']}: expected {sizes['D']} together"
+    )
 
 
 def _folded(
