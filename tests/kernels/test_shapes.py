@@ -59,10 +59,17 @@ BAD_NOISE = [  # shape, and what the message says
 @EVERY
 @pytest.mark.parametrize(("shape", "words"), BAD_NOISE)
 def test_noise_of_another_shape(spec, shape, words):
-    """Noise has three axes, and the D of the posterior; so have points whose density is asked for."""
+    """Noise has three axes, and the D of the posterior; so have points whose density is asked for.
+
+    Two axes (S, D) are enough for points where there are no data points, not where there are.
+    """
     q = posterior(spec, 2)
     _refused(lambda: q(_zeros(*shape)), *words)
-    _refused(lambda: q.log_prob(_zeros(*shape)), *(word.replace("noise", "z") for word in words))
+    given_, said = _zeros(*shape), [word.replace("noise", "z") for word in words]
+    if len(shape) != 2:
+        _refused(lambda: q.log_prob(given_), *said)
+    _refused(lambda: posterior(spec, 2, points=5).log_prob(given_), *(said if len(shape) == 2 else ()))
+    _refused(lambda: posterior(spec, 2, 4).log_prob(given_, _zeros(1, 4)), *said[: 1 + (len(shape) == 2)])
 
 
 @EVERY
@@ -70,13 +77,17 @@ def test_noise_of_another_shape(spec, shape, words):
 @pytest.mark.parametrize(("batch", "rows"), [(5, 3), (3, 5), (2, 3), (4, 8), (0, 3), (3, 0), (1, 0)])
 def test_data_points_of_another_number(spec, draws, batch, rows):
     """The data points of noise are those of the features, or of the posterior's own numbers."""
-    q, free = posterior(spec, 2, 4), posterior(spec, 2, points=rows)
+    q = posterior(spec, 2, 4)
     noise, features = _zeros(draws, batch, 2), _zeros(rows, 4)
     words = f"{draws}, {batch}, 2", f"B = {batch}", f"features ({rows}, 4) have {rows}"
     _refused(lambda: q(noise, features), *words)
     _refused(lambda: q.log_prob(noise, features), *words)
-    _refused(lambda: free(noise), f"B = {batch}", f"base ({rows}, 4) has {rows}")
-    _refused(lambda: free.log_prob(noise), f"B = {batch}", f"base ({rows}, 4) has {rows}")
+    if not rows:
+        _refused(lambda: posterior(spec, 2, points=rows), "points=0")
+        return
+    free = posterior(spec, 2, points=rows)
+    for call in (free, free.log_prob):
+        _refused(lambda call=call: call(noise), f"B = {batch}", f"base ({rows}, 4) has {rows}")
 
 
 @EVERY
