@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nfbench.api import Comparison, Fitted, Run, compare, evaluate, fit, load, run
     from nfbench.foundation.errors import InputError
     from nfbench.posteriors.build import posterior
-    from nfbench.records.frame import results
+    from nfbench.present.results import results
     from nfbench.specification.registry import register_data, register_posterior, register_target
     from nfbench.targets.build import target
 
@@ -54,7 +54,7 @@ _HOMES = {
     "register_data": "nfbench.specification.registry",
     "register_posterior": "nfbench.specification.registry",
     "register_target": "nfbench.specification.registry",
-    "results": "nfbench.records.frame",
+    "results": "nfbench.present.results",
     "target": "nfbench.targets.build",
 }
 _FACE = "nfbench.api"  # where all other public names are

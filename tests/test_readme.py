@@ -7,7 +7,6 @@ import torch
 from support.pages import README, REFERENCE, ROOT, blocks, cells, table
 
 import nfbench
-from nfbench.present.tables.experiment import table as experiment_table
 
 TEXT = README.read_text()
 
@@ -31,7 +30,7 @@ def test_the_example_runs(monkeypatch, tmp_path):
 
 def test_numbers_are_those_of_the_records():
     """Every row of the README's table stands so, cell by cell, in the table of the committed records."""
-    stored = experiment_table(nfbench.results(REFERENCE), "figure3", "md")
+    stored = nfbench.results(REFERENCE).table("figure3")
     rows = [cells(line) for line in stored.splitlines() if line.startswith("| U1 ")]
     records = [[row[1], row[2], row[3], *row[-3:]] for row in rows]
     _, *shown = table(TEXT, "| posterior | K | KL (nats)")

@@ -1,9 +1,8 @@
-"""What the arrays beside the records of models of data say: -ln p(x) against S, spreads over data points, pictures."""
+"""The arrays beside the records of models of data: -ln p(x) against S, values of single data points, pictures."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +10,10 @@ import pandas as pd
 
 from nfbench.analysis.blocks import median_seeds
 from nfbench.foundation.errors import InputError
-from nfbench.records.store import arrays
-from nfbench.specification.choices import REFERENCE
+from nfbench.records.results import StoredResults
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_COLOURS = (1, 3)  # channels that a picture can have
+_CHANNELS = (1, 3)  # grey, or red, green and blue
 
 
 class Curve(NamedTuple):
@@ -36,132 +34,156 @@ class Images(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """What one record keeps of single data points; None where it does not, or where that cannot be read."""
+class DataPoints:
+    """What one record stores of single data points; None where it stores none, or where that cannot be read.
+
+    Attributes:
+        curve: -ln p(x) against the number of draws S.
+        khat: (M,), Pareto shape of each point's importance weights.
+        gap: (N,), free energy less -ln p(x) of each point, in nats.
+        images: samples of the model, test data and their reconstructions.
+    """
 
     curve: Curve | None = None
-    khat: np.ndarray | None = None  # (M,)
-    gap: np.ndarray | None = None  # (N,), F - nll in nats
+    khat: np.ndarray | None = None
+    gap: np.ndarray | None = None
     images: Images | None = None
 
     def __bool__(self) -> bool:
         return any(part is not None for part in vars(self).values())
 
 
-def kept(root: Path, block: pd.DataFrame) -> dict[str, Kept]:
-    """By the id of its record what each done cell keeps; pictures only of the seeds that `median_seeds` chooses.
+def read_data_points(results: StoredResults, rows: pd.DataFrame) -> dict[str, DataPoints]:
+    """Map the id of each done cell to its per-data-point arrays; pictures only of the seeds of `median_seeds`.
 
-    Arrays that are damaged are left out, which a warning tells.
+    Args:
+        results: where the arrays lie.
+        rows: of the results' frame.
+
+    Returns:
+        Only records that store something. What is damaged is left out, which a warning tells.
     """
-    shown = set(median_seeds(block)["id"])
-    done = block[block["status"] == "done"]
-    found = {row["id"]: _read(root, row, _parts(pictures=row["id"] in shown)) for _, row in done.iterrows()}
-    return {identity: one for identity, one in found.items() if one}
+    with_pictures = set(median_seeds(rows)["id"])
+    done = rows[rows["status"] == "done"]
+    by_record = {row["id"]: _read(results, row, pictures=row["id"] in with_pictures) for _, row in done.iterrows()}
+    return {identity: points for identity, points in by_record.items() if points}
 
 
-def curves(rows: pd.DataFrame, kept: Mapping[str, Kept]) -> dict[str, list[Curve]]:
-    """By posterior, in the experiment's order, the curve of every seed that has one."""
-    return {posterior: [one.curve for one in cells if one.curve] for posterior, cells in _grouped(rows, kept)}
+def curves(rows: pd.DataFrame, data_points: Mapping[str, DataPoints]) -> dict[str, list[Curve]]:
+    """Map each posterior, in the experiment's order, to the curves of the seeds that have one.
+
+    Args:
+        rows: of a table of records.
+        data_points: by record id.
+    """
+    return {name: [seed.curve for seed in seeds if seed.curve] for name, seeds in _by_posterior(rows, data_points)}
 
 
 def mean_curve(curves: Iterable[Curve]) -> pd.DataFrame:
-    """The mean over seeds at every S that all of them have: columns draws and nll."""
-    parts = [pd.Series(curve.nll, index=curve.draws, dtype=float) for curve in curves]
-    joined = pd.concat(parts, axis=1, join="inner").sort_index()
-    return pd.DataFrame({"draws": joined.index, "nll": joined.mean(axis=1).to_numpy()})
+    """The mean over seeds at every S that all of them have.
 
-
-def spreads(rows: pd.DataFrame, kept: Mapping[str, Kept], name: str) -> dict[str, np.ndarray]:
-    """By posterior the `QUANTILES` of `khat` or `gap` over data points and seeds, where there are any.
-
-    An infinite value counts as larger than all others; what is not a number is no value.
+    Returns:
+        Columns `draws` (S, ascending) and `nll` (nats).
     """
-    found = {}
-    for posterior, cells in _grouped(rows, kept):
-        parts = [getattr(one, name) for one in cells if getattr(one, name) is not None]
+    columns = [pd.Series(curve.nll, index=curve.draws, dtype=float) for curve in curves]
+    shared = pd.concat(columns, axis=1, join="inner").sort_index()
+    return pd.DataFrame({"draws": shared.index, "nll": shared.mean(axis=1).to_numpy()})
+
+
+def spreads(rows: pd.DataFrame, data_points: Mapping[str, DataPoints], name: str) -> dict[str, np.ndarray]:
+    """Map each posterior to the `QUANTILES` of a quantity over data points and seeds, where there are any.
+
+    Args:
+        rows: of a table of records.
+        data_points: by record id.
+        name: of the quantity, ``khat`` or ``gap``.
+
+    Returns:
+        An array (5,) a posterior. An infinite value counts as larger than all others, NaN as no value.
+    """
+    quantiles = {}
+    for posterior, seeds in _by_posterior(rows, data_points):
+        parts = [values for seed in seeds if (values := getattr(seed, name)) is not None]
         values = np.concatenate(parts) if parts else np.zeros(0)
         values = values[~np.isnan(values)]
         if len(values):
-            found[posterior] = np.quantile(values, QUANTILES, method="inverted_cdf")
-    return found
+            quantiles[posterior] = np.quantile(values, QUANTILES, method="inverted_cdf")
+    return quantiles
 
 
-def _grouped(rows: pd.DataFrame, kept: Mapping[str, Kept]) -> list[tuple[str, list[Kept]]]:
-    ordered = rows.sort_values(["order", "seed"]).groupby("posterior", sort=False)["id"]
-    return [(str(name), [kept[identity] for identity in ids if identity in kept]) for name, ids in ordered]
+def _by_posterior(rows: pd.DataFrame, data_points: Mapping[str, DataPoints]) -> list[tuple[str, list[DataPoints]]]:
+    """Each posterior in the experiment's order, with the data points of its seeds."""
+    ids_of = rows.sort_values(["order", "seed"]).groupby("posterior", sort=False)["id"]
+    return [(str(name), [data_points[identity] for identity in ids if identity in data_points]) for name, ids in ids_of]
 
 
-Parts = dict[str, Callable[[dict[str, np.ndarray]], Any]]
-
-
-def _parts(*, pictures: bool) -> Parts:
-    return {"curve": _curve, "khat": _khat, "gap": _gap} | ({"images": _images} if pictures else {})
-
-
-def _read(root: Path, row: pd.Series, parts: Parts) -> Kept:
-    base = root / REFERENCE if row["source"] == REFERENCE else root
-    found = {}
+def _read(results: StoredResults, row: pd.Series, *, pictures: bool) -> DataPoints:
+    """The data points of one record; each part that is damaged is named in a warning and left out."""
     try:
-        stored = arrays(base, row["experiment"], row["id"])
+        arrays = results.arrays(row)
     except InputError as error:
         warnings.warn(f"{error}; what record {row['id']} keeps of data points is left out", stacklevel=2)
-        return Kept()
-    for name, part in parts.items():
+        return DataPoints()
+    readers: dict[str, Callable[[dict[str, np.ndarray]], Any]] = {"curve": _curve, "khat": _khat, "gap": _gap}
+    parts = {}
+    for name, reader in (readers | ({"images": _images} if pictures else {})).items():
         try:
-            found[name] = part(stored)
+            parts[name] = reader(arrays)
         except (KeyError, TypeError, ValueError) as error:
             warnings.warn(f"{error.args[0]}; the {name} of record {row['id']} is left out", stacklevel=2)
-    return Kept(**found)
+    return DataPoints(**parts)
 
 
-def _curve(stored: dict[str, np.ndarray]) -> Curve | None:
-    if "curve_nll" not in stored:
+def _curve(arrays: dict[str, np.ndarray]) -> Curve | None:
+    if "curve_nll" not in arrays:
         return None
-    draws, nll, se = (_vector(stored, f"curve_{name}") for name in ("draws", "nll", "nll_se"))
+    draws, nll, se = (_vector(arrays, f"curve_{name}") for name in ("draws", "nll", "nll_se"))
     if not len(draws) == len(nll) == len(se) or not (np.diff(draws) > 0).all() or not (draws >= 1).all():
         raise ValueError(f"a curve needs ascending S, a value and an error of each, got S = {draws.tolist()}")
     if not np.isfinite(nll).all():
         raise ValueError("curve_nll is not finite")
-    return Curve(draws, nll, se, len(stored["example_khat"]) if "example_khat" in stored else None)
+    return Curve(draws, nll, se, len(arrays["example_khat"]) if "example_khat" in arrays else None)
 
 
-def _khat(stored: dict[str, np.ndarray]) -> np.ndarray | None:
-    return _vector(stored, "example_khat") if "example_khat" in stored else None
+def _khat(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    return _vector(arrays, "example_khat") if "example_khat" in arrays else None
 
 
-def _gap(stored: dict[str, np.ndarray]) -> np.ndarray | None:
-    if "example_free_energy" not in stored or "example_nll" not in stored:
+def _gap(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    if "example_free_energy" not in arrays or "example_nll" not in arrays:
         return None
-    bound, nll = _vector(stored, "example_free_energy"), _vector(stored, "example_nll")
+    bound, nll = _vector(arrays, "example_free_energy"), _vector(arrays, "example_nll")
     if len(bound) != len(nll):
         raise ValueError(f"example_free_energy has {len(bound)} points, example_nll {len(nll)}")
     gap: np.ndarray = bound - nll
     return gap
 
 
-def _vector(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
-    if name not in stored:
+def _vector(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """One array as (n,) of floats; ValueError where it is none, KeyError where it is not there."""
+    if name not in arrays:
         raise KeyError(f"no {name}")
-    values = stored[name]
+    values = arrays[name]
     if values.ndim != 1 or values.dtype.kind not in "fiu" or not len(values):
         raise ValueError(f"{name} is to be a row of numbers, got {values.dtype} of shape {values.shape}")
     return values.astype(float)
 
 
-def _images(stored: dict[str, np.ndarray]) -> Images | None:
-    if "picture_shape" not in stored:
+def _images(arrays: dict[str, np.ndarray]) -> Images | None:
+    if "picture_shape" not in arrays:
         return None
-    shape = tuple(int(size) for size in _vector(stored, "picture_shape"))
-    if len(shape) != 3 or shape[0] not in _COLOURS or min(shape) < 1:
+    shape = tuple(int(size) for size in _vector(arrays, "picture_shape"))
+    if len(shape) != 3 or shape[0] not in _CHANNELS or min(shape) < 1:
         raise ValueError(f"picture_shape is to be (1 or 3, H, W), got {shape}")
-    images = Images(*(_pictures(stored, name, shape) for name in Images._fields))
+    images = Images(*(_pictures(arrays, name, shape) for name in Images._fields))
     if len(images.originals) != len(images.reconstructions):
         raise ValueError(f"{len(images.originals)} originals and {len(images.reconstructions)} reconstructions")
     return images
 
 
-def _pictures(stored: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    flat = stored.get(name, np.zeros((0, int(np.prod(shape))), np.uint8))
+def _pictures(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Stored rows (number, C H W) as pictures (number, H, W, C) of bytes."""
+    flat = arrays.get(name, np.zeros((0, int(np.prod(shape))), np.uint8))
     if flat.dtype != np.uint8 or flat.ndim != 2:
         raise ValueError(f"{name} are to be rows of bytes, got {flat.dtype} of shape {flat.shape}")
     return flat.reshape(-1, *shape).transpose(0, 2, 3, 1)

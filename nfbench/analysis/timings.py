@@ -7,14 +7,13 @@ run, and both agree with the float64 reference; where it is not, the remark says
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nfbench.records.timings import Spread, Timing, timings
-from nfbench.specification.choices import REFERENCE
+from nfbench.records.results import SOURCES, StoredResults
+from nfbench.records.timings import Spread, Timing
 
 OURS, TEXTBOOK, COMPILE, SPLIT = "nfbench", "textbook", "compile", "split"
 BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it
@@ -27,8 +26,8 @@ ITEM_BYTES = {"float32": 4, "float64": 8}
 _SORTED = (*BLOCK, "target", "place", "family", "amortized", "dim", "draws", "batch", "K", "seeds", "rank", "contender")
 
 
-def timed(root: Path) -> pd.DataFrame:
-    """One row a timing record under `root` and ``root/reference``; empty where there is none.
+def timed(results: StoredResults) -> pd.DataFrame:
+    """One row a timing record, own and reference; empty where there is none.
 
     Times are in seconds, `peak_bytes` in bytes. `ratio` is this contender's time for a model over nfbench's, round by
     round; `steps` is its time in units of the textbook's step of one model, `bare` in units of a step's bare matrix
@@ -36,8 +35,10 @@ def timed(root: Path) -> pd.DataFrame:
     `low` and `high` are quartiles. `pace` is the machine's rate of a matrix product around the case over its best in
     all these records: where it is low, something held the machine up, and times are long.
     """
-    rows = _rows(list(timings(root)), "own") + _rows(list(timings(root / REFERENCE)), REFERENCE)
-    frame = pd.DataFrame(rows)
+    by_source: dict[str, list[Timing]] = {source: [] for source in SOURCES}
+    for (source, _), timing in results.timing_records.items():
+        by_source[source].append(timing)
+    frame = pd.DataFrame([row for source, timings in by_source.items() for row in _rows(timings, source)])
     if frame.empty:
         return frame
     frame["place"] = frame.groupby([*BLOCK, "family"], dropna=False)["place"].transform("min")
@@ -70,9 +71,9 @@ def three_digits(value: float) -> str:
     return f"{float(f'{value:.3g}'):,g}"
 
 
-def _rows(found: list[Timing], source: str) -> list[dict[str, Any]]:
+def _rows(timings: list[Timing], source: str) -> list[dict[str, Any]]:
     beside: dict[str, dict[str, Timing]] = {}
-    for timing in found:
+    for timing in timings:
         beside.setdefault(timing.case.model_dump_json(), {})[timing.contender] = timing
     return [_row(timing, case, source) for case in beside.values() for timing in case.values()]
 

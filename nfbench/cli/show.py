@@ -11,7 +11,7 @@ from nfbench.foundation.names import did_you_mean
 from nfbench.specification.choices import TIMING, Format
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from nfbench.present.results import Results as StoredAndShown
 
 Name = Annotated[str, typer.Argument(help="Name of an experiment, or its .yaml file; 'timing' for all timings.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
@@ -25,32 +25,15 @@ def table(
     results: Results = Path("results"),
 ) -> None:
     """Print an experiment's table."""
-    from nfbench.present.tables.experiment import table as render
-    from nfbench.present.tables.timings import table as render_timings
-
-    if experiment == TIMING:
-        print(render_timings(_timings(results), fmt))
-        return
-    name, frame = _records(experiment, results)
-    print(render(frame, name, fmt))
+    name, stored = _stored(experiment, results)
+    print(stored.table(name, fmt))
 
 
 def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Path("reports/figures")) -> None:
     """Draw an experiment's plots, PNG and SVG."""
-    from nfbench.foundation.files import check_writable
-    from nfbench.present.plots.catalogue import plot as draw
-    from nfbench.present.plots.catalogue import timings as draw_timings
-
-    if experiment == TIMING:
-        times = _timings(results)
-        check_writable(out)
-        for _, _, files in draw_timings(out, times):
-            print(*files, sep="\n")
-        return
-    name, frame = _records(experiment, results)
-    check_writable(out)
-    files = draw(results, name, out, frame)
-    if not files:
+    name, stored = _stored(experiment, results)
+    files = stored.plot(name, out)
+    if not files and name != TIMING:
         raise InputError(f"the records of {name!r} make no picture; a line against K needs two depths of a family")
     print(*files, sep="\n")
 
@@ -58,63 +41,63 @@ def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Pat
 def report(*, results: Results = Path("results"), out: Out = Path("reports")) -> None:
     """Write a report of all records: HTML that opens offline, Markdown, LaTeX."""
     from nfbench.foundation.files import check_writable
-    from nfbench.present.report.build import report as write
+    from nfbench.present.results import results as read
 
     check_writable(out)
-    print(f"report: {write(results, out)}")
+    _report(read(results), out)
 
 
 def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
     """Tables, verdicts against the paper and the report with its plots: what `reproduce` ends with.
 
-    The tables are those of the user's own records of `profile`; the report has whatever else is stored beside them.
+    Args:
+        names: of experiments, or of published figures of their records.
+        profile: the tables and verdicts are those of the user's own records of this profile.
+        results: folder of the records; the report has whatever else is stored there beside them.
+        out: folder of the report.
     """
     from nfbench.present.report.build import verdicts
+    from nfbench.present.results import results as read
     from nfbench.present.tables.experiment import table as render
     from nfbench.published.catalogue import experiment_of
-    from nfbench.records.frame import results as stored
 
-    frame = stored(results)
-    frame = frame[(frame["source"] == "own") & (frame["profile"] == profile)]
+    stored = read(results)
+    frame = stored.frame[(stored.frame["source"] == "own") & (stored.frame["profile"] == profile)]
     for name in names:
         print(render(frame, name, "md"), end="\n\n")
     for name in dict.fromkeys(map(experiment_of, names)):
         print(*verdicts(frame, name), sep="\n")
-    report(results=results, out=out)
+    _report(stored, out)
 
 
-def _timings(results: Path) -> "pd.DataFrame":
-    """All stored timings.
+def _report(stored: "StoredAndShown", out: Path) -> None:
+    from nfbench.present.report.build import report as write
 
-    Raises:
-        InputError: there is none.
-    """
-    from nfbench.analysis.timings import timed
-
-    frame = timed(results)
-    if frame.empty:
-        raise InputError(f"no timing records under {str(results)!r}; expected what 'nfbench time' wrote")
-    return frame
+    print(f"report: {write(stored, out)}")
 
 
-def _records(name_or_path: str, results: Path) -> "tuple[str, pd.DataFrame]":
-    """The experiment's name, or that of a published figure of its records, and all stored results.
+def _stored(name_or_path: str, root: Path) -> "tuple[str, StoredAndShown]":
+    """The name under which an experiment is shown, and all stored results.
+
+    Args:
+        name_or_path: an experiment, its .yaml file, a published figure of its records, or ``timing``.
+        root: folder of the records.
 
     Raises:
-        InputError: there is no record of it.
+        InputError: there is no record of it; the message names what there is, and what may have been meant.
     """
     from nfbench.experiments.library import load, names
+    from nfbench.present.results import results as read
     from nfbench.published.catalogue import experiment_of
-    from nfbench.records import frame as records_frame
 
     name = load(name_or_path).name if name_or_path.endswith((".yaml", ".yml")) else name_or_path
-    frame = records_frame.results(results)
-    stored = sorted(set(frame["experiment"]))
-    if experiment_of(name) in stored:
-        return name, frame
-    asked = name in names() or experiment_of(name) != name  # no slip: it has not been run yet
-    hint = "" if asked else did_you_mean(name, dict.fromkeys([*stored, *names()]))
+    stored = read(root)
+    experiments = sorted(set(stored.frame["experiment"])) if name != TIMING else []
+    if name == TIMING or experiment_of(name) in experiments:
+        return name, stored
+    has_not_run = name in names() or experiment_of(name) != name
+    hint = "" if has_not_run else did_you_mean(name, dict.fromkeys([*experiments, *names()]))
     raise InputError(
-        f"no records of experiment {name!r} in {str(results)!r};{hint} "
-        f"there are records of: {', '.join(stored) or 'none'}; expected 'nfbench run' before"
+        f"no records of experiment {name!r} in {str(root)!r};{hint} "
+        f"there are records of: {', '.join(experiments) or 'none'}; expected 'nfbench run' before"
     )

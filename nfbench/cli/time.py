@@ -168,10 +168,11 @@ def _warn_of_others() -> None:
 def _warn_of_a_slow_machine(results: Path, ids: set[str]) -> None:
     """A processor that others use, or that is hot, has slow minutes: what was timed in them can be timed again."""
     from nfbench.analysis.timings import OURS, three_digits, timed
+    from nfbench.records.results import StoredResults
 
     if not ids:
         return
-    frame = timed(results)
+    frame = timed(StoredResults(results))
     just = frame[(frame["source"] == "own") & frame["id"].isin(ids) & (frame["contender"] == OURS)]
     slow = just[just["pace"] < _SLOW]
     if len(slow):

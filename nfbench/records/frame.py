@@ -1,38 +1,13 @@
 """The table that all records make together: one row a cell."""
 
 import math
-import os
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from nfbench.foundation.errors import InputError
 from nfbench.records.cells import Record
-from nfbench.records.store import records
 from nfbench.records.training_words import words
-from nfbench.specification.choices import REFERENCE
-
-
-def results(root: str | Path = "results") -> pd.DataFrame:
-    """One row a cell: configuration, facts, status and every metric with its standard error (``_se``), in nats.
-
-    The column `source` tells a user's ``own`` records under `root` from the ``reference`` ones under `root`/reference.
-
-    Raises:
-        InputError: `root` is not a folder.
-    """
-    root = Path(root)
-    if not os.path.isdir(root):  # noqa: PTH112  as above
-        raise InputError(f"no results folder {str(root)!r}; expected what 'nfbench run' wrote")
-    rows = [row(record, "own") for record in records(root)]
-    rows += [row(record, REFERENCE) for record in records(root / REFERENCE)]
-    frame = pd.DataFrame(rows, columns=None if rows else list(_COLUMNS))
-    if rows:
-        rest = [name for name in frame.columns if name not in _COLUMNS]
-        frame = frame[[*_COLUMNS, *rest]].sort_values(["source", "experiment", "profile", "order", "seed"])
-    return frame.reset_index(drop=True)
-
 
 _COLUMNS = (
     *("experiment", "profile", "target", "family", "label", "K", "seed", "status"),
@@ -41,23 +16,43 @@ _COLUMNS = (
     *("source", "recipe", "posterior", "target_label", "cite", "num_params", "log_z", "order", "message", "id"),
     *("training", "updates", "importance_draws", "long_draws", "long_points"),
 )
+_LAST = ("data", "finished")  # behind the usual columns, before metrics that only some records have
+_NUMBERS = _COLUMNS[8:17]  # NaN where a record has no such metric
 
 
-def row(record: Record, source: str) -> dict[str, Any]:
+def frame_of(records: Mapping[tuple[str, str], Record]) -> pd.DataFrame:
+    """The records as a table, sorted by source, experiment, profile, the experiment's order and seed.
+
+    Args:
+        records: by source (``own`` or ``reference``) and id.
+
+    Returns:
+        One row a record: configuration, facts, status, seconds, and every metric in nats (unless its name says
+        otherwise) with its Monte-Carlo standard error in the column ``<metric>_se``. The usual columns are there
+        even where there is no record.
+    """
+    rows = [_row(record, source) for (source, _), record in records.items()]
+    frame = pd.DataFrame(rows, columns=None if rows else [*_COLUMNS, *_LAST])
+    if rows:
+        more = [name for name in frame.columns if name not in _COLUMNS]
+        frame = frame[[*_COLUMNS, *more]].sort_values(["source", "experiment", "profile", "order", "seed"])
+    return frame.reset_index(drop=True)
+
+
+def _row(record: Record, source: str) -> dict[str, Any]:
     """One record as a row of the table."""
     cell, facts = record.cell, record.facts
-    values: dict[str, Any] = dict.fromkeys(_COLUMNS)
-    values |= {name: math.nan for name in _COLUMNS[8:17]}
-    values |= {"experiment": cell.experiment, "profile": cell.profile, "target": cell.target, "seed": cell.seed}
-    values |= {"posterior": cell.posterior, "recipe": cell.recipe, "data": cell.data}
-    values |= {name: getattr(cell.evaluation, name) for name in ("importance_draws", "long_draws", "long_points")}
+    row: dict[str, Any] = dict.fromkeys(_COLUMNS)
+    row |= dict.fromkeys(_NUMBERS, math.nan)
+    row |= {"experiment": cell.experiment, "profile": cell.profile, "target": cell.target, "seed": cell.seed}
+    row |= {"posterior": cell.posterior, "recipe": cell.recipe, "data": cell.data}
+    row |= {name: getattr(cell.evaluation, name) for name in ("importance_draws", "long_draws", "long_points")}
     if cell.training:
-        told = words(cell.training, data=cell.data is not None)
-        values |= {"training": told, "updates": cell.training.updates}
-    values |= facts.model_dump(exclude={"dim", "year", "target_cite"})
-    values |= {"status": record.status, "message": record.message, "seconds": record.seconds}
-    values |= {"source": source, "id": record.id, "finished": record.finished}
+        row |= {"training": words(cell.training, data=cell.data is not None), "updates": cell.training.updates}
+    row |= facts.model_dump(exclude={"dim", "year", "target_cite"})
+    row |= {"status": record.status, "message": record.message, "seconds": record.seconds}
+    row |= {"source": source, "id": record.id, "finished": record.finished}
     for name, metric in record.metrics.items():
-        values[name] = metric.value
-        values[f"{name}_se"] = math.nan if metric.se is None else metric.se
-    return values
+        row[name] = metric.value
+        row[f"{name}_se"] = math.nan if metric.se is None else metric.se
+    return row

@@ -9,8 +9,8 @@ import pytest
 from support.synthetic import TABLE2, Plan, of_images
 
 from nfbench.analysis.blocks import median_seeds
-from nfbench.analysis.data_points import QUANTILES, Curve, Kept, curves, kept, mean_curve, spreads
-from nfbench.records import frame as records_frame
+from nfbench.analysis.data_points import QUANTILES, Curve, DataPoints, curves, mean_curve, read_data_points, spreads
+from nfbench.present.results import results as read
 from nfbench.records import store
 
 FEW = replace(TABLE2, values={key: value for key, value in TABLE2.values.items() if key[1] in (None, 10)})
@@ -31,8 +31,8 @@ def stored(root, row):
 
 def test_every_record_is_kept_as_stored(root):
     """The curve, k-hat and F - nll are the stored numbers, for own and for reference records."""
-    frame = records_frame.results(root)
-    found = kept(root, frame)
+    frame = read(root).frame
+    found = read_data_points(read(root), frame)
     assert set(found) == set(frame["id"])
     for _, row in frame.iterrows():
         arrays, one = stored(root, row), found[row["id"]]
@@ -47,8 +47,8 @@ def test_every_record_is_kept_as_stored(root):
 
 def test_pictures_are_kept_of_the_median_seed_only(root):
     """Of three seeds the one with the median -ln p(x) keeps its pictures, as height, width and colours of its bytes."""
-    frame = records_frame.results(root)
-    found = kept(root, frame)
+    frame = read(root).frame
+    found = read_data_points(read(root), frame)
     median = median_seeds(frame)
     assert {name for name, one in found.items() if one.images} == set(median["id"])
     row = median.iloc[0]
@@ -60,9 +60,9 @@ def test_pictures_are_kept_of_the_median_seed_only(root):
 def test_colours_are_the_last_axis(tmp_path):
     """Stored channel by channel, a pixel's three colours come out beside each other."""
     of_images(Plan(tmp_path, seeds=1), replace(FEW, shape=(3, 4, 5)))
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     row = frame.iloc[0]
-    images = kept(tmp_path, frame)[row["id"]].images
+    images = read_data_points(read(tmp_path), frame)[row["id"]].images
     flat = stored(tmp_path, row)["originals"][0]
     assert images.originals.shape == (16, 4, 5, 3)
     assert images.originals[0, 2, 3].tolist() == [flat[20 * colour + 2 * 5 + 3] for colour in range(3)]
@@ -89,13 +89,13 @@ DAMAGE = {
 def test_a_damaged_part_is_named_and_left_out(tmp_path, damage):
     """One warning names the part and the record; the other parts stay."""
     of_images(Plan(tmp_path, seeds=1), replace(FEW, values=dict(list(FEW.values.items())[:1])))
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     row = frame.iloc[0]
     change, part = DAMAGE[damage]
     arrays = {name: value for name, value in (stored(tmp_path, row) | change).items() if value is not None}
     np.savez(store.path(tmp_path, "table2", row["id"]).with_suffix(".npz"), **arrays)
     with pytest.warns(UserWarning, match=rf"the {part} of record {row['id']} is left out") as caught:
-        one = kept(tmp_path, frame)[row["id"]]
+        one = read_data_points(read(tmp_path), frame)[row["id"]]
     others = {"curve", "khat", "gap", "images"} - {part}
     if change.keys() == {"example_khat"}:  # a curve whose number of points cannot be told is still a curve
         assert one.curve.draws.tolist() == arrays["curve_draws"].tolist()
@@ -107,12 +107,12 @@ def test_a_damaged_part_is_named_and_left_out(tmp_path, damage):
 def test_a_torn_file_is_one_warning(tmp_path):
     """What cannot be opened is named once; the record is as one without arrays."""
     of_images(Plan(tmp_path, seeds=1), FEW)
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     lost = frame["id"].iloc[0]
     file = store.path(tmp_path, "table2", lost).with_suffix(".npz")
     file.write_bytes(file.read_bytes()[:500])
     with pytest.warns(UserWarning, match=f"{lost}.*is left out") as caught:
-        found = kept(tmp_path, frame)
+        found = read_data_points(read(tmp_path), frame)
     assert len(caught) == 1
     assert set(found) == set(frame["id"]) - {lost}
 
@@ -122,7 +122,7 @@ def test_records_without_arrays_are_silent(tmp_path):
     of_images(Plan(tmp_path, seeds=1), FEW)
     for file in tmp_path.rglob("*.npz"):
         file.unlink()
-    assert kept(tmp_path, records_frame.results(tmp_path)) == {}
+    assert read_data_points(read(tmp_path), read(tmp_path).frame) == {}
 
 
 def test_mean_curve_is_over_the_draws_that_all_seeds_have():
@@ -136,17 +136,20 @@ def test_spreads_pool_points_and_seeds():
     """By hand: an infinite k-hat is the largest, one that is not a number is none, both seeds count."""
     values = np.arange(1.0, 100.0)
     rows = pd.DataFrame({"posterior": "planar", "order": 0, "seed": [0, 1], "id": ["a", "b"]})
-    seeds = {"a": Kept(khat=np.append(values[:50], math.nan)), "b": Kept(khat=np.append(values[50:], math.inf))}
+    seeds = {
+        "a": DataPoints(khat=np.append(values[:50], math.nan)),
+        "b": DataPoints(khat=np.append(values[50:], math.inf)),
+    }
     found = spreads(rows, seeds, "khat")
     assert QUANTILES == (0.05, 0.25, 0.5, 0.75, 0.95)
     assert found["planar"].tolist() == [5.0, 25.0, 50.0, 75.0, 95.0]
     assert spreads(rows, seeds, "gap") == {}
-    assert np.isposinf(spreads(rows, {"a": Kept(khat=np.full(3, math.inf))}, "khat")["planar"]).all()
+    assert np.isposinf(spreads(rows, {"a": DataPoints(khat=np.full(3, math.inf))}, "khat")["planar"]).all()
 
 
 def test_curves_follow_the_experiments_order(root):
     """The Gaussian first, each posterior with a curve a seed."""
-    frame = records_frame.results(root).query("source == 'own'")
-    found = curves(frame.sample(frac=1, random_state=0), kept(root, frame))
+    frame = read(root).frame.query("source == 'own'")
+    found = curves(frame.sample(frac=1, random_state=0), read_data_points(read(root), frame))
     assert list(found)[:2] == ["gaussian", "planar:K=10"]
     assert {len(lines) for lines in found.values()} == {3}

@@ -11,22 +11,22 @@ from support.synthetic import Plan, figure3
 from nfbench.analysis.blocks import blocks
 from nfbench.analysis.published import compare, contrasts, equivalence, missing
 from nfbench.analysis.summary import Estimate, against, estimate
+from nfbench.present.results import results as read
 from nfbench.published.catalogue import published
-from nfbench.records import frame as records_frame
 
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
     figure3(Plan(root), targets=("u1", "u2"))
-    return records_frame.results(root)
+    return read(root).frame
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
     compared(Plan(root, "table2", "standard", seeds=2, spread=0.1))
-    return records_frame.results(root)
+    return read(root).frame
 
 
 def test_equivalence_is_two_one_sided_tests():
@@ -139,14 +139,14 @@ def test_absolute_values_are_tested_as_by_hand(images):
 def test_absolute_verdicts(tmp_path, nll, spread, verdict):
     """Near, nearly near, below, above, and above with too much spread to say so."""
     compared(Plan(tmp_path, "table2", seeds=2, spread=spread), {("planar", 80): (nll + 4, nll)})
-    (row,) = compare(records_frame.results(tmp_path), published("table2")).itertuples()
+    (row,) = compare(read(tmp_path).frame, published("table2")).itertuples()
     assert row.verdict == verdict
 
 
 def test_one_seed_of_an_absolute_value_is_not_tested(tmp_path):
     """One seed: the difference is shown, no interval, no p-value, no NaN, and "not tested"."""
     compared(Plan(tmp_path, "table2", seeds=1, spread=0.0))
-    found = compare(records_frame.results(tmp_path), published("table2")).set_index("posterior")
+    found = compare(read(tmp_path).frame, published("table2")).set_index("posterior")
     row = found.loc["planar:K=80"]
     assert set(found["verdict"]) == {"not tested"}
     assert row["difference"] == pytest.approx(86.4 - 85.1)
@@ -157,7 +157,7 @@ def test_no_seed_of_an_absolute_value_is_not_tested(tmp_path):
     """Every seed diverged: the paper's number stands alone."""
     lost = {("dlgm", "planar:K=80", seed) for seed in (0, 1)}
     compared(Plan(tmp_path, "table2", seeds=2, spread=0.1, diverged=lost))
-    row = compare(records_frame.results(tmp_path), published("figure4")).set_index(["posterior", "metric"])
+    row = compare(read(tmp_path).frame, published("figure4")).set_index(["posterior", "metric"])
     found = row.loc[("planar:K=80", "nll")]
     assert (found["n"], found["paper"], found["verdict"]) == (0, 85.15, "not tested")
     assert math.isnan(found["difference"])
@@ -186,7 +186,7 @@ def test_figure_4_has_three_metrics_a_row(images):
 def test_other_data_and_models_get_no_verdict(tmp_path, experiment, values, data, model, reason):
     """Another protocol or another network: both numbers, no difference, no verdict, and the reason."""
     compared(Plan(tmp_path, experiment, seeds=3, spread=0.1), values, data, **model)
-    found = compare(records_frame.results(tmp_path), published(experiment))
+    found = compare(read(tmp_path).frame, published(experiment))
     assert set(found["verdict"]) == {"not comparable"}
     assert found["difference"].isna().all()
     assert found["p_value"].isna().all()
@@ -197,7 +197,7 @@ def test_other_data_and_models_get_no_verdict(tmp_path, experiment, values, data
 def test_all_of_cifar_is_compared(tmp_path):
     """Patches of all images, as the paper has them: a verdict."""
     compared(Plan(tmp_path, "table3", seeds=3, spread=0.1), TABLE3, PATCHES, PAPER, dim=30)
-    found = compare(records_frame.results(tmp_path), published("table3"))
+    found = compare(read(tmp_path).frame, published("table3"))
     assert list(found["verdict"]) == ["reproduced", "higher than the paper's", "reproduced"]
 
 
@@ -205,7 +205,7 @@ def test_protocols_are_never_in_one_mean(tmp_path):
     """The same configuration under two protocols is two rows, one of which is comparable."""
     for data in (STATIC, (STATIC[0], "mnist:threshold,60000+0+10000@0123")):
         compared(Plan(tmp_path, "table2", seeds=2, spread=0.1), data=data)
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     assert [len(block) for block in blocks(frame)] == [14, 14]
     found = compare(frame, published("table2")).set_index(["posterior", "data"])["verdict"].loc["planar:K=10"]
     assert dict(found) == {STATIC[1]: "higher than the paper's", "mnist:threshold,60000+0+10000@0123": "not comparable"}

@@ -14,7 +14,7 @@ from support.synthetic import FIGURE3_KL, Plan, figure3
 from nfbench.analysis.blocks import blocks, median_seeds, metrics
 from nfbench.analysis.checks import checks
 from nfbench.analysis.summary import against, beside, curve_bands, depth_steps, estimate, paired, summary
-from nfbench.records import frame as records_frame
+from nfbench.present.results import results as read
 from nfbench.specification.config import Evaluation
 
 KEY = ("u1", "nice:K=32,mixing=orthogonal", 3)
@@ -26,7 +26,7 @@ def frame(tmp_path_factory):
     figure3(Plan(root, diverged={KEY}), targets=("u1", "u2"))
     figure3(Plan(root, learning_rate=0.01, seeds=2), targets=("u1",))
     figure3(Plan(root / "reference", spread=0.2), targets=("u1",))
-    return records_frame.results(root)
+    return read(root).frame
 
 
 def cells(frame, target="u1", posterior="planar:K=8", source="own"):
@@ -165,7 +165,7 @@ def test_checks_pass_on_sound_records_but_name_the_lost_cell(frame):
 def test_impossible_kl_is_flagged(tmp_path):
     """A KL below 0 by more than three standard errors cannot be, and the check says so."""
     figure3(Plan(tmp_path, spread=0.0), targets=("u1",), kls={"planar": {2: 0.3, 8: -0.2}})
-    found = {check.name: check for check in checks(records_frame.results(tmp_path))}
+    found = {check.name: check for check in checks(read(tmp_path).frame)}
     assert not found["kl is not below 0"].passed
     assert "1 below 0" in found["kl is not below 0"].detail
 
@@ -173,7 +173,7 @@ def test_impossible_kl_is_flagged(tmp_path):
 def test_rising_with_depth_is_flagged(tmp_path):
     """A family that gets worse with K, by more than its interval, is named."""
     figure3(Plan(tmp_path), targets=("u1",), kls={"planar": {2: 0.1, 8: 0.9}})
-    found = {check.name: check for check in checks(records_frame.results(tmp_path))}
+    found = {check.name: check for check in checks(read(tmp_path).frame)}
     assert not found["kl does not rise with K"].passed
     assert "planar K=2 to 8" in found["kl does not rise with K"].detail
 
@@ -208,7 +208,7 @@ def test_all_seeds_lost_still_gives_a_row(tmp_path):
     """A configuration of which nothing is done keeps its row, with counts and without a mean."""
     lost = {("u1", "planar:K=2", seed) for seed in range(2)}
     figure3(Plan(tmp_path, seeds=2, diverged=lost), targets=("u1",), kls={"planar": FIGURE3_KL["planar"]})
-    found = summary(records_frame.results(tmp_path)).set_index("posterior").loc["planar:K=2"]
+    found = summary(read(tmp_path).frame).set_index("posterior").loc["planar:K=2"]
     assert (found["diverged"], found["kl_n"]) == (2, 0)
     assert pd.isna(found["kl"])
 
@@ -224,7 +224,7 @@ def test_downstream_of_records_needs_no_torch():
 def images(tmp_path_factory):
     root = tmp_path_factory.mktemp("images")
     compared(Plan(root, "table2", seeds=2, spread=0.1), evaluation=Evaluation(long_draws=5000))
-    return records_frame.results(root)
+    return read(root).frame
 
 
 def test_checks_of_likelihoods_pass_on_sound_records(images):
@@ -266,6 +266,6 @@ def test_bound_that_rises_with_depth_is_flagged(tmp_path):
     compared(
         Plan(tmp_path, "table2", seeds=3, spread=0.1), {("planar", 10): (90.0, 85.0), ("planar", 80): (91.0, 85.0)}
     )
-    found = {check.name: check for check in checks(records_frame.results(tmp_path))}
+    found = {check.name: check for check in checks(read(tmp_path).frame)}
     assert not found["free_energy does not rise with K"].passed
     assert "planar K=10 to 80" in found["free_energy does not rise with K"].detail

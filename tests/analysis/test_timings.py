@@ -8,7 +8,8 @@ import pytest
 from support.synthetic import OWN_TIME, ROUNDS, layers, spread_of, timing
 
 from nfbench.analysis.scaling import exponents, line, memory
-from nfbench.analysis.timings import against, blocks, cases, timed
+from nfbench.analysis.timings import against, blocks, cases
+from nfbench.present.results import results as read
 
 AGREED = {"error": 1e-7, "tolerance": 1e-4}
 WRONG = {"error": 0.5, "tolerance": 1e-4}
@@ -16,14 +17,14 @@ WRONG = {"error": 0.5, "tolerance": 1e-4}
 
 def one(root, contender):
     """The row of a contender of the only case."""
-    rows = timed(root).query("contender == @contender")
+    rows = read(root).timings.query("contender == @contender")
     assert len(rows) == 1
     return rows.iloc[0]
 
 
 def test_no_records_are_an_empty_frame(tmp_path):
     """Where nothing was timed there are no rows, no blocks and no fits."""
-    frame = timed(tmp_path)
+    frame = read(tmp_path).timings
     assert frame.empty
     assert [list(blocks(frame)), list(cases(frame)), len(against(frame)), len(exponents(frame))] == [[], [], 0, 0]
 
@@ -89,7 +90,7 @@ def test_pace_is_of_the_machines_best(tmp_path):
         timing(tmp_path, case={"posterior": f"planar:K={K}"}, floor=floor | {"rate": rate})
     timing(tmp_path, case={"posterior": "planar:K=8"}, floor=floor | {"rate": 3e10}, machine="Another CPU")
     timing(tmp_path, case={"posterior": "planar:K=16"}, floor=None)
-    paces = dict(zip(*(timed(tmp_path)[name] for name in ("K", "pace")), strict=True))
+    paces = dict(zip(*(read(tmp_path).timings[name] for name in ("K", "pace")), strict=True))
     assert [paces[K] for K in (2, 4, 8)] == pytest.approx([1.0, 0.6, 1.0])
     assert pd.isna(paces[16])
 
@@ -136,7 +137,7 @@ def test_bare_products_are_a_bound_and_no_contender(tmp_path):
     assert [ours["bare"], ours["bare_low"], ours["bare_high"]] == pytest.approx([1.5, 1.5 / 1.1, 1.5 / 0.9])
     assert pd.isna(one(tmp_path, "textbook")["bare"])
     assert [bare["remark"], bare["agrees"]] == ["a bound: it trains nothing", False]
-    assert against(timed(tmp_path)).iloc[0]["peer"] == "none timed"
+    assert against(read(tmp_path).timings).iloc[0]["peer"] == "none timed"
 
 
 def test_against_takes_the_fastest_peer_that_agrees(tmp_path):
@@ -145,7 +146,7 @@ def test_against_takes_the_fastest_peer_that_agrees(tmp_path):
     for contender, factor in (("textbook", 6.0), ("compile", 2.0), ("zuko", 9.0), ("nflows", 7.0)):
         timing(tmp_path, contender, factor)
     timing(tmp_path, "pyro", 3.0, agreement=WRONG)
-    row = against(timed(tmp_path)).iloc[0]
+    row = against(read(tmp_path).timings).iloc[0]
     assert row["peer"] == "nflows 1.2.3"
     assert [row["peer_ratio"], row["compile_ratio"], row["textbook_ratio"]] == pytest.approx([7, 2, 6])
 
@@ -164,7 +165,7 @@ def test_against_says_why_there_is_no_peer(tmp_path, peers, said):
     timing(tmp_path)
     for name, status in peers.items():
         timing(tmp_path, name, status=status, message="so", **({"agreement": WRONG} if status == "done" else {}))
-    assert against(timed(tmp_path)).iloc[0]["peer"] == said
+    assert against(read(tmp_path).timings).iloc[0]["peer"] == said
 
 
 def test_blocks_never_mix(tmp_path):
@@ -174,7 +175,7 @@ def test_blocks_never_mix(tmp_path):
     timing(tmp_path, case={"dim": 3}, machine="Other CPU")
     timing(tmp_path / "reference")
     timing(tmp_path / "reference", "zuko")
-    assert sorted(len(block) for block in blocks(timed(tmp_path))) == [1, 1, 1, 1, 1, 1, 2]
+    assert sorted(len(block) for block in blocks(read(tmp_path).timings)) == [1, 1, 1, 1, 1, 1, 2]
 
 
 def test_devices_of_one_kind_are_told_apart(tmp_path):
@@ -192,7 +193,7 @@ def test_exponent_of_a_power_law_is_exact(tmp_path, size, letter):
     for n in (2, 8, 32, 128):
         case = {"posterior": f"planar:K={n}"} if size == "K" else {size: n}
         timing(tmp_path, "zuko", 3 * n**0.75, case)
-    row = exponents(timed(tmp_path)).iloc[0]
+    row = exponents(read(tmp_path).timings).iloc[0]
     assert [row["size"], row["n"], row["first"], row["last"]] == [letter, 4, 2, 128]
     assert [row["slope"], row["low"], row["high"]] == pytest.approx([0.75] * 3, abs=1e-7)
     assert [row["se"], row["seconds"]] == pytest.approx([0, 3e-3], abs=1e-7)
@@ -206,7 +207,7 @@ def test_a_sweep_has_three_sizes_and_nothing_else_changes(tmp_path):
     cases += [({"posterior": "planar:K=0", "dim": 2}, {})]  # has no logarithm
     for case, fields in cases:
         timing(tmp_path, "zuko", 1.0, case, **fields)
-    assert exponents(timed(tmp_path)).empty
+    assert exponents(read(tmp_path).timings).empty
 
 
 def test_contenders_have_exponents_of_their_own(tmp_path):
@@ -215,7 +216,7 @@ def test_contenders_have_exponents_of_their_own(tmp_path):
         for contender, power in (("nfbench", 0.5), ("textbook", 1.0)):
             for K in (1, 4, 16):
                 timing(tmp_path, contender, K**power, {"posterior": f"{family}:K={K}"})
-    found = exponents(timed(tmp_path))
+    found = exponents(read(tmp_path).timings)
     assert list(found["slope"]) == pytest.approx([0.5, 1, 0.5, 1])
     assert all(len(set(ids)) == 3 for ids in found["records"])
 
@@ -235,7 +236,7 @@ def test_bytes_a_layer(tmp_path):
     for K in (2, 8, 32):
         case = {"posterior": f"planar:K={K}", "dim": 40, "draws": 50, "batch": 3, "dtype": "float64"}
         timing(tmp_path, case=case, peak_bytes=4096 + 12 * 150 * K)
-    row = memory(timed(tmp_path)).iloc[0]
+    row = memory(read(tmp_path).timings).iloc[0]
     assert [row["slope"], row["per_draw"], row["vector"]] == pytest.approx([1800, 12, 320])
 
 
@@ -243,13 +244,13 @@ def test_bytes_a_layer_need_a_sweep(tmp_path):
     """Without memory, or with two depths, nothing is fitted."""
     for K in (2, 8, 32):
         timing(tmp_path, case={"posterior": f"planar:K={K}"}, peak_bytes=None if K == 8 else 100)
-    assert memory(timed(tmp_path)).empty
+    assert memory(read(tmp_path).timings).empty
 
 
 def test_rows_stand_by_case(tmp_path):
     """The contenders of a case stand together, nfbench first, and K rises within a family."""
     layers(tmp_path)
-    frame = timed(tmp_path)
+    frame = read(tmp_path).timings
     groups = list(cases(frame))
     assert len(groups) == 24
     assert all(list(case.index) == list(range(case.index[0], case.index[0] + len(case))) for case in groups)

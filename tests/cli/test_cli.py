@@ -228,7 +228,7 @@ def test_a_damaged_record_is_one_warning_line(nf, tmp_path):
 
 
 def test_a_report_names_a_damaged_record_once(nf, tmp_path):
-    """The report reads records twice and still says one line of each damaged file, and is written."""
+    """The report says one line of each damaged file, and is written."""
     nf("run", "tiny.yaml", "--jobs", 1)
     first = next((tmp_path / "results" / "tiny").glob("*.json"))
     first.write_text("{")

@@ -7,9 +7,6 @@ import torch
 from support.pages import PAGES, README, REFERENCE, ROOT, blocks, cells, commands, name_of, table
 
 import nfbench
-from nfbench.analysis.timings import timed
-from nfbench.present.tables import timings
-from nfbench.present.tables.experiment import table as experiment_table
 
 DOCS = ROOT / "docs"
 EVERY = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
@@ -70,7 +67,7 @@ def test_every_page_is_in_the_contents():
 
 def test_figure_3_is_that_of_the_records():
     """The page's table of U1 is that of the committed records, row by row and cell by cell."""
-    stored = experiment_table(nfbench.results(REFERENCE), "figure3", "md")
+    stored = nfbench.results(REFERENCE).table("figure3")
     rows = [cells(line) for line in stored.splitlines() if line.startswith("| U1 ")]
     _, *shown = table((DOCS / "paper.md").read_text(), "| posterior | K | KL (nats)")
     assert shown == [[row[1], row[2], row[3], *row[-3:]] for row in rows]
@@ -80,7 +77,7 @@ def test_figure_3_is_that_of_the_records():
 @pytest.mark.parametrize("name", ["table2", "table3"])
 def test_image_results_are_those_of_the_records(name):
     """Every row of the page's tables of image experiments stands so, column by column, in the records' table."""
-    stored = experiment_table(nfbench.results(REFERENCE), name, "md").split("\n### ")[0]
+    stored = nfbench.results(REFERENCE).table(name).split("\n### ")[0]
     names, _, *lines = [cells(line) for line in stored.splitlines() if line.startswith("|")]
     records = [dict(zip(names, line, strict=True)) for line in lines]
     head, *rows = table((DOCS / "paper.md").read_text(), f"<!-- {name} -->\n")
@@ -92,7 +89,7 @@ def test_image_results_are_those_of_the_records(name):
 
 def test_times_are_those_of_the_records():
     """Every row of the page's tables of times stands so, cell by cell, in the tables of the committed records."""
-    stored = [cells(line) for line in timings.table(timed(ROOT / "results"), "md").splitlines() if "|" in line]
+    stored = [cells(line) for line in nfbench.results(ROOT / "results").table("timing").splitlines() if "|" in line]
     heads = [line for line in stored if line[0] == "Posterior"]
     records = [dict(zip(names, line, strict=True)) for names in heads for line in stored if len(names) == len(line)]
     text = (DOCS / "speed.md").read_text()

@@ -20,7 +20,6 @@ from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.posteriors.contract import Flow
 from nfbench.present.report.build import report
-from nfbench.present.tables.experiment import table
 from nfbench.records import store, timings
 from nfbench.specification import registry
 from nfbench.specification.config import Evaluation, Experiment, Profile, Push, Training
@@ -428,12 +427,12 @@ def test_start_of_a_seed_is_its_own(tmp_path):
 def test_failed_configurations_have_their_rows(tmp_path, broken):
     """Tables in every format and the report show a configuration of which no cell is done, without any number."""
     execute(run_group, lose_group, _plan(["broken", "gaussian"]), tmp_path / "results", jobs=1)
-    frame = results(tmp_path / "results")
-    text = table(frame, "trial", "md")
+    stored = results(tmp_path / "results")
+    text = stored.table("trial")
     (row,) = [line for line in text.splitlines() if "Broken" in line]
     assert "0 of 2 (2 failed)" in row
     assert "nan" not in row.lower()
     for fmt in ("latex", "csv", "json"):
-        assert "Broken" in table(frame, "trial", fmt)
-    page = report(tmp_path / "results", tmp_path / "out").read_text()
+        assert "Broken" in stored.table("trial", fmt)
+    page = report(stored, tmp_path / "out").read_text()
     assert "Tried to allocate 20 GiB" in page

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from support.synthetic import TABLE2, TABLE3, Plan, digits, of_images
 
-from nfbench.analysis.data_points import Kept, kept
+from nfbench.analysis.data_points import DataPoints, read_data_points
 from nfbench.present.plots import data_points, depth, importance_curve, model_samples, training
 from nfbench.present.plots.catalogue import plot, saved
 from nfbench.present.plots.model_samples import tiled
 from nfbench.present.plots.style import DPI, looks
 from nfbench.present.report.build import report
+from nfbench.present.results import results as read
 from nfbench.present.tables.render import escape
 from nfbench.published.catalogue import sources
-from nfbench.records import frame as records_frame
 from nfbench.records import store
 
 ALL = {"depth", "training", "draws", "spread", "samples", "reconstructions"}
@@ -37,8 +37,13 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def frame(root):
-    return records_frame.results(root)
+def results(root):
+    return read(root)
+
+
+@pytest.fixture(scope="module")
+def frame(results):
+    return results.frame
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +57,8 @@ def table3(frame):
 
 
 @pytest.fixture(scope="module")
-def stored(root, table2):
-    return kept(root, table2)
+def stored(results, table2):
+    return read_data_points(results, table2)
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ def names(monkeypatch, tmp_path):
     monkeypatch.setattr("nfbench.present.plots.catalogue.save", lambda *_: [])
 
     def drawn(root, experiment):
-        found = saved(root, experiment, tmp_path / "out", records_frame.results(root))
+        found = saved(read(root), experiment, tmp_path / "out")
         return {picture.name.removeprefix(f"{experiment}-") for _, picture, _ in found}
 
     return drawn
@@ -165,7 +170,7 @@ def test_table3_has_printed_values_without_bars(table3, frame):
 def test_what_is_not_comparable_is_not_drawn_and_the_caption_says_why(tmp_path):
     """Under another binarisation the paper's marks are left out, with the reason."""
     of_images(Plan(tmp_path, seeds=1), replace(SMALL, data="mnist:threshold,60000+0+10000@0123456789ab"))
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     picture = next(depth.pictures(frame, looks(frame["family"]), sources("table2")))
     assert not any(hollow(axis) for axis in picture.figure.axes)
     assert "The paper is not drawn beside it: The paper's images are MNIST" in picture.caption
@@ -180,16 +185,16 @@ def test_the_papers_depths_show_where_ours_are_not_done(table2, frame):
     assert len(ours.lines[0].get_xdata()) == 3
 
 
-def test_figure4_is_drawn_by_its_name(root, frame, tmp_path):
+def test_figure4_is_drawn_by_its_name(results, tmp_path):
     """The figure has no records of its own: it shows Table 2's, one picture for each block of them."""
-    files = plot(root, "figure4", tmp_path, frame)
+    files = plot(results, "figure4", tmp_path)
     assert sorted(file.name for file in files) == ["figure4-depth-own-quick.png", "figure4-depth-own-quick.svg"]
 
 
-def test_captions_say_how_the_records_were_made(root, frame, tmp_path, monkeypatch):
+def test_captions_say_how_the_records_were_made(results, tmp_path, monkeypatch):
     """Profile, updates, seeds and the data's protocol stand under every picture."""
     monkeypatch.setattr("nfbench.present.plots.catalogue.save", lambda *_: [])
-    for _, picture, _ in saved(root, "table2", tmp_path, frame):
+    for _, picture, _ in saved(results, "table2", tmp_path):
         for part in ("profile quick", "4,000 updates", "3 seeds of each posterior", "binarized-mnist:static,50000"):
             assert part in picture.caption, picture.name
 
@@ -215,9 +220,9 @@ def test_draws_have_a_panel_a_family_and_the_mean_over_seeds(table2, frame, stor
     assert "at most 0.4 nats" in picture.caption
 
 
-def test_one_seed_is_drawn_without_interval_or_thin_lines(root, table3, frame):
+def test_one_seed_is_drawn_without_interval_or_thin_lines(results, table3, frame):
     """A single seed has no spread over seeds: no bars, no second line."""
-    found = kept(root, table3)
+    found = read_data_points(results, table3)
     bars = next(depth.pictures(table3, looks(frame["family"]), [])).figure.axes[0]
     assert {height for box in bars.containers for height in heights(box)} == {0.0}
     assert not bars.patches
@@ -231,8 +236,10 @@ def test_a_family_without_depth_alone(names, tmp_path):
     """The Gaussian by itself has no picture against K: its bounds are marks, and the rest is drawn."""
     of_images(Plan(tmp_path, seeds=2), replace(SMALL, values={("gaussian", None): (97.6, 90.6)}))
     assert names(tmp_path, "table2") == ALL - {"depth"} | {"likelihood"}
-    frame = records_frame.results(tmp_path)
-    axis = next(importance_curve.pictures(frame, kept(tmp_path, frame), looks(frame["family"]))).figure.axes[0]
+    frame = read(tmp_path).frame
+    axis = next(
+        importance_curve.pictures(frame, read_data_points(read(tmp_path), frame), looks(frame["family"]))
+    ).figure.axes[0]
     assert [line.get_label() for line in axis.lines if line.get_label() != "_seed"] == ["Diagonal Gaussian"]
 
 
@@ -254,7 +261,7 @@ def test_spread_draws_the_quantiles(table2, frame, stored):
 
 def test_an_infinite_khat_reaches_the_edge(table2, frame, stored):
     """Where the tail is beyond measure the line runs out of the panel, whose scale stays that of the finite ones."""
-    endless = dict.fromkeys(table2[table2["posterior"] == "planar:K=10"]["id"], Kept(khat=np.full(5, np.inf)))
+    endless = dict.fromkeys(table2[table2["posterior"] == "planar:K=10"]["id"], DataPoints(khat=np.full(5, np.inf)))
     axis = next(data_points.pictures(table2, stored | endless, looks(frame["family"]))).figure.axes[0]
     line = next(line for line in axis.lines if list(line.get_ydata()) == [1, 1])
     assert np.isfinite(line.get_xdata()).all()
@@ -300,18 +307,18 @@ def test_reconstructions_stand_under_the_originals(root, table2, stored):
 def test_other_originals_are_drawn_again(tmp_path):
     """Where a record reconstructs other points, they stand above its row."""
     of_images(Plan(tmp_path, seeds=1), SMALL)
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     last = frame[frame["posterior"] == "nice:K=80,mixing=permutation"]["id"].iloc[0]
     file = store.path(tmp_path, "table2", last).with_suffix(".npz")
     with np.load(file) as arrays:
         np.savez(file, **dict(arrays) | {"originals": arrays["originals"][::-1]})
-    *_, picture = model_samples.pictures(frame, kept(tmp_path, frame))
+    *_, picture = model_samples.pictures(frame, read_data_points(read(tmp_path), frame))
     assert [axis.get_ylabel() for axis in picture.figure.axes].count("test data") == 2
 
 
-def test_colour_pictures_are_drawn_in_colour(root, table3):
+def test_colour_pictures_are_drawn_in_colour(results, table3):
     """Three channels make a picture of three colours."""
-    picture = next(model_samples.pictures(table3, kept(root, table3)))
+    picture = next(model_samples.pictures(table3, read_data_points(results, table3)))
     assert picture.figure.axes[0].images[0].get_array().shape == (6 * 9 - 1, 6 * 9 - 1, 3)
 
 
@@ -324,7 +331,7 @@ def test_tiles_have_white_lines_between_them():
 def test_a_torn_file_is_named_and_the_rest_drawn(names, tmp_path):
     """Of a record whose arrays are torn one warning says so; every picture is drawn from the others."""
     of_images(Plan(tmp_path, seeds=1), SMALL)
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     lost = frame[frame["posterior"] == "planar:K=10"]["id"].iloc[0]
     file = store.path(tmp_path, "table2", lost).with_suffix(".npz")
     file.write_bytes(file.read_bytes()[:200])
@@ -332,13 +339,13 @@ def test_a_torn_file_is_named_and_the_rest_drawn(names, tmp_path):
         assert names(tmp_path, "table2") == ALL
     assert len(caught) == 1
     with pytest.warns(UserWarning, match=lost):
-        picture = next(model_samples.pictures(frame, kept(tmp_path, frame)))
+        picture = next(model_samples.pictures(frame, read_data_points(read(tmp_path), frame)))
     assert "Planar flow, K=20" in picture.figure.axes[1].get_title()
 
 
-def test_training_shades_the_annealing_and_scales_to_what_follows(root, table2, frame):
+def test_training_shades_the_annealing_and_scales_to_what_follows(results, table2, frame):
     """The updates with beta < 1 are shaded; the axis holds the end of every line and cuts the hump at the start."""
-    axis = next(training.pictures(root, table2, looks(frame["family"]))).figure.axes[0]
+    axis = next(training.pictures(results, table2, looks(frame["family"]))).figure.axes[0]
     shade = axis.patches[0]
     assert shade.get_x() == 0
     assert shade.get_x() + shade.get_width() == 1560  # the last point of the curve with 0.01 + t / 1600 < 1
@@ -352,7 +359,7 @@ def test_training_shades_the_annealing_and_scales_to_what_follows(root, table2, 
 def test_the_report_has_every_picture(tmp_path):
     """The page that opens offline holds each picture of Table 2 and its caption."""
     of_images(Plan(tmp_path / "results", seeds=1), replace(TABLE2, values=TABLE3.values))
-    page = report(tmp_path / "results", tmp_path / "report").read_text()
+    page = report(read(tmp_path / "results"), tmp_path / "report").read_text()
     chapter = page.split('<section id="table2">')[1].split("</section>")[0]
     assert chapter.count("<img") == len(ALL)
     assert chapter.count("data:image/png;base64,") == len(ALL)

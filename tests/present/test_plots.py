@@ -9,8 +9,8 @@ from nfbench.foundation.errors import InputError
 from nfbench.present.plots import density, depth, likelihood, pushforward, training
 from nfbench.present.plots.catalogue import plot
 from nfbench.present.plots.style import looks, slug
+from nfbench.present.results import results as read
 from nfbench.published.catalogue import sources
-from nfbench.records import frame as records_frame
 from nfbench.records import store
 
 LOST = {("u1", "radial:K=8", seed) for seed in range(3)}
@@ -26,17 +26,22 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def frame(root):
-    return records_frame.results(root)
+def results(root):
+    return read(root)
+
+
+@pytest.fixture(scope="module")
+def frame(results):
+    return results.frame
 
 
 def block(frame, experiment):
     return frame[frame["experiment"] == experiment]
 
 
-def test_every_picture_is_written_as_png_and_svg(root, frame, tmp_path):
+def test_every_picture_is_written_as_png_and_svg(results, tmp_path):
     """Each picture is two files of their kind, not empty, and pyplot is left without a figure."""
-    files = plot(root, "figure3", tmp_path / "figures", frame)
+    files = plot(results, "figure3", tmp_path / "figures")
     names = {file.stem.removesuffix("-own-quick") for file in files}
     assert names == {"figure3-densities-u1", "figure3-densities-u2-walls-0.25", "figure3-depth", "figure3-training"}
     assert {file.suffix for file in files} == {".png", ".svg"}
@@ -46,15 +51,15 @@ def test_every_picture_is_written_as_png_and_svg(root, frame, tmp_path):
     assert plt.get_fignums() == []
 
 
-def test_same_records_same_bytes(root, frame, tmp_path):
+def test_same_records_same_bytes(results, tmp_path):
     """Drawing twice gives the same files, so that a committed picture changes only with its records."""
-    first, second = (plot(root, "digits", tmp_path / name, frame) for name in "ab")
+    first, second = (plot(results, "digits", tmp_path / name) for name in "ab")
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
 
 
-def test_density_picture_has_a_panel_for_each_configuration(root, frame):
+def test_density_picture_has_a_panel_for_each_configuration(results, frame):
     """The target and twelve posteriors on one colour scale; the one of which every seed diverged says so instead."""
-    picture = next(density.pictures(root, block(frame, "figure3")))
+    picture = next(density.pictures(results, block(frame, "figure3")))
     shown = [axis for axis in picture.figure.axes if axis.images]
     assert len(shown) == 1 + 11
     top = shown[0].images[0].get_array().max()
@@ -68,7 +73,7 @@ def test_density_picture_has_a_panel_for_each_configuration(root, frame):
 def test_a_damaged_image_is_named_and_the_rest_drawn(tmp_path, damage):
     """Of a done cell whose arrays are damaged the panel says `no image`, a warning names the file or the record."""
     figure3(Plan(tmp_path, seeds=1), targets=("u1",), kls={"planar": {2: 0.3, 8: 0.03}})
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     row = frame[frame["K"] == 8].iloc[0]
     file = store.path(tmp_path, "figure3", row["id"]).with_suffix(".npz")
     if damage == "torn":
@@ -76,17 +81,17 @@ def test_a_damaged_image_is_named_and_the_rest_drawn(tmp_path, damage):
     else:
         np.savez(file, q=np.zeros((3, 3) if damage == "no keys" else 3), q_max=1.0)
     with pytest.warns(UserWarning, match=rf"{row['id']}.*is left out") as caught:
-        picture = next(density.pictures(tmp_path, frame))
+        picture = next(density.pictures(read(tmp_path), frame))
     assert len(caught) == 1
     assert [text.get_text() for axis in picture.figure.axes for text in axis.texts if text.get_text()] == ["no image"]
     assert sum(bool(axis.images) for axis in picture.figure.axes) == 2
 
 
-def test_density_is_upright_and_to_scale(root, frame):
+def test_density_is_upright_and_to_scale(results, frame):
     """z2 grows upwards, and the image integrates to one over the box."""
     row = block(frame, "figure3").query("target != 'u1'").iloc[0]
-    stored = density.images(root, row)
-    axis = next(axis for axis in next(density.pictures(root, block(frame, "figure3"))).figure.axes if axis.images)
+    stored = density.images(results, row)
+    axis = next(axis for axis in next(density.pictures(results, block(frame, "figure3"))).figure.axes if axis.images)
     assert axis.images[0].origin == "lower"
     assert axis.images[0].get_extent() == [-4, 4, -4, 4]
     cell = (2 * stored.half_width / len(stored.p)) ** 2
@@ -140,15 +145,15 @@ def test_family_without_depth_is_a_line_across(frame):
 def test_depth_zero_has_a_place_of_its_own(tmp_path):
     """K=0 has no logarithm: it stands left of the others, under its own label, and its mark is drawn."""
     figure3(Plan(tmp_path), targets=("u1",), kls={"planar": {0: 1.0, 2: 0.3, 8: 0.03}})
-    axis = next(depth.pictures(records_frame.results(tmp_path), looks(["planar"]), [])).figure.axes[0]
+    axis = next(depth.pictures(read(tmp_path).frame, looks(["planar"]), [])).figure.axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "2", "8"]
     places = axis.containers[0].lines[0].get_xdata()
     assert 0 < places[0] < places[1] < places[2]
 
 
-def test_training_picture_shows_the_deepest_of_each_family(root, frame):
+def test_training_picture_shows_the_deepest_of_each_family(results, frame):
     """A panel a target, a line a family at its largest K, with ln Z added."""
-    picture = next(training.pictures(root, block(frame, "figure3"), looks(frame["family"])))
+    picture = next(training.pictures(results, block(frame, "figure3"), looks(frame["family"])))
     assert len(picture.figure.axes) == 2
     axis = picture.figure.axes[0]
     labels = [line.get_label() for line in axis.lines if not line.get_label().startswith("_")]
@@ -170,9 +175,9 @@ def test_likelihood_picture_has_a_panel_a_metric(frame):
     assert all(len(axis.containers) == 5 for axis in picture.figure.axes)
 
 
-def test_pushforward_picture_has_base_and_depths(root, frame):
+def test_pushforward_picture_has_base_and_depths(results, frame):
     """Two bases and two families make four rows; the base and three depths four columns."""
-    picture = next(pushforward.pictures(root, block(frame, "figure1")))
+    picture = next(pushforward.pictures(results, block(frame, "figure1")))
     assert sum(bool(axis.images) for axis in picture.figure.axes) == 16
     assert [axis.get_title() for axis in picture.figure.axes[:4]] == ["base", "K = 1", "K = 2", "K = 10"]
 
@@ -184,12 +189,11 @@ def test_colours_do_not_depend_on_order():
     assert len(set(looks(names).values())) == len(names)
 
 
-def test_two_recipes_get_two_files(root, tmp_path):
+def test_two_recipes_get_two_files(tmp_path):
     """Blocks of one profile with different training do not overwrite each other's pictures."""
     for rate in (0.01, 0.02):
         digits(Plan(tmp_path / "results", seeds=2, learning_rate=rate))
-    frame = records_frame.results(tmp_path / "results")
-    files = plot(tmp_path / "results", "digits", tmp_path, frame)
+    files = plot(read(tmp_path / "results"), "digits", tmp_path)
     assert len(set(files)) == 2 * 2 * 2  # recipes, pictures, forms
 
 
@@ -197,16 +201,16 @@ def test_nothing_done_draws_nothing(tmp_path):
     """Where every cell diverged there is no picture, and no error."""
     lost = {("u1", "planar:K=2", 0)}
     figure3(Plan(tmp_path, seeds=1, diverged=lost), targets=("u1",), kls={"planar": {2: 0.3}})
-    assert plot(tmp_path, "figure3", tmp_path, records_frame.results(tmp_path)) == []
+    assert plot(read(tmp_path), "figure3", tmp_path) == []
 
 
-def test_bad_input_is_named(root, frame, tmp_path):
+def test_bad_input_is_named(results, tmp_path):
     """No records, or a folder that is a file, is one clear line."""
     with pytest.raises(InputError, match=r"'figure9'.*digits"):
-        plot(root, "figure9", tmp_path, frame)
+        plot(results, "figure9", tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write figures"):
-        plot(root, "digits", tmp_path / "file", frame)
+        plot(results, "digits", tmp_path / "file")
 
 
 def test_slug_is_safe_in_a_file_name():

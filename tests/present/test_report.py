@@ -9,7 +9,7 @@ from support.synthetic import Plan, digits, figure1, figure3
 
 from nfbench.foundation.errors import InputError
 from nfbench.present.report.build import report, verdicts
-from nfbench.records import frame as records_frame
+from nfbench.present.results import results as read
 
 LOST = ("u1", "planar:K=8", 1)
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
         digits(Plan(base, seeds=2))
     figure1(Plan(root / "results", seeds=1))
     digits(Plan(root / "results", seeds=2, learning_rate=0.5, revision="<script>alert(1)</script>"))
-    report(root / "results", root / "report")
+    report(read(root / "results"), root / "report")
     return root
 
 
@@ -73,7 +73,7 @@ def test_every_record_is_linked_and_exists(folder, text, page):
     """All record ids are on the page, each linked to its file relative to the page."""
     ids = {file.stem for file in (folder / "results").rglob("*.json")}
     linked = {link for link in page.links if link.endswith(".json")}
-    assert len(ids) == len(records_frame.results(folder / "results")["id"].unique())
+    assert len(ids) == len(read(folder / "results").frame["id"].unique())
     assert {link.rpartition("/")[2].removesuffix(".json") for link in linked} == ids
     assert all((folder / "report" / link).is_file() for link in linked)
 
@@ -146,7 +146,7 @@ def test_markdown_and_latex_name_pictures_that_exist(folder):
 
 def test_verdict_counts_cells_and_verdicts(folder):
     """The sentence of a block says what became of its cells and how many differences were reproduced."""
-    frame = records_frame.results(folder / "results")
+    frame = read(folder / "results").frame
     sentences = verdicts(frame, "figure3")
     assert len(sentences) == 2
     assert "24 cells, 23 done, 1 diverged" in sentences[0]
@@ -158,7 +158,7 @@ def test_rendering_again_gives_the_same_files(tmp_path):
     """A report depends on the records only: no clock, no random order."""
     figure1(Plan(tmp_path / "results", seeds=1))
     for name in ("first", "second"):
-        report(tmp_path / "results", tmp_path / name)
+        report(read(tmp_path / "results"), tmp_path / name)
     for name in ("index.html", "report.md", "report.tex"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
@@ -166,7 +166,7 @@ def test_rendering_again_gives_the_same_files(tmp_path):
 def test_no_records_is_an_input_error(tmp_path):
     """An empty folder is refused in one line."""
     with pytest.raises(InputError, match="no records under"):
-        report(tmp_path, tmp_path / "out")
+        report(read(tmp_path), tmp_path / "out")
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +174,13 @@ def images(tmp_path_factory):
     root = tmp_path_factory.mktemp("images")
     compared(Plan(root / "results", "table2", "standard", seeds=2, spread=0.1))
     compared(Plan(root / "results", "table3", "standard", seeds=2, spread=0.1), TABLE3, FIRST, dim=30)
-    report(root / "results", root / "report")
+    report(read(root / "results"), root / "report")
     return root
 
 
 def test_verdict_of_values_names_the_budget(images):
     """Table 2 and Figure 4 in one sentence each, with the share of updates and seeds, the margin and the counts."""
-    (text,) = verdicts(records_frame.results(images / "results"), "table2")
+    (text,) = verdicts(read(images / "results").frame, "table2")
     budget = "with 12,000 of its 500,000 updates and at most 2 of its 100 seeds"
     assert f"Against Rezende & Mohamed 2015, Table 2, {budget}: 5 values of -ln p(x) (margin 0.6 nats)" in text
     assert f"Against Rezende & Mohamed 2015, Fig. 4, {budget}: 5 values of free energy" in text
@@ -189,7 +189,7 @@ def test_verdict_of_values_names_the_budget(images):
 
 def test_verdict_states_families_at_equal_depth_as_found(images):
     """NICE less planar flows, paired, each K with its difference; of what the paper does not have, nothing."""
-    (text,) = verdicts(records_frame.results(images / "results"), "table2")
+    (text,) = verdicts(read(images / "results").frame, "table2")
     assert "NICE (permutation) less Planar flow at equal K, paired by seed, -ln p(x) in nats: +1.000 ± " in text
     assert "(K=10), +1.700 ± " in text
     assert "Radial" not in text
@@ -197,7 +197,7 @@ def test_verdict_states_families_at_equal_depth_as_found(images):
 
 def test_verdict_of_other_data_is_none(images):
     """Table 3 from 4,000 images: no value is comparable, and why."""
-    (text,) = verdicts(records_frame.results(images / "results"), "table3")
+    (text,) = verdicts(read(images / "results").frame, "table3")
     assert "none of 3 values is comparable" in text
     assert "4,000 images" in text
 

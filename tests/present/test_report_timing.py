@@ -7,6 +7,7 @@ from present.test_report import Page
 from support.synthetic import Plan, figure1, layers, steps, timing
 
 from nfbench.present.report.build import report
+from nfbench.present.results import results as read
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def folder(tmp_path_factory):
     steps(root / "results")
     steps(root / "results" / "reference")
     timing(root / "results", "zuko", case={"mode": "inverse"}, status="failed", message="<b>no</b> 5 % & more")
-    report(root / "results", root / "report")
+    report(read(root / "results"), root / "report")
     return root
 
 
@@ -75,7 +76,7 @@ def test_checks_see_failures_and_disagreement(tmp_path):
     """A failed contender and an nfbench that disagrees are checks that do not hold."""
     timing(tmp_path, agreement={"error": 0.5, "tolerance": 1e-4})
     timing(tmp_path, "zuko", status="failed")
-    page = report(tmp_path, tmp_path / "out").read_text()
+    page = report(read(tmp_path), tmp_path / "out").read_text()
     assert section(page, "verdict").count('<td class="bad">no</td>') == 2
     assert "planar:K=32: disagrees" in page
 
@@ -116,9 +117,9 @@ def test_markdown_and_latex_have_the_chapter(folder):
 def test_timings_stand_beside_experiments(tmp_path):
     """With cells and timings both have their chapter, and records of both are counted."""
     figure1(Plan(tmp_path / "results", seeds=1))
-    without = report(tmp_path / "results", tmp_path / "without").read_text()
+    without = report(read(tmp_path / "results"), tmp_path / "without").read_text()
     timing(tmp_path / "results")
-    both = report(tmp_path / "results", tmp_path / "both").read_text()
+    both = report(read(tmp_path / "results"), tmp_path / "both").read_text()
     assert "12 records" in without
     assert "13 records" in both
     assert 'href="#timing"' in both
@@ -130,6 +131,6 @@ def test_environments_leave_the_backend_to_the_table(tmp_path):
     """Contenders that differ in their backend alone were measured in one environment."""
     timing(tmp_path, provenance={"processor": "Test CPU", "backend": "numba"})
     timing(tmp_path, "zuko", provenance={"processor": "Test CPU", "backend": None})
-    page = report(tmp_path, tmp_path / "out").read_text()
+    page = report(read(tmp_path), tmp_path / "out").read_text()
     assert section(page, "environments").count("<h3>") == 1
     assert "nfbench (numba)" in page

@@ -11,9 +11,9 @@ from support.synthetic import FIGURE3_KL, Plan, digits, figure1, figure3
 
 from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
+from nfbench.present.results import results as read
 from nfbench.present.tables.experiment import everything, table, tables
 from nfbench.present.tables.render import interval, number
-from nfbench.records import frame as records_frame
 from nfbench.specification.config import Evaluation
 
 DIVERGED = ("u1", "radial:K=8", 1)
@@ -30,7 +30,7 @@ def frame(tmp_path_factory):
     figure3(Plan(root, experiment="mine", seeds=2, diverged=lost), targets=("u1",), kls=planar)
     digits(Plan(root, seeds=3))
     figure1(Plan(root, seeds=2))
-    return records_frame.results(root)
+    return read(root).frame
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def images(tmp_path_factory):
     root = tmp_path_factory.mktemp("images")
     compared(Plan(root, "table2", "standard", seeds=2, spread=0.1))
     compared(Plan(root, "table3", "standard", seeds=2, spread=0.1), TABLE3, FIRST, dim=30)
-    return records_frame.results(root)
+    return read(root).frame
 
 
 def rows(text):
@@ -166,7 +166,7 @@ def test_columns_are_what_the_records_hold(frame):
 def test_no_depth_is_a_dash_and_no_maps_are_a_zero(frame, tmp_path):
     """A Gaussian has no K; a flow of no maps has K = 0."""
     figure3(Plan(tmp_path, seeds=1), targets=("u1",), kls={"planar": {0: 1.0}})
-    assert rows(table(records_frame.results(tmp_path), "figure3", "md"))[2][:3] == ["U1", "Planar flow", "0"]
+    assert rows(table(read(tmp_path).frame, "figure3", "md"))[2][:3] == ["U1", "Planar flow", "0"]
     assert rows(table(frame, "digits", "md"))[2][1:3] == ["Diagonal Gaussian", "—"]
 
 
@@ -271,9 +271,7 @@ def test_the_papers_recipe_is_named_as_such(tmp_path):
     """Its own training and S: nothing is said to differ; another S is."""
     for profile, settings in (("paper", Evaluation()), ("other", Evaluation(importance_draws=5))):
         compared(Plan(tmp_path, "table2", profile, seeds=2), training=PAPER, evaluation=settings)
-    other, paper = (
-        found.protocol for found in tables(records_frame.results(tmp_path), "table2") if "verdict" in found.head
-    )
+    other, paper = (found.protocol for found in tables(read(tmp_path).frame, "table2") if "verdict" in found.head)
     assert "500,000 updates of the paper's 500,000" in paper
     assert "The paper's recipe." in paper
     assert "The paper: S = 200 for -ln p(x)." in other
@@ -302,7 +300,7 @@ def test_protocols_never_share_a_table(tmp_path):
     other = ("mnist:dynamic", "mnist:dynamic,60000+0+10000@ba9876543210")
     for data in (STATIC, other):
         compared(Plan(tmp_path, "table2", seeds=2), data=data)
-    found = [one for one in tables(records_frame.results(tmp_path), "table2") if "verdict" in one.head]
+    found = [one for one in tables(read(tmp_path).frame, "table2") if "verdict" in one.head]
     assert [[name in one.protocol for one in found] for name in (STATIC[1], other[1])] in (
         [[True, False], [False, True]],
         [[False, True], [True, False]],

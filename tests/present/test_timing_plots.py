@@ -6,19 +6,20 @@ import pytest
 from matplotlib.colors import to_hex
 from support.synthetic import layers, steps, timing
 
-from nfbench.analysis.timings import blocks, timed
+from nfbench.analysis.timings import blocks
 from nfbench.cli.app import main
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import timings as pictures_of
 from nfbench.present.plots.catalogue import timings
 from nfbench.present.plots.style import looks, theme
+from nfbench.present.results import results as read
 
 WRONG = {"error": 0.5, "tolerance": 1e-4}
 
 
 def drawn(root):
     """Pictures by name, of all blocks."""
-    frame = timed(root)
+    frame = read(root).timings
     shared = looks(frame["family"])
     with theme():
         return {one.name: one for block in blocks(frame) for one in pictures_of.pictures(block, shared)}
@@ -54,7 +55,7 @@ def test_files_are_png_and_svg_and_the_same_again(tmp_path):
         for contender in ("nfbench", "zuko"):
             timing(tmp_path, contender, depth, {"posterior": f"planar:K={depth}"})
     first, second = (
-        [file for _, _, files in timings(tmp_path / name, timed(tmp_path)) for file in files] for name in "ab"
+        [file for _, _, files in timings(read(tmp_path).timings, tmp_path / name) for file in files] for name in "ab"
     )
     names = ("time-K", "ratios", "roofline")
     assert [file.name for file in first] == [
@@ -69,7 +70,7 @@ def test_machines_do_not_share_a_file(tmp_path):
     timing(tmp_path)
     timing(tmp_path, case={"threads": 2})
     timing(tmp_path, case={"dim": 3}, machine="Other CPU")
-    files = [file for _, _, files in timings(tmp_path / "figures", timed(tmp_path)) for file in files]
+    files = [file for _, _, files in timings(read(tmp_path).timings, tmp_path / "figures") for file in files]
     assert len(files) == len(set(files)) == 6
 
 
@@ -88,7 +89,9 @@ def test_time_against_depth_has_a_panel_for_each_size(pictures):
 
 def test_curves_are_the_medians_in_ms(root, pictures):
     """The planar curve of nfbench is its medians, drawn through in the family's colour."""
-    frame = timed(root).query("contender == 'nfbench' and family == 'planar' and mode == 'backward' and dim == 2")
+    frame = read(root).timings.query(
+        "contender == 'nfbench' and family == 'planar' and mode == 'backward' and dim == 2"
+    )
     line = next(line for line in pictures["backward-time-K"].figure.axes[0].lines if line.get_linewidth() == 1.6)
     assert list(line.get_xdata()) == [2, 8, 32, 80]
     assert list(line.get_ydata()) == pytest.approx(list(1e3 * frame["median"]))
@@ -230,7 +233,7 @@ def test_folder_that_cannot_be_written_is_named(root, tmp_path):
     """A file in the place of the folder is one clear line."""
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write figures"):
-        list(timings(tmp_path / "file", timed(root)))
+        list(timings(read(root).timings, tmp_path / "file"))
 
 
 def test_command_names_its_files(tmp_path, capsys):

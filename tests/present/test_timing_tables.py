@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from support.synthetic import layers, steps, timing
 
-from nfbench.analysis.timings import timed
 from nfbench.cli.app import main
 from nfbench.foundation.errors import InputError
+from nfbench.present.results import results as read
 from nfbench.present.tables.render import latex, markdown
 from nfbench.present.tables.timings import table, tables
 
@@ -24,7 +24,7 @@ def frame(tmp_path_factory):
     layers(root)
     steps(root)
     layers(root / "reference", provenance={})  # records that know nothing of their machine
-    return timed(root)
+    return read(root).timings
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def found_tables(frame):
 
 def shown(root, title):
     """Lines of the tables whose title ends so, each as a mapping from head to cell."""
-    found = [one for one in tables(timed(root)) if one.title.endswith(title)]
+    found = [one for one in tables(read(root).timings) if one.title.endswith(title)]
     return [dict(zip(one.head, row, strict=True)) for one in found for row in one.rows]
 
 
@@ -69,7 +69,7 @@ def test_own_and_reference_and_machines_have_tables_of_their_own(tmp_path):
     timing(tmp_path, case={"threads": 2})
     timing(tmp_path, case={"dim": 3}, machine="Other CPU")
     timing(tmp_path / "reference")
-    found = [one for one in tables(timed(tmp_path)) if one.title.endswith("contender")]
+    found = [one for one in tables(read(tmp_path).timings) if one.title.endswith("contender")]
     assert [len(one.rows) for one in found] == [1, 1, 1, 1]
     assert len({(one.title, one.protocol) for one in found}) == 4
     assert "Test CPU, 2 cores; 2 threads, device cpu, float32" in " ".join(one.protocol for one in found)
@@ -121,7 +121,7 @@ def test_what_is_not_done_is_shown_as_such(tmp_path, status):
     assert {cell for head, cell in row.items() if head in ("times nfbench", "deviation", "bound", "peak (KiB)")} == {
         "—"
     }
-    assert r"a\|b" in table(timed(tmp_path), "md")
+    assert r"a\|b" in table(read(tmp_path).timings, "md")
 
 
 def test_columns_without_any_entry_are_left_out(tmp_path):
@@ -129,7 +129,7 @@ def test_columns_without_any_entry_are_left_out(tmp_path):
     timing(tmp_path, floor=None, peak_bytes=None)
     heads = set(shown(tmp_path, "contender")[0])
     assert not heads & {"of the floor (%)", "bound", "peak (KiB)", "remark"}
-    assert "Floor:" not in table(timed(tmp_path), "md")
+    assert "Floor:" not in table(read(tmp_path).timings, "md")
 
 
 def test_the_machines_pace_is_shown(tmp_path):
@@ -223,7 +223,7 @@ def test_command_prints_the_table(tmp_path, capsys):
     timing(tmp_path)
     code, out, _ = run(capsys, "table", "timing", "--results", tmp_path, "--format", "csv")
     assert code == 0
-    assert out.strip() == table(timed(tmp_path), "csv").strip()
+    assert out.strip() == table(read(tmp_path).timings, "csv").strip()
 
 
 @pytest.mark.parametrize("command", ["table", "plot"])

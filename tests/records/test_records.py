@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nfbench.foundation.errors import InputError
-from nfbench.records import frame as records_frame
+from nfbench.present.results import results as read
 from nfbench.records import store
 from nfbench.records.cells import Facts, Metric, Record
 from nfbench.specification.config import Cell, Evaluation, Training
@@ -100,10 +100,10 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "iterdir", guarded)
     with pytest.warns(UserWarning, match=r"cannot read folder .*figure3.*Permission denied.*skipped"):
-        assert len(records_frame.results(tmp_path)) == 0
+        assert len(read(tmp_path).frame) == 0
     closed.add(tmp_path)
     with pytest.raises(InputError, match=r"cannot read folder .*Permission denied; expected a readable folder"):
-        records_frame.results(tmp_path)
+        len(read(tmp_path))
 
 
 def test_identity_depends_on_everything_and_recipe_on_the_protocol_only():
@@ -196,7 +196,7 @@ def test_a_damaged_record_is_named_and_skipped(tmp_path, damage):
     store.write(tmp_path, make(seed=1))
     damage(store.write(tmp_path, make(seed=0)))
     with pytest.warns(UserWarning, match=r"(figure3|other)/\w+\.json.*skipped") as caught:
-        frame = records_frame.results(tmp_path)
+        frame = read(tmp_path).frame
     assert len(caught) == 1
     assert "\n" not in str(caught[0].message)
     assert list(frame["seed"]) == [1]
@@ -226,7 +226,7 @@ def test_results_separate_own_from_reference(tmp_path):
     """Committed records and a user's own stand in one table, told apart; a metric's absent error is NaN."""
     store.write(tmp_path, make(seed=1))
     store.write(tmp_path / "reference", make(seed=0))
-    frame = records_frame.results(tmp_path)
+    frame = read(tmp_path).frame
     assert list(zip(frame["source"], frame["seed"], strict=True)) == [("own", 1), ("reference", 0)]
     assert (frame["kl"] == 0.1 + 0.2).all()
     assert frame["kl_se"].isna().all()
@@ -237,6 +237,6 @@ def test_results_separate_own_from_reference(tmp_path):
 
 def test_results_of_nothing(tmp_path):
     """An empty folder is an empty table with its columns; a folder that is not there is refused."""
-    assert {"experiment", "kl", "status"} <= set(records_frame.results(tmp_path).columns)
+    assert {"experiment", "kl", "status"} <= set(read(tmp_path).frame.columns)
     with pytest.raises(InputError, match="no results folder"):
-        records_frame.results(tmp_path / "absent")
+        read(tmp_path / "absent")

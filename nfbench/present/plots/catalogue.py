@@ -8,7 +8,7 @@ import pandas as pd
 
 from nfbench.analysis import timings as speed
 from nfbench.analysis.blocks import blocks
-from nfbench.analysis.data_points import kept
+from nfbench.analysis.data_points import read_data_points
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import (
     data_points,
@@ -23,49 +23,53 @@ from nfbench.present.plots import (
 from nfbench.present.plots import timings as timing
 from nfbench.present.plots.style import Look, Picture, looks, save, slug, theme
 from nfbench.published.catalogue import experiment_of, published, sources
+from nfbench.records.results import StoredResults
 
 __all__ = ["plot", "saved", "timings"]
 
 
-def plot(root: Path, name: str, out: Path, frame: pd.DataFrame) -> list[Path]:
+def plot(results: StoredResults, name: str, out: Path) -> list[Path]:
     """Draw every picture of an experiment, or a published figure of another one's records, as PNG and SVG.
 
     Args:
-        root: of the results, for curves and arrays.
+        results: the records; colours are assigned over all their families.
         name: of the experiment whose records are shown, or of a figure such as figure4, which has none of its own.
         out: folder of the files, made if missing.
-        frame: rows of records; colours are assigned over all families in it.
+
+    Returns:
+        The files that were written.
 
     Raises:
         InputError: no record of that experiment, or `out` cannot be written.
     """
-    if experiment_of(name) != name:
-        return [file for _, _, files in figure(name, out, frame) for file in files]
-    return [file for _, _, files in saved(root, name, out, frame) for file in files]
+    draw = saved if experiment_of(name) == name else figure
+    return [file for _, _, files in draw(results, name, out) for file in files]
 
 
-def figure(name: str, out: Path, frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
+def figure(results: StoredResults, name: str, out: Path) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
     """As `saved`, of a published figure that another experiment's records make: these against K, under its name.
 
     Raises:
         InputError: no record of that experiment, or `out` cannot be written.
     """
-    rows, shared = _rows(frame, experiment_of(name)), looks(frame["family"])
+    rows, shared = _rows(results.frame, experiment_of(name)), looks(results.frame["family"])
     theirs = [source for source in (published(name),) if source]
     drawn = ((block, picture) for block in blocks(rows) for picture in _themed(depth.pictures(block, shared, theirs)))
     yield from _written(_named(drawn, rows, name), out)
 
 
-def saved(
-    root: Path, experiment: str, out: Path, frame: pd.DataFrame
-) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
-    """Draw and write picture by picture: the block that it shows, the picture, its files."""
-    rows, shared = _rows(frame, experiment), looks(frame["family"])
-    drawn = ((block, picture) for block in blocks(rows) for picture in _themed(_pictures(root, block, shared)))
+def saved(results: StoredResults, experiment: str, out: Path) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
+    """Draw and write picture by picture: the block that it shows, the picture, its files.
+
+    Raises:
+        InputError: no record of that experiment, or `out` cannot be written.
+    """
+    rows, shared = _rows(results.frame, experiment), looks(results.frame["family"])
+    drawn = ((block, picture) for block in blocks(rows) for picture in _themed(_pictures(results, block, shared)))
     yield from _written(_named(drawn, rows, experiment), out)
 
 
-def timings(out: Path, frame: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
+def timings(frame: pd.DataFrame, out: Path) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
     """Draw and write the pictures of timings: the block that each shows, the picture, its files.
 
     Raises:
@@ -87,7 +91,9 @@ def _written(
             named = picture._replace(name=f"{prefix}-{picture.name}")
             yield block, named, save(named, out, suffix)
     except OSError as error:
-        raise InputError(f"cannot write figures to {out}: {error.strerror or error}") from None
+        raise InputError(
+            f"cannot write figures to {out}: {error.strerror or error}; expected a writable folder"
+        ) from None
 
 
 def _rows(frame: pd.DataFrame, experiment: str) -> pd.DataFrame:
@@ -120,19 +126,19 @@ def _timing_suffixes(frame: pd.DataFrame) -> dict[tuple[str, ...], str]:
     return {key: slug("-".join(key[:2] if often[key[:3]] == 1 else (*key[:2], *key[3:]))) for key in keys}
 
 
-def _pictures(root: Path, block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:
+def _pictures(results: StoredResults, block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:
     if (block["status"] != "done").all():
         return
     if "log_det" in block and block["log_det"].notna().any():
-        yield from pushforward.pictures(root, block)
+        yield from pushforward.pictures(results, block)
         return
     of_data = block["nll"].notna().any()
     if not of_data:
-        yield from density.pictures(root, block)
+        yield from density.pictures(results, block)
     deep = list(depth.pictures(block, shared, sources(str(block["experiment"].iloc[0]))))
     yield from deep or likelihood.pictures(block, shared)
-    yield from training.pictures(root, block, shared)
-    examples = kept(root, block) if of_data else {}
+    yield from training.pictures(results, block, shared)
+    examples = read_data_points(results, block) if of_data else {}
     yield from importance_curve.pictures(block, examples, shared)
     yield from data_points.pictures(block, examples, shared)
     yield from model_samples.pictures(block, examples)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from nfbench.analysis.data_points import QUANTILES, Kept, spreads
+from nfbench.analysis.data_points import QUANTILES, DataPoints, spreads
 from nfbench.present.plots.style import Look, Picture, named, panels, protocol, title
 from nfbench.records.glossary import measure
 
@@ -14,10 +14,10 @@ MARKS = (0.5, 0.7)  # k-hat below the first: finite variance; above the second: 
 _TITLES = {"khat": "PSIS k-hat of a data point", "gap": f"{measure('gap').label} of a data point (nats)"}
 
 
-def pictures(block: pd.DataFrame, kept: Mapping[str, Kept], looks: dict[str, Look]) -> Iterator[Picture]:
+def pictures(block: pd.DataFrame, data_points: Mapping[str, DataPoints], looks: dict[str, Look]) -> Iterator[Picture]:
     """One picture for each target whose records hold values of data points: a panel a quantity, a row a posterior."""
     for target, rows in block.groupby("target", sort=False):
-        found = {name: spreads(rows, kept, name) for name in _TITLES}
+        found = {name: spreads(rows, data_points, name) for name in _TITLES}
         found = {name: table for name, table in found.items() if table}
         if not found:
             continue

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +14,7 @@ from nfbench.analysis.blocks import RANKING, median_seeds
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots.style import DENSITY_COLOURS, Picture, protocol, slug
 from nfbench.records.glossary import measure
-from nfbench.records.store import arrays
-from nfbench.specification.choices import REFERENCE
+from nfbench.records.results import StoredResults
 
 _PANEL = 1.55  # inches
 
@@ -29,11 +27,10 @@ class Images(NamedTuple):
     half_width: float
 
 
-def images(root: Path, row: pd.Series) -> Images | None:
+def images(results: StoredResults, row: pd.Series) -> Images | None:
     """The densities stored beside a record; None where it has none that can be read, which a warning tells."""
-    base = root / REFERENCE if row["source"] == REFERENCE else root
     try:
-        stored = arrays(base, row["experiment"], row["id"])
+        stored = results.arrays(row)
         p = _density(stored, "p") if "p" in stored else None
         return Images(p, _density(stored, "q"), float(stored["half_width"])) if "q" in stored else None
     except (InputError, KeyError, TypeError, ValueError) as error:
@@ -48,18 +45,18 @@ def _density(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
     return density
 
 
-def pictures(root: Path, block: pd.DataFrame) -> Iterator[Picture]:
+def pictures(results: StoredResults, block: pd.DataFrame) -> Iterator[Picture]:
     """One picture for each target whose records hold densities."""
     for target, rows in block.groupby("target", sort=False):
-        shown = _shown(root, rows)
+        shown = _shown(results, rows)
         if shown:
             yield Picture(f"densities-{slug(str(target))}", _caption(rows), _figure(rows, shown))
 
 
-def _shown(root: Path, rows: pd.DataFrame) -> dict[tuple[str, int], tuple[pd.Series, Images]]:
+def _shown(results: StoredResults, rows: pd.DataFrame) -> dict[tuple[str, int], tuple[pd.Series, Images]]:
     found = {}
     for _, row in median_seeds(rows).iterrows():
-        stored = images(root, row)
+        stored = images(results, row)
         if stored:
             found[row["family"], int(row["K"])] = row, stored
     return found

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from nfbench.analysis.data_points import Curve, Kept, curves, mean_curve
+from nfbench.analysis.data_points import Curve, DataPoints, curves, mean_curve
 from nfbench.present.plots.style import Look, Picture, legend, named, panels, protocol
 from nfbench.records.glossary import measure
 
@@ -18,10 +18,10 @@ _PALEST = 0.25  # the part of the colours that is too pale for a line
 _MARGIN = 0.06  # of the range of values
 
 
-def pictures(block: pd.DataFrame, kept: Mapping[str, Kept], looks: dict[str, Look]) -> Iterator[Picture]:
+def pictures(block: pd.DataFrame, data_points: Mapping[str, DataPoints], looks: dict[str, Look]) -> Iterator[Picture]:
     """One picture for each target whose records hold curves, a panel a family; a family without K is in each."""
     for target, rows in block.groupby("target", sort=False):
-        found = {posterior: lines for posterior, lines in curves(rows, kept).items() if lines}
+        found = {posterior: lines for posterior, lines in curves(rows, data_points).items() if lines}
         if not found:
             continue
         first = (

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nfbench.analysis.blocks import median_seeds
-from nfbench.analysis.data_points import Images, Kept
+from nfbench.analysis.data_points import DataPoints, Images
 from nfbench.present.plots.density import ranking
 from nfbench.present.plots.style import DPI, Picture, estimated, named, protocol, title
 from nfbench.records.glossary import measure
@@ -30,10 +30,10 @@ class Shown(NamedTuple):
     images: Images
 
 
-def pictures(block: pd.DataFrame, kept: Mapping[str, Kept]) -> Iterator[Picture]:
+def pictures(block: pd.DataFrame, data_points: Mapping[str, DataPoints]) -> Iterator[Picture]:
     """For each target whose records hold them: samples of the model, then originals with reconstructions."""
     for target, rows in block.groupby("target", sort=False):
-        shown = _chosen(rows, kept)
+        shown = _chosen(rows, data_points)
         if drawn := [one for one in shown if len(one.images.samples)]:
             yield Picture(named("samples", str(target), block), _samples_caption(rows), _samples(drawn))
         if redrawn := [one for one in shown if len(one.images.originals)]:
@@ -41,13 +41,15 @@ def pictures(block: pd.DataFrame, kept: Mapping[str, Kept]) -> Iterator[Picture]
             yield Picture(named("reconstructions", str(target), block), _reconstructions_caption(rows), figure)
 
 
-def _chosen(rows: pd.DataFrame, kept: Mapping[str, Kept]) -> list[Shown]:
+def _chosen(rows: pd.DataFrame, data_points: Mapping[str, DataPoints]) -> list[Shown]:
     """The shallowest and the deepest configuration of each family that have pictures."""
     median = median_seeds(rows)
-    median = median[[kept.get(name, Kept()).images is not None for name in median["id"]]].sort_values("order")
+    median = median[[data_points.get(name, DataPoints()).images is not None for name in median["id"]]].sort_values(
+        "order"
+    )
     ends = median.groupby("family")["K"].agg(["min", "max"])
     few = median[[row["K"] in set(ends.loc[row["family"]]) for _, row in median.iterrows()]]
-    return [Shown(row, images) for _, row in few.iterrows() if (images := kept[row["id"]].images)]
+    return [Shown(row, images) for _, row in few.iterrows() if (images := data_points[row["id"]].images)]
 
 
 def _spread(images: np.ndarray) -> np.ndarray:

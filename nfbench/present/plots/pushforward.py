@@ -1,7 +1,6 @@
 """What untrained maps do to a base density: a row a base and family, a column a depth (paper, Figure 1)."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,15 +8,16 @@ from matplotlib.figure import Figure
 from nfbench.analysis.blocks import median_seeds
 from nfbench.present.plots.density import Images, draw, images, ranking
 from nfbench.present.plots.style import Picture, protocol
+from nfbench.records.results import StoredResults
 
 _PANEL = 1.55  # inches
 
 
-def pictures(root: Path, block: pd.DataFrame) -> Iterator[Picture]:
+def pictures(results: StoredResults, block: pd.DataFrame) -> Iterator[Picture]:
     """One picture for a block whose records hold densities."""
     shown = {}
     for _, row in median_seeds(block).iterrows():
-        if stored := images(root, row):
+        if stored := images(results, row):
             shown[row["target"], row["family"], int(row["K"])] = stored
     if shown:
         yield Picture("pushforward", _caption(block), _figure(block, shown))

@@ -1,27 +1,25 @@
 """Training curves: the bound on the training draws against the update, over seeds."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from nfbench.analysis.summary import curve_bands
 from nfbench.present.plots.style import Look, Picture, legend, panels, protocol, title
-from nfbench.records.store import path, read
-from nfbench.specification.choices import REFERENCE
+from nfbench.records.results import StoredResults
 
 _LINEAR = 0.1  # nats, below which the axis is linear where ln Z is known
 _SHOWN = 0.9  # of the values after annealing, where no ln Z gives the axis a zero
 
 
-def pictures(root: Path, block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
+def pictures(results: StoredResults, block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
     """One picture, a panel a target, of the deepest posterior of each family; none if no record holds curves."""
     done = block[block["status"] == "done"].sort_values("order")
     deepest = done[done["K"] == done.groupby(["target", "family"])["K"].transform("max")]
     bands, annealed = {}, 0.0
     for key, rows in deepest.groupby(["target", "family"], sort=False):
-        curves = [curve for curve in (_curve(root, row) for _, row in rows.iterrows()) if "free_energy" in curve]
+        curves = [curve for _, row in rows.iterrows() if "free_energy" in (curve := results.curves(row))]
         if curves:
             bands[key] = rows.iloc[0], curve_bands(curves)
             annealed = max(annealed, *map(_annealed, curves))
@@ -33,11 +31,6 @@ def pictures(root: Path, block: pd.DataFrame, looks: dict[str, Look]) -> Iterato
         _panel(axis, [band for (target, _), band in bands.items() if target == name], looks, annealed)
     legend(figure, axes)
     yield Picture("training", _caption(block), figure)
-
-
-def _curve(root: Path, row: pd.Series) -> dict[str, list[float | None]]:
-    base = root / REFERENCE if row["source"] == REFERENCE else root
-    return read(path(base, row["experiment"], row["id"])).curves
 
 
 def _annealed(curve: dict[str, list[float | None]]) -> float:

@@ -13,34 +13,37 @@ import pandas as pd
 import nfbench
 from nfbench.analysis.blocks import blocks, metrics
 from nfbench.analysis.checks import checks
-from nfbench.analysis.timings import timed
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import replace
 from nfbench.present.report import timings as timing
 from nfbench.present.report import verdict
 from nfbench.present.report.chapter import anchor, cell, chapter
+from nfbench.present.results import Results
 from nfbench.present.tables.render import NOTHING, escape, latex, markdown
 from nfbench.published.catalogue import sources
 from nfbench.records.cells import Record
-from nfbench.records.frame import results
 from nfbench.records.glossary import MEASURES, TIMING_WORDS, WORDS
-from nfbench.records.store import records
-from nfbench.records.timings import Timing, timings
-from nfbench.specification.choices import REFERENCE
+from nfbench.records.timings import Timing
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def report(root: Path, out: Path) -> Path:
-    """Write ``index.html``, ``report.md``, ``report.tex`` and their ``figures/`` to `out`; return the HTML file.
+def report(results: Results, out: Path) -> Path:
+    """Write ``index.html``, ``report.md``, ``report.tex`` and their ``figures/``.
+
+    Args:
+        results: what is reported.
+        out: folder to write to, made if missing.
+
+    Returns:
+        The HTML file.
 
     Raises:
-        InputError: there is no record under `root`, or `out` cannot be written.
+        InputError: there is no record, or `out` cannot be written.
     """
-    frame, times = results(root), timed(root)
-    if frame.empty and times.empty:
-        raise InputError(f"no records under {str(root)!r}; expected what 'nfbench run' or 'nfbench time' wrote")
-    context = _context(root, out, frame, times)
+    if results.frame.empty and results.timings.empty:
+        raise InputError(f"no records under {str(results.root)!r}; expected what 'nfbench run' or 'nfbench time' wrote")
+    context = _context(results, out)
     for template, name in (("report.html", "index.html"), ("report.md", "report.md"), ("report.tex", "report.tex")):
         replace(out / name, _environment(template).get_template(template).render(context).encode())
     return out / "index.html"
@@ -52,10 +55,11 @@ def verdicts(frame: pd.DataFrame, experiment: str) -> list[str]:
     return [verdict.sentence(block, papers) for block in blocks(rows)]
 
 
-def _context(root: Path, out: Path, frame: pd.DataFrame, times: pd.DataFrame) -> dict[str, Any]:
-    stored = [*records(root), *records(root / REFERENCE)]
-    clocked = [*timings(root), *timings(root / REFERENCE)]
-    finished = [record.finished for record in stored] + [record.finished for record in clocked]
+def _context(results: Results, out: Path) -> dict[str, Any]:
+    """What the templates show, by the names that they use."""
+    frame, times = results.frame, results.timings
+    records, timings = list(results.records.values()), list(results.timing_records.values())
+    finished = [record.finished for record in records] + [timing.finished for timing in timings]
     names = sorted(frame["experiment"].unique(), key=lambda name: (not sources(name), name))
     papers = [source for name in names for source in sources(name)]
     return {
@@ -65,15 +69,15 @@ def _context(root: Path, out: Path, frame: pd.DataFrame, times: pd.DataFrame) ->
         "timings": len(times),
         "verdicts": [sentence for name in names for sentence in verdicts(frame, name)] + timing.verdicts(times),
         "checks": [(_title(block), check) for block in blocks(frame) for check in checks(block)] + timing.checks(times),
-        "chapters": [chapter(root, out, frame, name) for name in names]
-        + ([timing.chapter(root, out, times)] if len(times) else []),
-        "lost": [cell(root, out, row) for row in frame[frame["status"] != "done"].to_dict("records")],
-        "environments": _environments(stored, clocked),
+        "chapters": [chapter(results, out, name) for name in names]
+        + ([timing.chapter(results, out)] if len(times) else []),
+        "lost": [cell(results, out, row) for row in frame[frame["status"] != "done"].to_dict("records")],
+        "environments": _environments(records, timings),
         "letters": _letters(),
         "words": _own_words(),
         "measures": [MEASURES[name] for name in metrics(frame) if name in MEASURES],
         "terms": (WORDS if len(frame) else {}) | (TIMING_WORDS if len(times) else {}),
-        "citations": sorted(_citations(stored, clocked) | {paper.citation for paper in papers}),
+        "citations": sorted(_citations(records, timings) | {paper.citation for paper in papers}),
         "anchor": anchor,
         "markdown": markdown,
         "latex": latex,
@@ -86,15 +90,15 @@ def _title(block: pd.DataFrame) -> str:
     return f"{first['experiment']}, {first['profile']}, {first['source']} ({first['recipe']})"
 
 
-def _environments(stored: list[Record], clocked: list[Timing]) -> list[tuple[int, dict[str, str]]]:
+def _environments(records: list[Record], timings: list[Timing]) -> list[tuple[int, dict[str, str]]]:
     """Distinct provenances, each with the number of its records, the most frequent first.
 
     Of timings the backend is left out: it is one contender's own, and stands beside its name in the table.
     """
-    known = [record.provenance for record in stored]
-    known += [{key: fact for key, fact in one.provenance.items() if key != "backend"} for one in clocked]
+    provenances = [record.provenance for record in records]
+    provenances += [{key: fact for key, fact in timing.provenance.items() if key != "backend"} for timing in timings]
     counts: dict[str, int] = {}
-    for facts in known:
+    for facts in provenances:
         text = json.dumps(facts, sort_keys=True)
         counts[text] = counts.get(text, 0) + 1
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -107,10 +111,12 @@ def _plain(value: Any) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _citations(stored: list[Record], clocked: Iterable[Timing]) -> set[str]:
-    facts = [record.facts for record in stored]
-    labels = [(fact.label, fact.cite) for fact in facts] + [(one.facts.label, one.facts.cite) for one in clocked]
-    own = {f"{label}: {cite}" for label, cite in labels if cite}
+def _citations(records: list[Record], timings: Iterable[Timing]) -> set[str]:
+    """The sources of all families and targets, each as ``label: citation``."""
+    facts = [record.facts for record in records]
+    families = [(fact.label, fact.cite) for fact in facts]
+    families += [(timing.facts.label, timing.facts.cite) for timing in timings]
+    own = {f"{label}: {cite}" for label, cite in families if cite}
     return own | {f"{fact.target_label}: {fact.target_cite}" for fact in facts if fact.target_cite}
 
 

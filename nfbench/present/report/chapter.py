@@ -17,8 +17,7 @@ from nfbench.present.tables.experiment import everything
 from nfbench.present.tables.labels import depth, key, spread
 from nfbench.present.tables.render import Table
 from nfbench.records.glossary import measure
-from nfbench.records.store import path
-from nfbench.specification.choices import REFERENCE
+from nfbench.records.results import Row, StoredResults
 
 FIGURES = "figures"  # folder beside the report
 
@@ -53,12 +52,12 @@ class Chapter(NamedTuple):
     counted: str = "configurations"  # what these are
 
 
-def chapter(root: Path, out: Path, frame: pd.DataFrame, name: str) -> Chapter:
+def chapter(results: StoredResults, out: Path, name: str) -> Chapter:
     """Tables, pictures and the list of records of one experiment; the pictures are written to `out`."""
-    rows = frame[frame["experiment"] == name]
-    pictures = shots(saved(root, name, out / FIGURES, frame))
+    rows = results.frame[results.frame["experiment"] == name]
+    pictures = shots(saved(results, name, out / FIGURES))
     lines, note = _beside(rows)
-    return Chapter(name, everything(rows, name), lines, note, pictures, _configurations(root, out, rows))
+    return Chapter(name, everything(rows, name), lines, note, pictures, _configurations(results, out, rows))
 
 
 def shots(drawn: Iterable[tuple[pd.DataFrame, Picture, list[Path]]]) -> list[list[Shot]]:
@@ -91,21 +90,24 @@ def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
     return lines, "Equal configurations only; in brackets the number of seeds. The difference is paired by seed."
 
 
-def _configurations(root: Path, out: Path, rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _configurations(results: StoredResults, out: Path, rows: pd.DataFrame) -> list[dict[str, Any]]:
     found = []
     for _, cells in rows.groupby(list(CONFIGURATION), dropna=False, sort=False):
         names = key(cells.iloc[0].to_dict())
-        members = [cell(root, out, row) for row in cells.sort_values("seed").to_dict("records")]
+        members = [cell(results, out, row) for row in cells.sort_values("seed").to_dict("records")]
         found.append({"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": members})
     return found
 
 
-def cell(root: Path, out: Path, row: dict[Any, Any]) -> dict[str, Any]:
-    """A record as the report's lists show it, with the way from `out` to its file."""
-    base = root / REFERENCE if row["source"] == REFERENCE else root
-    file = os.path.relpath(path(base, row["experiment"], row["id"]).resolve(), out.resolve())
+def link(results: StoredResults, out: Path, row: Row) -> str:
+    """The path from the folder of the report to the file of a record, with forward slashes."""
+    return Path(os.path.relpath(results.file(row).resolve(), out.resolve())).as_posix()
+
+
+def cell(results: StoredResults, out: Path, row: dict[Any, Any]) -> dict[str, Any]:
+    """A record as the report's lists show it, with the path from `out` to its file."""
     shown = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")
-    return {name: row[name] for name in shown} | {"name": row["seed"], "file": Path(file).as_posix()}
+    return {name: row[name] for name in shown} | {"name": row["seed"], "file": link(results, out, row)}
 
 
 def anchor(key: Iterable[str]) -> str:

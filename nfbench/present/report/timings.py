@@ -1,6 +1,5 @@
 """What the report says of timings: a sentence and checks for each block, tables, pictures, and the list of records."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,18 @@ from nfbench.analysis.checks import Check
 from nfbench.analysis.scaling import exponents, memory
 from nfbench.analysis.timings import COMPILE, OURS, SPLIT, TEXTBOOK, against, blocks, cases
 from nfbench.present.plots.catalogue import timings
-from nfbench.present.report.chapter import FIGURES, Chapter, anchor, shots
+from nfbench.present.report.chapter import FIGURES, Chapter, anchor, link, shots
+from nfbench.present.results import Results
 from nfbench.present.tables.render import significant
 from nfbench.present.tables.timings import fit_key, key, tables, title
-from nfbench.specification.choices import REFERENCE, TIMING
+from nfbench.specification.choices import TIMING
 
 
-def chapter(root: Path, out: Path, times: pd.DataFrame) -> Chapter:
+def chapter(results: Results, out: Path) -> Chapter:
     """Tables, pictures and the list of records of all timings; the pictures are written to `out`."""
-    pictures = shots(timings(out / FIGURES, times))
-    return Chapter(TIMING, tables(times), [], "", pictures, _entries(root, out, times), "cases and sweeps")
+    times = results.timings
+    pictures = shots(timings(times, out / FIGURES))
+    return Chapter(TIMING, tables(times), [], "", pictures, _entries(results, out), "cases and sweeps")
 
 
 def verdicts(times: pd.DataFrame) -> list[str]:
@@ -70,23 +71,22 @@ def _checks(block: pd.DataFrame) -> list[Check]:
     ]
 
 
-def _entries(root: Path, out: Path, times: pd.DataFrame) -> list[dict[str, Any]]:
+def _entries(results: Results, out: Path) -> list[dict[str, Any]]:
     """Every case with its contenders' records, every sweep with the records that its line was fitted to."""
-    found = [_entry(root, out, key(case.iloc[0].to_dict()), case) for case in cases(times)]
+    times = results.timings
+    entries = [_entry(results, out, key(case.iloc[0].to_dict()), case) for case in cases(times)]
     fits = {fit_key(row): row for lines in (exponents(times), memory(times)) for row in lines.to_dict("records")}
     for names, row in fits.items():
         members = times[(times["source"] == row["source"]) & times["id"].isin(row["records"])]
-        entry = _entry(root, out, names, members)
-        found.append(entry | {"title": f"sweep, {row['mode']}, {row['family']}, {row['contender']}, {row['source']}"})
-    return found
+        entry = _entry(results, out, names, members)
+        entries.append(entry | {"title": f"sweep, {row['mode']}, {row['family']}, {row['contender']}, {row['source']}"})
+    return entries
 
 
-def _entry(root: Path, out: Path, names: tuple[str, ...], members: pd.DataFrame) -> dict[str, Any]:
-    lines = [_member(root, out, row) for row in members.to_dict("records")]
+def _entry(results: Results, out: Path, names: tuple[str, ...], members: pd.DataFrame) -> dict[str, Any]:
+    lines = [_member(results, out, row) for row in members.to_dict("records")]
     return {"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": lines}
 
 
-def _member(root: Path, out: Path, row: dict[Any, Any]) -> dict[str, Any]:
-    base = root / REFERENCE if row["source"] == REFERENCE else root
-    file = os.path.relpath((base / TIMING / f"{row['id']}.json").resolve(), out.resolve())
-    return {"name": row["contender"], "id": row["id"], "status": row["status"], "file": Path(file).as_posix()}
+def _member(results: Results, out: Path, row: dict[Any, Any]) -> dict[str, Any]:
+    return {"name": row["contender"], "id": row["id"], "status": row["status"], "file": link(results, out, row)}

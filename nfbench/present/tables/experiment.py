@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.blocks import blocks, metrics
+from nfbench.analysis.blocks import RANKING, blocks, metrics
 from nfbench.analysis.published import compare
 from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
@@ -69,6 +69,18 @@ def everything(frame: pd.DataFrame, experiment: str) -> list[Table]:
     """The tables of an experiment under every name by which its records are shown."""
     names = [source.name for source in sources(experiment)] or [experiment]
     return [found for name in names for found in tables(frame, name)]
+
+
+def overview(frame: pd.DataFrame) -> Table:
+    """One short row a configuration: the metric that ranks its seeds, with half the 95 % interval of its mean."""
+    head = ["Experiment", "Records", "Target", "Posterior", "K", "seeds", "Metric", "Mean"]
+    rows = []
+    for row in summary(frame).to_dict("records"):
+        metric = next((name for name in RANKING if pd.notna(row.get(name))), None)
+        value = interval(row[metric], row[f"{metric}_low"], row[f"{metric}_high"]) if metric else NOTHING
+        told = [row["experiment"], f"{row['source']}, {row['profile']}", row["target_label"], row["label"], depth(row)]
+        rows.append([*told, seeds(row), measure(metric).title if metric else NOTHING, value])
+    return Table("Configurations", "", head, rows, [()] * len(rows), [], leading=6)
 
 
 def _table(block: pd.DataFrame, source: Published | None) -> Table:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from html import escape as html_escape
 from typing import NamedTuple
 
 import pandas as pd
@@ -87,6 +88,13 @@ def markdown(found: Table) -> str:
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
     notes = "\n".join(f"- {note}" for note in found.notes).replace("* ", "\\* ")
     return f"### {found.title}\n\n{found.protocol}\n\n{body}\n" + (f"\n{notes}\n" if notes else "")
+
+
+def html(table: Table) -> str:
+    """The head and the rows as an HTML table, every text escaped."""
+    lines = [("th", table.head), *(("td", row) for row in table.rows)]
+    cells = ("".join(f"<{tag}>{html_escape(cell)}</{tag}>" for cell in line) for tag, line in lines)
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>"
 
 
 def latex(found: Table) -> str:

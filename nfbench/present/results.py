@@ -1,0 +1,117 @@
+"""Results as a user has them in Python: a folder of records with its tables, pictures and statistics."""
+
+import os
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from nfbench.analysis.summary import summary
+from nfbench.analysis.timings import timed
+from nfbench.foundation.errors import InputError
+from nfbench.present.tables import experiment, timings
+from nfbench.present.tables.render import html
+from nfbench.records.results import StoredResults
+from nfbench.specification.choices import TIMING, Format
+
+if TYPE_CHECKING:
+    from nfbench.present.tables.render import Table
+
+_SHOWN = 20  # configurations in a notebook
+
+
+class Results(StoredResults):
+    """All results under a folder: what is stored, and what the command line shows of it.
+
+    Every file is read once, when it is first needed.
+
+    Examples:
+        >>> import nfbench
+        >>> results = nfbench.results("results/reference")
+        >>> results.frame.query("experiment == 'figure3'")["K"].unique().tolist()
+        [2, 4, 8, 16, 32]
+        >>> print(results.table("figure3").splitlines()[0])
+        ### figure3, profile quick, own records
+    """
+
+    @cached_property
+    def timings(self) -> pd.DataFrame:
+        """One row a timing record, times in seconds and memory in bytes; empty where nothing was timed.
+
+        The columns are those of `nfbench.analysis.timings.timed`. It is made once: change a copy.
+        """
+        return timed(self)
+
+    def summary(self) -> pd.DataFrame:
+        """One row a configuration: its facts, how many seeds ended how, and each metric's mean with its 95 % interval.
+
+        Returns:
+            For each metric m the columns m (mean over seeds, nats unless its name says otherwise), m_n, m_sd, m_se,
+            m_low and m_high.
+        """
+        return summary(self.frame)
+
+    def table(self, name: str, fmt: Format = "md") -> str:
+        """The table of an experiment, of a published table or figure that its records are compared with, or of timings.
+
+        Args:
+            name: such as ``figure3`` or ``figure4``; ``timing`` for all timings.
+            fmt: ``md``, ``latex``, ``csv`` or ``json``.
+
+        Returns:
+            The table as text in that format.
+
+        Raises:
+            InputError: unknown format, or no record of that name.
+        """
+        if name == TIMING:
+            return timings.table(self._some_timings(), fmt)
+        return experiment.table(self.frame, name, fmt)
+
+    def plot(self, name: str, out: str | os.PathLike[str] = "reports/figures") -> list[Path]:
+        """Draw the pictures that the records of an experiment allow, as PNG and SVG.
+
+        Args:
+            name: of the experiment, or of a published figure such as ``figure4``; ``timing`` for all timings.
+            out: folder of the files, made if missing.
+
+        Returns:
+            The files that were written; none where the records make no picture.
+
+        Raises:
+            InputError: no record of that name, or `out` cannot be written.
+        """
+        from nfbench.present.plots import catalogue
+
+        if name == TIMING:
+            drawn = catalogue.timings(self._some_timings(), Path(out))
+            return [file for _, _, files in drawn for file in files]
+        return catalogue.plot(self, name, Path(out))
+
+    def _some_timings(self) -> pd.DataFrame:
+        """All timings; InputError where there is none."""
+        if self.timings.empty:
+            raise InputError(f"no timing records under {str(self.root)!r}; expected what 'nfbench time' wrote")
+        return self.timings
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the line of `repr`, then the first configurations with the metric that ranks them."""
+        overview: Table = experiment.overview(self.frame)
+        more = len(overview.rows) - _SHOWN
+        rest = f"<p>and {more} more configurations: see summary()</p>" if more > 0 else ""
+        body = html(overview._replace(rows=overview.rows[:_SHOWN])) if overview.rows else ""
+        return f"<p>{escape(repr(self))}</p>{body}{rest}"
+
+
+def results(root: str | os.PathLike[str] = "results") -> Results:
+    """The results under a folder; nothing is read before it is asked for.
+
+    Args:
+        root: the folder that ``nfbench run`` and ``nfbench time`` wrote to.
+
+    Raises:
+        InputError: not a path, or no folder.
+    """
+    return Results(root)
