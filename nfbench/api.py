@@ -14,7 +14,7 @@ from nfbench.experiments.evaluate_fitted import evaluate_fitted
 from nfbench.experiments.execute import Run, execute, plan_experiment
 from nfbench.foundation.errors import InputError
 from nfbench.posteriors.build import posterior
-from nfbench.records.frame import results
+from nfbench.present.results import results
 from nfbench.targets.build import target
 from nfbench.training.fit import AnyPosterior, AnyTarget, fit_seeds
 from nfbench.training.fitted import Fitted, load
@@ -175,7 +175,7 @@ def run(
 
     >>> import nfbench, tempfile
     >>> run = nfbench.run("figure3", "smoke", targets=["u1"], posteriors=["planar:K=2"], results=tempfile.mkdtemp())
-    >>> run.counts["done"], run.results["K"].tolist()
+    >>> run.counts["done"], run.results.frame["K"].tolist()
     (2, [2, 2])
     """
     groups = plan_experiment(str(experiment), profile, posteriors, targets, seeds, overrides)

@@ -67,7 +67,8 @@ def test_fit_trains_the_cell_of_an_experiment(tmp_path):
     training, evaluation = record["cell"]["training"], record["cell"]["evaluation"]
     made = nfbench.fit("planar:K=2", "u1", seed=0, **training)
     found = nfbench.evaluate(made, **evaluation)
-    assert run.counts["done"] == 1
+    assert (run.counts["done"], len(run.results)) == (1, 1)
+    assert run.results.record(run.results.frame.iloc[0]).id == record["id"]
     assert found.loc["free_energy", "value"] == record["metrics"]["free_energy"]["value"]
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from nfbench.executors.local import execute as execute_locally
 from nfbench.experiments.library import load
 from nfbench.experiments.plan import label, parse_seeds, plan, profile_of
@@ -17,8 +15,8 @@ from nfbench.foundation.checks import whole_number
 from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import check_writable
+from nfbench.present.results import Results
 from nfbench.published.catalogue import experiment_of
-from nfbench.records.frame import results as stored_results
 from nfbench.specification.config import Group
 from nfbench.training.update import PLAIN, Acceleration
 
@@ -41,12 +39,10 @@ class Run:
     skipped: int
     failures: list[str]
 
-    @property
-    def results(self) -> pd.DataFrame:
-        """The records of these cells, read anew."""
-        ids = {cell.id for group in self.groups for cell in group.cells}
-        frame = stored_results(self.root)
-        return frame[frame["id"].isin(ids)].reset_index(drop=True)
+    @functools.cached_property
+    def results(self) -> Results:
+        """The results of these cells only, read when they are first asked for."""
+        return Results(self.root).narrowed(cell.id for group in self.groups for cell in group.cells)
 
     @property
     def summary(self) -> str:

@@ -31,7 +31,7 @@ class Results(StoredResults):
         >>> import nfbench
         >>> results = nfbench.results("results/reference")
         >>> results.frame.query("experiment == 'figure3'")["K"].unique().tolist()
-        [2, 4, 8, 16, 32]
+        [2, 8, 32]
         >>> print(results.table("figure3").splitlines()[0])
         ### figure3, profile quick, own records
     """
