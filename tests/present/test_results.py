@@ -132,7 +132,7 @@ def test_a_notebook_shows_a_folder_without_records(tmp_path):
     ("ask", "line"),
     [
         (lambda results: results.table("figure9"), "no records of experiment 'figure9'"),
-        (lambda results: results.table("digits", "word"), "no table format 'word'; known: md, latex, csv, json"),
+        (lambda results: results.table("digits", "word"), "no table format named 'word'; known: md, latex, csv, json"),
         (lambda results: results.plot("figure9"), "no records of experiment 'figure9'"),
         (lambda results: results.narrowed([]).table("timing"), "no timing records under"),
         (lambda results: results.narrowed([]).plot("timing"), "no timing records under"),
