@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+import yaml
 from support.pages import README, REFERENCE, ROOT, blocks, cells, table
 
 import nfbench
@@ -46,5 +47,19 @@ def test_make_targets_exist(target):
 
 
 def test_the_citation_is_of_this_version():
-    """`CITATION.cff` names the package's version."""
-    assert f"version: {nfbench.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    """`CITATION.cff` can be read, and names the package, its version and its licence."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (nfbench.__version__, "MIT")
+    assert citation["title"].startswith("nfbench")
+
+
+@pytest.mark.parametrize(
+    "form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda form: form.stem
+)
+def test_forms_of_issues_ask_for_something(form):
+    """A form for issues has a name, a description, and questions with an id and a label, some of them required."""
+    content = yaml.safe_load(form.read_text())
+    assert content["name"]
+    assert content["description"]
+    assert all(question["id"] and question["attributes"]["label"] for question in content["body"])
+    assert any(question.get("validations", {}).get("required") for question in content["body"])

@@ -19,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter
 
 import nfbench
 from nfbench.experiments import library
+from nfbench.foundation import settings
 from nfbench.published import catalogue
 from nfbench.records import cells, glossary, timings
 from nfbench.specification import config, registry
@@ -215,6 +216,12 @@ def modes() -> str:
 def letters() -> str:
     """The package's docstring: the letters of shapes, and the words for what is compared."""
     return rst(inspect.cleandoc(nfbench.__doc__ or "").split("\n", 1)[1])
+
+
+def variables() -> str:
+    """The environment variables that nfbench reads: the table of the module that reads them."""
+    text = inspect.getdoc(settings) or ""
+    return "\n".join(line for line in text.replace("``", "`").splitlines() if line.startswith("|")) + "\n"
 
 
 def deprecations() -> str:
@@ -419,6 +426,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "timing_words": timing_words,
     "modes": modes,
     "letters": letters,
+    "variables": variables,
     "deprecations": deprecations,
     "tree": tree,
     "floors": floors,

@@ -108,6 +108,16 @@ def test_every_old_name_is_listed(generated):
     assert f"version {GONE}" in text
 
 
+def test_every_environment_variable_is_listed(generated):
+    """The table of environment variables has each that `foundation/settings.py` reads."""
+    from nfbench.foundation import settings
+
+    text = generated.variables()
+    assert all(
+        f"| `{name}` |" in text for name in (settings.VARIABLE, settings.DATA_VARIABLE, settings.TRITON_VARIABLE)
+    )
+
+
 def test_every_folder_states_its_contract(generated):
     """The drawing of the tree has each folder of the package with a sentence."""
     lines = [line for line in generated.tree().splitlines() if "**`" in line]
