@@ -53,12 +53,10 @@ def test_the_citation_is_of_this_version():
     assert citation["title"].startswith("nfbench")
 
 
-@pytest.mark.parametrize(
-    "form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda form: form.stem
-)
+@pytest.mark.parametrize("form", ["bug", "new-family", "wrong-number"])
 def test_forms_of_issues_ask_for_something(form):
     """A form for issues has a name, a description, and questions with an id and a label, some of them required."""
-    content = yaml.safe_load(form.read_text())
+    content = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{form}.yml").read_text())
     assert content["name"]
     assert content["description"]
     assert all(question["id"] and question["attributes"]["label"] for question in content["body"])
