@@ -79,6 +79,11 @@ class Named(Generic[E]):
         self._load()
         return sorted(self._entries)
 
+    def in_order(self) -> list[E]:
+        """All things, in the order in which they were registered."""
+        self._load()
+        return list(self._entries.values())
+
     def __iter__(self) -> Iterator[E]:
         return iter([self._entries[name] for name in self.names()])
 

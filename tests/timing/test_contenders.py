@@ -42,7 +42,7 @@ def wanted(case, given):
 def built(contender, case, given):
     """A contender's work; skips where its library is absent."""
     try:
-        return contender.build(case, given)
+        return contender.work(case, given)
     except ModuleNotFoundError as error:
         pytest.skip(f"{error.name} is not installed: pip install nfbench[peers]")
 

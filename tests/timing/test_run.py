@@ -16,9 +16,8 @@ from nfbench.posteriors.contract import Flow
 from nfbench.records import timings
 from nfbench.specification.registry import posteriors
 from nfbench.timing import plan as sizes
-from nfbench.timing.contenders import contract as registry
-from nfbench.timing.contenders.contract import BASE, Contender, Work, contenders, inputs, register, versus
-from nfbench.timing.contenders.own import NFBENCH, REFERENCE
+from nfbench.timing.contenders.contract import BASE, CONTENDERS, Contender, Work, contenders, inputs, register, versus
+from nfbench.timing.contenders.house import NFBENCH, REFERENCE
 from nfbench.timing.measure.agreement import agreement, deviation, truth
 from nfbench.timing.measure.clock import clock
 from nfbench.timing.measure.machine import Ceilings
@@ -28,8 +27,8 @@ from nfbench.timing.run import run
 @pytest.fixture
 def extra(monkeypatch):
     """Contenders that a test registers are gone after it."""
-    known = dict(contenders())
-    monkeypatch.setattr(registry, "CONTENDERS", known)
+    contenders()
+    monkeypatch.setattr(CONTENDERS, "_entries", dict(CONTENDERS._entries))
 
     def add(name, build, **rest):
         return register(Contender(name, name, build, **rest))
@@ -149,7 +148,7 @@ def test_contenders_are_found_with_nfbench_first():
     """Every module registers its own; nfbench leads, and each group's name stands for its members."""
     names = list(contenders())
     assert names[0] == BASE
-    assert "reference" in names
+    assert names[:6] == [BASE, "textbook", "compile", "split", "reference", "bare"]
     assert versus(["reference"]) == [BASE, "reference"]
     assert versus([]) == versus([BASE]) == [BASE]
     peers = [name for name, one in contenders().items() if one.group == "peers"]
@@ -160,9 +159,19 @@ def test_contenders_are_found_with_nfbench_first():
 
 def test_a_name_is_taken_once(extra):
     """Two contenders of one name would overwrite each other's records."""
-    extra("mine", lambda case, given: None)
-    with pytest.raises(ValueError, match="'mine' is registered twice"):
-        extra("mine", lambda case, given: None)
+
+    def first(case, given):
+        return None
+
+    def second(case, given):
+        return None
+
+    for label in ("mine", "textbook"):
+        extra("mine", first, group=label)  # the same function again, as of a notebook's cell: the later one counts
+    assert contenders()["mine"].group == "textbook"
+    for name in ("mine", "nfbench"):
+        with pytest.raises(ValueError, match=f"contender name '{name}' is taken by "):
+            extra(name, second)
 
 
 # --- runs
@@ -289,9 +298,7 @@ def test_no_ratio_to_an_nfbench_that_disagrees(tmp_path, monkeypatch):
         work = right(case, given)
         return work._replace(outcome=lambda: {name: value + 1 for name, value in work.outcome().items()})
 
-    known = dict(contenders())
-    known[BASE] = Contender(BASE, BASE, wrong)
-    monkeypatch.setattr(registry, "CONTENDERS", known)
+    monkeypatch.setitem(CONTENDERS._entries, BASE, Contender(BASE, BASE, wrong))
     found = run([planned(case_of(), "reference")], tmp_path, QUICK)
     assert [one.status for one in found] == ["done", "done"]
     assert [one.agreement.holds for one in found] == [False, True]
@@ -402,7 +409,7 @@ def test_packaged_profiles_can_be_planned(name):
 
 def test_profiles_and_modes_that_are_not_there_are_named():
     """One line each, with what there is."""
-    with pytest.raises(InputError, match="no timing profile 'papr'; known: smoke, quick, full"):
+    with pytest.raises(InputError, match="no timing profile named 'papr'; known: smoke, quick, full"):
         sizes.profile("papr")
     one = [sizes.Sizes(modes=["forward", "sample"]), sizes.Sizes(modes=["forward"])]
     assert [kept.modes for kept in sizes.narrowed(one, ["sample"])] == [["sample"]]

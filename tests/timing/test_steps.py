@@ -8,7 +8,7 @@ from support.timed import QUICK, case_of, planned
 
 from nfbench.foundation.errors import InputError
 from nfbench.timing.contenders import autoencoder, steps
-from nfbench.timing.contenders.contract import CONTENDERS, STEPS, contenders, inputs
+from nfbench.timing.contenders.contract import CONTENDERS, inputs
 from nfbench.timing.measure.agreement import agreement, truth
 from nfbench.timing.run import run
 
@@ -29,7 +29,7 @@ def test_gradient_is_the_textbooks(what, spec, seeds):
     """In float64 bound and gradient of model 0 are the textbook's to 1e-9, alone and among others; all have one."""
     case = _case(what, spec, seeds=seeds)
     given = inputs(case)
-    ours, theirs = (STEPS[name](case, given).outcome() for name in ("nfbench", "textbook"))
+    ours, theirs = (CONTENDERS[name].work(case, given).outcome() for name in ("nfbench", "textbook"))
     assert set(ours) == set(theirs)
     for name, value in theirs.items():
         assert torch.allclose(ours[name].reshape(value.shape), value, rtol=1e-9, atol=1e-9 * float(value.abs().max()))
@@ -40,9 +40,8 @@ def test_a_wrong_gradient_is_seen(monkeypatch):
     """The comparison can fail: a textbook that forgets the prior disagrees with the reference."""
     case = _case(SPECKS, "gaussian")
     given = inputs(case)
-    contenders()
     true = truth(case, given, [CONTENDERS["reference"]])
-    assert agreement(case, STEPS["textbook"](case, given), true).holds
+    assert agreement(case, CONTENDERS["textbook"].work(case, given), true).holds
     forward = autoencoder.Autoencoder.forward
 
     def careless(self, noise, x):
@@ -50,7 +49,7 @@ def test_a_wrong_gradient_is_seen(monkeypatch):
         return log_q, log_p + 0.01 * noise.square().sum(-1)
 
     monkeypatch.setattr(autoencoder.Autoencoder, "forward", careless)
-    assert not agreement(case, STEPS["textbook"](case, given), true).holds
+    assert not agreement(case, CONTENDERS["textbook"].work(case, given), true).holds
 
 
 @pytest.mark.parametrize("name", ["nfbench", "reference", "textbook"])
@@ -62,7 +61,7 @@ def test_a_step_moves_the_parameters(name, what, monkeypatch):
     for owner in (torch.optim.Adam, steps.Program):
         method = "step" if owner is torch.optim.Adam else "advance"
         monkeypatch.setattr(owner, method, _watched(getattr(owner, method), moved))
-    work = STEPS[name](case, inputs(case))
+    work = CONTENDERS[name].work(case, inputs(case))
     work.run()
     work.run()
     assert moved == [True, True]
@@ -90,7 +89,7 @@ def test_bare_products_are_those_of_the_gradient(monkeypatch):
 
     for name in ("bare", "textbook"):
         counter = FlopCounterMode(display=False)
-        work = STEPS[name](case, inputs(case))
+        work = CONTENDERS[name].work(case, inputs(case))
         with counter:
             work.run()
         assert counter.get_total_flops() == flops, name
@@ -100,7 +99,7 @@ def test_bare_products_are_those_of_the_gradient(monkeypatch):
 def test_bare_is_for_one_diagonal_model(rest):
     """Where a step is more than matrix products, or of several models, there is no bare one."""
     case = _case(**({"what": SPECKS, "spec": "gaussian"} | rest))
-    assert STEPS["bare"](case, inputs(case)) is None
+    assert CONTENDERS["bare"].work(case, inputs(case)) is None
 
 
 @pytest.mark.parametrize("change", [{"target": None}, {"batch": 3}])
@@ -108,7 +107,7 @@ def test_impossible_steps_are_one_line(change):
     """No target, or data points of a target without data, are said in one line."""
     case = _case().model_copy(update=change)
     with pytest.raises(InputError, match="expected"):
-        STEPS["nfbench"](case, inputs(case))
+        CONTENDERS["nfbench"].work(case, inputs(case))
 
 
 def test_steps_go_through_the_runner(tmp_path):

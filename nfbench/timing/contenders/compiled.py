@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nfbench.foundation.inductor import importing_inductor
 from nfbench.records.timings import Case
 from nfbench.timing.contenders import form
-from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
+from nfbench.timing.contenders.contract import Inputs, Work
 from nfbench.timing.contenders.form import Form, Model, Setting
 from nfbench.timing.contenders.textbook import FORMS, SLICED
 
@@ -50,7 +50,3 @@ def _inductor(graph: torch.fx.GraphModule, example: list[Tensor]) -> Callable[..
         from torch._inductor.utils import fresh_cache
     with fresh_cache():
         return cast(Callable[..., Any], compile_fx(graph, example))
-
-
-COMPILED = register(Contender("compile", "textbook, torch.compile", compiled, group="compile"))
-SPLIT = register(Contender("split", "textbook, a tensor for each map, torch.compile", split, group="split"))

@@ -1,19 +1,17 @@
-"""Who is timed: nfbench itself and whatever else does the same work; dropping a file here adds a contender."""
+"""Who is timed: nfbench itself and whatever else does the same work; a file in this folder adds a contender."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-import nfbench.timing.contenders
 from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import stream
 from nfbench.posteriors.build import posterior
 from nfbench.records.timings import Case
+from nfbench.specification.named import Named
 
 
 class Inputs(NamedTuple):
@@ -49,53 +47,51 @@ class Work(NamedTuple):
     models: int = 1
 
 
+Build = Callable[[Case, Inputs], Work | None]
+
+
 @dataclass(frozen=True)
 class Contender:
     """A way to do the work.
 
     Attributes:
-        build: ``(case, inputs) -> Work``; None where it has no such map or mode.
+        name: by which ``--vs`` asks for it, and records keep it.
+        label: for people.
+        build: ``(case, inputs) -> Work`` of every mode but ``step``; None in its place, or given back by it: it cannot
+            do the case.
         distributions: the installed packages whose versions belong into the record.
-        group: by which ``--vs`` asks for it.
+        group: several contenders by one word of ``--vs``.
+        step: ``(case, inputs) -> Work`` of a training step; None likewise.
     """
 
     name: str
     label: str
-    build: Callable[[Case, Inputs], Work | None]
+    build: Build | None
     distributions: tuple[str, ...] = ("torch",)
     group: str = ""
+    step: Build | None = None
+
+    @property
+    def made_by(self) -> Callable[..., Any]:
+        """The function by whose module and name a repeated registration is known."""
+        return self.build or self.step or type(self)
 
     def work(self, case: Case, inputs: Inputs) -> Work | None:
-        """What `build` makes, or for a training step what `STEPS` has under this name; None where there is none."""
-        build = STEPS.get(self.name) if case.mode == "step" else self.build
+        """Make ready what the clock will see of a case; None where this contender has no such map or mode."""
+        build = self.step if case.mode == "step" else self.build
         return None if build is None else build(case, inputs)
 
 
-CONTENDERS: dict[str, Contender] = {}
-STEPS: dict[str, Callable[[Case, Inputs], Work | None]] = {}  # training steps, by the name of a contender
-
-
-def register(contender: Contender) -> Contender:
-    """Make a contender known.
-
-    Raises:
-        ValueError: the name is taken.
-    """
-    if contender.name in CONTENDERS:
-        raise ValueError(f"contender {contender.name!r} is registered twice")
-    CONTENDERS[contender.name] = contender
-    return contender
-
-
+CONTENDERS: Named[Contender] = Named("contender", ("nfbench.timing.contenders", "nfbench.timing.contenders.libraries"))
+register = CONTENDERS.add
 BASE = "nfbench"  # whose time all ratios are against
 PEERS = "peers"  # the group of other people's libraries
 
 
 def contenders() -> dict[str, Contender]:
-    """All contenders, nfbench first and peers last: every module of this package registers its own."""
-    for module in pkgutil.walk_packages(nfbench.timing.contenders.__path__, f"{nfbench.timing.contenders.__name__}."):
-        importlib.import_module(module.name)
-    return dict(sorted(CONTENDERS.items(), key=lambda one: (one[0] != BASE, one[1].group == PEERS)))
+    """All contenders by name: nfbench first, other people's libraries last, else in the order of registration."""
+    ordered = sorted(CONTENDERS.in_order(), key=lambda entry: (entry.name != BASE, entry.group == PEERS))
+    return {entry.name: entry for entry in ordered}
 
 
 def versus(words: Sequence[str]) -> list[str]:
@@ -108,11 +104,11 @@ def versus(words: Sequence[str]) -> list[str]:
         InputError: neither the name nor the group of a contender.
     """
     known = contenders()
-    groups = {one.group for one in known.values() if one.group}
+    groups = {contender.group for contender in known.values() if contender.group}
     asked = {part.strip() for word in words for part in word.split(",")}
     for part in sorted(asked - groups - set(known)):
         raise unknown("contender or group", part, dict.fromkeys([*known, *sorted(groups)]))
-    return [name for name, one in known.items() if name == BASE or asked & {name, one.group}]
+    return [name for name, entry in known.items() if name == BASE or asked & {name, entry.group}]
 
 
 def inputs(case: Case) -> Inputs:

@@ -8,7 +8,7 @@ from torch import Tensor
 from nfbench.foundation.settings import using_backend
 from nfbench.posteriors.build import posterior
 from nfbench.records.timings import Case
-from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
+from nfbench.timing.contenders.contract import Inputs, Work
 
 
 def own(case: Case, inputs: Inputs) -> Work:
@@ -74,7 +74,3 @@ def with_reference(run: Callable[[], object]) -> Callable[[], dict[str, Tensor]]
             return run()  # type: ignore[return-value]
 
     return switched
-
-
-NFBENCH = register(Contender("nfbench", "nfbench", own, ("torch", "numba")))
-REFERENCE = register(Contender("reference", "plain PyTorch", plain, ("torch",), "reference"))

@@ -20,7 +20,7 @@ from nfbench.specification.registry import posteriors
 from nfbench.targets.build import target
 from nfbench.targets.contract import LatentVariableModel
 from nfbench.timing.contenders import autoencoder, form
-from nfbench.timing.contenders.contract import STEPS, Contender, Inputs, Work, register
+from nfbench.timing.contenders.contract import Inputs, Work
 from nfbench.timing.contenders.form import Setting
 from nfbench.timing.contenders.own import with_reference
 from nfbench.timing.contenders.textbook import FORMS
@@ -201,7 +201,3 @@ def _images(case: Case, model: Inference) -> tuple[Loss, list[nn.Parameter], Gra
         list(written.parameters()),
         lambda grads: {f"grad.{name}": grad for name, grad in zip(names, grads, strict=True)},
     )
-
-
-STEPS.update(nfbench=program, reference=reference, textbook=textbook, bare=bare)
-BARE = register(Contender("bare", "bare matrix products and optimizer pass", lambda case, inputs: None, group="bare"))

@@ -17,7 +17,7 @@ from torch.nn.functional import linear, softplus
 
 from nfbench.records.timings import Case
 from nfbench.timing.contenders import form
-from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
+from nfbench.timing.contenders.contract import Inputs, Work
 from nfbench.timing.contenders.form import Form, Model, Setting
 
 FORMS: dict[str, Form] = {}
@@ -265,6 +265,3 @@ SLICED = {
 def eager(case: Case, inputs: Inputs) -> Work | None:
     """The textbook form, run operation by operation."""
     return form.work(case, inputs, FORMS | SLICED)
-
-
-TEXTBOOK = register(Contender("textbook", "textbook PyTorch", eager, group="textbook"))
