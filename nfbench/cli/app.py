@@ -17,6 +17,7 @@ from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.terminal import say
 
 app = typer.Typer(
     add_completion=False,
@@ -46,14 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _outcome(arguments: Sequence[str] | None) -> int:
     try:
-        return int(app(arguments, prog_name="nfbench", standalone_mode=False) or 0)
+        code = int(app(arguments, prog_name="nfbench", standalone_mode=False) or 0)
+        print(end="", flush=True)
+        return code
     except InputError as error:
         _line("error", str(error))
         return 2
     except KeyboardInterrupt:
         _line("error", "interrupted")
         return run.INTERRUPTED
-    except BrokenPipeError:
+    except OSError as error:
+        if error.filename is not None:  # not of the standard output, which has no name
+            raise
+        if not isinstance(error, BrokenPipeError):
+            _line("error", f"cannot write to standard output: {error.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -71,7 +78,7 @@ def _usage(error: Any) -> int:
 
 
 def _line(kind: str, text: str) -> None:
-    print(f"nfbench: {kind}: {' '.join(text.split())}", file=sys.stderr)
+    say(f"nfbench: {kind}: {' '.join(text.split())}")
 
 
 def _each_once() -> Callable[..., None]:

@@ -1,13 +1,13 @@
 """Commands about data sets: data ls, data get, data check; and the option that says where data lie."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.terminal import say
 
 if TYPE_CHECKING:
     from nfbench.data.source import Source
@@ -71,7 +71,7 @@ def get(
     for one in sources:
         if not one.files:
             print(f"{one.name}: needs no file ({one.licence})")
-        for path in download(one, data_dir, lambda text: print(f"nfbench: {text}", file=sys.stderr, flush=True)):
+        for path in download(one, data_dir, lambda text: say(f"nfbench: {text}")):
             print(path)
 
 
@@ -101,7 +101,7 @@ def check(
             print(f"{name}: right: {found}")
         told |= dict.fromkeys(faults)
     for line in told:
-        print(f"nfbench: error: {line}", file=sys.stderr)
+        say(f"nfbench: error: {line}")
     return 2 if told else 0
 
 

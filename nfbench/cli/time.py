@@ -1,6 +1,5 @@
 """The command that times: time."""
 
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import typer
 from nfbench.cli.run import INTERRUPTED, Results
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
+from nfbench.foundation.terminal import say
 from nfbench.specification.choices import MODES, TIMING, Dtype, Mode
 
 if TYPE_CHECKING:
@@ -132,8 +132,9 @@ def _mode(text: str) -> Mode:
 
 
 def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, wait: bool) -> int:
-    from nfbench.cli.time_progress import Progress, table
+    from nfbench.cli.time_table import short, table, title
     from nfbench.foundation.files import check_writable
+    from nfbench.foundation.progress import Progress
     from nfbench.timing.lock import lane
     from nfbench.timing.run import run
 
@@ -141,11 +142,17 @@ def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, 
         check_writable(folder)
     stored: list[Timing] = []
     try:
-        with lane(wait=wait, say=_say), Progress(len(plan), stored) as progress:
+        with lane(wait=wait, say=say), Progress(len(plan), "all cases", animated=False) as progress:
             _warn_of_others()
-            run(plan, results, protocol, note=progress.note, done=progress.done)
+
+            def done(timing: "Timing") -> None:
+                stored.append(timing)
+                cases = len({timing.case.model_dump_json() for timing in stored})
+                progress.report(cases, f"{title(timing.case)}: {timing.contender} {short(timing)}")
+
+            run(plan, results, protocol, note=progress.note, done=done)
     except KeyboardInterrupt:
-        _say(f"nfbench: interrupted: {len(stored)} timings are kept in {results}")
+        say(f"nfbench: interrupted: {len(stored)} timings are kept in {results}")
         return INTERRUPTED
     print("\n".join(table(stored)))
     counts = Counter(timing.status for timing in stored)
@@ -182,7 +189,3 @@ def _warn_of_a_slow_machine(results: Path, ids: set[str]) -> None:
             f"{100 * slow['pace'].min():.0f} % of its best rate in {results}, {best} Gflop/s: their times are long"
         )
         warnings.warn(message, stacklevel=1)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -10,20 +10,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 
 import torch
 
-from nfbench.executors.progress import Progress, Update
+from nfbench.executors.progress import GroupProgress, Update
 from nfbench.executors.progress import name as _name
 from nfbench.records.cells import Record
 from nfbench.records.store import finished
 from nfbench.specification.config import Group
 from nfbench.specification.registry import posteriors
 
+_PATIENCE = 5.0  # seconds for the last updates to be shown
 Report = Callable[[int, float], None]
 Run = Callable[[Group, Path, str, Report | None], Sequence[Record]]
 Lose = Callable[[Group, Path, str], Sequence[Record]]
@@ -70,7 +71,7 @@ def execute(
     waiting.sort(key=_length, reverse=True)
     jobs = min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), max(1, len(waiting)))
     task = functools.partial(_run, run, root, device)
-    with Progress(waiting) as progress:
+    with GroupProgress(waiting) as progress:
         outcomes = _inline(task, waiting, progress) if jobs == 1 else _isolated(task, waiting, jobs, progress)
         for group, found in outcomes:
             statuses = _statuses(lose(group, root, device)) if found is None else found
@@ -99,12 +100,12 @@ Task = Callable[[Group, Report], Statuses]
 Outcomes = Iterator[tuple[Group, Statuses | None]]  # None: the process died
 
 
-def _inline(task: Task, groups: Sequence[Group], progress: Progress) -> Outcomes:
+def _inline(task: Task, groups: Sequence[Group], progress: GroupProgress) -> Outcomes:
     for group in groups:
-        yield group, task(group, functools.partial(_send, progress.show, _name(group)))
+        yield group, task(group, functools.partial(_send, progress.update, _name(group)))
 
 
-def _isolated(task: Task, groups: Sequence[Group], jobs: int, progress: Progress) -> Outcomes:
+def _isolated(task: Task, groups: Sequence[Group], jobs: int, progress: GroupProgress) -> Outcomes:
     """A process that dies takes its pool along: what was lost is tried once more, each group in a pool of its own."""
     lost = []
     for group, found in _pool(task, groups, jobs, progress):
@@ -116,7 +117,7 @@ def _isolated(task: Task, groups: Sequence[Group], jobs: int, progress: Progress
         yield from _pool(task, [group], 1, progress)
 
 
-def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: Progress) -> Outcomes:
+def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: GroupProgress) -> Outcomes:
     """Spawned processes that share the cores."""
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
@@ -142,20 +143,22 @@ def _result(future: "Future[Statuses]") -> Statuses | None:
 
 
 @contextmanager
-def _shown(updates: "queue.Queue[Update | None]", progress: Progress) -> Iterator[None]:
-    """Pass the workers' updates on to the progress display, in a thread."""
+def _shown(updates: "queue.Queue[Update | None]", progress: GroupProgress) -> Iterator[None]:
+    """Pass the workers' updates on to the progress display, in a thread; where the queue is lost, show none."""
 
     def listen() -> None:
-        while (update := updates.get()) is not None:
-            progress.show(update)
+        with suppress(Exception):
+            while (update := updates.get()) is not None:
+                progress.update(update)
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     try:
         yield
     finally:
-        updates.put(None)
-        listener.join()
+        with suppress(Exception):
+            updates.put(None)
+        listener.join(_PATIENCE)
 
 
 _updates: "queue.Queue[Update | None] | None" = None  # of a worker process
@@ -194,4 +197,6 @@ def _in_worker(task: Task, group: Group) -> Statuses:
 
 
 def _send(show: Callable[[Update], None], name: str, done: int, bound: float) -> None:
-    show(Update(name, done, bound))
+    """Tell of an update; that it cannot be told, as when the queue's process was killed, stops no training."""
+    with suppress(Exception):
+        show(Update(name, done, bound))

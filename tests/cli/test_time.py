@@ -11,16 +11,16 @@ from support.timed import case_of, timing_of
 
 from nfbench.cli import time as command
 from nfbench.cli.app import main
-from nfbench.cli.time_progress import Progress, table
+from nfbench.cli.time_table import table
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.progress import Progress
 from nfbench.foundation.settings import VARIABLE
 from nfbench.records import timings
 from nfbench.records.timings import Spread
 from nfbench.timing import lock as lanes
 from nfbench.timing import plan
-from nfbench.timing.contenders import contract as registry
-from nfbench.timing.contenders.contract import Contender, contenders, register
-from nfbench.timing.contenders.own import NFBENCH
+from nfbench.timing.contenders.contract import CONTENDERS, Contender, contenders, register
+from nfbench.timing.contenders.house import NFBENCH
 
 FAST = "--profile smoke --vs reference --threads 1"
 
@@ -51,7 +51,7 @@ WRONG = [
     ("time --posterior plnar", ["'plnar'", "did you mean planar?"]),
     ("time --posterior planar:K=-1", ["K=-1", "greater than or equal to 0"]),
     ("time --mode backwards", ["'backwards'", "known: sample, forward, backward, inverse, step"]),
-    ("time --vs normflow", ["'normflow'", "known: nfbench, reference"]),
+    ("time --vs normflow", ["'normflow'", "did you mean normflows", "known: nfbench, textbook"]),
     ("time --dims 0", ["dims '0'", "at least 1"]),
     ("time --dims -3", ["dims '-3'", "at least 1"]),
     ("time --dims 2|x", ["dims 'x'", "2|40"]),
@@ -160,7 +160,8 @@ def test_a_failed_contender_is_exit_code_one(nf, monkeypatch):
     def breaks(case, given):
         raise RuntimeError("it broke")
 
-    monkeypatch.setattr(registry, "CONTENDERS", dict(contenders()))
+    contenders()
+    monkeypatch.setattr(CONTENDERS, "_entries", dict(CONTENDERS._entries))
     register(Contender("breaks", "Breaks", breaks))
     register(Contender("lacks", "Lacks", lambda case, given: None))
     code, out, err = nf("time --profile smoke --posterior gaussian --mode sample --vs breaks,lacks")
@@ -178,7 +179,8 @@ def test_the_table_says_who_disagrees(nf, monkeypatch):
         work = NFBENCH.build(case, given)
         return work._replace(outcome=lambda: {name: 2 * value for name, value in work.outcome().items()})
 
-    monkeypatch.setattr(registry, "CONTENDERS", dict(contenders()))
+    contenders()
+    monkeypatch.setattr(CONTENDERS, "_entries", dict(CONTENDERS._entries))
     register(Contender("wrong", "Wrong", wrong))
     code, out, err = nf("time --profile smoke --posterior gaussian --mode sample --vs wrong,reference")
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ") and line.strip()}
@@ -239,14 +241,15 @@ def test_one_timing_at_a_time(nf, tmp_path):
 
 def test_an_interrupt_keeps_what_is_measured(nf, monkeypatch, tmp_path):
     """Ctrl-C in the second case: exit code 130, one line, the first case's records are there, the lane is free."""
-    shown = Progress.done
+    shown, lines = Progress.report, []
 
-    def stop(self, timing):
-        shown(self, timing)
-        if len(self.stored) == 2:
+    def stop(self, ended, line):
+        shown(self, ended, line)
+        lines.append(line)
+        if len(lines) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Progress, "done", stop)
+    monkeypatch.setattr(Progress, "report", stop)
     code, out, err = nf(f"time {FAST} --posterior gaussian")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "nfbench: interrupted: 2 timings are kept in results"

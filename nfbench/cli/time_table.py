@@ -1,68 +1,13 @@
-"""A run of timings as it is shown: a line a contender while it goes on, a compact table at its end."""
+"""Timings as text: a line for each while a run goes on, a compact table at its end."""
 
 import itertools
-import sys
 from collections.abc import Sequence
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
-from rich.table import Column
 
 from nfbench.records.timings import Case, Spread, Timing
 
 _BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (0.0, "B"))
 _UNITS = ((1.0, 1.0, "s"), (1e-3, 1e3, "ms"), (0.0, 1e6, "µs"))
 _HEADER = ("", "median", "quartiles", "ratio", "of floor", "peak", "agrees")
-
-
-class Progress:
-    """Shows records as they come; a context manager around the run.
-
-    On a terminal a bar stands below the lines. It is drawn between measurements only: a thread that redraws it would
-    take its time from what is measured.
-    """
-
-    def __init__(self, total: int, stored: list[Timing]) -> None:
-        self.total = total
-        self.stored = stored  # every record of the run, in order
-        self.cases: set[str] = set()
-        console = Console(stderr=True)
-        self.bars = _bars(console) if console.is_terminal else None
-        self.task = self.bars.add_task("", total=total) if self.bars else None
-
-    def __enter__(self) -> Self:
-        if self.bars:
-            self.bars.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if self.bars:
-            self.bars.stop()
-
-    def note(self, text: str) -> None:
-        """What is being made ready."""
-        if self.bars and self.task is not None:
-            self.bars.update(self.task, description=text)
-            self.bars.refresh()
-
-    def done(self, timing: Timing) -> None:
-        """Take note of a record."""
-        self.stored.append(timing)
-        self.cases.add(timing.case.model_dump_json())
-        text = f"[{len(self.cases)}/{self.total}] {title(timing.case)}: {timing.contender} {_short(timing)}"
-        if self.bars and self.task is not None:
-            self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
-            self.bars.update(self.task, completed=len(self.cases))
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-
-def _bars(console: Console) -> Bars:
-    named = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
-    columns = (MofNCompleteColumn(), BarColumn(12), TimeElapsedColumn(), named)
-    return Bars(*columns, console=console, transient=True, expand=True, auto_refresh=False)
 
 
 def title(case: Case) -> str:
@@ -116,7 +61,7 @@ def _agrees(timing: Timing) -> str:
     return "yes" if timing.agreement.holds else f"no ({timing.agreement.error:.1e})"
 
 
-def _short(timing: Timing) -> str:
+def short(timing: Timing) -> str:
     """A record in a few words."""
     if timing.spread is None:
         return f"{timing.status}: {timing.message}"
