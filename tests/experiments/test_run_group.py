@@ -70,12 +70,12 @@ def broken():
     registry.posteriors.names()
     registry.targets.names()
 
-    @registry.posterior("broken", label="Broken", cite="nobody")
+    @registry.register_posterior("broken", label="Broken", cite="nobody")
     def family(dim: int) -> Flow:
         """A family that asks for too much."""
         return Broken(dim)
 
-    @registry.target("nowhere", label="Nowhere", cite="nobody")
+    @registry.register_target("nowhere", label="Nowhere", cite="nobody")
     def nowhere() -> Target:
         """A target that is infinite everywhere."""
         return Nowhere()

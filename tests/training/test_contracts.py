@@ -230,12 +230,12 @@ def plugins():
     registry.posteriors.names()
     registry.targets.names()
 
-    @registry.target("summed", label="Summed", cite="nobody")
+    @registry.register_target("summed", label="Summed", cite="nobody")
     def summed() -> Target:
         """A target that sums over draws."""
         return Energy(LOG_JOINTS["sum over draws, expanded"][0])
 
-    @registry.posterior("axes", label="Axes", cite="nobody")
+    @registry.register_posterior("axes", label="Axes", cite="nobody")
     def axes(dim: int) -> Flow:
         """A flow with ln|det| of every coordinate."""
         return Shift(dim, FLOWS["ln|det| of each coordinate"][0])
