@@ -116,7 +116,7 @@ def test_every_family_on_every_kind_of_target(tmp_path):
             (record,) = run_group(group, tmp_path)
             assert record.status == "done", (what, record.message)
             assert set(record.metrics) == metrics
-    assert results(tmp_path)["data"].nunique() == 1
+    assert results(tmp_path).frame["data"].nunique() == 1
 
 
 def test_failure_is_an_outcome(tmp_path, broken):
@@ -127,7 +127,7 @@ def test_failure_is_an_outcome(tmp_path, broken):
     assert line.startswith(
         "u1 | broken: OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB (test_run_group.py:"
     )
-    frame = results(tmp_path)
+    frame = results(tmp_path).frame
     assert set(frame.loc[frame["family"] == "broken", "status"]) == {"failed"}
 
 
@@ -284,7 +284,7 @@ def test_killed_worker_is_an_outcome(tmp_path):
     assert summary.counts == {"failed": 2, "done": 6}
     assert len(summary.failures) == 1
     assert "planar:K=2: its process died" in summary.failures[0]
-    frame = results(tmp_path)
+    frame = results(tmp_path).frame
     assert set(frame.loc[frame["status"] == "failed", "family"]) == {"planar"}
 
 
@@ -300,12 +300,12 @@ def test_a_late_failure_keeps_what_is_done(tmp_path, monkeypatch):
 
     monkeypatch.setattr(running, "evaluate", fails_once)
     assert [record.status for record in run_group(group, tmp_path)] == ["done", "failed", "done"]
-    assert list(results(tmp_path).sort_values("seed")["status"]) == ["done", "failed", "done"]
+    assert list(results(tmp_path).frame.sort_values("seed")["status"]) == ["done", "failed", "done"]
     monkeypatch.setattr(running, "evaluate", real)
     assert {record.status for record in run_group(group, tmp_path)} == {"done"}
     monkeypatch.setattr(running, "evaluate", fails_once)
     assert [record.status for record in run_group(group, tmp_path)] == ["done", "failed", "done"]
-    assert list(results(tmp_path)["status"]) == ["done"] * 3
+    assert list(results(tmp_path).frame["status"]) == ["done"] * 3
 
 
 def _command(folder, posteriors, updates):
