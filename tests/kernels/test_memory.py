@@ -54,7 +54,7 @@ def test_two_at_once_are_apart():
 
 def test_little_is_kept(monkeypatch):
     """No more than the limit is kept."""
-    monkeypatch.setattr(memory, "_KEPT", 3 * 2**22)
+    monkeypatch.setattr(memory, "_FREE_LIMIT", 3 * 2**22)
     live = [_tensor(2**20) for _ in range(5)]
     live.clear()
     assert [block.nbytes for block in memory._free.values()] == [2**22] * 3
@@ -99,4 +99,4 @@ def test_peak_memory_counts_the_kernels(draws):
 
     kept, z = 4 * 30 * draws, 4 * 4 * draws
     assert kept + 2 * z <= peak(run, "cpu") <= kept + 12 * z + 100_000
-    assert not memory._torchs_own[0]
+    assert not memory._use_torch[0]

@@ -1,7 +1,8 @@
 """The compiled chain of additive couplings as operators that torch differentiates, traces and vectorises over seeds.
 
-Tensors, all with G groups of N draws in front, as in `coupling_draws`: x (G, N, D), A (G, K, D, H), b (G, R, K, H), C,
-transposed, (G, K, D, H), and the rows of A and C that are not zero for ever, `reads` and `writes` (G, K, D).
+All tensors have G groups in front, as vmap over seeds makes them: x (G, N, D); A, `inner (G, K, D, H)`; b,
+`bias (G, R, K, H)`, where draw n of N takes row n mod R; C, transposed, `outer (G, K, D, H)`; `reads` and `writes`
+(G, K, D) mark the rows of A and of C, transposed, that can differ from zero.
 """
 
 from typing import Any
@@ -14,28 +15,38 @@ from nfbench.kernels.chain.operators import folding
 from nfbench.kernels.coupling import cpu
 from nfbench.kernels.dispatch import transformed
 
-Four = tuple[Tensor, Tensor, Tensor, Tensor]
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor]  # in x, A, b and C, transposed
 
 
 def chain(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, writes: Tensor) -> Tensor:
-    """`x (G, N, D) -> x_K (G, N, D)`, x' = x + tanh(x A + b) C, K times."""
-    if transformed():
-        found: Tensor = _forward(x, inner, bias, outer, reads, writes)
-        return found
-    direct: Tensor = _Direct.applied(x, inner, bias, outer, reads, writes)
-    return direct
+    """Push draws through the chain: x' = x + tanh(x A + b) C, K times.
+
+    Args:
+        x: (G, N, D).
+        inner: A (G, K, D, H).
+        bias: b (G, R, K, H).
+        outer: C, transposed (G, K, D, H).
+        reads: (G, K, D), boolean.
+        writes: (G, K, D), boolean.
+
+    Returns:
+        x_K (G, N, D).
+    """
+    run = _forward if transformed() else _Direct.applied
+    x_k: Tensor = run(x, inner, bias, outer, reads, writes)
+    return x_k
 
 
 class _Direct(Node):
-    """The loops under autograd alone, which costs less a call than an operator."""
+    """The compiled loops as one node of autograd's graph: a call costs less than one of the operator."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, writes: Tensor
     ) -> Tensor:
-        found = cpu.forward(x, inner, bias, outer, reads, writes)
-        ctx.save_for_backward(found, inner, bias, outer, reads, writes)
-        return found
+        x_k = cpu.forward(x, inner, bias, outer, reads, writes)
+        ctx.save_for_backward(x_k, inner, bias, outer, reads, writes)
+        return x_k
 
     @staticmethod
     @once
@@ -52,7 +63,7 @@ def _forward(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tenso
 @torch.library.custom_op("nfbench::coupling_backward", mutates_args=())
 def _backward(
     x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, writes: Tensor, grad: Tensor
-) -> Four:
+) -> Gradients:
     return cpu.backward(x, inner, bias, outer, reads, writes, grad)
 
 
@@ -62,8 +73,8 @@ def _(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, writ
 
 
 @_backward.register_fake
-def _(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, writes: Tensor, grad: Tensor) -> Four:
-    to_x, to_inner, to_bias, to_outer = (one.new_empty(one.shape) for one in (x, inner, bias, outer))
+def _(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, writes: Tensor, grad: Tensor) -> Gradients:
+    to_x, to_inner, to_bias, to_outer = (tensor.new_empty(tensor.shape) for tensor in (x, inner, bias, outer))
     return to_x, to_inner, to_bias, to_outer
 
 

@@ -1,11 +1,11 @@
-"""Four maps on a tile of draws as products of small matrices, whose sums stay in registers; compiled.
+"""Blocks of four maps applied to a tile of draws as products of small matrices whose sums stay in registers; compiled.
 
-Where map i moves draws along u_i by a scalar h_i, draws before map j of a block are z + sum_{i<j} u_i h_i, z those
-before the block. So w_j . z_{j-1} = w_j . z + sum_{i<j} (w_j . u_i) h_i: the products with z are taken for the whole
-block at once, and map by map only scalars are left to do. The way back is the transpose of that.
+Map i moves a draw along the vector u_i by the scalar h_i. With z the draw before a block, before map j of the block it
+is z_{j-1} = z + sum_{i<j} u_i h_i, and so w_j . z_{j-1} = w_j . z + sum_{i<j} (w_j . u_i) h_i. The products w_j . z are
+taken for the whole block at once; then only scalars are left to do, map after map. The way back is the transpose.
 
-`rows (.., D)` are vectors of maps, `at` is where those of the block begin; the maps' scalars for the draws of a tile
-are rows of TILE in `by`, which begin at `row`.
+In every function `rows.flat[at:]` are the vectors of the block's four maps, D numbers each; `tile (D TILE,)` is as in
+`tiles`; and `scalars.flat[row:]` are four rows of TILE numbers, a scalar for each map of the block and each draw.
 """
 
 from typing import Any
@@ -17,90 +17,106 @@ from nfbench.kernels.simd.vector import fma, store, total, wide
 
 width, load, spread, repeat = wide
 
-BLOCK = 4  # maps: their sums for four vectors of draws, 16 registers, leave as many for the draws and the numbers
+BLOCK = 4  # maps: their sums for four vectors of draws fill 16 of 32 registers
 
 
 @inlined
-def products(rows: Any, at: Any, tile: Any, by: Any, row: Any) -> None:
-    """`by[i] = sum_d rows[i, d] tile[d]` for each map i."""
-    dim, none = tile.shape[0] // TILE, _nothing(tile)
+def products(rows: Any, at: Any, tile: Any, scalars: Any, row: Any) -> None:
+    """The products of the maps' vectors with all draws: scalars[i] = sum_d rows[i, d] tile[d]."""
+    dim, zeros = tile.shape[0] // TILE, _zeros(tile)
     for n in range(0, TILE, 4 * width(tile)):
-        a, b, c, e = none, none, none, none
+        a, b, c, e = zeros, zeros, zeros, zeros
         for d in range(dim):
             z = four(tile, d * TILE + n)
-            a, b = _onto(repeat(rows, at + d), z, a), _onto(repeat(rows, at + dim + d), z, b)
-            c, e = _onto(repeat(rows, at + 2 * dim + d), z, c), _onto(repeat(rows, at + 3 * dim + d), z, e)
-        put(by, row + n, *a)
-        put(by, row + TILE + n, *b)
-        put(by, row + 2 * TILE + n, *c)
-        put(by, row + 3 * TILE + n, *e)
+            a, b = _add_scaled(repeat(rows, at + d), z, a), _add_scaled(repeat(rows, at + dim + d), z, b)
+            c, e = _add_scaled(repeat(rows, at + 2 * dim + d), z, c), _add_scaled(repeat(rows, at + 3 * dim + d), z, e)
+        put(scalars, row + n, *a)
+        put(scalars, row + TILE + n, *b)
+        put(scalars, row + 2 * TILE + n, *c)
+        put(scalars, row + 3 * TILE + n, *e)
 
 
 @inlined
-def move(rows: Any, at: Any, by: Any, row: Any, tile: Any) -> None:
-    """`tile[d] += sum_i rows[i, d] by[i]`."""
+def move(rows: Any, at: Any, scalars: Any, row: Any, tile: Any) -> None:
+    """Move all draws along the maps' vectors: tile[d] += sum_i rows[i, d] scalars[i]."""
     dim = tile.shape[0] // TILE
     for n in range(0, TILE, 4 * width(tile)):
-        a, b = four(by, row + n), four(by, row + TILE + n)
-        c, e = four(by, row + 2 * TILE + n), four(by, row + 3 * TILE + n)
+        a, b = four(scalars, row + n), four(scalars, row + TILE + n)
+        c, e = four(scalars, row + 2 * TILE + n), four(scalars, row + 3 * TILE + n)
         for d in range(dim):
-            z = _onto(repeat(rows, at + d), a, _onto(repeat(rows, at + dim + d), b, four(tile, d * TILE + n)))
-            z = _onto(repeat(rows, at + 2 * dim + d), c, _onto(repeat(rows, at + 3 * dim + d), e, z))
+            z = _add_scaled(
+                repeat(rows, at + d), a, _add_scaled(repeat(rows, at + dim + d), b, four(tile, d * TILE + n))
+            )
+            z = _add_scaled(repeat(rows, at + 2 * dim + d), c, _add_scaled(repeat(rows, at + 3 * dim + d), e, z))
             put(tile, d * TILE + n, *z)
 
 
 @inlined
-def exchange(rows: Any, at: Any, by: Any, row: Any, tile: Any, other: Any, start: Any, stop: Any, sums: Any) -> None:
-    """`move` of the dimensions from `start` to `stop`, and the totals over draws of `by[i] other[d]`.
+def move_and_sum(
+    rows: Any, at: Any, scalars: Any, row: Any, tile: Any, factors: Any, start: Any, stop: Any, sums: Any
+) -> None:
+    """`move` dimensions `start` to `stop` of the tile, and sum scalars[i] factors[d] over draws for these dimensions.
 
-    They come as wide vectors, to be added up yet, into `sums`: of each map one for each dimension, in room for a whole
-    square of them.
+    Args:
+        rows: vectors of maps.
+        at: index in `rows` of the block's first vector.
+        scalars: of maps and draws.
+        row: index in `scalars` of the first map's row.
+        tile: (D TILE,), moved.
+        factors: (D TILE,), another tile.
+        start: first dimension.
+        stop: end of the dimensions; at most a wide vector's width after `start`.
+        sums: out, a square of wide vectors for each map, and in it one vector for each dimension: its total is the sum.
     """
     dim, vector, nothing = tile.shape[0] // TILE, width(tile), spread(tile.dtype.type(0))
-    apart = vector * vector  # of maps in the sums
+    apart = vector * vector  # numbers in the square of one map
     for n in range(0, TILE, 4 * vector):
-        a, b = four(by, row + n), four(by, row + TILE + n)
-        c, e = four(by, row + 2 * TILE + n), four(by, row + 3 * TILE + n)
+        a, b = four(scalars, row + n), four(scalars, row + TILE + n)
+        c, e = four(scalars, row + 2 * TILE + n), four(scalars, row + 3 * TILE + n)
         for d in range(start, stop):
             to = (d - start) * vector
-            by_a, by_b, by_c, by_e = nothing, nothing, nothing, nothing
+            sum_a, sum_b, sum_c, sum_e = nothing, nothing, nothing, nothing
             if n:
-                by_a, by_b = load(sums, to, vector), load(sums, to + apart, vector)
-                by_c, by_e = load(sums, to + 2 * apart, vector), load(sums, to + 3 * apart, vector)
-            g = four(other, d * TILE + n)
-            store(sums, to, vector, _along(a, g, by_a))
-            store(sums, to + apart, vector, _along(b, g, by_b))
-            store(sums, to + 2 * apart, vector, _along(c, g, by_c))
-            store(sums, to + 3 * apart, vector, _along(e, g, by_e))
-            z = _onto(repeat(rows, at + d), a, _onto(repeat(rows, at + dim + d), b, four(tile, d * TILE + n)))
-            z = _onto(repeat(rows, at + 2 * dim + d), c, _onto(repeat(rows, at + 3 * dim + d), e, z))
+                sum_a, sum_b = load(sums, to, vector), load(sums, to + apart, vector)
+                sum_c, sum_e = load(sums, to + 2 * apart, vector), load(sums, to + 3 * apart, vector)
+            g = four(factors, d * TILE + n)
+            store(sums, to, vector, _add_products(a, g, sum_a))
+            store(sums, to + apart, vector, _add_products(b, g, sum_b))
+            store(sums, to + 2 * apart, vector, _add_products(c, g, sum_c))
+            store(sums, to + 3 * apart, vector, _add_products(e, g, sum_e))
+            z = _add_scaled(
+                repeat(rows, at + d), a, _add_scaled(repeat(rows, at + dim + d), b, four(tile, d * TILE + n))
+            )
+            z = _add_scaled(repeat(rows, at + 2 * dim + d), c, _add_scaled(repeat(rows, at + 3 * dim + d), e, z))
             put(tile, d * TILE + n, *z)
 
 
 @inlined
-def shift(by: Any, row: Any, number: Any, other: Any) -> None:
-    """`by[row] += number by[other]`, rows of a tile."""
-    for n in range(0, TILE, 4 * width(by)):
-        put(by, row + n, *_onto(spread(number), four(by, other + n), four(by, row + n)))
+def shift(scalars: Any, row: Any, number: Any, source: Any) -> None:
+    """Add a multiple of one row of scalars to another: scalars[row] += number scalars[source]."""
+    for n in range(0, TILE, 4 * width(scalars)):
+        put(scalars, row + n, *_add_scaled(spread(number), four(scalars, source + n), four(scalars, row + n)))
 
 
 @inlined
-def product(by: Any, row: Any, other: Any) -> Any:
-    """The sum over a tile of `by[row] by[other]`."""
-    found = spread(by.dtype.type(0))
-    for n in range(0, TILE, 4 * width(by)):
-        found = _along(four(by, row + n), four(by, other + n), found)
-    return total(found)
+def product(scalars: Any, row: Any, other_row: Any) -> Any:
+    """The sum over the draws of a tile of scalars[row] scalars[other_row]."""
+    sums = spread(scalars.dtype.type(0))
+    for n in range(0, TILE, 4 * width(scalars)):
+        sums = _add_products(four(scalars, row + n), four(scalars, other_row + n), sums)
+    return total(sums)
 
 
 @inlined
-def _nothing(tile: Any) -> Any:
+def _zeros(tile: Any) -> Any:
+    """Four wide vectors of zeros."""
     zero = spread(tile.dtype.type(0))
     return zero, zero, zero, zero
 
 
 @inlined
-def _onto(w: Any, vectors: Any, sums: Any) -> Any:
+def _add_scaled(w: Any, vectors: Any, sums: Any) -> Any:
+    """Four vectors: sums + w vectors."""
     return (
         fma(w, vectors[0], sums[0]),
         fma(w, vectors[1], sums[1]),
@@ -110,5 +126,6 @@ def _onto(w: Any, vectors: Any, sums: Any) -> Any:
 
 
 @inlined
-def _along(one: Any, other: Any, found: Any) -> Any:
-    return fma(one[3], other[3], fma(one[2], other[2], fma(one[1], other[1], fma(one[0], other[0], found))))
+def _add_products(x: Any, y: Any, sums: Any) -> Any:
+    """One vector: sums + the products of four vectors x with four vectors y, place by place."""
+    return fma(x[3], y[3], fma(x[2], y[2], fma(x[1], y[1], fma(x[0], y[0], sums))))

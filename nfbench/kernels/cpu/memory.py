@@ -1,4 +1,4 @@
-"""Memory for large results that is used again: what the system gives anew it clears, page by page, at every update."""
+"""Memory for large results that is used again: the system would clear, page by page, what it hands out anew."""
 
 import contextlib
 import math
@@ -8,46 +8,51 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-_LARGE = 2**20  # bytes from which memory is kept
-_KEPT = 2**28  # bytes that are kept at most
+_LARGE = 2**20  # bytes of the smallest block that is used again
+_FREE_LIMIT = 2**28  # bytes of free blocks that are kept for later at most
 
-_torchs_own = [False]  # whether torch allocates instead
-_free: dict[int, memoryview] = {}  # no lock: what is gone may be noticed anywhere, in the midst of this module too
-_lent: dict[int, tuple[weakref.ref[np.ndarray], memoryview]] = {}  # as `weakref.finalize` does, at a third of its cost
+_use_torch = [False]  # whether torch allocates all memory instead (`counted`)
+_free: dict[int, memoryview] = {}  # blocks by id. No lock: an array may be collected anywhere, even within this module
+# Blocks whose array is alive, with a weak reference that reports its end: `weakref.finalize` at a third of its cost.
+_in_use: dict[int, tuple[weakref.ref[np.ndarray], memoryview]] = {}
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array with any content, whose memory is used again when the array, every view and every tensor are gone."""
-    if _torchs_own[0]:
-        found: np.ndarray = torch.empty(math.prod(shape) * dtype.itemsize, dtype=torch.uint8).numpy()
-        return found.view(dtype).reshape(shape)
+    """An array `shape` of `dtype` with any content.
+
+    Large memory is used again once the array, all views of it and all tensors on it are gone.
+    """
+    if _use_torch[0]:
+        memory: np.ndarray = torch.empty(math.prod(shape) * dtype.itemsize, dtype=torch.uint8).numpy()
+        return memory.view(dtype).reshape(shape)
     size = math.prod(shape) * dtype.itemsize
     if size < _LARGE:
         return np.empty(shape, dtype)
-    block = _taken(size)
-    whole = np.frombuffer(block, dtype)  # on which every view of it holds: below it is no array, but its memory
+    block = _take(size)
+    whole = np.frombuffer(block, dtype)  # every view keeps this array alive: its base is the block, not another array
     watch = weakref.ref(whole, _give_back)
-    _lent[id(watch)] = watch, block
+    _in_use[id(watch)] = watch, block
     return whole.reshape(shape)
 
 
 def array(tensor: torch.Tensor) -> np.ndarray:
-    """The tensor's memory, or that of a contiguous copy."""
-    found: np.ndarray = (tensor.detach() if tensor.requires_grad else tensor).numpy()
-    return found if found.flags.c_contiguous else np.ascontiguousarray(found)
+    """The tensor's numbers as a contiguous array: its own memory, or a copy where that is not contiguous."""
+    memory: np.ndarray = (tensor.detach() if tensor.requires_grad else tensor).numpy()
+    return memory if memory.flags.c_contiguous else np.ascontiguousarray(memory)
 
 
 @contextlib.contextmanager
 def counted() -> Iterator[None]:
-    """Within the block torch allocates all memory anew, so that its profiler sees each piece come and go."""
-    before, _torchs_own[0] = _torchs_own[0], True
+    """Within the `with` block let torch allocate all memory anew, so that its profiler sees it come and go."""
+    before, _use_torch[0] = _use_torch[0], True
     try:
         yield
     finally:
-        _torchs_own[0] = before
+        _use_torch[0] = before
 
 
-def _taken(size: int) -> memoryview:
+def _take(size: int) -> memoryview:
+    """A free block of `size` bytes, or a new one."""
     for key, block in _free.copy().items():
         if block.nbytes == size and _free.pop(key, None) is not None:
             return block
@@ -55,6 +60,7 @@ def _taken(size: int) -> memoryview:
 
 
 def _give_back(watch: weakref.ref[np.ndarray]) -> None:
-    _, block = _lent.pop(id(watch))
-    if block.nbytes + sum(kept.nbytes for kept in _free.copy().values()) <= _KEPT:
+    """Make the block of an array that is gone free, unless enough blocks are."""
+    _, block = _in_use.pop(id(watch))
+    if block.nbytes + sum(free.nbytes for free in _free.copy().values()) <= _FREE_LIMIT:
         _free[id(block)] = block

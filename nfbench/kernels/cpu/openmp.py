@@ -1,4 +1,4 @@
-"""The entry to torch's own OpenMP threads, for compiled code: a function that runs another in several threads."""
+"""How compiled code runs a function in torch's own OpenMP threads: OpenMP's entry gets the LLVM symbol `PARALLEL`."""
 
 import contextlib
 import ctypes
@@ -11,8 +11,9 @@ from typing import Any
 import llvmlite.binding
 import torch
 
-# The symbol by which compiled code calls void parallel(void (*body)(void *), void *data, unsigned threads, unsigned
-# flags), which is GNU's: `body(data)` in every thread, of which the caller's is one.
+# The symbol by which compiled code calls GNU OpenMP's
+#     void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags)
+# which runs `body(data)` in every thread; the caller's is one of them.
 PARALLEL = "nfbench_parallel"
 _Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _entry: Callable[..., Any] = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
@@ -20,13 +21,20 @@ _entry: Callable[..., Any] = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_vo
 
 @_entry
 def in_python(body: int, data: int, threads: int, _: int) -> None:
-    """The same by Python's threads, for where torch has not GNU's OpenMP."""
-    work, others = _Body(body), []
-    with contextlib.suppress(RuntimeError):  # as the interpreter ends it starts no more threads
-        others += [_pool(threads - 1).submit(work, data) for _ in range(threads - 1)]
-    work(data)
-    for other in others:
-        other.result()
+    """`GOMP_parallel` by Python's threads, for builds of torch without GNU OpenMP (macOS).
+
+    Args:
+        body: address of the function.
+        data: its argument.
+        threads: how many threads run it, the caller's included.
+        _: flags, unused.
+    """
+    function, futures = _Body(body), []
+    with contextlib.suppress(RuntimeError):  # while the interpreter shuts down it starts no more threads
+        futures += [_pool(threads - 1).submit(function, data) for _ in range(threads - 1)]
+    function(data)
+    for future in futures:
+        future.result()
 
 
 @functools.cache
@@ -35,7 +43,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _parallel() -> int:
-    """The address of the function in the library that torch is linked with, another copy's threads would be others."""
+    """The address of `GOMP_parallel` in the OpenMP that torch uses (another copy would start threads of its own)."""
     entry: Any = in_python
     try:
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))

@@ -1,7 +1,8 @@
-"""Compiled kernels run by torch's own OpenMP threads: they are awake if torch has just used them, and no others spin.
+"""Runs compiled kernels in torch's own OpenMP threads, which are awake if torch has just used them.
 
-A kernel's last argument is a `Share`. Each step of the work, a kernel and what it takes before that, is done by whoever
-takes a share, one step after the other, before it takes the next share; nobody takes Python's lock.
+The work is a list of steps: a kernel with its arguments, the last of which, a `Share`, is added here. A thread takes a
+share, does all steps for it one after the other, and takes the next share, until none is left. The threads run machine
+code only and never hold Python's lock.
 """
 
 import functools
@@ -27,10 +28,14 @@ _SHARE: Any = types.UniTuple(types.int64, 5)  # type: ignore[no-untyped-call]
 
 
 class Share(NamedTuple):
-    """One part of a kernel's work: a range of groups and a range of draws.
+    """One part of a kernel's work: some groups, and of each of them some draws.
 
     Attributes:
-        number: which of the shares it is; sums of its own go there.
+        number: which of the shares it is: the row of its sums (`shares.combined`).
+        group: the first group.
+        groups: the end of the groups, one after the last.
+        start: the first draw of each group.
+        stop: the end of the draws, one after the last.
     """
 
     number: int
@@ -46,15 +51,20 @@ Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
 @inlined
 def own(sums: Any, share: Any) -> Any:
-    """Of arrays for sums, one for each share or one for all, this share's."""
+    """The row of `sums (R, ...)` that a share adds to: its own, or the only one (`shares.combined`)."""
     return sums[share[0] % sums.shape[0]]
 
 
 def run(steps: Sequence[Step], shares: Shares, threads: int) -> None:
-    """Every step of every share, in so many threads, this one among them.
+    """Run every step of every share.
+
+    Args:
+        steps: kernels and their arguments but for the share.
+        shares: parts of the work.
+        threads: how many threads work, this one included.
 
     Raises:
-        MemoryError: a kernel had no room for its scratch.
+        MemoryError: a kernel could not allocate its scratch memory.
     """
     if threads <= 1 or len(shares) <= 1 or _forks:
         for share in shares:
@@ -63,7 +73,7 @@ def run(steps: Sequence[Step], shares: Shares, threads: int) -> None:
         return
     kernels = tuple(_address(kernel, arguments) for kernel, arguments in steps)
     if not _launch(kernels, tuple(arguments for _, arguments in steps), _table(shares), threads):
-        raise MemoryError("a kernel had no room for its scratch")
+        raise MemoryError("a kernel could not allocate its scratch memory")
 
 
 @functools.lru_cache
@@ -71,71 +81,83 @@ def _table(shares: Shares) -> np.ndarray:
     return np.array(shares, np.int64)
 
 
-_forks: list[int] = []  # this process, if it is a fork: OpenMP's threads are not in it, and it does not know
+# The id of this process if it is a fork: OpenMP's threads do not exist in it, which OpenMP does not know.
+_forks: list[int] = []
 os.register_at_fork(after_in_child=lambda: _forks.append(os.getpid()))
 _addresses: dict[tuple[Any, bytes], int] = {}
 
 
 def _address(kernel: Any, arguments: tuple[Any, ...]) -> int:
-    """Where the machine code of a kernel for arguments of such types lies."""
+    """The address of a kernel's machine code for the types of these arguments."""
     key = kernel, compute_fingerprint(arguments)
-    found = _addresses.get(key)
-    if found is None:
+    address = _addresses.get(key)
+    if address is None:
         signature = (*(typeof(argument) for argument in arguments), _SHARE)
         kernel.compile(signature)
         compiled = kernel.overloads[signature]
-        found = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        _addresses[key] = found
-    return found
+        address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        _addresses[key] = address
+    return address
 
 
 @intrinsic
 def _by_all(context: Any, kernels: Any, steps: Any, shares: Any, threads: Any) -> Any:
-    """Whether every call returned as it should."""
+    """Call OpenMP with a body that does the shares (`_body`); whether no kernel failed.
+
+    Args:
+        context: numba's.
+        kernels: addresses, a tuple of integers.
+        steps: for each kernel the tuple of its arguments.
+        shares: array (number of shares, 5).
+        threads: how many threads work.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole, word, byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
-        addresses, packed, table, number = arguments
+        int64, word, byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+        addresses, packed_arguments, table, number = arguments
         rows = context.make_array(shares)(context, builder, table)
-        held = [whole, whole, rows.data.type, whole, addresses.type, packed.type]  # next, failures, shares, how many
-        frame = room_for(builder, ir.LiteralStructType(held))
+        fields = [int64, int64, rows.data.type, int64, addresses.type, packed_arguments.type]
+        frame = room_for(builder, ir.LiteralStructType(fields))
         count = builder.extract_value(rows.shape, 0)
-        for place, value in enumerate((whole(0), whole(0), rows.data, count, addresses, packed)):
+        for place, value in enumerate((int64(0), int64(0), rows.data, count, addresses, packed_arguments)):
             builder.store(value, _field(builder, frame, place))
         body = _body(context, builder.module, frame.type, steps)
         kind = ir.FunctionType(ir.VoidType(), [body.type, byte, word, word])
         parallel = get_or_insert_function(builder.module, kind, PARALLEL)
         data = builder.bitcast(frame, byte)
         builder.call(parallel, [body, data, builder.trunc(number, word), word(0)])
-        return builder.icmp_signed("==", builder.load(_field(builder, frame, 1)), whole(0))
+        return builder.icmp_signed("==", builder.load(_field(builder, frame, 1)), int64(0))
 
     return types.boolean(kernels, steps, shares, threads), generate
 
 
 def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
-    """What each thread does: `void (frame *)`, which takes shares until none is left."""
-    whole, byte = ir.IntType(64), ir.IntType(8).as_pointer()
+    """Emit what each thread does, `void (frame *)`: take shares until none is left, and run every step of each.
+
+    The frame's fields: index of the next share, number of failures, shares, their number, kernels, arguments.
+    """
+    int64, byte = ir.IntType(64), ir.IntType(8).as_pointer()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte]), module.get_unique_name("nfbench_body"))
     function.linkage = "internal"
     start, again, work, done = (function.append_basic_block(name) for name in ("start", "again", "work", "done"))
     builder = ir.IRBuilder(start)
     frame = builder.bitcast(function.args[0], frame_type)
-    table, count, addresses, packed = (builder.load(_field(builder, frame, place)) for place in range(2, 6))
+    table, count, addresses, packed_arguments = (builder.load(_field(builder, frame, place)) for place in range(2, 6))
     builder.branch(again)
     builder.position_at_end(again)
-    index = builder.atomic_rmw("add", _field(builder, frame, 0), whole(1), "monotonic")
+    index = builder.atomic_rmw("add", _field(builder, frame, 0), int64(1), "monotonic")
     builder.cbranch(builder.icmp_signed("<", index, count), work, done)
     builder.position_at_end(work)
-    row = builder.mul(index, whole(_SHARE.count))
-    numbers = [builder.load(builder.gep(table, [builder.add(row, whole(place))])) for place in range(_SHARE.count)]
+    row = builder.mul(index, int64(_SHARE.count))
+    numbers = [builder.load(builder.gep(table, [builder.add(row, int64(place))])) for place in range(_SHARE.count)]
     share = context.make_tuple(builder, _SHARE, numbers)
-    for place, given in enumerate(steps):
-        kinds = (*given, _SHARE)
+    for place, argument_types in enumerate(steps):
+        kinds = (*argument_types, _SHARE)
         called = context.call_conv.get_function_type(types.none, kinds).as_pointer()
         kernel = builder.inttoptr(builder.extract_value(addresses, place), called)
-        values = [builder.extract_value(packed, [place, number]) for number in range(len(given))]
+        values = [builder.extract_value(packed_arguments, [place, number]) for number in range(len(argument_types))]
         status, _ = context.call_conv.call_function(builder, kernel, types.none, kinds, [*values, share])
-        failed = builder.zext(status.is_error, whole)
+        failed = builder.zext(status.is_error, int64)
         builder.atomic_rmw("add", _field(builder, frame, 1), failed, "monotonic")
     builder.branch(again)
     builder.position_at_end(done)
@@ -144,6 +166,7 @@ def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
 
 
 def _field(builder: Any, frame: Any, place: int) -> Any:
+    """The address of a field of the frame."""
     return builder.gep(frame, [ir.IntType(32)(0), ir.IntType(32)(place)], inbounds=True)
 
 

@@ -1,4 +1,8 @@
-"""TILE draws held dimension by dimension, so that a vector has one dimension of several draws; compiled."""
+"""Tiles: TILE draws held dimension by dimension, so that a vector holds one dimension of several draws; compiled.
+
+A tile is an array (D TILE,): number d TILE + n is dimension d of draw n. Elsewhere draws lie one after the other, D
+numbers each.
+"""
 
 from typing import Any
 
@@ -9,14 +13,14 @@ from nfbench.kernels.simd.arithmetic import inlined
 from nfbench.kernels.simd.prefetch import LINE
 from nfbench.kernels.simd.vector import carry, fma, narrow, store, total, totals, turn, wide
 
-_SINGLY = 4  # vectors: as many are added up faster each for itself than in a tree
+_FEW_VECTORS = 4  # up to so many vectors are summed faster one by one than by a transposed square
 
 width, _spread_narrow, (_width_wide, _load, _spread, _) = narrow.width, narrow.spread, wide
 
 
 @inlined
 def room(size: Any, like: Any) -> Any:
-    """Zeros `(size,)` of the type of `like`, from the start of a line: a vector across two takes two accesses."""
+    """Zeros `(size,)` of the dtype of `like`, from a cache line on: a vector across two lines takes two accesses."""
     memory = np.zeros(size + LINE // like.itemsize, like.dtype)
     first = (LINE - memory.ctypes.data % LINE) % LINE // like.itemsize
     return memory[first : first + size]
@@ -24,16 +28,16 @@ def room(size: Any, like: Any) -> Any:
 
 @inlined
 def squares(dim: Any, like: Any) -> Any:
-    """Room for D wide vectors, side by side, in whole squares of them."""
+    """Zeros for D wide vectors, side by side, rounded up to whole squares (W vectors of W numbers)."""
     vector = _width_wide(like)
     return room((dim + (-dim) % vector) * vector, like)
 
 
 @inlined
 def fill(tile: Any, numbers: Any, at: Any, count: Any) -> None:
-    """`count <= TILE` draws from `numbers (..,)`, one after the other from `at` on, into `tile (D TILE,)`.
+    """Copy `count` <= TILE draws, one after the other from `numbers.flat[at]` on, into `tile (D TILE,)`.
 
-    What the tile has besides, of other draws, becomes zero.
+    The tile's other places become zero.
     """
     dim, side, nothing = tile.shape[0] // TILE, width(tile), _spread_narrow(tile.dtype.type(0))
     draws, dims = count - count % side, dim - dim % side
@@ -49,7 +53,7 @@ def fill(tile: Any, numbers: Any, at: Any, count: Any) -> None:
 
 @inlined
 def empty(tile: Any, numbers: Any, at: Any, count: Any) -> None:
-    """The tile's first `count` draws into `numbers (..,)`, from `at` on."""
+    """Copy the first `count` draws of `tile (D TILE,)` to `numbers`, one after the other from `numbers.flat[at]` on."""
     dim, side = tile.shape[0] // TILE, width(tile)
     draws, dims = count - count % side, dim - dim % side
     for n in range(0, draws, side):
@@ -62,34 +66,42 @@ def empty(tile: Any, numbers: Any, at: Any, count: Any) -> None:
 
 @inlined
 def four(numbers: Any, at: Any) -> Any:
-    """Four wide vectors, one after the other."""
+    """Load four wide vectors, one after the other, from `numbers.flat[at]` on."""
     vector = _width_wide(numbers)
     low = _load(numbers, at, vector), _load(numbers, at + vector, vector)
     return (*low, _load(numbers, at + 2 * vector, vector), _load(numbers, at + 3 * vector, vector))
 
 
 @inlined
-def put(numbers: Any, at: Any, one: Any, two: Any, three: Any, last: Any) -> None:
-    """Where `four` takes them from."""
+def put(numbers: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> None:
+    """Store four wide vectors, one after the other, from `numbers.flat[at]` on."""
     vector = _width_wide(numbers)
-    store(numbers, at, vector, one)
-    store(numbers, at + vector, vector, two)
-    store(numbers, at + 2 * vector, vector, three)
-    store(numbers, at + 3 * vector, vector, last)
+    store(numbers, at, vector, a)
+    store(numbers, at + vector, vector, b)
+    store(numbers, at + 2 * vector, vector, c)
+    store(numbers, at + 3 * vector, vector, d)
 
 
 @inlined
 def add_totals(numbers: Any, at: Any, sums: Any, place: Any, dim: Any) -> None:
-    """Totals of D wide vectors, side by side in `sums` from `place` on, are added to `numbers (..,)` from `at` on.
+    """Sum up each of D wide vectors and add the D sums to `numbers`, from `numbers.flat[at]` on.
 
-    `sums` is of `squares`: a square is read as a whole, with any content where it is more than D vectors.
+    Args:
+        numbers: contiguous, of any shape.
+        at: index of the first sum in `numbers`.
+        sums: memory of `squares`; a square is read as a whole, whatever follows the D vectors in it.
+        place: index in `sums` where the vectors begin.
+        dim: D.
+
+    Raises:
+        MemoryError: `sums` ends within a square.
     """
     vector = _width_wide(sums)
-    singly, one = dim % vector if dim % vector <= _SINGLY else 0, _spread(sums.dtype.type(1))
+    single, one = dim % vector if dim % vector <= _FEW_VECTORS else 0, _spread(sums.dtype.type(1))
     if place + (dim + (-dim) % vector) * vector > sums.size:
         raise MemoryError("no room for whole squares")
-    for d in range(0, dim - singly, vector):
-        found, count = totals(sums, place + d * vector, one), min(vector, dim - d)
-        store(numbers, at + d, count, fma(one, found, _load(numbers, at + d, count)))
-    for d in range(dim - singly, dim):
+    for d in range(0, dim - single, vector):
+        totals_of_square, count = totals(sums, place + d * vector, one), min(vector, dim - d)
+        store(numbers, at + d, count, fma(one, totals_of_square, _load(numbers, at + d, count)))
+    for d in range(dim - single, dim):
         numbers[at + d] += total(_load(sums, place + d * vector, vector))

@@ -1,7 +1,7 @@
-"""The diagonal Gaussian's draws on the CPU, compiled: one pass over the noise forward, one backward.
+"""The diagonal Gaussian's draws on the CPU; compiled: one pass over the noise forward, one backward.
 
-The loops run over S draws for each of B points, whose numbers lie in rows of D: that of draw s for point b is the row
-`s across + b apart`, so that either may come first.
+The loops run over S draws of each of B data points. Draw s of point b is row `s across + b apart` of an array of rows
+of D numbers, so that draws may come first, (S, B, D), or points, (B, S, D).
 """
 
 import math
@@ -20,34 +20,53 @@ from nfbench.kernels.simd.vector import fma, narrow, store, total
 width, load, spread, _ = narrow
 
 _COST = 1.0  # nanoseconds a number on one core, about
-_BLOCK = 64  # draws that are summed before they are added to the sum of all: so a long sum keeps its digits
-_SAFE = 80  # up to which `decay` has no limit
+_BLOCK = 64  # draws that are summed up before they are added to the sum of all draws, so that it keeps its digits
+_SAFE = 80  # `decay` is exact for numbers up to this one
 
 
 def forward(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`noise (S, B, D), base (B or 1, 2 D) -> z (S, B, D), ln q (S, B), sigma (B or 1, D)`."""
+    """Draw z = mean + sigma noise, as `reference.Loops.forward` says.
+
+    Args:
+        noise: (S, B, D).
+        base: (B or 1, 2 D), mean and ln sigma.
+
+    Returns:
+        z (S, B, D), ln q (S, B), and sigma (B or 1, D), which `backward` takes.
+    """
     draws, points, dim = noise.shape
-    given = array(noise), array(base)
-    z, log_q = empty((draws, points, dim), given[0].dtype), empty((draws, points), given[0].dtype)
-    sigma = np.empty((len(base), dim), given[0].dtype)
-    together([(start, (*given, sigma, z, log_q, points, 1))], parts(points, draws, _COST * dim))
+    noises, numbers = array(noise), array(base)
+    z, log_q = empty((draws, points, dim), noises.dtype), empty((draws, points), noises.dtype)
+    sigma = np.empty((len(base), dim), noises.dtype)
+    together([(start, (noises, numbers, sigma, z, log_q, points, 1))], parts(points, draws, _COST * dim))
     return torch.from_numpy(z), torch.from_numpy(log_q), torch.from_numpy(sigma)
 
 
 def backward(
     noise: Tensor, sigma: Tensor, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """Gradients in the noise (S, B, D), where they are asked for, and in the base (B or 1, 2 D)."""
+    """Gradients in the noise and in the base, as `reference.Loops.backward` says.
+
+    Args:
+        noise: (S, B, D).
+        sigma: (B or 1, D).
+        grad_z: (S, B, D).
+        grad_log_q: (S, B).
+        to_noise: whether the gradient in the noise is wanted.
+
+    Returns:
+        The gradient in the noise (S, B, D), or None, and that in the base (B or 1, 2 D).
+    """
     draws, points, dim = noise.shape
-    given = array(noise), array(sigma), array(grad_z), array(grad_log_q)
+    noises, sigmas, grads, grad_logs = array(noise), array(sigma), array(grad_z), array(grad_log_q)
     shares = parts(points, draws, _COST * dim)
-    sums, back = sums_for(shares, given[1]), np.empty(given[0].shape if to_noise else (0, 0, 0), given[0].dtype)
-    together([(finish, (*given, sums, back, points, 1))], shares)
+    sums, back = sums_for(shares, sigmas), np.empty(noises.shape if to_noise else (0, 0, 0), noises.dtype)
+    together([(finish, (noises, sigmas, grads, grad_logs, sums, back, points, 1))], shares)
     return torch.from_numpy(back) if to_noise else None, added(sums)
 
 
 def sums_for(shares: Shares, sigma: np.ndarray) -> np.ndarray:
-    """Room for the gradient in the base from every share, or for all where each point has its own row."""
+    """Memory (R, B or 1, 2 D) for the gradient in the base: R = 1 where every point has a row, else one a share."""
     rows, dim = sigma.shape
     if rows > 1:
         return combined(shares, (rows, 2 * dim), sigma.dtype)
@@ -65,7 +84,18 @@ def start(
     apart: int,
     share: Any,
 ) -> None:
-    """Ln q = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma, and sigma (B or 1, D) by the way."""
+    """Draw z = mean + sigma noise with ln q = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma.
+
+    Args:
+        noise: contiguous, in the order of rows that `across` and `apart` say.
+        base: (B or 1, 2 D).
+        sigma: (B or 1, D), written.
+        z: as noise, written.
+        log_q: as noise without its last axis, written.
+        across: rows from one draw of a point to its next.
+        apart: rows from a point to the next one.
+        share: which points and draws.
+    """
     _, group, groups, first, last = share
     dim, kind, vector, flat = base.shape[1] // 2, noise.dtype.type, width(noise), log_q.reshape(log_q.size)
     whole, left, each = dim - dim % vector, dim % vector, sigma.shape[0] > 1
@@ -89,19 +119,21 @@ def start(
 
 
 @inlined
-def _exponential(x: Any, found: Any) -> None:
+def _exponential(x: Any, out: Any) -> None:
+    """Write e^x of `x (D,)` to `out (D,)`."""
     one, safe = x.dtype.type(1), True
     for d in range(x.shape[0]):
         safe &= abs(x[d]) < _SAFE
         t = decay(x[d])
-        found[d] = one / t if x[d] > 0 else t
+        out[d] = one / t if x[d] > 0 else t
     if not safe:
         for d in range(x.shape[0]):
-            found[d] = math.exp(x[d])
+            out[d] = math.exp(x[d])
 
 
 @inlined
 def _moved(noise: Any, base: Any, scale: Any, z: Any, at: Any, mean: Any, d: Any, square: Any, n: Any) -> Any:
+    """Write n dimensions of z = mean + sigma noise from index `at + d` on; returns `square` + noise^2."""
     x = load(noise, at + d, n)
     store(z, at + d, n, fma(load(scale, d, n), x, load(base, mean + d, n)))
     return fma(x, x, square)
@@ -119,12 +151,24 @@ def finish(
     apart: int,
     share: Any,
 ) -> None:
-    """`sums (B or 1, 2 D)` for one share of the work, and the gradient in the noise unless `back` is empty."""
+    """Gradients in the base and, unless `back` is empty, in the noise.
+
+    Args:
+        noise: as in `start`.
+        sigma: (B or 1, D).
+        grad: gradient in z, in the order of noise.
+        grad_log: gradient in ln q, likewise.
+        of_base: gradient in the base (R, B or 1, 2 D), memory of `sums_for`, written.
+        back: gradient in the noise, in its order, written; or empty.
+        across: as in `start`.
+        apart: as in `start`.
+        share: which points and draws.
+    """
     _, group, groups, first, last = share
     sums = own(of_base, share)
     dim, kind, vector, logs = sigma.shape[1], noise.dtype.type, width(noise), grad_log.reshape(grad_log.size)
     whole, left, each = dim - dim % vector, dim % vector, sigma.shape[0] > 1
-    given, gradients, found = noise.reshape(noise.size), grad.reshape(grad.size), back.reshape(back.size)
+    noises, gradients, to_noise = noise.reshape(noise.size), grad.reshape(grad.size), back.reshape(back.size)
     block = np.empty(2 * (dim + vector), noise.dtype)
     if not each:
         sums[:] = kind(0)
@@ -151,11 +195,12 @@ def finish(
             for s in range(first, last):
                 at = s * across + b * apart
                 for d in range(at * dim, at * dim + dim):
-                    found[d] = gradients[d] * sigma[row, d - at * dim] - logs[at] * given[d]
+                    to_noise[d] = gradients[d] * sigma[row, d - at * dim] - logs[at] * noises[d]
 
 
 @inlined
 def _summed(noise: Any, grad: Any, block: Any, at: Any, dim: Any, d: Any, n: Any) -> None:
+    """Add n dimensions of the gradient in z, and of its product with the noise, to the sums of a block of draws."""
     vector, one = width(noise), spread(noise.dtype.type(1))
     g, by_sigma = load(grad, at + d, n), dim + vector + d
     store(block, d, vector, fma(one, g, load(block, d, vector)))

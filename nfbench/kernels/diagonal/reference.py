@@ -1,4 +1,7 @@
-"""The diagonal Gaussian under every flow: z = mean + sigma noise and ln q(z), with few steps for autograd to take."""
+"""The diagonal Gaussian under every flow: z = mean + sigma noise and ln q(z), as one node of autograd's graph.
+
+ln q(z) = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma.
+"""
 
 from typing import Any, Protocol, cast
 
@@ -14,71 +17,102 @@ from nfbench.kernels.dispatch import transformed
 
 
 class Loops(Protocol):
-    """A module that draws, and goes back; S draws for B data points, one row of the base for each of them or for all.
-
-    `forward` returns besides the draws what is kept for `backward`, by which it is differentiated.
-    """
+    """A module that draws from the diagonal Gaussian, and has the gradients of that."""
 
     def forward(self, noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`noise (S, B, D), base (B or 1, 2 D) -> z (S, B, D), ln q (S, B), kept`."""
+        """Draw z = mean + sigma noise.
+
+        Args:
+            noise: (S, B, D).
+            base: (B or 1, 2 D), mean and ln sigma.
+
+        Returns:
+            z (S, B, D), ln q (S, B), and sigma (B or 1, D), which `backward` takes.
+        """
 
     def backward(
-        self, noise: Tensor, kept: Tensor, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool
+        self, noise: Tensor, sigma: Tensor, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool
     ) -> tuple[Tensor | None, Tensor]:
-        """Gradients in the noise (S, B, D), where they are asked for, and in the base (B or 1, 2 D)."""
+        """Gradients in the noise and in the base.
+
+        Args:
+            noise: (S, B, D).
+            sigma: (B or 1, D), of `forward`.
+            grad_z: (S, B, D).
+            grad_log_q: (S, B).
+            to_noise: whether the gradient in the noise is wanted.
+
+        Returns:
+            The gradient in the noise (S, B, D), or None, and that in the base (B or 1, 2 D).
+        """
 
 
 def reference(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """`draw` operation by operation: oracle, and what runs under vmap and `torch.compile`."""
+    """`draw`, operation by operation: the oracle of tests, and what runs under vmap and `torch.compile`.
+
+    Args:
+        noise: (S, B, D).
+        base: (B or 1, 2 D), mean and ln sigma.
+
+    Returns:
+        z (S, B, D) and ln q(z) (S, B).
+    """
     mean, log_sigma = base.chunk(2, -1)
     return mean + log_sigma.exp() * noise, standard_normal_log_prob(noise) - log_sigma.sum(-1)
 
 
 def draw(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-    """`noise (S, B, D), base (B or 1, 2 D) -> z (S, B, D), ln q(z) (S, B)`; base holds mean and ln sigma.
+    """Draw z = mean + sigma noise.
 
-    Alone on a GPU the operations one by one are faster: their launches are as many, and no node calls Python back.
+    On a GPU the plain operations are faster than a node: they launch as many kernels, and autograd calls no Python.
+
+    Args:
+        noise: (S, B, D).
+        base: (B or 1, 2 D), mean and ln sigma.
+
+    Returns:
+        z (S, B, D) and ln q(z) (S, B).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
     shapes.check_base("diagonal", noise, base)
-    chosen = None if noise.is_cuda else loops(noise, base)
-    if chosen is None:
+    module = None if noise.is_cuda else loops(noise, base)
+    if module is None:
         return reference(noise, base)
-    found: tuple[Tensor, Tensor] = _Draw.applied(chosen, noise, base)
-    return found
+    results: tuple[Tensor, Tensor] = _Draw.applied(module, noise, base)
+    return results
 
 
 def loops(noise: Tensor, base: Tensor) -> Loops | None:
-    """What draws from this noise as one node of the graph; None where every operation must be seen."""
-    chosen = backend()
-    if transformed() or chosen == "reference":
+    """The module that draws from this noise as one node of the graph; None where plain operations should run."""
+    choice = backend()
+    if transformed() or choice == "reference":
         return None
     real = noise.dtype == base.dtype and noise.dtype in (torch.float32, torch.float64)
-    compiled = chosen != "triton" and real and noise.device.type == "cpu" and noise.numel() > 0
+    compiled = choice != "triton" and real and noise.device.type == "cpu" and noise.numel() > 0
     return cast(Loops, cpu if compiled else torch_node)
 
 
 def for_each(noise: Tensor, base: Tensor) -> Tensor:
-    """The noise, the same for all data points where there is but one's and the base has rows for more."""
+    """Noise for each row of the base: `noise (S, 1, D)` is repeated, without a copy, where the base has B > 1 rows."""
     return noise.expand(-1, len(base), -1) if noise.shape[1] == 1 < len(base) else noise
 
 
 class _Draw(Node):
-    """`reference` as one node of the graph."""
+    """`reference` as one node of the graph, by a module that is given."""
 
     @staticmethod
-    def forward(ctx: Any, chosen: Loops, noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-        spread = for_each(noise, base)
-        z, log_q, kept = chosen.forward(spread, base)
-        ctx.loops, ctx.shape = chosen, noise.shape
-        ctx.save_for_backward(spread, kept)
+    def forward(ctx: Any, module: Loops, noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
+        repeated = for_each(noise, base)
+        z, log_q, sigma = module.forward(repeated, base)
+        ctx.loops, ctx.shape = module, noise.shape
+        ctx.save_for_backward(repeated, sigma)
         return z, log_q
 
     @staticmethod
     @once
     def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor]:
-        given = *ctx.saved_tensors, grad_z, grad_log_q
-        to_noise, to_base = ctx.loops.backward(*given, to_noise=ctx.needs_input_grad[1])
+        noise, sigma = ctx.saved_tensors
+        to_noise, to_base = ctx.loops.backward(noise, sigma, grad_z, grad_log_q, to_noise=ctx.needs_input_grad[1])
         return None, None if to_noise is None else to_noise.sum_to_size(ctx.shape), to_base

@@ -1,4 +1,4 @@
-"""Functions of one number that the Triton kernels share, accurate to a few roundings in float32 and in float64."""
+"""Elementary functions for Triton kernels, number by number, accurate to a few roundings in float32 and float64."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import triton
 import triton.language as tl
 
-kernel: Callable[..., Any] = triton.jit
+kernel: Callable[..., Any] = triton.jit  # decorator of kernels and of functions that they call
 
 
 @kernel
 def tanh(x: tl.tensor) -> tl.tensor:
-    """Below 1/2 the quotient of polynomials x P(x^2) / Q(x^2) of Lambert's continued fraction (off by 2e-16), else exp.
+    """Hyperbolic tangent: below 1/2 by Lambert's continued fraction, x P(x^2) / Q(x^2) (off by 2e-16), else by exp.
 
-    1 - 2t/(1 + t) with t = e^(-2|x|) is exactly 1 in saturation, however the device rounds its quotients.
+    There it is 1 - 2 t / (1 + t) with t = e^(-2|x|), exactly 1 in saturation however the device rounds quotients.
     """
     size = tl.abs(x)
     small = size < 0.5
@@ -28,16 +28,16 @@ def tanh(x: tl.tensor) -> tl.tensor:
 
 @kernel
 def log1p_exp(x: tl.tensor) -> tl.tensor:
-    """ln(1 + t), t = e^x, for x <= 0: with Kahan's correction for what 1 + t rounds away."""
+    """ln(1 + t) with t = e^x for x <= 0, corrected for the rounding of 1 + t as Kahan does."""
     t = tl.exp(x)
     rounded = 1.0 + t
-    kept = rounded - 1.0
-    return tl.where(kept == 0.0, t, tl.log(rounded) * (t / tl.where(kept == 0.0, 1.0, kept)))
+    added = rounded - 1.0
+    return tl.where(added == 0.0, t, tl.log(rounded) * (t / tl.where(added == 0.0, 1.0, added)))
 
 
 @kernel
 def softplus(x: tl.tensor) -> tl.tensor:
-    """ln(1 + e^x), without overflow and to its last digits where it is small."""
+    """ln(1 + e^x), without overflow, and accurate where it is small."""
     return tl.where(x > 0, x, 0.0) + log1p_exp(-tl.abs(x))
 
 

@@ -1,4 +1,4 @@
-"""What the GPU kernels share: how work is cut into programs, whether Triton is there, and whether it is right here.
+"""How work is cut into Triton programs, their launch, and whether Triton can run here.
 
 The sizes are the best of those tried on an H200 (torch 2.11, Triton 3.6, float32; 1 to 10,000 groups, 1 to 1,000,000
 draws, 2 to 513 dimensions).
@@ -16,19 +16,26 @@ from torch import Tensor
 
 from nfbench.foundation.settings import triton_interpreted
 
-AHEAD, AHEAD_BACKWARD = 5, 3  # maps whose numbers are on their way from memory at once
-_THREAD_BYTES = 128  # of z that a thread holds: the more draws, the rarer are sums over all threads for a map's numbers
-_WARPS = 4  # the most that a program has: sums across warps are slow, so that there is one where draws are small ...
-_LEAST_DRAWS = 4  # ... enough for so many of them
-_LEAST_BYTES = 128  # of z in a program: a smaller one only idles its threads
+AHEAD, AHEAD_BACKWARD = 5, 3  # maps whose numbers are being loaded from memory at once
+_THREAD_BYTES = 128  # of z that a thread holds: with more draws a thread, sums over all threads are rarer
+_WARPS = 4  # the most that a program has; sums across warps are slow, so there is one where it holds enough draws:
+_LEAST_DRAWS = 4  # so many
+_LEAST_BYTES = 128  # of z in a program: in a smaller one threads would idle
 _FILL = 528  # programs that keep an H200 busy: one for each of the four schedulers of its 132 multiprocessors
-_SLOTS = 2048  # programs that may hold sums of their own at once
-_SUMS_BYTES = 1 << 27  # and the memory of all these sums
+_SLOTS = 2048  # programs that may have memory of their own for sums over draws
+_SUMS_BYTES = 1 << 27  # the most that this memory takes in all
 
 
 @dataclass(frozen=True)
 class Tile:
-    """The draws and the dimensions (padded to a power of 2) of a program, its warps, and how many tiles a group has."""
+    """What one Triton program works on.
+
+    Attributes:
+        draws: how many of a group.
+        dims: D, rounded up to a power of 2.
+        warps: of the program.
+        parts: into how many tiles the draws of a group are cut.
+    """
 
     draws: int
     dims: int
@@ -37,40 +44,57 @@ class Tile:
 
 
 def tile_of(z: Tensor) -> Tile:
-    """The tile for `z (G, N, D)`: as large as registers allow, but small enough that all multiprocessors get work."""
+    """The tile for `z (G, N, D)`: as large as registers allow, but small enough to keep all multiprocessors busy."""
     groups, draws, dim = z.shape
     dims, warp, least = _power(dim), 32 * _THREAD_BYTES // z.element_size(), _LEAST_BYTES // z.element_size()
     warps = min(_WARPS, max(1, _LEAST_DRAWS * dims // warp))
-    held = max(1, min(_power(draws), warps * warp // dims))
-    while held > 1 and held * dims > least and groups * _parts(draws, held) < _FILL:
-        held //= 2
-    warps = min(warps, max(1, held * dims // warp))
-    return Tile(held, dims, warps, _parts(draws, held))
+    draws_held = max(1, min(_power(draws), warps * warp // dims))
+    while draws_held > 1 and draws_held * dims > least and groups * _parts(draws, draws_held) < _FILL:
+        draws_held //= 2
+    warps = min(warps, max(1, draws_held * dims // warp))
+    return Tile(draws_held, dims, warps, _parts(draws, draws_held))
 
 
 def _power(number: int) -> int:
+    """The least power of 2 that is not below `number`."""
     return 1 << (number - 1).bit_length()
 
 
 def _parts(number: int, size: int) -> int:
+    """How many parts of `size` cover `number`."""
     return -(-number // size)
 
 
 def partial_sums(tile: Tile, maps: Tensor) -> tuple[Tensor, bool]:
-    """Memory `(slots, G, K, P)` for gradients in the maps, and whether tiles of draws must share a slot.
+    """Memory for gradients in the maps: slots that are summed up after the kernel has run.
 
-    Sums over slots replace atomic additions, whose order, and with it the rounding, changes from run to run.
+    They replace atomic additions, whose order, and with it the rounding, would change from run to run.
+
+    Args:
+        tile: of the launch.
+        maps: (G, K, R).
+
+    Returns:
+        (slots, G, K, R), and whether several tiles of draws must share a slot.
     """
     fitting = _SUMS_BYTES // max(1, maps.numel() * maps.element_size())
     slots = max(1, min(tile.parts, _SLOTS // len(maps), fitting))
     return maps.new_empty(slots, *maps.shape), slots < tile.parts
 
 
-def launch(kernel: Any, programs: int, tile: Tile, *given: Tensor | int, **constants: int) -> None:
-    """Start a Triton kernel on the device of its tensors."""
-    device = cast(Tensor, given[0]).device
+def launch(kernel: Any, programs: int, tile: Tile, *arguments: Tensor | int, **constants: int) -> None:
+    """Start a Triton kernel on the device of its tensors.
+
+    Args:
+        kernel: a function under `elementary.kernel`.
+        programs: how many.
+        tile: the work of each.
+        arguments: of the kernel, a tensor first.
+        constants: compile-time arguments of the kernel beside the tile's.
+    """
+    device = cast(Tensor, arguments[0]).device
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-        kernel[(programs,)](*given, **constants, DRAWS=tile.draws, DIMS=tile.dims, num_warps=tile.warps)
+        kernel[(programs,)](*arguments, **constants, DRAWS=tile.draws, DIMS=tile.dims, num_warps=tile.warps)
 
 
 @functools.cache

@@ -1,4 +1,7 @@
-"""The log-likelihood of binary pixels: on the CPU one pass over them, and one product on the way back."""
+"""The log-likelihood of binary pixels from logits: ln p(x) = -sum_i softplus((1 - 2 x_i) l_i).
+
+On the CPU it takes one pass over the pixels forward and one product backward.
+"""
 
 from typing import Any
 
@@ -12,19 +15,34 @@ from nfbench.kernels.autograd import Node
 from nfbench.kernels.dispatch import transformed
 from nfbench.kernels.layers import bernoulli_cpu
 
-_FAR = 40.0  # from where on softplus(y) is y in float64, too: torch's own threshold, 20, drops e^-20
+_FAR = 40.0  # above it softplus(y) = y to float64's precision; torch's own threshold, 20, drops e^-20
 
 
 def reference(logits: Tensor, x: Tensor) -> Tensor:
-    """`log_prob` operation by operation: oracle, and what runs under vmap, `torch.compile`, on other devices."""
+    """`log_prob`, operation by operation: the oracle of tests, and what runs under vmap and on other devices.
+
+    Args:
+        logits: (S, B, I) or (B, I).
+        x: (B or 1, I) of 0 and 1.
+
+    Returns:
+        (S, B) or (B,).
+    """
     return -functional.softplus((1 - 2 * x) * logits, threshold=_FAR).sum(-1)
 
 
 def log_prob(logits: Tensor, x: Tensor) -> Tensor:
-    """`logits (S, B, I), x (B, I) -> -sum_i softplus((1 - 2 x_i) l_i) (S, B)`.
+    """The log-likelihood ln p(x) in nats of I binary pixels.
 
-    float32 and float64 on the CPU go through compiled loops, if no gradient in x is wanted. Logits (B, I),
-    and one observation x (1, I) for all of them, go through plain PyTorch.
+    Compiled loops run on the CPU in float32 and float64, for logits (S, B, I) and x (B, I), if no gradient in x is
+    wanted; else plain PyTorch.
+
+    Args:
+        logits: (S, B, I) or (B, I).
+        x: (B or 1, I) of 0 and 1.
+
+    Returns:
+        (S, B) or (B,).
 
     Raises:
         InputError: tensors that do not fit each other, are not floating, or are on several devices (`shapes`).
@@ -37,8 +55,8 @@ def log_prob(logits: Tensor, x: Tensor) -> Tensor:
         return reference(logits, x)
     if not (logits.requires_grad and torch.is_grad_enabled()):
         return bernoulli_cpu.log_prob(logits, x, learned=False)[0]
-    found: Tensor = _Compiled.applied(logits, x)[0]
-    return found
+    log_p: Tensor = _Compiled.applied(logits, x)[0]
+    return log_p
 
 
 def _fits(logits: Tensor, x: Tensor) -> bool:
@@ -48,20 +66,20 @@ def _fits(logits: Tensor, x: Tensor) -> bool:
 
 
 class _Compiled(Node):
-    """The value and its derivatives in the logits, which are kept instead of them, by the loops of `bernoulli_cpu`."""
+    """`log_prob` and its derivatives in the logits by the loops of `bernoulli_cpu`; the derivatives are saved."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        found, slopes = bernoulli_cpu.log_prob(logits, x, learned=True)
+        log_p, slopes = bernoulli_cpu.log_prob(logits, x, learned=True)
         ctx.save_for_backward(slopes, x)
-        ctx.set_materialize_grads(False)  # no zeros for the slopes, which only a second derivative depends on
-        return found, slopes
+        ctx.set_materialize_grads(False)  # no zeros for the slopes: only second derivatives depend on them
+        return log_p, slopes
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, to_slopes: Tensor | None) -> tuple[Tensor | None, None]:
         slopes, x = ctx.saved_tensors
-        found = None if grad is None else grad.unsqueeze(-1) * slopes
+        to_logits = None if grad is None else grad.unsqueeze(-1) * slopes
         if to_slopes is not None:  # slope = -s sigmoid(s l), s = 1 - 2 x
             more = to_slopes * slopes * (slopes + (1 - 2 * x))
-            found = more if found is None else found + more
-        return found, None
+            to_logits = more if to_logits is None else to_logits + more
+        return to_logits, None

@@ -1,4 +1,7 @@
-"""Maxout: the largest of every few numbers of an affine map. Equal ones leave the gradient to the first of them."""
+"""Maxout: the largest of each window of neighbours of an affine map (Goodfellow et al. 2013, arXiv:1302.4389).
+
+Where several are equal the first of them gets the gradient.
+"""
 
 from typing import Any
 
@@ -13,15 +16,24 @@ from nfbench.kernels.autograd import Node
 from nfbench.kernels.dispatch import transformed
 from nfbench.kernels.layers import maxout_cpu
 
-WINDOW = 4  # that `largest` and the compiled loops are written for
+WINDOW = 4  # the one window size of `largest` and of the compiled loops
 
 
 def maxout(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> Tensor:
-    """`x (R, I), weight (W U, I), bias (W U,) -> (R, U)`, the maxima over windows of W neighbours of x weight^T + bias.
+    """The maxima over windows of W neighbours of x weight^T + bias.
 
-    On the CPU compiled loops add the bias and note the winner in one pass, and sum up the bias' gradient as they place
-    the winners'. Where torch's operations run there, the units come before the rows: the maximum then runs over whole
-    rows of memory. On a GPU a step costs its launches, and the other order takes the fewest.
+    On the CPU compiled loops add the bias and note the winner in one pass; on the way back they place the gradient and
+    sum up that of the bias. Where torch's operations run there, units come before rows, so that the maximum runs over
+    whole rows of memory. On a GPU, where a step costs its launches, the other order takes the fewest.
+
+    Args:
+        x: (R, I), R rows of I inputs.
+        weight: (W U, I).
+        bias: (W U,).
+        window: W.
+
+    Returns:
+        (R, U).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
@@ -49,33 +61,33 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> None:
 
 
 def _of_neighbours(y: Tensor, window: int) -> Tensor:
-    """`(R, W U) -> (R, U)`: torch's maximum with its places, as `amax` shares the gradient of equal ones evenly."""
+    """`(R, W U) -> (R, U)` by torch's `max`: `amax` would divide the gradient among equal numbers."""
     windows = y.reshape(len(y), y.shape[1] // window, window)
     most: Tensor = windows.max(-1).values if torch.is_grad_enabled() else windows.amax(-1)
     return most
 
 
 def _compiled(weight: Tensor) -> bool:
-    """Whether the compiled loops serve: not where nobody will ask who won, nor where something rewrites the graph."""
+    """Whether the compiled loops run: not without gradients, nor where something rewrites the graph."""
     if transformed() or not torch.is_grad_enabled() or torch.is_autocast_enabled(weight.device.type):
         return False
     return weight.device.type == "cpu" and backend() != "reference" and weight.dtype in (torch.float32, torch.float64)
 
 
 def largest(windows: Tensor) -> Tensor:
-    """`(U, 4, R) -> (U, R)`, the maximum over the windows' places.
+    """The maximum over windows of four, (U, 4, R) -> (U, R).
 
-    torch's own `amax` shares the gradient of equal places evenly, and spends five passes over all of them to find out
-    how many there are. Here two rounds of pairs are compared once: 1 where the first of a pair is the winner, else 0.
+    torch's own `amax` divides the gradient among equal numbers, and takes five passes over all of them to count those.
+    Here pairs are compared, and the winners of pairs, once: 1 where the first of two wins, else 0.
     """
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # nobody will ask who won
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # no winners are needed
         return windows.amax(-2)
-    found: Tensor = _Largest.apply(windows)[0]  # type: ignore[no-untyped-call]
-    return found
+    most: Tensor = _Largest.apply(windows)[0]  # type: ignore[no-untyped-call]
+    return most
 
 
 class _Largest(torch.autograd.Function):
-    """The maximum, and the winners of the three comparisons that it takes, for the way back."""
+    """The maximum, and the winners of its three comparisons, which the gradient follows back."""
 
     @staticmethod
     def forward(windows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -94,7 +106,7 @@ class _Largest(torch.autograd.Function):
         if grad is None:
             return None
         first, third, final = ctx.saved_tensors
-        grad = grad.contiguous()  # it comes in rows of units, against the winners' rows of draws
+        grad = grad.contiguous()  # its memory has rows of units, that of the winners rows of draws
         left = grad * final
         right = grad - left
         a, c = left * first, right * third
@@ -106,13 +118,13 @@ class _Largest(torch.autograd.Function):
 
 
 class _Compiled(Node):
-    """The loops of `maxout_cpu`: `y (R, 4 U), bias (4 U,) -> (R, U)`."""
+    """`y (R, 4 U), bias (4 U,) -> (R, U)` by the loops of `maxout_cpu`."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, bias: Tensor) -> Tensor:
-        found, winners = maxout_cpu.forward(y, bias)
+        most, winners = maxout_cpu.forward(y, bias)
         ctx.save_for_backward(winners)
-        return found
+        return most
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +133,7 @@ class _Compiled(Node):
 
 
 class _Placed(torch.autograd.Function):
-    """The gradients of `_Compiled`, which are linear, with their own."""
+    """The gradients of `_Compiled`, linear in that of the maxima, as a function with a gradient of its own."""
 
     @staticmethod
     def forward(ctx: Any, grad: Tensor, winners: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,6 +147,6 @@ class _Placed(torch.autograd.Function):
         return windows.gather(-1, winners.long().unsqueeze(-1)).squeeze(-1), None
 
 
-def _wins(one: Tensor, other: Tensor) -> Tensor:
-    """1.0 where `one >= other`, else 0.0, in one pass."""
-    return torch.ge(one, other, out=torch.empty_like(one))
+def _wins(first: Tensor, second: Tensor) -> Tensor:
+    """1.0 where `first >= second`, else 0.0, in one pass."""
+    return torch.ge(first, second, out=torch.empty_like(first))

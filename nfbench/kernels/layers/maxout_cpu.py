@@ -1,4 +1,4 @@
-"""The largest of every four on the CPU, compiled: one pass forward, one backward. Contract: `maxout.maxout`."""
+"""The largest of every four numbers on the CPU, one pass forward, one backward; compiled. Used by `maxout.maxout`."""
 
 from typing import Any
 
@@ -15,32 +15,48 @@ _COST = 1.5  # nanoseconds of a window on one core, about
 
 
 def forward(y: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """`y (R, 4 U), bias (4 U,) -> (R, U)`, the largest of y + bias, and which of the four it was."""
-    given = array(y), array(bias)
+    """The largest of each window of four numbers of y + bias.
+
+    Args:
+        y: (R, 4 U).
+        bias: (4 U,).
+
+    Returns:
+        The maxima (R, U), and which of the four each is, 0 to 3 (R, U) as uint8.
+    """
+    numbers, biases = array(y), array(bias)
     rows, units = len(y), len(bias) // 4
-    found, winners = empty((rows, units), given[0].dtype), np.empty((rows, units), np.uint8)
-    together([(_forward, (*given, found, winners))], parts(units, rows, _COST))
-    return torch.from_numpy(found), torch.from_numpy(winners)
+    most, winners = empty((rows, units), numbers.dtype), np.empty((rows, units), np.uint8)
+    together([(_forward, (numbers, biases, most, winners))], parts(units, rows, _COST))
+    return torch.from_numpy(most), torch.from_numpy(winners)
 
 
 def backward(grad: Tensor, winners: Tensor) -> tuple[Tensor, Tensor]:
-    """`(R, U) -> (R, 4 U)`, the gradient where the largest was, zero elsewhere, and its sum over the rows (4 U,)."""
-    given = array(grad)
-    rows, units = given.shape
-    shares, found = parts(units, rows, _COST), empty((rows, 4 * units), given.dtype)
-    sums = combined(shares, (4 * units,), given.dtype)
-    together([(_backward, (given, winners.numpy(), found, sums))], shares)
-    return torch.from_numpy(found), added(sums)
+    """Gradients in y and in the bias.
+
+    Args:
+        grad: gradient in the maxima (R, U).
+        winners: (R, U), of `forward`.
+
+    Returns:
+        (R, 4 U), zero but for the winners, and its sum over rows (4 U,).
+    """
+    grads = array(grad)
+    rows, units = grads.shape
+    shares, to_y = parts(units, rows, _COST), empty((rows, 4 * units), grads.dtype)
+    sums = combined(shares, (4 * units,), grads.dtype)
+    together([(_backward, (grads, winners.numpy(), to_y, sums))], shares)
+    return torch.from_numpy(to_y), added(sums)
 
 
 @compiled
-def _forward(y: Any, bias: Any, found: Any, winners: Any, share: Any) -> None:
-    """A NaN is larger than what comes after it, and than what came before."""
+def _forward(y: Any, bias: Any, largest: Any, winners: Any, share: Any) -> None:
+    """Write maxima and winners, (R, U) each; a NaN counts as larger than every number."""
     _, group, groups, start, stop = share
     b = bias[4 * group : 4 * groups]
     for r in range(start, stop):
-        # Rows by themselves, from their start: where an index might be negative the compiler finds no vectors.
-        row, most, place = y[r, 4 * group : 4 * groups], found[r, group:groups], winners[r, group:groups]
+        # Views of one row, indexed from 0: LLVM does not vectorise where an index might be negative.
+        row, most, place = y[r, 4 * group : 4 * groups], largest[r, group:groups], winners[r, group:groups]
         for u in range(most.shape[0]):
             i = 4 * u
             best, winner = _larger(row[i] + b[i], np.uint8(0), row[i + 1] + b[i + 1], np.uint8(1))
@@ -49,20 +65,22 @@ def _forward(y: Any, bias: Any, found: Any, winners: Any, share: Any) -> None:
 
 
 @inlined
-def _larger(one: Any, winner: Any, other: Any, place: Any) -> Any:
-    more = (other > one) | (other != other)
-    return (other if more else one), (place if more else winner)
+def _larger(best: Any, winner: Any, x: Any, place: Any) -> Any:
+    """The larger of `best` and x, or NaN if x is NaN, and its place."""
+    more = (x > best) | (x != x)
+    return (x if more else best), (place if more else winner)
 
 
 @compiled
-def _backward(grad: Any, winners: Any, found: Any, of_bias: Any, share: Any) -> None:
+def _backward(grad: Any, winners: Any, to_y: Any, of_bias: Any, share: Any) -> None:
+    """Write the gradient in y (R, 4 U), and add its sums over rows to `of_bias`, memory of `shares.combined`."""
     _, group, groups, start, stop = share
     zero, sums = grad.dtype.type(0), own(of_bias, share)[4 * group : 4 * groups]
     sums[:] = zero
     for r in range(start, stop):
-        given, winner, here = grad[r, group:groups], winners[r, group:groups], found[r, 4 * group : 4 * groups]
-        for u in range(given.shape[0]):
+        grads, winner, here = grad[r, group:groups], winners[r, group:groups], to_y[r, 4 * group : 4 * groups]
+        for u in range(grads.shape[0]):
             for place in range(4):
-                x = given[u] if winner[u] == np.uint8(place) else zero
+                x = grads[u] if winner[u] == np.uint8(place) else zero
                 here[4 * u + place] = x
                 sums[4 * u + place] += x

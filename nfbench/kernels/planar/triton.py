@@ -1,59 +1,46 @@
 """Fused planar chain on a GPU: one kernel forward, one backward, z in registers over all K maps.
 
-A map's numbers are a row [w (D), u (D), b] of `maps (G, K, 2D+1)`, u as it is before the constraint of App. A.1 of
+A map's numbers are a row [w (D), u (D), b] of `maps (G, K, 2 D + 1)`, u as it is before the constraint of App. A.1 of
 Rezende & Mohamed 2015. The N draws of a group share its maps.
 """
 
-import torch
 import triton.language as tl
 from torch import Tensor
 
+from nfbench.kernels.gpu import chain
 from nfbench.kernels.gpu.elementary import kernel, log1p_exp, sigmoid, tanh
-from nfbench.kernels.gpu.launch import AHEAD, AHEAD_BACKWARD, launch, partial_sums, tile_of
+from nfbench.kernels.planar.reference import numbers
 
-
-def numbers(dim: int) -> int:
-    """How many numbers a map has in D dimensions."""
-    return 2 * dim + 1
+__all__ = ["backward", "forward", "numbers"]
 
 
 def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`z (G, N, D), maps (G, K, 2D+1) -> z_K (G, N, D), ln|det| (G, N), h (G, K, N)` with h = tanh(w.z + b)."""
-    groups, draws, dim = z.shape
-    depth = maps.shape[1]
-    out = torch.empty_like(z, memory_format=torch.contiguous_format)
-    log_det, h = z.new_empty(groups, draws), z.new_empty(groups, depth, draws)
-    if z.numel():
-        tile = tile_of(z)
-        given = (z.contiguous(), maps.contiguous(), out, log_det, h)
-        launch(_forward, groups * tile.parts, tile, *given, tile.parts, draws, depth, D=dim, STAGES=AHEAD)
-    return out, log_det, h
+    """Push draws through the chain.
+
+    Args:
+        z: (G, N, D).
+        maps: (G, K, 2 D + 1).
+
+    Returns:
+        z_K (G, N, D), ln|det| (G, N) and the activations h = tanh(w.z + b) (G, K, N).
+    """
+    return chain.forward(_forward, z, maps)
 
 
 def backward(z: Tensor, h: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients in z_0 and in the maps, from z_K and h: z_{k-1} = z_k - u_hat_k h_k is rebuilt going down.
+    """Gradients in z and in the maps; z_{k-1} = z_k - u_hat_k h_k is rebuilt going down.
 
     Args:
         z: z_K (G, N, D).
-        h: (G, K, N), as `forward` gave it.
-        maps: (G, K, 2D+1).
-        grad_z: (G, N, D), the gradient in z_K.
-        grad_log_det: (G, N).
+        h: activations (G, K, N), of `forward`.
+        maps: (G, K, 2 D + 1).
+        grad_z: gradient in z_K (G, N, D).
+        grad_log_det: gradient in ln|det| (G, N).
 
     Returns:
-        (G, N, D) and (G, K, 2D+1).
+        (G, N, D) and (G, K, 2 D + 1).
     """
-    groups, draws, dim = z.shape
-    if not z.numel():
-        return torch.zeros_like(z), torch.zeros_like(maps)
-    tile = tile_of(z)
-    sums, shared = partial_sums(tile, maps)
-    to_z = torch.empty_like(z, memory_format=torch.contiguous_format)
-    given = [one.contiguous() for one in (z, h, maps, grad_z, grad_log_det)]
-    sizes = (len(sums), groups, draws, maps.shape[1])
-    constants = {"D": dim, "SHARED": shared, "STAGES": 1 if shared else AHEAD_BACKWARD}
-    launch(_backward, groups * len(sums), tile, *given, to_z, sums, *sizes, **constants)
-    return to_z, sums[0] if len(sums) == 1 else sums.sum(0)
+    return chain.backward(_backward, z, h, maps, grad_z, grad_log_det)
 
 
 @kernel
@@ -128,9 +115,10 @@ def _backward(
     STAGES: tl.constexpr,
     SHARED: tl.constexpr,
 ) -> None:
-    """A program goes down the chain with every slots-th tile of a group's draws, and sums what these say of the maps.
+    """A program goes down the chain with every slots-th tile of a group's draws, and sums up the gradients in the maps.
 
-    Its sums lie in a slot of its own, `sums (slots, G, K, 2D+1)`, so that their order does not depend on who is first.
+    It has a slot of its own in `sums (slots, G, K, 2 D + 1)`, so that their order does not depend on which program is
+    first.
     """
     slot = tl.program_id(0) % slots
     group = (tl.program_id(0) // slots).to(tl.int64)

@@ -1,7 +1,7 @@
-"""The radial chain for a group of few draws, compiled: the inner loops run over dimensions.
+"""The radial chain for groups of few draws; compiled. The inner loops run over dimensions.
 
-Shapes: z (G, N, D), maps (G, K, D + 2) with rows (c, raw alpha, raw beta), r (G, K, N). With alpha and s the softplus
-of the raw numbers a map is z + q (z - c), q = (s - alpha) / (alpha + r).
+With alpha and s the softplus of the raw numbers a map is z + q (z - c), q = (s - alpha) / (alpha + r), r = |z - c|.
+Shapes: z (G, N, D); maps (G, K, D + 2) with rows (c, raw alpha, raw beta); the activations r (G, K, N).
 """
 
 import math
@@ -16,7 +16,16 @@ from nfbench.kernels.simd.arithmetic import ROUND, compiled, factor, logarithm, 
 
 @compiled
 def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> None:
-    """Map by map for the few draws of a group, D numbers side by side: each map's numbers are read once."""
+    """Push draws through the chain, map by map for all draws of a group: each map's numbers are read once.
+
+    Args:
+        z: (G, N, D).
+        maps: (G, K, D + 2).
+        out: z_K (G, N, D), written.
+        log_det: ln|det| (G, N), written.
+        r: activations (G, K, N), written.
+        share: which groups and draws.
+    """
     _, group, groups, _, _ = share
     dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
     f, e = np.empty((2, draws), z.dtype), np.empty((2, draws), z.dtype)
@@ -50,7 +59,18 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> No
 
 @compiled
 def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, share: Any) -> None:
-    """Rebuild z_{k-1} going down, map by map for the few draws of a group."""
+    """Gradients in z and maps; z_{k-1} = c + r (z_k - c) / |z_k - c| is rebuilt going down, from the saved r.
+
+    Args:
+        z: z_K (G, N, D).
+        r: activations (G, K, N), as `forward` wrote them.
+        maps: (G, K, D + 2).
+        grad: gradient in z_K (G, N, D).
+        grad_log: gradient in ln|det| (G, N).
+        to_z: gradient in z (G, N, D), written.
+        of_maps: gradient in the maps (R, G, K, D + 2), memory of `shares.combined`, written.
+        share: which groups and draws.
+    """
     _, group, groups, _, _ = share
     to_maps = own(of_maps, share)
     dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type

@@ -1,4 +1,8 @@
-"""What one radial map does to ln|det| at a radius r, compiled; alpha > 0 and s = alpha + beta_hat > 0."""
+"""The two factors of a radial map's |det| and the derivatives of its logarithm, as functions of numbers; compiled.
+
+The map is z + q (z - c) with q = (s - alpha) / (alpha + r), r = |z - c|, alpha > 0 and s = alpha + beta_hat > 0
+(Rezende & Mohamed 2015, eq. 14, App. A.2).
+"""
 
 from typing import Any
 
@@ -7,23 +11,30 @@ from nfbench.kernels.simd.arithmetic import inlined
 
 @inlined
 def across(r: Any, alpha: Any, s: Any) -> Any:
-    """The factor of |det| for each of the D - 1 directions across the radius."""
+    """The factor of |det| for each of the D - 1 directions at right angles to z - c: 1 + q."""
     return (r + s) / (alpha + r)
 
 
 @inlined
 def along(r: Any, alpha: Any, s: Any) -> Any:
-    """The factor along the radius."""
+    """The factor of |det| along z - c: 1 + alpha beta_hat / (alpha + r)^2."""
     reach = alpha + r
     return (r * (reach + alpha) + alpha * s) / (reach * reach)
 
 
 @inlined
 def slopes(r: Any, alpha: Any, s: Any, count: Any, grad_log: Any) -> Any:
-    """`grad_log` times d/dr, d/d alpha and d/ds of ln|det|, without differences that cancel; `count` is D - 1.
+    """The gradients in r, alpha and s that come through ln|det|, without differences that cancel.
 
-    With rho = alpha + r, a = r^2 + 2 alpha r + alpha s and e = (D - 1) / (r + s): (alpha - s) / rho (e + 2 alpha / a),
-    ((r (s - 2 alpha) - alpha s) / a - (D - 1)) / rho, and e + alpha / a.
+    With rho = alpha + r, a = r^2 + 2 alpha r + alpha s and e = (D - 1) / (r + s) the derivatives of ln|det| are
+    (alpha - s) / rho (e + 2 alpha / a), ((r (s - 2 alpha) - alpha s) / a - (D - 1)) / rho, and e + alpha / a.
+
+    Args:
+        r: radius.
+        alpha: of the map.
+        s: of the map.
+        count: D - 1.
+        grad_log: gradient in ln|det|.
     """
     reach, outer = alpha + r, count / (r + s)
     inner = r * (reach + alpha) + alpha * s
@@ -35,7 +46,7 @@ def slopes(r: Any, alpha: Any, s: Any, count: Any, grad_log: Any) -> Any:
 
 @inlined
 def slopes_with_q(r: Any, alpha: Any, s: Any, count: Any, grad_log: Any, grad_q: Any) -> Any:
-    """The same through ln|det| and through q = (s - alpha) / (alpha + r), whose gradient is `grad_q`."""
+    """The gradients in r, alpha and s through ln|det| (`slopes`) and through q, whose own gradient is `grad_q`."""
     to_r, to_alpha, to_s = slopes(r, alpha, s, count, grad_log)
     to_beta = grad_q / (alpha + r)
     to_q = to_beta / (alpha + r)

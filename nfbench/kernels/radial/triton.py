@@ -1,63 +1,50 @@
 """Fused radial chain on a GPU: one kernel forward, one backward, z in registers over all K maps.
 
-A map's numbers are a row [centre (D), raw alpha, raw beta] of `maps (G, K, D+2)`: alpha and s are their softplus, and
+A map's numbers are a row [centre (D), raw alpha, raw beta] of `maps (G, K, D + 2)`: alpha and s are their softplus, and
 f(z) = z + q (z - c) with q = (s - alpha)/(alpha + r), r = |z - c| (Rezende & Mohamed 2015, eq. 14, App. A.2). The N
 draws of a group share its maps.
 """
 
-import torch
 import triton.language as tl
 from torch import Tensor
 
+from nfbench.kernels.gpu import chain
 from nfbench.kernels.gpu.elementary import kernel, sigmoid, softplus
-from nfbench.kernels.gpu.launch import AHEAD, AHEAD_BACKWARD, launch, partial_sums, tile_of
+from nfbench.kernels.radial.reference import numbers
 
-
-def numbers(dim: int) -> int:
-    """How many numbers a map has in D dimensions."""
-    return dim + 2
+__all__ = ["backward", "forward", "numbers"]
 
 
 def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`z (G, N, D), maps (G, K, D+2) -> z_K (G, N, D), ln|det| (G, N), r (G, K, N)` with r = |z - c|."""
-    groups, draws, dim = z.shape
-    depth = maps.shape[1]
-    out = torch.empty_like(z, memory_format=torch.contiguous_format)
-    log_det, r = z.new_empty(groups, draws), z.new_empty(groups, depth, draws)
-    if z.numel():
-        tile = tile_of(z)
-        given = (z.contiguous(), maps.contiguous(), out, log_det, r)
-        launch(_forward, groups * tile.parts, tile, *given, tile.parts, draws, depth, D=dim, STAGES=AHEAD)
-    return out, log_det, r
+    """Push draws through the chain.
+
+    Args:
+        z: (G, N, D).
+        maps: (G, K, D + 2).
+
+    Returns:
+        z_K (G, N, D), ln|det| (G, N) and the activations r = |z - c| (G, K, N).
+    """
+    return chain.forward(_forward, z, maps)
 
 
 def backward(z: Tensor, r: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients in z_0 and in the maps, from z_K and r: z_{k-1} = c + r (z_k - c)/|z_k - c| is rebuilt going down.
+    """Gradients in z and in the maps; z_{k-1} = c + r (z_k - c) / |z_k - c| is rebuilt going down.
 
     With the saved r as its length, z_{k-1} - c does not take over what z_k lost where the map contracts; multiplied by
     (alpha + r)/(r + s) it would, and float32 gradients in few dimensions are then up to 400 times further off.
 
     Args:
         z: z_K (G, N, D).
-        r: (G, K, N), as `forward` gave it.
-        maps: (G, K, D+2).
-        grad_z: (G, N, D), the gradient in z_K.
-        grad_log_det: (G, N).
+        r: activations (G, K, N), of `forward`.
+        maps: (G, K, D + 2).
+        grad_z: gradient in z_K (G, N, D).
+        grad_log_det: gradient in ln|det| (G, N).
 
     Returns:
-        (G, N, D) and (G, K, D+2).
+        (G, N, D) and (G, K, D + 2).
     """
-    groups, draws, dim = z.shape
-    if not z.numel():
-        return torch.zeros_like(z), torch.zeros_like(maps)
-    tile = tile_of(z)
-    sums, shared = partial_sums(tile, maps)
-    to_z = torch.empty_like(z, memory_format=torch.contiguous_format)
-    given = [one.contiguous() for one in (z, r, maps, grad_z, grad_log_det)]
-    sizes = (len(sums), groups, draws, maps.shape[1])
-    constants = {"D": dim, "SHARED": shared, "STAGES": 1 if shared else AHEAD_BACKWARD}
-    launch(_backward, groups * len(sums), tile, *given, to_z, sums, *sizes, **constants)
-    return to_z, sums[0] if len(sums) == 1 else sums.sum(0)
+    return chain.backward(_backward, z, r, maps, grad_z, grad_log_det)
 
 
 @kernel
@@ -125,12 +112,12 @@ def _backward(
     STAGES: tl.constexpr,
     SHARED: tl.constexpr,
 ) -> None:
-    """A program goes down the chain with every slots-th tile of a group's draws, and sums what these say of the maps.
+    """A program goes down the chain with every slots-th tile of a group's draws, and sums up the gradients in the maps.
 
-    Its sums lie in a slot of its own, `sums (slots, G, K, D+2)`, so that their order does not depend on who is first.
-    The derivatives of ln|det|, with rho = alpha + r and along = r^2 + 2 alpha r + alpha s: in r,
-    (alpha - s)/rho ((D - 1)/(r + s) + 2 alpha/along); in alpha, ((r (s - 2 alpha) - alpha s)/along - (D - 1))/rho; in
-    s, (D - 1)/(r + s) + alpha/along.
+    It has a slot of its own in `sums (slots, G, K, D + 2)`, so that their order does not depend on which program is
+    first. The derivatives of ln|det|, with rho = alpha + r and along = r^2 + 2 alpha r + alpha s: in r, (alpha - s)/rho
+    ((D - 1)/(r + s) + 2 alpha/along); in alpha, ((r (s - 2 alpha) - alpha s)/along - (D - 1))/rho; in s, (D - 1)/(r +
+    s) + alpha/along.
     """
     slot = tl.program_id(0) % slots
     group = (tl.program_id(0) // slots).to(tl.int64)

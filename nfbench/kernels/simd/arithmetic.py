@@ -1,4 +1,8 @@
-"""Compiled arithmetic that a loop can vectorise, in float32 and float64: tanh, softplus, products of many factors."""
+"""Elementary functions for compiled loops, in float32 and float64, written so that LLVM can vectorise them.
+
+The Python definitions of `tanh`, `softplus` and so on say what each function is; in compiled code numba takes the
+`overload` registered at the end of this file. Each function takes and returns numbers, and is applied in a loop.
+"""
 
 import functools
 import math
@@ -13,22 +17,31 @@ from numba.extending import overload
 # Sums may be reordered and products fused; NaN and infinity keep their meaning.
 _FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 compiled: Callable[..., Any] = numba.njit(cache=True, fastmath=_FLAGS, error_model="numpy", nogil=True)
-# What a kernel calls. Left to itself the compiler makes two versions of it, within the kernel and beside: a process
-# that has just compiled takes the first, one that loads numba's cache the second, and they round differently.
+# Decorator of functions that kernels call. Without `forceinline` LLVM makes two versions of them, inside the kernel and
+# beside it: a process that has just compiled runs the first, one that loads numba's cache the second, and they round
+# differently.
 inlined: Callable[..., Any] = numba.njit(cache=True, fastmath=_FLAGS, error_model="numpy", nogil=True, forceinline=True)
 
 
-ROUND = 63  # factors below 2 whose product float32 holds
+ROUND = 63  # how many factors below 2 may be multiplied before `renormalise`: their product fits float32
 
 
 class _Bits(NamedTuple):
-    """How a float is stored: of which width, with how many bits of fraction, its exponent offset by what."""
+    """How a float is stored (IEEE 754).
+
+    Attributes:
+        float: numpy's type.
+        integer: the integer type of the same width.
+        fraction: bits of the fraction.
+        offset: what is added to the exponent.
+        terms: terms of the Taylor series of (e^r - 1) / r that |r| <= ln 2 / 2 needs.
+    """
 
     float: Any
     integer: Any
     fraction: int
     offset: int
-    terms: int  # of the Taylor series of (e^r - 1) / r that |r| <= ln 2 / 2 needs
+    terms: int
 
 
 _SINGLE, _DOUBLE = _Bits(np.float32, np.int32, 23, 127, 8), _Bits(np.float64, np.int64, 52, 1023, 14)
@@ -40,14 +53,16 @@ def tanh(x: float) -> float:
 
 
 class Exponential(NamedTuple):
-    """What e^y = 2^n e^r, r = y - n ln 2, takes.
+    """Constants of e^y = 2^n e^r for y <= 0, where r = y - n ln 2.
 
     Attributes:
-        series: Taylor coefficients of (e^r - 1) / r, from the last.
+        series: Taylor coefficients of (e^r - 1) / r, highest power first.
         log2e: 1 / ln 2.
-        high, low: ln 2 in two parts.
-        offset, fraction: where an exponent lies in a float: 2^n is (n + offset) << fraction.
-        end: the least y that is told from smaller ones.
+        high: ln 2 to so few bits that n times it is exact.
+        low: ln 2 - high.
+        offset: added to an exponent where a float is stored: 2^n has the bits (n + offset) << fraction.
+        fraction: bits of the fraction.
+        end: smaller y are replaced by this one.
     """
 
     series: tuple[Any, ...]
@@ -60,7 +75,10 @@ class Exponential(NamedTuple):
 
 
 def _tanh(bits: _Bits) -> Callable[[Any], Any]:
-    """From e^y - 1 = 2^n (e^r - 1) + (2^n - 1), y = -2|x|, r = y - n ln 2, which neither end makes inexact."""
+    """Tanh|x| = -(e^y - 1) / (2 + (e^y - 1)) with y = -2|x| and e^y - 1 = 2^n (e^r - 1) + (2^n - 1), r = y - n ln 2.
+
+    It keeps its digits both near zero and in saturation.
+    """
     one, two, half = bits.float(1), bits.float(2), bits.float(0.5)
     series, log2e, high, low, offset, fraction, end = _exponential(bits)
     integer, real = bits.integer, bits.float
@@ -81,33 +99,37 @@ def _tanh(bits: _Bits) -> Callable[[Any], Any]:
 
 
 def _exponential(bits: _Bits) -> Exponential:
+    """The constants for results that are added to 1, to which e^-44 adds nothing."""
     series = tuple(bits.float(1 / math.factorial(k + 1)) for k in reversed(range(bits.terms)))
-    high = bits.float(math.floor(math.log(2) * 512) / 512)  # n times it is exact
+    high = bits.float(math.floor(math.log(2) * 512) / 512)
     low, log2e = bits.float(math.log(2) - float(high)), bits.float(1 / math.log(2))
     return Exponential(
         series, log2e, high, low, bits.integer(bits.offset), bits.integer(bits.fraction), bits.float(-44)
     )
 
 
-def _to_the_least(bits: _Bits) -> Exponential:
-    """For results that stand alone: down to the smallest number, not only to what is nothing beside 1."""
+def _full_range(bits: _Bits) -> Exponential:
+    """The constants for results that stand alone: down to the smallest normal number."""
     return _exponential(bits)._replace(end=bits.float(math.log(np.finfo(bits.float).tiny) + 1))
 
 
 def tanh_constants(element: Any) -> Exponential:
-    """The constants of `tanh` in numba's float32 or float64."""
+    """The constants of `tanh`, for numba's float32 or float64."""
     return _exponential(_WIDTHS[element])
 
 
 def decay_constants(element: Any) -> Exponential:
-    """Those of `decay`."""
-    return _to_the_least(_WIDTHS[element])
+    """The constants of `decay`, for numba's float32 or float64."""
+    return _full_range(_WIDTHS[element])
 
 
 def factor(x: float) -> tuple[float, float]:
-    """`x >= 0 -> f, e` with x = f 2^e and 1 <= f < 2; what has no such form (0, NaN, infinity) is its own f.
+    """Split x >= 0 into f 2^e with 1 <= f < 2.
 
-    A sum of many logarithms is the logarithm of the product of the f, and the sum of the e times ln 2.
+    A sum of many logarithms costs one: it is the logarithm of the product of all f, plus ln 2 times the sum of all e.
+
+    Returns:
+        f and e; x and 0 where x has no such form (0, NaN, infinity).
     """
     f, e = math.frexp(x)
     return 2 * f, e - 1.0
@@ -129,7 +151,7 @@ def _factor(bits: _Bits) -> Callable[[Any], Any]:
 
 
 def logarithm(f: float, e: float) -> float:
-    """`ln(f 2^e)` for f >= 1, or f as `factor` leaves what has no such form."""
+    """ln(f 2^e) for f >= 1 or what `factor` returns for 0, NaN and infinity."""
     return math.log(f) + e * math.log(2)
 
 
@@ -137,7 +159,7 @@ def _logarithm(bits: _Bits) -> Callable[[Any, Any], Any]:
     ln2, root, half, one = bits.float(math.log(2)), bits.float(math.sqrt(2)), bits.float(0.5), bits.float(1)
 
     def implementation(f: Any, e: Any) -> Any:
-        f, more = factor(f)  # ln f and e ln 2 must not cancel
+        f, more = factor(f)  # ln f and e ln 2 must not cancel: f is brought to between sqrt(1/2) and sqrt(2)
         large = f > root
         return math.log(half * f if large else f) + (e + more + (one if large else one - one)) * ln2
 
@@ -145,12 +167,12 @@ def _logarithm(bits: _Bits) -> Callable[[Any, Any], Any]:
 
 
 def softplus(x: float) -> float:
-    """`ln(1 + e^x)`, which does not overflow."""
+    """ln(1 + e^x), without overflow."""
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 def _softplus(bits: _Bits) -> Callable[[Any], Any]:
-    """ln(1 + t) = 2 artanh(t / (2 + t)), whose series converges fast, as t = e^-|x| <= 1."""
+    """Softplus(x) = max(x, 0) + ln(1 + t), t = e^-|x| <= 1, with the series of ln(1 + t) = 2 artanh(t / (2 + t))."""
     zero, two = bits.float(0), bits.float(2)
     artanh = tuple(bits.float(2 / (2 * k + 1)) for k in reversed(range(bits.terms + 3)))
 
@@ -172,7 +194,7 @@ def _softplus(bits: _Bits) -> Callable[[Any], Any]:
 
 
 def sigmoid(x: float) -> float:
-    """`1 / (1 + e^-x)`, the slope of softplus."""
+    """1 / (1 + e^-x), the derivative of softplus."""
     return 1 / (1 + math.exp(-x))
 
 
@@ -187,13 +209,13 @@ def _sigmoid(bits: _Bits) -> Callable[[Any], Any]:
 
 
 def decay(x: float) -> float:
-    """`e^-|x|`."""
+    """e^-|x|."""
     return math.exp(-abs(x))
 
 
 def _decay(bits: _Bits) -> Callable[[Any], Any]:
     one, half = bits.float(1), bits.float(0.5)
-    series, log2e, high, low, offset, fraction, end = _to_the_least(bits)
+    series, log2e, high, low, offset, fraction, end = _full_range(bits)
     integer, real = bits.integer, bits.float
 
     def implementation(x: Any) -> Any:
@@ -245,7 +267,10 @@ def _(x: Any) -> Callable[..., Any]:
 
 @inlined
 def renormalise(f: Any, e: Any) -> None:
-    """Move powers of two from f to e, before the product overflows."""
+    """Move powers of two from products `f (n,)` of factors to exponents `e (n,)`, in place, before f overflows.
+
+    At most `ROUND` factors below 2 may be multiplied into f between two calls.
+    """
     for n in range(f.shape[0]):
         part, power = factor(f[n])
         f[n] = part

@@ -1,4 +1,4 @@
-"""Compiled hints to the processor: what memory a loop is about to need."""
+"""Prefetch hints for compiled code: the processor starts to read memory that a loop is about to need."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +9,15 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 get_or_insert_function: Any = cgutils.get_or_insert_function
-LINE = 64  # bytes of memory that come together, to an address that is a multiple
+LINE = 64  # bytes of a cache line
 
 
-def _fetch(write: int) -> Callable[..., Any]:
-    """`array, index`: ask for the memory line of `array.flat[index]`, of a contiguous array, without waiting for it."""
+def _prefetch(write: int) -> Callable[..., Any]:
+    """A function `(array, index)` that asks for the cache line of `array.flat[index]` and does not wait for it.
+
+    Args:
+        write: 1 if the line will be written, else 0.
+    """
 
     @intrinsic
     def hint(context: Any, array: Any, index: Any) -> Any:
@@ -22,7 +26,7 @@ def _fetch(write: int) -> Callable[..., Any]:
             place = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
             kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, *[cgutils.int32_t] * 3])
             function = get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            hints = (write, 3, 1)  # keep it, it is data
+            hints = (write, 3, 1)  # 3: keep it in all caches; 1: it is data, not code
             builder.call(function, [place, *(cgutils.int32_t(hint) for hint in hints)])
             return context.get_dummy_value()
 
@@ -31,5 +35,5 @@ def _fetch(write: int) -> Callable[..., Any]:
     return hint
 
 
-fetch: Any = _fetch(0)
-claim: Any = _fetch(1)  # to write there: the processor reads a line before it changes a part of it
+fetch: Any = _prefetch(0)  # before reading
+claim: Any = _prefetch(1)  # before writing: the processor reads a cache line before it changes a part of it

@@ -1,4 +1,4 @@
-"""The hyperbolic tangent of four vectors at once."""
+"""The hyperbolic tangent of four SIMD vectors at once."""
 
 from typing import Any
 
@@ -10,23 +10,24 @@ from nfbench.kernels.simd.four import Four, Together
 
 
 @intrinsic
-def _tanh(context: Any, one: Any, two: Any, three: Any, four: Any) -> Any:
-    """Four vectors; the formula and its accuracy are those of `arithmetic.tanh`."""
+def _tanh(context: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """The tanh of vectors a, b, c and d, as a tuple; formula and accuracy are those of `arithmetic.tanh`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         do = Together(builder, arguments[0].type)
-        found = _formula(do, list(arguments), tanh_constants(one.element))
-        return context.make_tuple(builder, signature.return_type, found)
+        values = _formula(do, list(arguments), tanh_constants(a.element))
+        return context.make_tuple(builder, signature.return_type, values)
 
-    four_of_them: Any = types.UniTuple(one, 4)  # type: ignore[no-untyped-call]
-    return four_of_them(one, one, one, one), generate
+    four_of_them: Any = types.UniTuple(a, 4)  # type: ignore[no-untyped-call]
+    return four_of_them(a, a, a, a), generate
 
 
 def _formula(do: Together, x: Four, constants: Exponential) -> Four:
-    made, one, two = do.builder, do.real(1), do.real(2)
-    power, r, rest = do.exponential(do.each(made.fmul, do.call("fabs", x), do.real(-2)), constants)
-    expm1 = do.call("fmuladd", power, do.each(made.fmul, rest, r), do.each(made.fsub, power, one))
-    quotient = do.each(made.fdiv, expm1, do.each(made.fadd, two, expm1))
+    """Tanh|x| = -(e^y - 1) / (2 + (e^y - 1)) with y = -2|x|, and the sign of x."""
+    builder, one, two = do.builder, do.real(1), do.real(2)
+    power, r, rest = do.exponential(do.each(builder.fmul, do.call("fabs", x), do.real(-2)), constants)
+    expm1 = do.call("fmuladd", power, do.each(builder.fmul, rest, r), do.each(builder.fsub, power, one))
+    quotient = do.each(builder.fdiv, expm1, do.each(builder.fadd, two, expm1))
     return do.call("copysign", quotient, x)
 
 

@@ -1,8 +1,12 @@
-"""Compiled arithmetic on vectors, for loops that the compiler does not turn into vectors, or not into long ones.
+"""Arithmetic on SIMD vectors in compiled code, for loops that LLVM does not vectorise by itself, or not widely enough.
 
-`narrow` vectors are 32 bytes of one float type, 8 numbers of float32 or 4 of float64; `wide` ones 64 bytes where the
-processor has such registers. Loops step by their width; in the last step, `count` says how many numbers are left: the
-others are read as zeros and not written.
+A `narrow` vector is 32 bytes of one float type: 8 numbers of float32 or 4 of float64. A `wide` vector is 64 bytes where
+the processor has AVX-512, else as narrow ones. A loop steps by the vector's width; in its last step `count` says how
+many numbers are left: the others are read as zeros and not written.
+
+The functions at the end of this file are numba intrinsics: they are called from compiled code only, and emit LLVM
+instructions for whatever array or vector type they are called with. Arrays are contiguous, `array.flat` is meant by an
+index, and an index is never negative.
 """
 
 from collections.abc import Callable
@@ -21,7 +25,12 @@ _FAST = ("reassoc", "contract", "arcp", "nsz")  # as in `arithmetic`
 
 
 class Vector(types.Type):
-    """The compiler's type of a vector."""
+    """Numba's type of a SIMD vector.
+
+    Attributes:
+        element: numba's float32 or float64.
+        width: how many numbers the vector holds.
+    """
 
     def __init__(self, element: Any, size: int) -> None:
         self.element = element
@@ -31,7 +40,7 @@ class Vector(types.Type):
 
 @register_model(Vector)
 class _Model(models.PrimitiveModel):
-    """How it is held: in one register of the processor."""
+    """How numba holds a `Vector`: as an LLVM vector, in one register of the processor."""
 
     def __init__(self, manager: Any, kind: Vector) -> None:
         element = manager.lookup(kind.element).get_value_type()
@@ -39,13 +48,13 @@ class _Model(models.PrimitiveModel):
 
 
 class Vectors(NamedTuple):
-    """How vectors of one size come to be; what is done with them serves all sizes.
+    """The functions that make vectors of one size; those that take vectors serve every size.
 
     Attributes:
-        width: `array ->` how many of its numbers a vector holds.
-        load: `array, index, count ->` the vector of `array.flat[index : index + count]`, contiguous, and zeros.
-        spread: `number ->` a vector of it again and again.
-        repeat: `array, index ->` the same of `array.flat[index]`, contiguous, with no look at the index' sign.
+        width: `array ->` how many of the array's numbers a vector holds.
+        load: `array, index, count ->` the vector of `array.flat[index : index + count]`, filled up with zeros.
+        spread: `number ->` a vector that holds the number in every place.
+        repeat: `array, index ->` a vector that holds `array.flat[index]` in every place.
     """
 
     width: Callable[..., Any]
@@ -55,6 +64,8 @@ class Vectors(NamedTuple):
 
 
 def _vectors(size: int) -> Vectors:
+    """The functions for vectors of `size` bytes."""
+
     @intrinsic
     def width(context: Any, array: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -65,12 +76,15 @@ def _vectors(size: int) -> Vectors:
     @intrinsic
     def load(context: Any, array: Any, index: Any, count: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            held = context.get_value_type(signature.return_type)
-            _wanted(builder, size)
-            place = _place(context, builder, signature.args[0], arguments, held)
-            mask, align = _first(builder, held, arguments[2]), ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
-            rest = ir.Constant(held, [0.0] * held.count)
-            return _call(builder, f"llvm.masked.load.{_suffix(held)}.p0", held, [place, align, mask, rest])
+            llvm_type = context.get_value_type(signature.return_type)
+            _require_width(builder, size)
+            place = _pointer(context, builder, signature.args[0], arguments, llvm_type)
+            mask, align = (
+                _mask(builder, llvm_type, arguments[2]),
+                ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8),
+            )
+            rest = ir.Constant(llvm_type, [0.0] * llvm_type.count)
+            return _call(builder, f"llvm.masked.load.{_suffix(llvm_type)}.p0", llvm_type, [place, align, mask, rest])
 
         return Vector(array.dtype, size)(array, types.intp, types.intp), generate
 
@@ -84,84 +98,84 @@ def _vectors(size: int) -> Vectors:
     @intrinsic
     def repeat(context: Any, array: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            held = context.get_value_type(signature.return_type)
+            llvm_type = context.get_value_type(signature.return_type)
             data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-            return _splat(builder, builder.load(builder.gep(data, [arguments[1]])), held.count)
+            return _splat(builder, builder.load(builder.gep(data, [arguments[1]])), llvm_type.count)
 
         return Vector(array.dtype, size)(array, types.intp), generate
 
     return Vectors(width, load, spread, repeat)
 
 
-def _wanted(builder: Any, size: int) -> None:
-    """Have the function keep vectors of that size whole: for some processors LLVM halves long ones if nobody asks."""
+def _require_width(builder: Any, size: int) -> None:
+    """Ask LLVM to keep vectors of `size` bytes whole: for some processors it splits wide ones unless told not to."""
     if size > NARROW:
         set.add(builder.function.attributes, f'"min-legal-vector-width"="{8 * size}"')  # llvmlite knows names only
 
 
 @intrinsic
 def _store(context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
-    """`array.flat[index : index + count]` of a contiguous array becomes the vector's first numbers."""
+    """Write the vector's first `count` numbers to `array.flat[index : index + count]`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        held = context.get_value_type(signature.args[3])
-        place = _place(context, builder, signature.args[0], arguments, held)
-        mask, align = _first(builder, held, arguments[2]), ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
-        _call(builder, f"llvm.masked.store.{_suffix(held)}.p0", ir.VoidType(), [arguments[3], place, align, mask])
+        llvm_type = context.get_value_type(signature.args[3])
+        place = _pointer(context, builder, signature.args[0], arguments, llvm_type)
+        mask, align = _mask(builder, llvm_type, arguments[2]), ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
+        _call(builder, f"llvm.masked.store.{_suffix(llvm_type)}.p0", ir.VoidType(), [arguments[3], place, align, mask])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, vector), generate
 
 
 @intrinsic
-def _fma(context: Any, one: Any, other: Any, more: Any) -> Any:
-    """`one other + more`, number by number."""
+def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:
+    """The vector a b + c, in one rounding where the processor can (fused multiply-add)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         product = builder.fmul(arguments[0], arguments[1], flags=_FAST)
         return builder.fadd(product, arguments[2], flags=_FAST)
 
-    return one(one, one, one), generate
+    return a(a, a, a), generate
 
 
 @intrinsic
-def _quotient(context: Any, one: Any, other: Any) -> Any:
-    """`one / other`, number by number."""
+def _quotient(context: Any, a: Any, b: Any) -> Any:
+    """The vector a / b."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fdiv(*arguments)
 
-    return one(one, one), generate
+    return a(a, a), generate
 
 
 @intrinsic
 def _total(context: Any, vector: Any) -> Any:
-    """The sum of the vector's numbers."""
+    """The sum of the numbers of one vector."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        held = context.get_value_type(signature.args[0])
-        start = ir.Constant(held.element, -0.0)
-        name = f"llvm.vector.reduce.fadd.{_suffix(held)}"
-        return _call(builder, name, held.element, [start, arguments[0]], fastmath=_FAST)
+        llvm_type = context.get_value_type(signature.args[0])
+        start = ir.Constant(llvm_type.element, -0.0)
+        name = f"llvm.vector.reduce.fadd.{_suffix(llvm_type)}"
+        return _call(builder, name, llvm_type.element, [start, arguments[0]], fastmath=_FAST)
 
     return vector.element(vector), generate
 
 
 @intrinsic
 def _totals(context: Any, array: Any, index: Any, like: Any) -> Any:
-    """Of as many vectors as one has numbers, side by side from `array.flat[index]` on, a vector of their sums."""
+    """The sums of W vectors of W numbers, side by side from `array.flat[index]` on, as one vector like `like`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        held, align = context.get_value_type(like), array.dtype.bitwidth // 8
+        llvm_type, align = context.get_value_type(like), array.dtype.bitwidth // 8
         rows = []
-        for row in range(held.count):
-            at = builder.add(arguments[1], ir.Constant(arguments[1].type, row * held.count))
-            place = _place(context, builder, signature.args[0], [arguments[0], at], held)
+        for row in range(llvm_type.count):
+            at = builder.add(arguments[1], ir.Constant(arguments[1].type, row * llvm_type.count))
+            place = _pointer(context, builder, signature.args[0], [arguments[0], at], llvm_type)
             rows.append(builder.load(place, align=align))
         size = 1
-        while size < held.count:
-            for row in range(0, held.count, 2 * size):
-                left, right = _exchanged(builder, rows[row], rows[row + size], size)
+        while size < llvm_type.count:
+            for row in range(0, llvm_type.count, 2 * size):
+                left, right = _swap_blocks(builder, rows[row], rows[row + size], size)
                 rows[row] = builder.fadd(left, right, flags=_FAST)
             size *= 2
         return rows[0]
@@ -171,7 +185,7 @@ def _totals(context: Any, array: Any, index: Any, like: Any) -> Any:
 
 @intrinsic
 def _carry(context: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
-    """`target.flat[to] = source.flat[at]`, both contiguous, with no look at the index' sign, which costs more."""
+    """Copy one number: `target.flat[to] = source.flat[at]`, without numba's check for a negative index."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = [context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2)]
@@ -183,16 +197,16 @@ def _carry(context: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
 
 @intrinsic
 def _turn(context: Any, source: Any, at: Any, step: Any, target: Any, to: Any, stride: Any) -> Any:
-    """A square of narrow vectors: `target.flat[to + j stride + i] = source.flat[at + i step + j]`, both contiguous."""
+    """Transpose a square of narrow vectors: `target.flat[to + j stride + i] = source.flat[at + i step + j]`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        held = context.get_value_type(Vector(source.dtype, NARROW))
-        side, align = held.count, source.dtype.bitwidth // 8
+        llvm_type = context.get_value_type(Vector(source.dtype, NARROW))
+        side, align = llvm_type.count, source.dtype.bitwidth // 8
         from_, at, step, into, to, stride = arguments
 
         def place(array: Any, data: Any, first: Any, apart: Any, row: int) -> Any:
             index = builder.add(first, builder.mul(apart, ir.Constant(apart.type, row)))
-            return _place(context, builder, array, [data, index], held)
+            return _pointer(context, builder, array, [data, index], llvm_type)
 
         rows = [builder.load(place(source, from_, at, step, row), align=align) for row in range(side)]
         for row, vector in enumerate(_transposed(builder, rows)):
@@ -203,50 +217,55 @@ def _turn(context: Any, source: Any, at: Any, step: Any, target: Any, to: Any, s
 
 
 def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Blocks off the diagonal change places, of one number, of two, of four."""
+    """Transpose a square of vectors: off-diagonal blocks of one number, then of two, of four, change places."""
     size = 1
     while size < len(rows):
         for row in (row for row in range(len(rows)) if not row & size):
-            rows[row], rows[row + size] = _exchanged(builder, rows[row], rows[row + size], size)
+            rows[row], rows[row + size] = _swap_blocks(builder, rows[row], rows[row + size], size)
         size *= 2
     return rows
 
 
-def _exchanged(builder: Any, above: Any, below: Any, size: int) -> tuple[Any, Any]:
-    """Two rows after every second block of `size` numbers of the first has changed places with one of the second."""
+def _swap_blocks(builder: Any, above: Any, below: Any, size: int) -> tuple[Any, Any]:
+    """Swap every second block of `size` numbers of the row above with the block before it of the row below."""
     side = above.type.count
     left = [column if not column & size else side + column - size for column in range(side)]
     right = [column + size if not column & size else side + column for column in range(side)]
-    return _mixed(builder, above, below, left), _mixed(builder, above, below, right)
+    return _shuffled(builder, above, below, left), _shuffled(builder, above, below, right)
 
 
-def _mixed(builder: Any, one: Any, other: Any, places: list[int]) -> Any:
-    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
+def _shuffled(builder: Any, left: Any, right: Any, places: list[int]) -> Any:
+    """The vector whose i-th number is number `places[i]` of `left` followed by `right`."""
+    return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
 
-def _place(context: Any, builder: Any, array: Any, arguments: Any, held: Any) -> Any:
+def _pointer(context: Any, builder: Any, array: Any, arguments: Any, llvm_type: Any) -> Any:
+    """The address of `array.flat[index]` as a pointer to a vector; `arguments` are the array and the index."""
     data = context.make_array(array)(context, builder, arguments[0]).data
-    return builder.bitcast(builder.gep(data, [arguments[1]]), held.as_pointer())
+    return builder.bitcast(builder.gep(data, [arguments[1]]), llvm_type.as_pointer())
 
 
-def _first(builder: Any, held: Any, count: Any) -> Any:
-    """Which of a vector's numbers are among the first `count`."""
+def _mask(builder: Any, llvm_type: Any, count: Any) -> Any:
+    """A mask (vector of bits) that is set for the first `count` numbers of a vector."""
     count = builder.trunc(count, ir.IntType(32))
-    numbers = ir.Constant(ir.VectorType(count.type, held.count), list(range(held.count)))
-    return builder.icmp_signed("<", numbers, _splat(builder, count, held.count))
+    numbers = ir.Constant(ir.VectorType(count.type, llvm_type.count), list(range(llvm_type.count)))
+    return builder.icmp_signed("<", numbers, _splat(builder, count, llvm_type.count))
 
 
 def _splat(builder: Any, number: Any, count: int) -> Any:
+    """A vector of `count` times the same number."""
     empty = ir.Constant(ir.VectorType(number.type, count), ir.Undefined)
     first = builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count))
 
 
-def _suffix(held: Any) -> str:
-    return f"v{held.count}{'f32' if isinstance(held.element, ir.FloatType) else 'f64'}"
+def _suffix(llvm_type: Any) -> str:
+    """How LLVM writes a vector type in the name of an intrinsic: ``v8f32``."""
+    return f"v{llvm_type.count}{'f32' if isinstance(llvm_type.element, ir.FloatType) else 'f64'}"
 
 
 def _call(builder: Any, name: str, result: Any, operands: list[Any], **options: Any) -> Any:
+    """Call the LLVM function `name`, whose result has the type `result`."""
     kind = ir.FunctionType(result, [operand.type for operand in operands])
     return builder.call(get_or_insert_function(builder.module, kind, name), operands, **options)
 
