@@ -1,4 +1,4 @@
-"""Observations, each set under a protocol that says which images, split and binarisation, and their sha256."""
+"""Loads the observations of a data protocol by name."""
 
 import inspect
 from typing import TYPE_CHECKING, Any
@@ -12,20 +12,23 @@ if TYPE_CHECKING:
 
 
 def load(name: str, **options: Any) -> "Observations":
-    """The observations of the protocol `name`, such as ``binarized-mnist:static``.
+    """Load observations.
 
-    Options that are None or False count as not given, so that a caller may pass what only some protocols take.
+    Args:
+        name: of a protocol, such as ``binarized-mnist:static``.
+        options: of the protocol. None and False count as not set, so that a caller may pass options that only some
+            protocols take.
 
     Raises:
         InputError: unknown protocol, an option that it does not take, or data that are missing or not the protocol's.
     """
     factory = protocols[name].factory
-    given = {key: value for key, value in options.items() if value}
+    chosen = {key: value for key, value in options.items() if value}
     known = inspect.signature(factory).parameters
-    for key, value in given.items():
+    for key, value in chosen.items():
         if key not in known:
             hint = did_you_mean(key, known)
             listed = ", ".join(known) or "none"
             raise InputError(f"data {name!r}: {key}={value}: takes no such option;{hint} known: {listed}")
-    found: Observations = factory(**given)
-    return found
+    observations: Observations = factory(**chosen)
+    return observations

@@ -1,4 +1,4 @@
-"""What a data protocol gives: observations ready for a model, and how training rows become observations."""
+"""Observations of a data protocol, ready for a model, and how training rows become observations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class Observations:
     """Training, validation and test data under one protocol, one row a data point.
 
     Attributes:
-        protocol: what a record keeps: the protocol's name, split and sha256.
-        train: rows as stored, uint8 where they allow it; with `redraw`, what observations are drawn from.
-        valid: observations `(n, pixels)`, drawn once.
-        test: observations `(n, pixels)`, drawn once.
+        protocol: name, split and sha256 of the protocol, as records store them.
+        train: (n, ...), training rows as stored, uint8 where possible; observations, or what `redraw` makes them of.
+        valid: validation observations (n, pixels), drawn once.
+        test: test observations (n, pixels), drawn once.
         shape: (C, H, W) of an observation as a picture, C H W = pixels.
         values: `binary`, 0 or 1, or `levels`, strictly between 0 and 1.
-        redraw: `rows (B, ...), generator -> observations (B, pixels)`, anew each time rows are fed; None: rows are
-            observations.
+        redraw: a function of training rows (B, ...) and a generator that draws observations (B, pixels), anew each time
+            rows are used; None if rows are observations.
     """
 
     protocol: str
@@ -35,5 +35,5 @@ class Observations:
     redraw: Redraw | None = None
 
     def observe(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Training rows as observations."""
+        """Make observations (B, pixels) of training rows (B, ...)."""
         return rows if self.redraw is None else self.redraw(rows, generator)

@@ -1,4 +1,4 @@
-"""A data protocol: everything that decides which numbers a model sees, with a hash that proves it."""
+"""A data protocol: which images, how made observations, how split, with a hash of the rows that prove it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ Rows = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which images, how made observations, how split. Results of two protocols never share a table.
+    """Everything that decides which numbers a model sees. Results of two protocols never share a table.
 
     Attributes:
         name: of the data set.
-        kind: how images become observations, as the words in the protocol's string.
+        kind: how images become observations, such as ``static``.
         split: numbers of training, validation and test rows.
-        sha256: of the bytes of all rows in that order, one row after the other, as `Observations` holds them (uint8 or
-            little-endian float32).
+        sha256: hash of the training, validation and test rows, one after the other, as `Observations` holds them
+            (uint8 or little-endian float32).
     """
 
     name: str
@@ -30,30 +30,45 @@ class Protocol:
     sha256: str
 
     def __str__(self) -> str:
-        """What a record keeps: `name:kind,train+valid+test@sha256`, the hash cut to 12 digits."""
+        """The protocol as records store it: `name:kind,train+valid+test@sha256`, the hash cut to 12 digits."""
         return f"{self.name}:{self.kind},{'+'.join(map(str, self.split))}@{self.sha256[:12]}"
 
     @classmethod
-    def found(cls, name: str, kind: str, *parts: NDArray[Any]) -> Self:
-        """The protocol that these training, validation and test rows are of, where nobody has said their hash yet."""
+    def of_rows(cls, name: str, kind: str, *parts: NDArray[Any]) -> Self:
+        """Make the protocol of rows whose hash is not known beforehand.
+
+        Args:
+            name: of the data set.
+            kind: how images become observations.
+            parts: training, validation and test rows.
+        """
         train, valid, test = map(len, parts)
         return cls(name, kind, (train, valid, test), sha256(*parts))
 
     def prove(self, *parts: NDArray[Any]) -> None:
-        """Check that these are the training, validation and test rows.
+        """Check that rows are those of the protocol.
+
+        Args:
+            parts: training, validation and test rows.
 
         Raises:
-            InputError: other rows than the protocol's.
+            InputError: the hash or the split differs.
         """
-        found, lengths = sha256(*parts), tuple(map(len, parts))
-        if found != self.sha256 or lengths != self.split:
+        digest, lengths = sha256(*parts), tuple(map(len, parts))
+        if digest != self.sha256 or lengths != self.split:
             raise InputError(
-                f"data {self.name + ':' + self.kind!r}: {_plus(lengths)} rows with sha256 {found}; "
+                f"data {self.name + ':' + self.kind!r}: {_plus(lengths)} rows with sha256 {digest}; "
                 f"expected {_plus(self.split)} rows with sha256 {self.sha256}"
             )
 
     def divide(self, rows: Rows) -> tuple[Rows, Rows, Rows]:
-        """Training, validation and test rows, once `rows` are proved to be those of the protocol.
+        """Split rows by the protocol, and check that they are its rows.
+
+        Args:
+            rows: training, validation and test rows, one after the other.
+
+        Returns:
+            Training, validation and test rows.
 
         Raises:
             InputError: other rows than the protocol's.
@@ -64,7 +79,10 @@ class Protocol:
 
 
 def sha256(*parts: NDArray[Any]) -> str:
-    """Of the arrays' numbers, row by row, one array after the other.
+    """Hash arrays' numbers in little-endian order, row by row, one array after the other.
+
+    Returns:
+        64 hexadecimal digits.
 
     >>> sha256(np.arange(2, dtype=np.uint8), np.arange(3, dtype=np.uint8))[:12]
     '3b6840f7b45e'
@@ -76,4 +94,5 @@ def sha256(*parts: NDArray[Any]) -> str:
 
 
 def _plus(numbers: tuple[int, ...]) -> str:
+    """Write numbers as in ``50000+10000+10000``."""
     return "+".join(map(str, numbers))

@@ -1,4 +1,4 @@
-"""Targets: what is being inferred. One file, one target, one decorator."""
+"""Builds the target that a spec names."""
 
 from nfbench.specification import registry
 from nfbench.targets.contract import Box, LatentVariableModel, Splits, Target
@@ -7,9 +7,11 @@ __all__ = ["Box", "LatentVariableModel", "Splits", "Target", "target"]
 
 
 def target(spec: str) -> Target:
-    """Build the target that `spec` names.
+    """Build a target.
 
-    A target with parameters (a decoder) draws their start from torch's own generator.
+    Args:
+        spec: name and options, such as ``u1`` or ``u3:walls=none``. A target with parameters (a decoder) draws their
+            start from torch's own generator.
 
     >>> round(target("u1").log_z, 6)
     1.877502

@@ -1,4 +1,8 @@
-"""The contract of a target: an unnormalised density with whatever is exactly known about it."""
+"""The contract of a target: an unnormalised density ln p(x, z), with whatever is exactly known about it.
+
+Families approximate the normalised p(z|x) of a target. Known facts (ln Z, an exact sampler) turn approximations of it
+into exact errors.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,18 +16,29 @@ from nfbench.foundation.errors import InputError
 
 @dataclass(frozen=True)
 class Box:
-    """The square [-half_width, half_width]^D to which an improper target is truncated, with its exact ln Z there."""
+    """The box [-half_width, half_width]^D to which an improper target is truncated.
+
+    Attributes:
+        half_width: half the length of an edge.
+        log_z: ln of the integral of exp(log_joint) over the box, in nats.
+    """
 
     half_width: float
     log_z: float
 
     def contains(self, z: Tensor) -> Tensor:
-        """`z (..., D) -> (...)`, True inside."""
+        """Whether points lie in the box, `z (..., D) -> (...)`."""
         return (z.abs() <= self.half_width).all(-1)
 
 
 class Splits(NamedTuple):
-    """Observations x, one row a data point."""
+    """The rows of a data set, one a data point: tensors (n, ...).
+
+    Attributes:
+        train: what `LatentVariableModel.observe` makes observations from.
+        valid: observations.
+        test: observations.
+    """
 
     train: Tensor
     valid: Tensor
@@ -45,16 +60,23 @@ class Target(nn.Module, ABC):
 
     @abstractmethod
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
-        """`z (S, B, D), batch (B, ...) | None -> ln p(x, z) (S, B)`; targets without data take any leading shape.
+        """Evaluate ln p(x, z), up to a constant.
+
+        Args:
+            z: (S, B, D); targets without data take (..., D).
+            batch: observations (B, ...); None for targets without data.
+
+        Returns:
+            (S, B), or (...), in nats.
 
         Raises:
-            InputError: z has another number of coordinates than D; a target says so by taking `checked(z)`.
+            InputError: z has another number of coordinates than D. Implementations use `checked(z)` to this end.
         """
 
     def checked(self, z: Tensor) -> Tensor:
-        """Return `z (..., D)` as it is, after a look at its number of coordinates.
+        """Return `z (..., D)` unchanged if it has D coordinates.
 
-        Without it a density whose formula fits any number of coordinates gives a value of another density.
+        Without this check a density whose formula fits any number of coordinates would return a value of another one.
 
         Raises:
             InputError: the last dimension of z is not D.
@@ -64,7 +86,14 @@ class Target(nn.Module, ABC):
         return z
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """`-> (num, D)` exact draws of the normalised target, on the generator's device.
+        """Draw exactly from the normalised target.
+
+        Args:
+            num: how many draws.
+            generator: of random numbers; draws are on its device.
+
+        Returns:
+            (num, D).
 
         Raises:
             NotImplementedError: no exact sampler is known.
@@ -78,14 +107,14 @@ class Target(nn.Module, ABC):
 
 
 class LatentVariableModel(Target):
-    """A target with data: a decoder p(x|z) p(z), and an encoder trunk whose features feed an amortized posterior.
+    """A target with data: a prior and a decoder, p(z) p(x|z), and an encoder whose features amortized posteriors use.
 
     Attributes:
-        num_features: F of `features`.
-        data: which observations these are, with their sha256: results of different data never share a table.
-        shape: (C, H, W) of an observation as a picture.
-        redraws: whether `observe` gives something new each time.
-        width: numbers that ln p(x, z) holds at once for a draw: what decides how many draws fit memory.
+        num_features: F, width of the encoder's features.
+        data: name, split and sha256 of the observations; results of different data never share a table.
+        shape: (C, H, W), an observation as a picture: channels, height, width.
+        redraws: whether `observe` returns new observations each time.
+        width: how many numbers ln p(x, z) holds at once for a draw; decides how many draws fit into memory.
     """
 
     num_features: int
@@ -96,16 +125,24 @@ class LatentVariableModel(Target):
 
     @abstractmethod
     def features(self, batch: Tensor) -> Tensor:
-        """`batch (B, ...) -> (B, F)`."""
+        """The encoder's features of observations, `batch (B, ...) -> (B, F)`."""
 
     @abstractmethod
     def splits(self) -> Splits:
-        """The data on the CPU: training rows for `observe`, validation and test observations."""
+        """All data, on the CPU."""
 
     @abstractmethod
     def mean(self, z: Tensor) -> Tensor:
-        """`z (S, B, D) -> (S, B, pixels)`: the mean of p(x|z), or its median where the mean has no closed form."""
+        """The mean of p(x|z), or its median where the mean has no closed form, `z (S, B, D) -> (S, B, pixels)`."""
 
     def observe(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """`rows (B, ...) -> observations (B, pixels)`, drawn anew each time where the data protocol says so."""
+        """Make observations of training rows.
+
+        Args:
+            rows: (B, ...) of `splits().train`.
+            generator: of random numbers, for data protocols that draw observations anew each time.
+
+        Returns:
+            (B, pixels).
+        """
         return rows

@@ -1,4 +1,4 @@
-"""MNIST under Larochelle's and Murray's fixed binarisation: the paper's data (Sec 6.2)."""
+"""MNIST under the fixed binarisation of Larochelle & Murray (2011): the paper's data (Sec 6.2)."""
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ _SHA256 = "07ad6da6ba6894a550cb68ae290ff3deb006a01f6b6ce1b3123edec502f1fce8"
 
 
 def _file(part: str, num: int, size: int, sha256: str) -> File:
+    """The file of one part: `num` images in about `size` bytes of download, `sha256` of the decoded rows."""
     name = f"binarized_mnist_{part}"
     return File(
         names=(f"binarized_mnist/{name}.mat", f"binarized_mnist/{name}.amat"),
@@ -44,12 +45,12 @@ SOURCE = Source(
     "binarized-mnist:static", SOURCE, label="MNIST, fixed binarisation", cite="Larochelle & Murray 2011", year=2011
 )
 def static(*, merge_valid: bool = False) -> Observations:
-    """50,000 training, 10,000 validation and 10,000 test images, every pixel 0 or 1 for ever.
+    """50,000 training, 10,000 validation and 10,000 test images whose pixels are 0 or 1.
 
     Args:
-        merge_valid: validation images are trained on: 60,000, as the paper's text has it.
+        merge_valid: validation images are trained on, too: 60,000, as in the paper's text.
     """
     split = (60_000, 0, 10_000) if merge_valid else (50_000, 10_000, 10_000)
-    told = Protocol("binarized-mnist", "static", split, _SHA256)
-    train, valid, test = map(torch.from_numpy, told.divide(np.concatenate(SOURCE.rows())))
-    return Observations(str(told), train, valid, test, (1, 28, 28), "binary")
+    data_protocol = Protocol("binarized-mnist", "static", split, _SHA256)
+    train, valid, test = map(torch.from_numpy, data_protocol.divide(np.concatenate(SOURCE.rows())))
+    return Observations(str(data_protocol), train, valid, test, (1, 28, 28), "binary")

@@ -1,4 +1,4 @@
-"""Scikit-learn's digits under a fixed binarisation: 1797 images of 8 x 8 pixels, real data that needs no download."""
+"""Scikit-learn's digits under a fixed binarisation: 1,797 images of 8 x 8 pixels, real data that need no download."""
 
 import functools
 
@@ -24,14 +24,21 @@ PROTOCOL = Protocol(
 
 @functools.cache
 def load(protocol: Protocol = PROTOCOL, seed: int = _SEED) -> tuple[Rows, Rows, Rows]:
-    """Training, validation and test images, `(n, 64)` of 0 and 1, read-only.
+    """Binarise, shuffle and split the images.
 
-    The images are the test set of the UCI optical recognition data, grey from 0 to 16. Like the paper's binarised
-    MNIST, every pixel is drawn once, with probability grey / 16 of being 1, and kept for ever. Draw and shuffle use
+    They are the test set of the UCI optical recognition data (Alpaydin & Kaynak 1998), grey from 0 to 16. As in the
+    paper's binarised MNIST, every pixel is drawn once, with probability grey / 16 of being 1. Draw and shuffle use
     `numpy.random.RandomState`, whose streams numpy keeps as they are (NEP 19).
 
+    Args:
+        protocol: the split, and the hash that the rows must have.
+        seed: of the draw and of the shuffle.
+
+    Returns:
+        Training, validation and test images, (n, 64) of 0 and 1, read-only.
+
     Raises:
-        InputError: what came out is not what the protocol's sha256 says.
+        InputError: the rows have another sha256.
     """
     from sklearn.datasets import load_digits
 
@@ -45,6 +52,6 @@ def load(protocol: Protocol = PROTOCOL, seed: int = _SEED) -> tuple[Rows, Rows, 
 
 @register_data("digits", SOURCE, label="Digits, fixed binarisation", cite="Alpaydin & Kaynak 1998", year=1998)
 def static() -> Observations:
-    """1,197 training, 300 validation and 300 test images of 8 x 8 pixels, every pixel 0 or 1 for ever."""
+    """1,197 training, 300 validation and 300 test images of 8 x 8 pixels that are 0 or 1."""
     train, valid, test = (torch.tensor(part) for part in load())
     return Observations(str(PROTOCOL), train, valid, test, (1, 8, 8), "binary")

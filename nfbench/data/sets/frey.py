@@ -1,4 +1,4 @@
-"""Frey faces: 1965 grey pictures of one face, 28 x 20, from a film."""
+"""Frey faces: 1,965 grey pictures of one face, 28 x 20 pixels, from a film."""
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ def levels() -> Observations:
     (rows,) = SOURCE.rows()
     shuffled = rows[np.random.RandomState(_SEED).permutation(len(rows))]
     parts = np.split(((shuffled + 0.5) / 256).astype(np.float32), [1_565, 1_765])
-    told = Protocol("frey", "levels", (1_565, 200, 200), _SHA256)
-    told.prove(*parts)
+    data_protocol = Protocol("frey", "levels", (1_565, 200, 200), _SHA256)
+    data_protocol.prove(*parts)
     train, valid, test = map(torch.from_numpy, parts)
-    return Observations(str(told), train, valid, test, (1, 28, 20), "levels")
+    return Observations(str(data_protocol), train, valid, test, (1, 28, 20), "levels")

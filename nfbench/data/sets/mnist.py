@@ -1,4 +1,4 @@
-"""MNIST's grey images made binary: by chance, anew whenever they are fed, or by a threshold."""
+"""MNIST's grey images made binary: at random, anew whenever they are used, or by a threshold."""
 
 import numpy as np
 import torch
@@ -14,12 +14,13 @@ from nfbench.specification.registry import register_data
 _MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 _SPLIT = (50_000, 10_000, 10_000)
 _SEED = 2015  # of the draw of validation and test images
-_HALF = 127.5
+_HALF = 127.5  # half of white, 255
 _DYNAMIC = "b02842ac23aaa51e1135056eea93eacb27cad0b5c6498e16b8aa85fb674faa5d"
 _THRESHOLD = "492f31c506e212989f39f49e48b1068adbbb3dda47c190b6bc439756a84f43f6"
 
 
 def _file(part: str, num: int, size: int, sha256: str) -> File:
+    """The file of one part: `num` images in about `size` bytes of download, `sha256` of the decoded rows."""
     name = f"{part}-images-idx3-ubyte"
     return File(
         names=(f"mnist/{name}.gz", f"mnist/{name}"),
@@ -42,7 +43,7 @@ SOURCE = Source(
 
 
 def _grey() -> tuple[Rows, Rows, Rows]:
-    """The last 10,000 training images are for validation."""
+    """Grey training, validation and test images (n, 784); the last 10,000 training images are for validation."""
     images, test = SOURCE.rows()
     train, valid = np.split(images, [_SPLIT[0]])
     return train, valid, test
@@ -50,14 +51,14 @@ def _grey() -> tuple[Rows, Rows, Rows]:
 
 @register_data("mnist:dynamic", SOURCE, label="MNIST, binarised anew each time", cite="LeCun et al. 1998", year=1998)
 def dynamic() -> Observations:
-    """50,000 training images, drawn anew whenever they are fed; 10,000 for validation, 10,000 for test, drawn once."""
+    """50,000 training images, binarised anew whenever they are used; 10,000 for validation, 10,000 for test, once."""
     train, valid, test = _grey()
-    told = Protocol("mnist", "dynamic", _SPLIT, _DYNAMIC)
+    data_protocol = Protocol("mnist", "dynamic", _SPLIT, _DYNAMIC)
     valid, test = np.split(binarise.once(np.concatenate([valid, test]), _SEED), [_SPLIT[1]])
-    told.prove(train, valid, test)
+    data_protocol.prove(train, valid, test)
     rows = torch.tensor(train)
     return Observations(
-        str(told), rows, torch.from_numpy(valid), torch.from_numpy(test), (1, 28, 28), "binary", binarise.anew
+        str(data_protocol), rows, torch.from_numpy(valid), torch.from_numpy(test), (1, 28, 28), "binary", binarise.anew
     )
 
 
@@ -65,7 +66,7 @@ def dynamic() -> Observations:
 def threshold() -> Observations:
     """50,000 training, 10,000 validation and 10,000 test images, a pixel 1 where it is lighter than half of white."""
     parts = [(part > _HALF).astype(np.uint8) for part in _grey()]
-    told = Protocol("mnist", "threshold", _SPLIT, _THRESHOLD)
-    told.prove(*parts)
+    data_protocol = Protocol("mnist", "threshold", _SPLIT, _THRESHOLD)
+    data_protocol.prove(*parts)
     train, valid, test = map(torch.from_numpy, parts)
-    return Observations(str(told), train, valid, test, (1, 28, 28), "binary")
+    return Observations(str(data_protocol), train, valid, test, (1, 28, 28), "binary")

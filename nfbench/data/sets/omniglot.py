@@ -1,4 +1,4 @@
-"""Handwritten characters of many alphabets, 28 x 28, binary by chance whenever they are fed."""
+"""Omniglot: handwritten characters of many alphabets, 28 x 28 pixels, binarised at random whenever they are used."""
 
 import numpy as np
 import torch
@@ -51,9 +51,9 @@ def iwae() -> Observations:
     """IWAE's 28 x 28 images: 23,000 for training, 1,345 for validation, shuffled once; its own 8,070 for test."""
     (rows,) = IWAE.rows()
     images, test = np.split(rows, [24_345])
-    train, held = np.split(_shuffled(images), [23_000])
-    parts = _parts(train, held, test)
-    return _observations(Protocol.found("omniglot", "dynamic", *parts), *parts)
+    train, valid = np.split(_shuffled(images), [23_000])
+    parts = _parts(train, valid, test)
+    return _observations(Protocol.of_rows("omniglot", "dynamic", *parts), *parts)
 
 
 @register_data("omniglot:small", SMALL, label="Omniglot, 8 alphabets", cite="Lake et al. 2015", year=2015)
@@ -61,21 +61,23 @@ def small() -> Observations:
     """4,840 characters of 8 alphabets in 28 x 28 boxes, not IWAE's images: 3,840, 500 and 500, shuffled once."""
     (rows,) = SMALL.rows()
     parts = _parts(*np.split(_shuffled(rows), [3_840, 4_340]))
-    told = Protocol("omniglot", "small,dynamic", (3_840, 500, 500), _SMALL)
-    told.prove(*parts)
-    return _observations(told, *parts)
+    data_protocol = Protocol("omniglot", "small,dynamic", (3_840, 500, 500), _SMALL)
+    data_protocol.prove(*parts)
+    return _observations(data_protocol, *parts)
 
 
 def _shuffled(rows: Rows) -> Rows:
+    """The rows (n, 784) in random order, the same in every process."""
     return rows[np.random.RandomState(_SEED).permutation(len(rows))]
 
 
 def _parts(train: Rows, valid: Rows, test: Rows) -> tuple[Rows, Rows, Rows]:
-    """Training images as they are, the others drawn for ever."""
+    """Training images as they are, grey; validation and test images binarised once, (n, 784) each."""
     drawn_valid, drawn_test = np.split(binarise.once(np.concatenate([valid, test]), _SEED), [len(valid)])
     return train, drawn_valid, drawn_test
 
 
-def _observations(told: Protocol, *parts: Rows) -> Observations:
+def _observations(data_protocol: Protocol, *parts: Rows) -> Observations:
+    """Observations of grey training images, binarised anew, and of binary validation and test images."""
     train, valid, test = map(torch.from_numpy, parts)
-    return Observations(str(told), train, valid, test, (1, 28, 28), "binary", binarise.anew)
+    return Observations(str(data_protocol), train, valid, test, (1, 28, 28), "binary", binarise.anew)

@@ -1,4 +1,7 @@
-"""Compiled chains on the CPU: which loops of a map run, and in how many threads. Contract: `operators.fused`."""
+"""Compiled chains on the CPU: which loops of a map run on which sizes, in how many threads, and in what memory.
+
+`operators.fused` says what a module of kernels offers; `Chain` makes that of a map's compiled loops.
+"""
 
 from types import ModuleType
 from typing import NamedTuple
@@ -12,10 +15,10 @@ from nfbench.kernels.cpu.shares import FEW, added, combined, parts, together
 from nfbench.kernels.cpu.team import Shares, Step
 from nfbench.kernels.diagonal import cpu
 
-# Nanoseconds of a map and draw, and of each of its dimensions, forward on one core, as measured; backward takes twice.
-# Where many draws share numbers, where few do, and where every draw has its own.
-_TOGETHER, _FEW, _ALONE = (2.0, 0.1), (15.0, 0.7), (10.0, 0.5)
-_PIECES = 4  # in which a thread's share comes
+# Measured nanoseconds of one map for one draw, and more for each dimension, forward on one core; backward takes twice.
+# Where many draws share the maps' numbers, where few do, and where every draw has its own.
+_MANY, _FEW, _SINGLE = (2.0, 0.1), (15.0, 0.7), (10.0, 0.5)
+_PIECES = 4  # shares into which a thread's part of long work is cut
 
 Array = np.ndarray
 Forward = tuple[Tensor, Tensor, Tensor]
@@ -23,34 +26,35 @@ Backward = tuple[Tensor, Tensor]
 Undrawn = tuple[Tensor | None, Tensor, Tensor]
 
 
-class Kept(NamedTuple):
-    """What the way back of base and chain takes: arrays, as it would take a tensor's memory again otherwise.
+class Saved(NamedTuple):
+    """What `Chain.undraw` needs of `Chain.draw`, as arrays: from tensors they would have to be made again.
 
     Attributes:
         noise: (G, N, D).
         sigma: (G, D).
         z: z_K (G, N, D).
-        scalars: what the loops of the map keep.
+        activations: (G, K, N), in the order of the map's loops.
         maps: (G, K, R).
     """
 
     noise: Array
     sigma: Array
     z: Array
-    scalars: Array
+    activations: Array
     maps: Array
 
 
-Drawn = tuple[Tensor, Tensor, Kept]
+Drawn = tuple[Tensor, Tensor, Saved]
 
 
 class Chain(NamedTuple):
-    """The compiled loops of a map: modules with a ``forward`` and a ``backward`` each.
+    """A map's compiled loops: three modules, each with a ``forward`` and a ``backward``.
 
     Attributes:
-        draws: over the many draws of a group; they order what is kept as suits them.
-        dimensions: over dimensions, where a group has few draws.
-        points: where every draw has numbers of its own: without the axis of draws.
+        draws: for groups of many draws; activations are (G K N,), in an order of the loops' own.
+        dimensions: for groups of few draws; activations are (G, K, N).
+        points: for groups of one draw: arrays are without the axis of draws, activations (G K,) in an order of their
+            own.
     """
 
     draws: ModuleType
@@ -58,96 +62,134 @@ class Chain(NamedTuple):
     points: ModuleType
 
     def forward(self, z: Tensor, maps: Tensor) -> Forward:
-        """`z (G, N, D), maps (G, K, R) -> z_K (G, N, D), ln|det| (G, N), kept (G, K, N)`, its order the loops' own."""
-        given, numbers = array(z), array(maps)
-        found = _rooms(given, numbers)
-        together([self._up(given, numbers, *found)], _shares(given, numbers))
-        out, log_det, kept = (torch.from_numpy(one) for one in found)
-        return out, log_det, kept
+        """Push draws through the chain.
 
-    def backward(self, z: Tensor, kept: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> Backward:
-        """Gradients in z and maps from z_K and what was kept, with which z_{k-1} is rebuilt going down."""
-        points, scalars, numbers = array(z), array(kept), array(maps)
-        given = points, scalars, numbers, array(grad_z), array(grad_log_det)
+        Args:
+            z: (G, N, D).
+            maps: (G, K, R).
+
+        Returns:
+            z_K (G, N, D), ln|det| (G, N), and the activations (G, K, N) in an order of the loops' own.
+        """
+        points, numbers = array(z), array(maps)
+        results = _results(points, numbers)
+        together([self._forward_step(points, numbers, *results)], _shares(points, numbers))
+        z_k, log_det, activations = (torch.from_numpy(result) for result in results)
+        return z_k, log_det, activations
+
+    def backward(self, z: Tensor, activations: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> Backward:
+        """Gradients in z and the maps; z before each map is rebuilt from z_K and the activations.
+
+        Args:
+            z: z_K (G, N, D).
+            activations: (G, K, N), of `forward`.
+            maps: (G, K, R).
+            grad_z: gradient in z_K (G, N, D).
+            grad_log_det: gradient in ln|det| (G, N).
+
+        Returns:
+            (G, N, D) and (G, K, R).
+        """
+        points, numbers = array(z), array(maps)
         shares = _shares(points, numbers, back=True)
         to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers.shape, numbers.dtype)
-        together([self._down(*given, to_z, to_maps)], shares)
+        grads = array(grad_z), array(grad_log_det)
+        together([self._backward_step(points, array(activations), numbers, *grads, to_z, to_maps)], shares)
         return torch.from_numpy(to_z), added(to_maps)
 
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> Drawn:
-        """The same of the base's draws: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q (S, B)`, kept.
+        """Draw from the base and push the draws through the chain.
 
-        Theta (B or 1, K R) are the maps' numbers, R = `row` of each.
+        Args:
+            noise: (S, B, D).
+            base: (B or 1, 2 D), mean and ln sigma.
+            theta: (B or 1, K R), with as many rows as the base.
+            row: R, how many numbers a map has.
+
+        Returns:
+            z_K (S, B, D), ln q(z_K) (S, B), and what `undraw` needs.
         """
         numbers, rows = array(theta), array(base)
         numbers = numbers.reshape(len(numbers), -1, row)
-        given = _grouped(array(noise), len(rows))
-        z, log_det, scalars = _rooms(given, numbers)
-        log_q, sigma = empty(log_det.shape, given.dtype), np.empty((len(rows), given.shape[2]), given.dtype)
-        start = cpu.start, (given, rows, sigma, z, log_q, 1, given.shape[1])
-        together([start, self._up(z, numbers, z, log_det, scalars)], _shares(given, numbers))
+        noises = _grouped(array(noise), len(rows))
+        z, log_det, activations = _results(noises, numbers)
+        log_q, sigma = empty(log_det.shape, noises.dtype), np.empty((len(rows), noises.shape[2]), noises.dtype)
+        start = cpu.start, (noises, rows, sigma, z, log_q, 1, noises.shape[1])
+        together([start, self._forward_step(z, numbers, z, log_det, activations)], _shares(noises, numbers))
         np.subtract(log_q, log_det, log_q)
-        return _ungrouped(noise.shape, z), _ungrouped(noise.shape, log_q), Kept(given, sigma, z, scalars, numbers)
+        saved = Saved(noises, sigma, z, activations, numbers)
+        return _ungrouped(noise.shape, z), _ungrouped(noise.shape, log_q), saved
 
-    def undraw(self, kept: Kept, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool) -> Undrawn:
-        """Gradients in the noise (S, B, D), where they are asked for, in the base and in theta (B or 1, K R)."""
-        noise, sigma, z, scalars, maps = kept
-        grads, grad_log = (_grouped(array(one), len(sigma)) for one in (grad_z, grad_log_q))
+    def undraw(self, saved: Saved, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool) -> Undrawn:
+        """The gradients of `draw`.
+
+        Args:
+            saved: by `draw`.
+            grad_z: gradient in z_K (S, B, D).
+            grad_log_q: gradient in ln q(z_K) (S, B).
+            to_noise: whether the gradient in the noise is wanted.
+
+        Returns:
+            The gradient in the noise (S, B, D), or None; in the base (B or 1, 2 D); and in theta (B or 1, K R).
+        """
+        noise, sigma, z, activations, maps = saved
+        grads, grad_log = (_grouped(array(grad), len(sigma)) for grad in (grad_z, grad_log_q))
         shares = _shares(z, maps, back=True)
         to_z, to_maps = empty(z.shape, z.dtype), combined(shares, maps.shape, maps.dtype)
         to_base = cpu.sums_for(shares, sigma)
         back = np.empty(z.shape if to_noise else (0, 0, 0), z.dtype)
-        chain = self._down(z, scalars, maps, grads, np.negative(grad_log), to_z, to_maps)
+        chain = self._backward_step(z, activations, maps, grads, np.negative(grad_log), to_z, to_maps)
         finish = cpu.finish, (noise, sigma, to_z, grad_log, to_base, back, 1, z.shape[1])
         together([chain, finish], shares)
         to_theta = added(to_maps.reshape(len(to_maps), len(maps), -1))
         return _ungrouped(grad_z.shape, back) if to_noise else None, added(to_base), to_theta
 
-    def _up(self, z: Array, maps: Array, out: Array, log_det: Array, kept: Array) -> Step:
-        """The way up; `out` may be `z`."""
+    def _forward_step(self, z: Array, maps: Array, out: Array, log_det: Array, activations: Array) -> Step:
+        """The loops and their arguments for z (G, N, D), forward; `out`, for z_K, may be `z`."""
         if z.shape[1] == 1:
-            return self.points.forward, (z[:, 0], maps, out[:, 0], log_det[:, 0], kept.reshape(-1))
+            return self.points.forward, (z[:, 0], maps, out[:, 0], log_det[:, 0], activations.reshape(-1))
         if z.shape[1] < FEW:
-            return self.dimensions.forward, (z, maps, out, log_det, kept)
-        return self.draws.forward, (z, maps, out, log_det, kept.reshape(-1))
+            return self.dimensions.forward, (z, maps, out, log_det, activations)
+        return self.draws.forward, (z, maps, out, log_det, activations.reshape(-1))
 
-    def _down(
-        self, z: Array, kept: Array, maps: Array, grad_z: Array, grad_log_det: Array, to_z: Array, to_maps: Array
+    def _backward_step(
+        self, z: Array, activations: Array, maps: Array, grad_z: Array, grad_log_det: Array, to_z: Array, to_maps: Array
     ) -> Step:
-        """The way back; of `to_maps` there is one for each share, or for all."""
+        """The loops and their arguments for z_K (G, N, D), backward; `to_maps` is memory of `shares.combined`."""
         if z.shape[1] == 1:
-            single = z[:, 0], kept.reshape(-1), maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0]
+            single = z[:, 0], activations.reshape(-1), maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0]
             return self.points.backward, (*single, to_maps)
         if z.shape[1] < FEW:
-            return self.dimensions.backward, (z, kept, maps, grad_z, grad_log_det, to_z, to_maps)
-        return self.draws.backward, (z, kept.reshape(-1), maps, grad_z, grad_log_det, to_z, to_maps)
+            return self.dimensions.backward, (z, activations, maps, grad_z, grad_log_det, to_z, to_maps)
+        return self.draws.backward, (z, activations.reshape(-1), maps, grad_z, grad_log_det, to_z, to_maps)
 
 
 def _grouped(numbers: Array, rows: int) -> Array:
-    """`(S, B, ...) -> (G, N, ...)`: one group of all draws where one row serves all, else a group for each point."""
+    """`(S, B, ...) -> (G, N, ...)`: one group of all S B draws if the base has one row, else a group for each point."""
     if rows == 1:
         return numbers.reshape(1, numbers.shape[0] * numbers.shape[1], *numbers.shape[2:])
     return np.ascontiguousarray(numbers.swapaxes(0, 1))
 
 
 def _ungrouped(shape: torch.Size, numbers: Array) -> Tensor:
-    """`(G, N, ...) -> (S, B, ...)`, with `shape` starting (S, B)."""
+    """`(G, N, ...) -> (S, B, ...)`, the inverse of `_grouped`; `shape` begins with S, B."""
     return torch.from_numpy(numbers.reshape(shape[: numbers.ndim]) if len(numbers) == 1 else numbers.swapaxes(0, 1))
 
 
-def _rooms(z: Array, maps: Array) -> tuple[Array, Array, Array]:
-    """For z_K (G, N, D), ln|det| (G, N) and what is kept (G, K, N)."""
+def _results(z: Array, maps: Array) -> tuple[Array, Array, Array]:
+    """Memory for z_K (G, N, D), ln|det| (G, N) and activations (G, K, N)."""
     (groups, draws, _), depth = z.shape, maps.shape[1]
     return empty(z.shape, z.dtype), empty((groups, draws), z.dtype), empty((groups, depth, draws), z.dtype)
 
 
 def _shares(z: Array, maps: Array, *, back: bool = False) -> Shares:
+    """Shares of the work on z (G, N, D) with maps (G, K, R), forward or `back`."""
     groups, draws, dim = z.shape
     cost = _cost(draws, maps.shape[1], dim)
     return parts(groups, draws, 2 * cost if back else cost, _PIECES)
 
 
 def _cost(draws: int, depth: int, dim: int) -> float:
-    """About how many nanoseconds a draw takes."""
-    each, dimension = _TOGETHER if draws >= FEW else _FEW if draws > 1 else _ALONE
+    """Nanoseconds that a draw of N in a group takes forward on one core, about."""
+    each, dimension = _MANY if draws >= FEW else _FEW if draws > 1 else _SINGLE
     return depth * (each + dimension * dim)

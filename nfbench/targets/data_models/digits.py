@@ -1,4 +1,4 @@
-"""Binarised digits under a deep latent Gaussian model."""
+"""Scikit-learn's 8 x 8 digits, binarised, under a deep latent Gaussian model: data that need no download."""
 
 from nfbench.data.load import load
 from nfbench.specification.registry import register_target

@@ -1,4 +1,8 @@
-"""A deep latent Gaussian model with one stochastic layer (paper, Sec 6.2 and 6.3)."""
+"""A deep latent Gaussian model with one stochastic layer (Rezende et al. 2014; Rezende & Mohamed 2015, Sec 6.2, 6.3).
+
+z ~ N(0, I) in D dimensions; a deterministic network, the decoder, turns z into the parameters of p(x|z). A second
+network, the encoder, turns x into features for amortized posteriors.
+"""
 
 import itertools
 from typing import Annotated, Literal
@@ -24,7 +28,13 @@ _ACTIVATIONS = {"relu": nn.ReLU, "softplus": nn.Softplus, "tanh": nn.Tanh}
 
 
 class Maxout(nn.Module):
-    """An affine map to `window * units` numbers, then the largest of each window (paper, Sec 6.2: windows of 4)."""
+    """An affine map to `window * units` numbers, then the largest of each window (paper, Sec 6.2: windows of 4).
+
+    Args:
+        inputs: width of the input.
+        units: width of the output.
+        window: how many neighbours compete.
+    """
 
     def __init__(self, inputs: int, units: int, window: int = 4) -> None:
         super().__init__()
@@ -32,21 +42,21 @@ class Maxout(nn.Module):
         self.affine = nn.Linear(inputs, window * units)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x (..., inputs) -> (..., units)`."""
+        """Apply the layer, `x (..., inputs) -> (..., units)`."""
         most = maxout(x.reshape(-1, x.shape[-1]), self.affine.weight, self.affine.bias, self.window)
         return most.reshape(*x.shape[:-1], -1)
 
 
 class DeepLatentGaussian(LatentVariableModel):
-    """ln p(x, z) = ln N(z; 0, I) + ln p(x|z), the decoder and the encoder's trunk deterministic layers.
+    """The model ln p(x, z) = ln N(z; 0, I) + ln p(x|z) with a decoder and an encoder of deterministic layers.
 
-    Weights start as torch's linear layers do, the last layer's bias as `likelihoods` says.
+    Weights start as torch's linear layers do, the bias of the decoder's last layer as its likelihood says.
 
     Args:
         dim: D, number of latent variables.
-        hidden: units of each deterministic layer after its non-linearity, and F of `features`.
-        observations: binary ones have a Bernoulli likelihood, levels a logit-normal one.
-        layers: deterministic layers of the encoder, and of the decoder.
+        hidden: units of each deterministic layer after its non-linearity; F, the width of the encoder's features.
+        observations: the data; binary ones get a Bernoulli likelihood, grey levels a logit-normal one.
+        layers: number of deterministic layers of the encoder, and of the decoder.
         activation: their non-linearity.
         window: of maxout.
     """
@@ -91,7 +101,7 @@ class DeepLatentGaussian(LatentVariableModel):
         return standard_normal_log_prob(self.checked(z)) + self.log_likelihood(z, batch)
 
     def log_likelihood(self, z: Tensor, batch: Tensor) -> Tensor:
-        """`z (S, B, D), batch (B, pixels) -> ln p(x|z) (S, B)`."""
+        """Evaluate ln p(x|z) in nats, `z (S, B, D), batch (B, pixels) -> (S, B)`."""
         return self.likelihood.log_prob(self.hidden(self.checked(z)), batch)
 
     def mean(self, z: Tensor) -> Tensor:
@@ -99,6 +109,7 @@ class DeepLatentGaussian(LatentVariableModel):
 
 
 def _network(inputs: int, units: int, layers: int, activation: Activation, window: int) -> nn.Sequential:
+    """A network `(..., inputs) -> (..., units)` of so many deterministic layers."""
     sizes = [inputs, *[units] * layers]
     pairs = list(itertools.pairwise(sizes))
     if activation == "maxout":
@@ -126,14 +137,14 @@ def dlgm(
     """Deep latent Gaussian model of images under any data protocol ('nfbench data ls').
 
     Args:
-        data: a data protocol.
+        data: name of a data protocol.
         merge_valid: validation images are trained on, where the protocol has that option.
-        dequantise: noise between the levels, where the protocol has that option.
-        dim: D.
-        layers: deterministic layers each way; the paper does not say how many.
-        hidden: units of a layer.
+        dequantise: noise is added between the grey levels, where the protocol has that option.
+        dim: D, number of latent variables.
+        layers: deterministic layers of the encoder, and of the decoder; the paper does not say how many.
+        hidden: units of each of these layers.
         counted: whether `hidden` counts units after maxout or before it, which the paper leaves open.
-        activation: of the deterministic layers.
+        activation: non-linearity of the deterministic layers.
         window: of maxout.
     """
     observations = load(data, merge_valid=merge_valid, dequantise=dequantise)

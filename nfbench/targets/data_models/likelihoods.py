@@ -1,4 +1,4 @@
-"""What a decoder's last layer means: p(x|z) of binary pixels, and of levels between 0 and 1."""
+"""Likelihoods p(x|z), a decoder's last layer: Bernoulli for binary pixels, logit-normal for grey levels in (0, 1)."""
 
 from abc import ABC, abstractmethod
 
@@ -9,32 +9,40 @@ from torch.nn import functional
 from nfbench.foundation.numerics import LOG_2PI, inverse_softplus
 from nfbench.kernels.layers import bernoulli
 
-_LEAST_VARIANCE = 1e-3
+_LEAST_VARIANCE = 1e-3  # of logit x under a logit-normal likelihood
 
 
 class Likelihood(nn.Module, ABC):
-    """A density of observations, its parameters an affine map of the decoder's hidden units.
+    """A density p(x|z) whose parameters are an affine map of the decoder's hidden units.
 
     Attributes:
-        width: numbers that it holds at once for a draw.
+        width: how many numbers it holds at once for a draw.
     """
 
     width: int
 
     @abstractmethod
     def log_prob(self, units: Tensor, x: Tensor) -> Tensor:
-        """`units (S, B, H), x (B, pixels) -> ln p(x|z) (S, B)`."""
+        """Evaluate ln p(x|z) in nats.
+
+        Args:
+            units: the decoder's hidden units (S, B, H).
+            x: observations (B, pixels).
+
+        Returns:
+            (S, B).
+        """
 
     @abstractmethod
     def centre(self, units: Tensor) -> Tensor:
-        """`units (..., H) -> (..., pixels)`, the observation in the middle of p(x|z)."""
+        """The mean or median of p(x|z), `units (..., H) -> (..., pixels)`."""
 
 
 class Bernoulli(Likelihood):
-    """ln p(x|z) = sum_i [x_i l_i - softplus(l_i)] = -sum_i softplus((1 - 2 x_i) l_i) of binary x, with logits l.
+    """Binary pixels with logits l: ln p(x|z) = sum_i [x_i l_i - softplus(l_i)] = -sum_i softplus((1 - 2 x_i) l_i).
 
-    The logits' bias starts at the log-odds of each pixel in the training images (one image of each kind added, so that
-    it is finite): a usual choice, not the paper's.
+    The logits' bias starts at the log-odds of each pixel in the training images, to which one black and one white image
+    are added so that they are finite: a usual choice, not the paper's.
 
     Args:
         hidden: H, units of the layer before.
@@ -59,7 +67,7 @@ class Bernoulli(Likelihood):
 
 
 class LogitNormal(Likelihood):
-    """p(x|z) = prod_i N(logit x_i; mu_i, alpha_i) / (x_i (1 - x_i)) for x_i in (0, 1) (paper, Sec 6.3).
+    """Grey levels x_i in (0, 1): p(x|z) = prod_i N(logit x_i; mu_i, alpha_i) / (x_i (1 - x_i)) (paper, Sec 6.3).
 
     The paper does not say whether alpha is a variance or a standard deviation: here it is the variance, and
     alpha = 0.001 + softplus(a), mu and a affine. The least variance keeps the density of pixels that are black or white
@@ -84,7 +92,7 @@ class LogitNormal(Likelihood):
         mean, raw = self.numbers(units).to(x.dtype).chunk(2, -1)
         variance = _LEAST_VARIANCE + functional.softplus(raw)
         logit = torch.logit(x)
-        # ln x (1 - x) = logsigmoid(l) + logsigmoid(-l), a number of each data point.
+        # ln x (1 - x) = logsigmoid(l) + logsigmoid(-l) with l = logit x, summed over pixels: (B,).
         jacobian = (functional.logsigmoid(logit) + functional.logsigmoid(-logit)).sum(-1)
         squares = (logit - mean).square() / variance + torch.log(variance)
         log_p: Tensor = -0.5 * (squares.sum(-1) + x.shape[-1] * LOG_2PI) - jacobian

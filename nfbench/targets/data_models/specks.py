@@ -1,4 +1,4 @@
-"""Random binary images under a deep latent Gaussian model: the work of a training step without its data."""
+"""Random binary images under a deep latent Gaussian model: a training step's work at any size, without real data."""
 
 import functools
 
@@ -10,8 +10,8 @@ from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 from nfbench.targets.data_models.dlgm import Count, DeepLatentGaussian
 
-_IMAGES = 1000  # of which a tenth each for validation and test
-_ONES = 0.13  # as many as the mean grey of handwritten digits would give
+_IMAGES = 1000  # a tenth each for validation and test
+_ONES = 0.13  # share of pixels that are 1: the mean grey of handwritten digits
 
 
 @register_target(
@@ -24,10 +24,10 @@ def specks(pixels: Count = 64, dim: Count = 10, hidden: Count = 64) -> Target:
 
 @functools.cache
 def _observations(pixels: int) -> Observations:
-    """The same images in every process, shared by all models."""
+    """Images of so many pixels, the same in every process, made once a process."""
     images = torch.rand(_IMAGES, pixels, generator=stream(0, "specks")) < _ONES
     train, valid, test = torch.split(
         images.to(torch.uint8), [_IMAGES - 2 * (_IMAGES // 10), _IMAGES // 10, _IMAGES // 10]
     )
-    told = f"specks, {pixels} pixels, {_ONES} ones"
-    return Observations(told, train, valid, test, (1, 1, pixels), "binary")
+    protocol = f"specks, {pixels} pixels, {_ONES} ones"
+    return Observations(protocol, train, valid, test, (1, 1, pixels), "binary")

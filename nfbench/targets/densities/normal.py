@@ -1,4 +1,4 @@
-"""The standard normal: a base for the paper's Figure 1, and a target that every family can fit exactly."""
+"""The standard normal N(0, I): a base in the paper's Figure 1, and a target that every family can fit exactly."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from nfbench.targets.contract import Target
 
 
 class StandardNormal(Target):
-    """N(0, I) on R^D, normalised."""
+    """ln N(z; 0, I) on R^D, so that ln Z = 0."""
 
     log_z = 0.0
 
@@ -24,7 +24,7 @@ class StandardNormal(Target):
         return standard_normal_log_prob(self.checked(z))
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """`-> (num, D)` in torch's default dtype."""
+        """Draw `num` points (num, D), in torch's default dtype."""
         return torch.randn(num, self.dim, generator=generator, device=generator.device)
 
 

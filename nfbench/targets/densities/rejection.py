@@ -1,4 +1,4 @@
-"""Rejection sampling: proposals until enough of them are accepted."""
+"""Rejection sampling: propose points until enough of them are accepted."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,16 @@ from torch import Tensor
 
 
 def fill(propose: Callable[[int], Tensor], num: int) -> Tensor:
-    """The first `num` accepted points, `-> (num, D)`.
+    """Collect accepted points.
 
     Args:
-        propose: n -> the accepted ones of n independent proposals, `(at most n, D)`, each accepted by its own coin.
+        propose: a function of n that makes n independent proposals and returns the accepted ones, (at most n, D).
         num: how many points are wanted.
+
+    Returns:
+        The first `num` accepted points (num, D).
     """
-    kept = [propose(num)]
-    while (missing := num - sum(map(len, kept))) > 0:
-        kept.append(propose(max(2 * missing, 64)))
-    return torch.cat(kept)[:num]
+    accepted = [propose(num)]
+    while (missing := num - sum(map(len, accepted))) > 0:
+        accepted.append(propose(max(2 * missing, 64)))
+    return torch.cat(accepted)[:num]

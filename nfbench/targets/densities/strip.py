@@ -1,4 +1,7 @@
-"""What U2, U3 and U4 have in common: a Gaussian mixture in z2 that moves with z1, and nothing that confines z1."""
+"""What U2, U3 and U4 share: a Gaussian mixture in z2 whose means follow z1 (Rezende & Mohamed 2015, Table 1).
+
+As the paper has them they do not depend on z1 otherwise and are improper; walls outside |z1| <= 4 make them proper.
+"""
 
 import functools
 import math
@@ -14,23 +17,23 @@ from nfbench.targets.densities.rejection import fill
 
 Walls = Literal["gaussian", "none"]
 
-_HALF_WIDTH = 4.0  # of the paper's plots
-_WALL_SCALE = 0.25
+_HALF_WIDTH = 4.0  # half the width of the paper's plots, where walls begin
+_WALL_SCALE = 0.25  # standard deviation of the Gaussian walls
 _WALL_MASS = _WALL_SCALE * math.sqrt(2 * math.pi)
 _QUADRATURE_NODES = 400
 
 
 class Strip(Target):
-    """U(z) = -ln sum_c exp(-((z2 - m_c(z1)) / s_c)^2 / 2) + wall(z1), which as the paper has it is improper along z1.
+    """The energy U(z) = -ln sum_c exp(-((z2 - m_c(z1)) / s_c)^2 / 2) + wall(z1).
 
-    With Gaussian walls the paper's energy is unchanged for |z1| <= 4 and wall = ((|z1| - 4) / 0.25)^2 / 2 outside, so
-    that ln Z = ln(sum_c s_c sqrt(2 pi)) + ln(8 + 0.25 sqrt(2 pi)) is exact. The walls are not in the paper.
-    Without walls Z is infinite: `log_z` is None, and `box` and `sample` are those of the truncation to [-4, 4]^2.
+    With Gaussian walls, which are not in the paper, wall = ((|z1| - 4) / 0.25)^2 / 2 for |z1| > 4 and else 0: there the
+    energy is the paper's, and ln Z = ln(sum_c s_c sqrt(2 pi)) + ln(8 + 0.25 sqrt(2 pi)) is exact. Without walls Z is
+    infinite: `log_z` is None, and `box` and `sample` are those of the truncation to [-4, 4]^2.
 
     Args:
-        means: `z1 (...) -> m_1(z1) (...), ..., m_C(z1) (...)`.
+        means: a function of z1 (...) that returns m_1(z1), ..., m_C(z1), (...) each.
         scales: s_1, ..., s_C.
-        walls: whether the strip is closed.
+        walls: whether there are walls.
     """
 
     dim = 2
@@ -55,18 +58,18 @@ class Strip(Target):
         return log_p - 0.5 * ((z1.abs() - _HALF_WIDTH).relu() / _WALL_SCALE).square()
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """`-> (num, 2)` in torch's default dtype; without walls, draws of the target truncated to its box."""
+        """Draw `num` points (num, 2), in torch's default dtype; without walls, of the target truncated to its box."""
         if self.box is None:
             return self._across(_walled(num, generator), generator)
         return fill(functools.partial(self._inside, self.box, generator), num)
 
     def _inside(self, box: Box, generator: torch.Generator, num: int) -> Tensor:
-        """Those of `num` pairs that lie in the box: z1 is redrawn with z2, since truncation changes its marginal."""
+        """Draw `num` pairs with uniform z1, and return those in the box: truncation changes the marginal of z1, too."""
         z = self._across(_uniform(num, generator), generator)
         return z[box.contains(z)]
 
     def _across(self, z1: Tensor, generator: torch.Generator) -> Tensor:
-        """Append an exact draw of z2 given z1: component c has weight s_c, `(num,) -> (num, 2)`."""
+        """Draw z2 given `z1 (num,)` exactly (component c has weight s_c), and return both, (num, 2)."""
         weights = torch.tensor(self.scales, device=z1.device)
         component = torch.multinomial(weights, len(z1), replacement=True, generator=generator) if len(z1) else z1.long()
         mean = torch.stack(self.means(z1), -1).gather(-1, component.unsqueeze(-1)).squeeze(-1)
@@ -75,16 +78,17 @@ class Strip(Target):
 
 
 def w1(z1: Tensor) -> Tensor:
-    """sin(2 pi z1 / 4), the line that all three follow (paper, Table 1)."""
+    """The wave sin(2 pi z1 / 4) that all three follow (paper, Table 1), (...) -> (...)."""
     return torch.sin(0.5 * math.pi * z1)
 
 
 def _uniform(num: int, generator: torch.Generator) -> Tensor:
+    """Draws (num,) of z1, uniform between the walls."""
     return _HALF_WIDTH * (2 * torch.rand(num, generator=generator, device=generator.device) - 1)
 
 
 def _walled(num: int, generator: torch.Generator) -> Tensor:
-    """z1 of the walled strip: uniform between the walls, or half a Gaussian beyond one of them."""
+    """Draws (num,) of z1 of the walled strip: uniform between the walls, or half a Gaussian beyond one of them."""
     between = _uniform(num, generator)
     noise = torch.randn(num, generator=generator, device=generator.device)
     beyond = torch.rand(num, generator=generator, device=generator.device) < _WALL_MASS / (2 * _HALF_WIDTH + _WALL_MASS)
@@ -92,7 +96,7 @@ def _walled(num: int, generator: torch.Generator) -> Tensor:
 
 
 def _log_box_integral(means: Callable[[Tensor], tuple[Tensor, ...]], scales: tuple[float, ...]) -> float:
-    """Box integral of exp(-U), its ln: normal distribution functions in z2, Gauss-Legendre in z1."""
+    """Integral of exp(-U) over the box, in nats: normal distribution functions in z2, Gauss-Legendre nodes in z1."""
     nodes, weights = (torch.from_numpy(x) for x in np.polynomial.legendre.leggauss(_QUADRATURE_NODES))
     across = torch.zeros_like(nodes)
     for mean, scale in zip(means(_HALF_WIDTH * nodes), scales, strict=True):

@@ -1,4 +1,4 @@
-"""U1: two crescents on a ring, the one energy of the paper's Table 1 that is normalisable."""
+"""U1: two crescents on a ring (Rezende & Mohamed 2015, Table 1), the one energy there that is normalisable."""
 
 import functools
 import math
@@ -15,9 +15,9 @@ _CENTRE, _WIDTH = 2.0, 0.6
 
 
 class Ring(Target):
-    """U1(z) = ((|z| - 2) / 0.4)^2 / 2 - ln(exp(-((z1 - 2) / 0.6)^2 / 2) + exp(-((z1 + 2) / 0.6)^2 / 2)).
+    """The energy U1(z) = ((|z| - 2) / 0.4)^2 / 2 - ln(exp(-((z1 - 2) / 0.6)^2 / 2) + exp(-((z1 + 2) / 0.6)^2 / 2)).
 
-    ln Z has no closed form: the constant is the polar Gauss-Legendre quadrature that the tests repeat.
+    ln Z has no closed form: the constant comes from Gauss-Legendre quadrature in polar coordinates, which tests repeat.
     """
 
     dim = 2
@@ -29,7 +29,7 @@ class Ring(Target):
         return ring + torch.logaddexp(_crescent(z1, _CENTRE), _crescent(z1, -_CENTRE))
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """`-> (num, 2)` in torch's default dtype, by rejection in polar coordinates."""
+        """Draw `num` points (num, 2), in torch's default dtype, by rejection in polar coordinates."""
         z = fill(functools.partial(_right_crescent, generator), num)
         mirror = torch.rand(num, generator=generator, device=generator.device) < 0.5
         return torch.stack([torch.where(mirror, -z[:, 0], z[:, 0]), z[:, 1]], -1)
@@ -42,15 +42,16 @@ def u1() -> Target:
 
 
 def _crescent(z1: Tensor, centre: float) -> Tensor:
+    """-((z1 - centre) / 0.6)^2 / 2, (...) -> (...)."""
     return -0.5 * ((z1 - centre) / _WIDTH).square()
 
 
 def _right_crescent(generator: torch.Generator, num: int) -> Tensor:
-    """Accepted ones of `num` proposals from the half of the density that belongs to z1 = +2.
+    """Propose `num` points for the half of the density around z1 = +2, and return those accepted, (at most num, 2).
 
-    The radius wants the density r exp(-((r - 2) / 0.4)^2 / 2). As ln r <= ln 2 + (r - 2) / 2, it lies under a Gaussian
-    of the same width with mean 2 + 0.4^2 / 2, at the ratio (r / 2) exp(-(r - 2) / 2); the crescent's factor is at most
-    1, and the half that belongs to z1 = -2 is the mirror image.
+    The radius has the density r exp(-((r - 2) / 0.4)^2 / 2), up to a constant. As ln r <= ln 2 + (r - 2) / 2, it lies
+    under a Gaussian of the same width with mean 2 + 0.4^2 / 2, at the ratio (r / 2) exp(-(r - 2) / 2); the crescent's
+    factor is at most 1. The half around z1 = -2 is the mirror image.
     """
     device = generator.device
     normal = torch.randn(num, generator=generator, device=device)

@@ -1,4 +1,4 @@
-"""U2: a sine wave."""
+"""U2: a sine wave (Rezende & Mohamed 2015, Table 1)."""
 
 from torch import Tensor
 
@@ -14,4 +14,5 @@ def u2(walls: Walls = "gaussian") -> Target:
 
 
 def _means(z1: Tensor) -> tuple[Tensor, ...]:
+    """Means of z2 of each branch at `z1 (...)`, (...) each."""
     return (w1(z1),)

@@ -1,4 +1,4 @@
-"""U3: a sine wave that splits in two and joins again."""
+"""U3: a sine wave that splits in two and joins again (Rezende & Mohamed 2015, Table 1)."""
 
 import torch
 from torch import Tensor
@@ -15,10 +15,11 @@ def u3(walls: Walls = "gaussian") -> Target:
 
 
 def w2(z1: Tensor) -> Tensor:
-    """3 exp(-((z1 - 1) / 0.6)^2 / 2), the distance of the branches."""
+    """3 exp(-((z1 - 1) / 0.6)^2 / 2), the distance of the branches at z1, (...) -> (...)."""
     return 3 * torch.exp(-0.5 * ((z1 - 1) / 0.6).square())
 
 
 def _means(z1: Tensor) -> tuple[Tensor, ...]:
+    """Means of z2 of each branch at `z1 (...)`, (...) each."""
     wave = w1(z1)
     return wave, wave - w2(z1)

@@ -1,4 +1,4 @@
-"""U4: a sine wave that forks."""
+"""U4: a sine wave that forks (Rezende & Mohamed 2015, Table 1)."""
 
 import torch
 from torch import Tensor
@@ -15,10 +15,11 @@ def u4(walls: Walls = "gaussian") -> Target:
 
 
 def w3(z1: Tensor) -> Tensor:
-    """3 sigmoid((z1 - 1) / 0.3), the distance of the branches."""
+    """3 sigmoid((z1 - 1) / 0.3), the distance of the branches at z1, (...) -> (...)."""
     return 3 * torch.sigmoid((z1 - 1) / 0.3)
 
 
 def _means(z1: Tensor) -> tuple[Tensor, ...]:
+    """Means of z2 of each branch at `z1 (...)`, (...) each."""
     wave = w1(z1)
     return wave, wave - w3(z1)

@@ -1,4 +1,4 @@
-"""The uniform distribution on a square: a base for the paper's Figure 1."""
+"""The uniform distribution on a square: a base in the paper's Figure 1."""
 
 import math
 from typing import Annotated
@@ -12,7 +12,7 @@ from nfbench.targets.contract import Target
 
 
 class Square(Target):
-    """log_joint = 0 on [-a, a]^2 and -inf outside, so ln Z is the ln of the area, 2 ln(2 a)."""
+    """log_joint = 0 on [-a, a]^2 and -inf outside, so that ln Z = 2 ln(2 a), the ln of the area; a is `half_width`."""
 
     dim = 2
 
@@ -23,10 +23,10 @@ class Square(Target):
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         inside = (self.checked(z).abs() <= self.half_width).all(-1)
-        return (0 * z).sum(-1).masked_fill(~inside, -math.inf)  # 0 * z: a gradient of zero, not none
+        return (0 * z).sum(-1).masked_fill(~inside, -math.inf)  # 0 * z: the gradient is zero, not missing
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """`-> (num, 2)` in torch's default dtype."""
+        """Draw `num` points (num, 2), in torch's default dtype."""
         return self.half_width * (2 * torch.rand(num, 2, generator=generator, device=generator.device) - 1)
 
 
