@@ -1,12 +1,12 @@
-"""Whether tensors fit each other: checked once, where a public function takes them, before any kernel runs.
+"""Checks that tensors fit each other, made once, where a public function takes them, before any kernel runs.
 
-A compiled loop reads and writes memory as the shapes tell it. Given tensors that do not fit each other it would read
-and write memory that belongs to something else, so every public entry of a kernel calls a function of this module.
+A compiled loop reads and writes memory as the shapes tell it. With tensors that do not fit each other it would touch
+memory that belongs to something else, so every public entry of a kernel calls a function of this module.
 Only shapes, dtypes and devices are read: a check costs about a microsecond, works under `torch.func.vmap`, where it
 sees the shapes of one example, and can be traced by `torch.compile`.
 
-B data points of draws fit numbers with as many rows, or with one row, which then serves every data point; draws for a
-single data point fit numbers with several rows, for each of which the same noise is taken. B may be 0.
+Draws for B data points fit numbers with B rows, or with one row, which then serves every data point; draws for one data
+point fit numbers with several rows, each of which then gets the same noise. B may be 0.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ def dimensions(owner: str, name: str, draws: Tensor) -> int:
     """The size D of draws.
 
     Args:
-        owner: who asks, the first word of the message.
-        name: what the message calls the draws, such as ``noise``.
+        owner: the family or kernel that checks, the first word of the message.
+        name: of the draws in the message, such as ``noise``.
         draws: (S, B, D).
 
     Raises:
@@ -47,13 +47,13 @@ def check_draw(
     """Check draws against all numbers of a posterior.
 
     Args:
-        owner: who asks, the first word of the message.
+        owner: the family or kernel that checks, the first word of the message.
         draws: (S, B, D).
         base: (B or 1, 2 D), mean and ln sigma.
         theta: (B or 1, K R), the numbers of all maps.
-        numbers: D -> R, how many numbers a map has.
-        depth: K, number of maps; None: any.
-        name: what the message calls the draws.
+        numbers: the function D -> R, how many numbers a map has.
+        depth: K, number of maps; None allows any.
+        name: of the draws in the message.
 
     Returns:
         R, and whether one call of a kernel can take it all: base and theta have as many rows, and no size is 0.
@@ -61,28 +61,28 @@ def check_draw(
     Raises:
         InputError: another number of axes, a size that does not fit, several dtypes or devices.
     """
-    shape, ends, given = draws.shape, base.shape, theta.shape
+    shape, base_shape, theta_shape = draws.shape, base.shape, theta.shape
     if len(shape) != 3:
         _wrong_axes(owner, name, draws, "(S, B, D)")
-    if len(ends) != 2:
+    if len(base_shape) != 2:
         _wrong_axes(owner, "base", base, "(B or 1, 2 D)")
-    if len(given) != 2:
+    if len(theta_shape) != 2:
         _wrong_axes(owner, "theta", theta, "(B or 1, P)")
     size, points, dim = shape
-    rows, width = ends
-    own, found = given
+    rows, width = base_shape
+    theta_rows, theta_width = theta_shape
     if width != 2 * dim:
         _wrong_base(owner, name, draws, base)
     row = numbers(dim)
-    if found % row if depth is None else found != row * depth:
+    if theta_width % row if depth is None else theta_width != row * depth:
         expected = f"a multiple of {row}" if depth is None else f"{row * depth}"
-        raise InputError(f"{owner}: {_shown('theta', theta)} has {found} numbers a row: expected {expected}")
-    if rows != 1 or own != 1:
+        raise InputError(f"{owner}: {_shown('theta', theta)} has {theta_width} numbers a row: expected {expected}")
+    if rows != 1 or theta_rows != 1:
         check_points(owner, name, draws, "base", base)
         check_points(owner, name, draws, "theta", theta)
-        if own != rows and own != 1 and rows != 1:
+        if theta_rows != rows and theta_rows != 1 and rows != 1:
             raise InputError(
-                f"{owner}: {_shown('base', base)} has {rows} rows, {_shown('theta', theta)} has {own}: "
+                f"{owner}: {_shown('base', base)} has {rows} rows, {_shown('theta', theta)} has {theta_rows}: "
                 "expected the same number, or 1"
             )
     dtype, device = base.dtype, base.device
@@ -90,11 +90,11 @@ def check_draw(
         check_kinds(owner, name, draws, "base", base)
     if dtype != theta.dtype or device != theta.device:
         check_kinds(owner, name, draws, "theta", theta)
-    return row, own == rows and size > 0 and points > 0 and found > 0
+    return row, theta_rows == rows and size > 0 and points > 0 and theta_width > 0
 
 
 def check_base(owner: str, noise: Tensor, base: Tensor) -> None:
-    """Check noise (S, B, D) against the numbers of the base (B or 1, 2 D) alone.
+    """Check noise (S, B, D) against the numbers of the base alone (B or 1, 2 D), mean and ln sigma.
 
     Raises:
         InputError: another number of axes, a size that does not fit, several dtypes or devices.
@@ -110,7 +110,13 @@ def check_base(owner: str, noise: Tensor, base: Tensor) -> None:
 
 
 def check_chain(owner: str, z: Tensor, maps: Tensor, row: int) -> None:
-    """Check points z (S, B, D) against the numbers of K maps (B or 1, K, R), where `row` is the R that D asks for.
+    """Check points against the numbers of K maps.
+
+    Args:
+        owner: the map, the first word of the message.
+        z: (S, B, D).
+        maps: (B or 1, K, R).
+        row: R, how many numbers a map must have in D dimensions.
 
     Raises:
         InputError: another number of axes, a size that does not fit, several dtypes or devices.
@@ -127,7 +133,7 @@ def check_chain(owner: str, z: Tensor, maps: Tensor, row: int) -> None:
 
 
 def check_flow(owner: str, z: Tensor, theta: Tensor, dim: int, width: int) -> None:
-    """Check what `Flow.forward` and `Flow.inverse` are called with; a family calls it first in both.
+    """Check the arguments of `Flow.forward` and `Flow.inverse`.
 
     Args:
         owner: the family, the first word of the message.
@@ -139,9 +145,9 @@ def check_flow(owner: str, z: Tensor, theta: Tensor, dim: int, width: int) -> No
     Raises:
         InputError: another number of axes, a size that does not fit, several dtypes or devices.
     """
-    found = dimensions(owner, "z", z)
-    if found != dim:
-        raise InputError(f"{owner}: {_shown('z', z)} has D = {found} dimensions: expected {dim}")
+    z_dim = dimensions(owner, "z", z)
+    if z_dim != dim:
+        raise InputError(f"{owner}: {_shown('z', z)} has D = {z_dim} dimensions: expected {dim}")
     if len(theta.shape) != 2:
         _wrong_axes(owner, "theta", theta, "(B or 1, P)")
     if theta.shape[1] != width:
@@ -151,9 +157,14 @@ def check_flow(owner: str, z: Tensor, theta: Tensor, dim: int, width: int) -> No
 
 
 def check_input(owner: str, features: Tensor, weight: Tensor) -> None:
-    """Check features (B, F) against the weight (outputs, F) that they are multiplied by.
+    """Check features against the weight that they are multiplied by.
 
     Under autocast, which casts both, their dtypes may differ.
+
+    Args:
+        owner: the part that checks, the first word of the message.
+        features: (B, F).
+        weight: (outputs, F).
 
     Raises:
         InputError: another number of axes, another F, several dtypes or devices.
@@ -169,51 +180,70 @@ def check_input(owner: str, features: Tensor, weight: Tensor) -> None:
 
 
 def check_features(owner: str, name: str, draws: Tensor, features: Tensor) -> None:
-    """Check that draws (S, B, D), which the message calls `name`, and features (B or 1, F) are of the same data points.
+    """Check that draws (S, B, D), `name` in the message, and features (B or 1, F) are of the same data points.
 
     Raises:
         InputError: another number of axes, or of data points.
     """
-    shape, given = draws.shape, features.shape
+    shape, features_shape = draws.shape, features.shape
     if len(shape) != 3:
         _wrong_axes(owner, name, draws, "(S, B, D)")
-    if len(given) != 2:
+    if len(features_shape) != 2:
         _wrong_axes(owner, "features", features, "(B, F)")
-    if shape[1] != given[0]:
+    if shape[1] != features_shape[0]:
         check_points(owner, name, draws, "features", features)
 
 
-def check_points(owner: str, name: str, draws: Tensor, other: str, rows: Tensor) -> None:
-    """Check that the B data points of draws (S, B, ...) fit the rows of another tensor (B or 1, ...).
+def check_points(owner: str, name: str, draws: Tensor, rows_name: str, rows: Tensor) -> None:
+    """Check that the data points of draws fit the rows of another tensor.
+
+    Args:
+        owner: the part that checks, the first word of the message.
+        name: of the draws in the message.
+        draws: (S, B, ...).
+        rows_name: of the other tensor in the message.
+        rows: (B or 1, ...), or any number of rows where B = 1.
 
     Raises:
-        InputError: they do not.
+        InputError: they do not fit.
     """
-    points, found = draws.shape[1], rows.shape[0]
-    if found != points and found != 1 and not (points == 1 and found):
-        _wrong_rows(owner, name, draws, other, rows)
+    points, size = draws.shape[1], rows.shape[0]
+    if size != points and size != 1 and not (points == 1 and size):
+        _wrong_rows(owner, name, draws, rows_name, rows)
 
 
-def check_kinds(owner: str, name: str, one: Tensor, other: str, two: Tensor, *, mixed: bool = False) -> None:
-    """Check that two tensors have one floating dtype and one device; where `mixed`, the dtypes may differ.
+def check_kinds(
+    owner: str, name: str, tensor: Tensor, second_name: str, second: Tensor, *, mixed: bool = False
+) -> None:
+    """Check that two tensors have the same floating dtype and the same device.
+
+    Args:
+        owner: the part that checks, the first word of the message.
+        name: of the first tensor in the message.
+        tensor: the first tensor.
+        second_name: of the second tensor in the message.
+        second: the second tensor.
+        mixed: whether two floating dtypes are allowed.
 
     Raises:
-        InputError: they have not.
+        InputError: they differ, or are not floating.
     """
-    floating = one.dtype.is_floating_point and two.dtype.is_floating_point
-    if not floating or not (mixed or one.dtype == two.dtype):
+    floating = tensor.dtype.is_floating_point and second.dtype.is_floating_point
+    if not floating or not (mixed or tensor.dtype == second.dtype):
         expected = "floating dtypes" if mixed else "one floating dtype"
-        raise InputError(f"{owner}: {name} is {one.dtype}, {other} is {two.dtype}: expected {expected}")
-    if one.device != two.device:
-        raise InputError(f"{owner}: {name} is on {one.device}, {other} is on {two.device}: expected one device")
+        raise InputError(f"{owner}: {name} is {tensor.dtype}, {second_name} is {second.dtype}: expected {expected}")
+    if tensor.device != second.device:
+        raise InputError(
+            f"{owner}: {name} is on {tensor.device}, {second_name} is on {second.device}: expected one device"
+        )
 
 
-def check_forms(owner: str, *given: tuple[str, Tensor, str]) -> dict[str, int]:
+def check_forms(owner: str, *tensors: tuple[str, Tensor, str]) -> dict[str, int]:
     """Check tensors against forms such as ``K D H``, in which the same letter stands for the same size everywhere.
 
     Args:
-        owner: who asks, the first word of the message.
-        given: name, tensor and form of each.
+        owner: the family or kernel that checks, the first word of the message.
+        tensors: name in the message, tensor, and form, of each.
 
     Returns:
         The size of each letter.
@@ -222,26 +252,29 @@ def check_forms(owner: str, *given: tuple[str, Tensor, str]) -> dict[str, int]:
         InputError: another number of axes, or two sizes for one letter.
     """
     sizes: dict[str, int] = {}
-    for name, tensor, form in given:
+    for name, tensor, form in tensors:
         letters = form.split()
         if len(letters) != len(tensor.shape):
             _wrong_axes(owner, name, tensor, f"({', '.join(letters)})")
         for letter, size in zip(letters, tensor.shape, strict=True):
             if sizes.setdefault(letter, size) != size:
-                first, other, _ = next(one for one in given if letter in one[2].split())
+                first, first_tensor, _ = next(entry for entry in tensors if letter in entry[2].split())
                 raise InputError(
-                    f"{owner}: {_shown(first, other)} has {letter} = {sizes[letter]}, "
+                    f"{owner}: {_shown(first, first_tensor)} has {letter} = {sizes[letter]}, "
                     f"{_shown(name, tensor)} has {letter} = {size}: expected the same number"
                 )
     return sizes
 
 
 def autocast(*tensors: Tensor) -> bool:
-    """Whether autocast is on and brings these tensors to one dtype, which it does up to single precision."""
-    return torch.is_autocast_enabled(tensors[0].device.type) and all(one.dtype != torch.float64 for one in tensors)
+    """Whether autocast is on and casts all these tensors: it leaves float64 alone."""
+    return torch.is_autocast_enabled(tensors[0].device.type) and all(
+        tensor.dtype != torch.float64 for tensor in tensors
+    )
 
 
 def _shown(name: str, tensor: Tensor) -> str:
+    """A tensor in a message: ``noise (5, 3, 2)``."""
     return f"{name} {tuple(tensor.shape)}"
 
 
@@ -257,9 +290,9 @@ def _wrong_base(owner: str, name: str, draws: Tensor, base: Tensor) -> NoReturn:
     )
 
 
-def _wrong_rows(owner: str, name: str, draws: Tensor, other: str, rows: Tensor) -> NoReturn:
-    has = "have" if other == "features" else "has"
+def _wrong_rows(owner: str, name: str, draws: Tensor, rows_name: str, rows: Tensor) -> NoReturn:
+    has = "have" if rows_name == "features" else "has"
     raise InputError(
         f"{owner}: {_shown(name, draws)} has B = {draws.shape[1]} data points, "
-        f"{_shown(other, rows)} {has} {rows.shape[0]}: expected the same number, or 1"
+        f"{_shown(rows_name, rows)} {has} {rows.shape[0]}: expected the same number, or 1"
     )

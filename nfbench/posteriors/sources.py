@@ -1,4 +1,4 @@
-"""Sources of a flow's numbers: learned themselves, or put out by a head on an encoder's features."""
+"""Sources of the numbers of a posterior, base (B or 1, 2 D) and theta (B or 1, P): learned, or made from features."""
 
 import math
 
@@ -10,9 +10,14 @@ from nfbench.kernels import shapes
 
 
 class Free(nn.Module):
-    """A source of numbers that are learned themselves: the same for all data points, or each point's own.
+    """A source of numbers that are themselves learned: the same for all data points, or each point's own.
 
-    With `points` > 1 these are the local variational parameters that an inference network would put out.
+    With `points` > 1 these are the local variational parameters that an inference network would compute.
+
+    Args:
+        base: (2 D,), start of mean and ln sigma.
+        theta: (P,), start of the flow's numbers.
+        points: number of rows, B or 1.
     """
 
     theta: nn.Parameter | None
@@ -23,7 +28,10 @@ class Free(nn.Module):
         self.register_parameter("theta", nn.Parameter(theta.repeat(points, 1)) if theta.numel() else None)
 
     def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`-> (points, 2 D), (points, P)`.
+        """The numbers of base and flow, (points, 2 D) and (points, P).
+
+        Args:
+            features: must be None.
 
         Raises:
             InputError: features were given.
@@ -36,17 +44,17 @@ class Free(nn.Module):
 class Amortized(nn.Module):
     """A source of numbers that depend on x: an affine head on the encoder's features (paper, Sec 4.2).
 
-    The bias starts at the free start; the weights start small, so that at first all data points share a posterior.
-    Base and flow have heads of their own: theta is then a tensor of its own, which no split has to copy.
+    The bias starts where a free posterior starts; the weights start small, so that at first all data points nearly
+    share a posterior. Base and flow have a head each, so that theta is a tensor of its own, which no split has to copy.
 
     The features enter the flow's head divided by sqrt(F K): a step of an optimizer then moves z about as far at every
     width and depth. Without that, Adam at a rate that suits K = 0 lets 80 planar maps in 40 dimensions diverge.
 
     Args:
-        base: (2 D,) start of mean and ln sigma.
-        theta: (P,) start of the flow's numbers.
-        features: F.
-        depth: K.
+        base: (2 D,), start of mean and ln sigma.
+        theta: (P,), start of the flow's numbers.
+        features: F, width of the encoder's features.
+        depth: K, number of maps.
     """
 
     def __init__(self, base: Tensor, theta: Tensor, features: int, depth: int) -> None:
@@ -58,7 +66,10 @@ class Amortized(nn.Module):
         self.theta = _affine(weights[1] / self.scale, theta) if theta.numel() else None
 
     def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`features (B, F) -> (B, 2 D), (B, P)`.
+        """The numbers of base and flow, (B, 2 D) and (B, P).
+
+        Args:
+            features: (B, F).
 
         Raises:
             InputError: no features, of another F or number of axes, of another dtype (but under autocast) or device.
@@ -74,6 +85,7 @@ class Amortized(nn.Module):
 
 
 def _affine(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A linear layer with this weight (outputs, inputs) and bias (outputs,) at the start."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
     return layer

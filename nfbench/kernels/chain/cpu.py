@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nfbench.kernels.chain.groups import grouped_array, ungrouped_array
 from nfbench.kernels.cpu.memory import array, empty
 from nfbench.kernels.cpu.shares import FEW, added, combined, parts, together
 from nfbench.kernels.cpu.team import Shares, Step
@@ -23,11 +24,11 @@ _PIECES = 4  # shares into which a thread's part of long work is cut
 Array = np.ndarray
 Forward = tuple[Tensor, Tensor, Tensor]
 Backward = tuple[Tensor, Tensor]
-Undrawn = tuple[Tensor | None, Tensor, Tensor]
+DrawBackward = tuple[Tensor | None, Tensor, Tensor]
 
 
 class Saved(NamedTuple):
-    """What `Chain.undraw` needs of `Chain.draw`, as arrays: from tensors they would have to be made again.
+    """What `Chain.draw_backward` needs of `Chain.draw`, as arrays: from tensors they would have to be made again.
 
     Attributes:
         noise: (G, N, D).
@@ -44,7 +45,7 @@ class Saved(NamedTuple):
     maps: Array
 
 
-Drawn = tuple[Tensor, Tensor, Saved]
+DrawForward = tuple[Tensor, Tensor, Saved]
 
 
 class Chain(NamedTuple):
@@ -97,7 +98,7 @@ class Chain(NamedTuple):
         together([self._backward_step(points, array(activations), numbers, *grads, to_z, to_maps)], shares)
         return torch.from_numpy(to_z), added(to_maps)
 
-    def draw(self, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> Drawn:
+    def draw(self, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> DrawForward:
         """Draw from the base and push the draws through the chain.
 
         Args:
@@ -107,20 +108,20 @@ class Chain(NamedTuple):
             row: R, how many numbers a map has.
 
         Returns:
-            z_K (S, B, D), ln q(z_K) (S, B), and what `undraw` needs.
+            z_K (S, B, D), ln q(z_K) (S, B), and what `draw_backward` needs.
         """
         numbers, rows = array(theta), array(base)
         numbers = numbers.reshape(len(numbers), -1, row)
-        noises = _grouped(array(noise), len(rows))
+        noises = grouped_array(array(noise), len(rows))
         z, log_det, activations = _results(noises, numbers)
         log_q, sigma = empty(log_det.shape, noises.dtype), np.empty((len(rows), noises.shape[2]), noises.dtype)
         start = cpu.start, (noises, rows, sigma, z, log_q, 1, noises.shape[1])
         together([start, self._forward_step(z, numbers, z, log_det, activations)], _shares(noises, numbers))
         np.subtract(log_q, log_det, log_q)
         saved = Saved(noises, sigma, z, activations, numbers)
-        return _ungrouped(noise.shape, z), _ungrouped(noise.shape, log_q), saved
+        return ungrouped_array(z, noise.shape), ungrouped_array(log_q, noise.shape), saved
 
-    def undraw(self, saved: Saved, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool) -> Undrawn:
+    def draw_backward(self, saved: Saved, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool) -> DrawBackward:
         """The gradients of `draw`.
 
         Args:
@@ -133,7 +134,7 @@ class Chain(NamedTuple):
             The gradient in the noise (S, B, D), or None; in the base (B or 1, 2 D); and in theta (B or 1, K R).
         """
         noise, sigma, z, activations, maps = saved
-        grads, grad_log = (_grouped(array(grad), len(sigma)) for grad in (grad_z, grad_log_q))
+        grads, grad_log = (grouped_array(array(grad), len(sigma)) for grad in (grad_z, grad_log_q))
         shares = _shares(z, maps, back=True)
         to_z, to_maps = empty(z.shape, z.dtype), combined(shares, maps.shape, maps.dtype)
         to_base = cpu.sums_for(shares, sigma)
@@ -142,7 +143,7 @@ class Chain(NamedTuple):
         finish = cpu.finish, (noise, sigma, to_z, grad_log, to_base, back, 1, z.shape[1])
         together([chain, finish], shares)
         to_theta = added(to_maps.reshape(len(to_maps), len(maps), -1))
-        return _ungrouped(grad_z.shape, back) if to_noise else None, added(to_base), to_theta
+        return ungrouped_array(back, grad_z.shape) if to_noise else None, added(to_base), to_theta
 
     def _forward_step(self, z: Array, maps: Array, out: Array, log_det: Array, activations: Array) -> Step:
         """The loops and their arguments for z (G, N, D), forward; `out`, for z_K, may be `z`."""
@@ -162,18 +163,6 @@ class Chain(NamedTuple):
         if z.shape[1] < FEW:
             return self.dimensions.backward, (z, activations, maps, grad_z, grad_log_det, to_z, to_maps)
         return self.draws.backward, (z, activations.reshape(-1), maps, grad_z, grad_log_det, to_z, to_maps)
-
-
-def _grouped(numbers: Array, rows: int) -> Array:
-    """`(S, B, ...) -> (G, N, ...)`: one group of all S B draws if the base has one row, else a group for each point."""
-    if rows == 1:
-        return numbers.reshape(1, numbers.shape[0] * numbers.shape[1], *numbers.shape[2:])
-    return np.ascontiguousarray(numbers.swapaxes(0, 1))
-
-
-def _ungrouped(shape: torch.Size, numbers: Array) -> Tensor:
-    """`(G, N, ...) -> (S, B, ...)`, the inverse of `_grouped`; `shape` begins with S, B."""
-    return torch.from_numpy(numbers.reshape(shape[: numbers.ndim]) if len(numbers) == 1 else numbers.swapaxes(0, 1))
 
 
 def _results(z: Array, maps: Array) -> tuple[Array, Array, Array]:

@@ -2,7 +2,7 @@
 
 A coupling after the mixings M_1 ... M_k acts on y = x R, R = M_1 ... M_k, where x has not been mixed at all:
 x' = x + shift((x R)_A) R_B^T. Folded into the weights, mixing costs nothing a draw: two products a coupling, no copy.
-On the CPU compiled loops take tiles of draws through the chain and undo it on the way back: nothing is kept but x_K.
+On the CPU compiled loops take tiles of draws through the chain and undo it on the way back: only x_K is saved.
 """
 
 from typing import NoReturn
@@ -36,7 +36,7 @@ def chain(
         b_in: (B or 1, K, H) its biases, for each data point.
         w_out: (K, H, |B|).
         b_out: (K, |B|).
-        rows: `used(basis, |A|)`, for who calls again and again; found here where it is None.
+        rows: `used(basis, |A|)`, computed here where it is None; callers that call often pass it.
 
     Returns:
         z_K (S, B, D).
@@ -50,7 +50,9 @@ def chain(
     shape, x = z.shape, z.flatten(0, 1)
     if compiled(z, len(basis)):
         reads, writes = (part.unsqueeze(0) for part in (rows or used(basis, w_in.shape[-2])))
-        weights, bias, back = (one.to(z.dtype).unsqueeze(0) for one in (inner, biases, outer.mT))  # of autocast's type
+        weights, bias, back = (
+            numbers.to(z.dtype).unsqueeze(0) for numbers in (inner, biases, outer.mT)
+        )  # may be in autocast's dtype
         x = operators.chain(x.unsqueeze(0), weights, bias, back, reads, writes).squeeze(0)
     else:
         for inner_k, bias_k, outer_k in zip(inner.unbind(0), biases.unbind(-2), outer.unbind(0), strict=True):
@@ -59,21 +61,40 @@ def chain(
 
 
 def used(basis: Tensor, split: int) -> tuple[Tensor, Tensor]:
-    """`basis (K, D, D) -> (K, D), (K, D)`: which coordinates of x a coupling reads, and which it moves, with |A| first.
+    """Which unmixed coordinates each coupling reads, and which it moves.
 
-    Where the mixings are permutations these are the coordinates that have come to be y_A, and y_B: half the work.
+    With permutations these are the coordinates that have become y_A, and y_B: half the work. With rotations they are
+    all.
+
+    Args:
+        basis: (K, D, D), the products M_1 ... M_k.
+        split: |A|.
+
+    Returns:
+        Two boolean tensors (K, D).
     """
     return (basis[..., :split] != 0).any(-1), (basis[..., split:] != 0).any(-1)
 
 
 def compiled(z: Tensor, depth: int) -> bool:
-    """Whether the compiled loops take these draws (S, B, D): on the CPU, in single or double precision, and not few."""
+    """Whether the compiled loops run on draws (S, B, D): on the CPU, in float32 or float64, at least `FEW` of them."""
     fits = z.device.type == "cpu" and z.dtype in (torch.float32, torch.float64) and depth > 0
     return fits and backend() in ("auto", "numba") and z.shape[0] * z.shape[1] >= FEW
 
 
 def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
-    """Exact inverse of `chain`, same arguments: mix back by the transpose, then subtract the shifts, the last first.
+    """Exact inverse of `chain`: mix back by the transpose, then subtract the shifts, the last one first.
+
+    Args:
+        z: z_K (S, B, D).
+        basis: as in `chain`.
+        w_in: as in `chain`.
+        b_in: as in `chain`.
+        w_out: as in `chain`.
+        b_out: as in `chain`.
+
+    Returns:
+        z (S, B, D).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
@@ -90,14 +111,14 @@ def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor,
 
 
 def _check(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor, *rows: Tensor) -> None:
-    """Refuse what `chain` cannot be called with; which tensors disagree is found out only where some do."""
+    """Raise an `InputError` for arguments that `chain` cannot take; which tensors disagree is worked out only then."""
     of_z, of_basis, of_w_in, of_biases = z.shape, basis.shape, w_in.shape, b_in.shape
     fits = len(of_z) == len(of_basis) == len(of_w_in) == len(of_biases) == 3
     if fits:
         (depth, dim, _), (_, split, hidden) = of_basis, of_w_in
         fits = of_z[2] == dim == of_basis[2] and of_w_in[0] == depth and of_biases[1:] == (depth, hidden)
         fits = fits and w_out.shape == (depth, hidden, dim - split) and b_out.shape == (depth, dim - split)
-        fits = fits and all(one.shape == (depth, dim) for one in rows)
+        fits = fits and all(marks.shape == (depth, dim) for marks in rows)
     if not fits:
         _explain(z, basis, w_in, b_in, w_out, b_out, *rows)
     shapes.check_points("coupling", "z", z, "b_in", b_in)
@@ -112,7 +133,7 @@ def _explain(
 ) -> NoReturn:
     """Raise an `InputError` that says which of these do not fit each other."""
     layers = ("w_in", w_in, "K A H"), ("b_in", b_in, "R K H"), ("w_out", w_out, "K H M"), ("b_out", b_out, "K M")
-    marks = [(name, one, "K D") for name, one in zip(("reads", "writes"), rows, strict=False)]
+    marks = [(name, row, "K D") for name, row in zip(("reads", "writes"), rows, strict=False)]
     sizes = shapes.check_forms("coupling", ("z", z, "S B D"), ("basis", basis, "K D D"), *layers, *marks)
     raise InputError(
         f"coupling: w_in {tuple(w_in.shape)} reads {sizes['A']} coordinates, w_out {tuple(w_out.shape)} moves "
@@ -123,10 +144,14 @@ def _explain(
 def _folded(
     basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Weights (K, D, H) and (K, H, D) on unmixed coordinates, and biases (B or 1, K, H) of the hidden layers.
+    """Fold the mixings into the weights.
 
-    The constant part of a shift, b_out, moves all draws alike: it goes into the biases of the layers that follow, and
-    its sum over all layers, the last result (D,), is added at the end.
+    The constant part of a shift, b_out, moves all draws alike: it goes into the biases of the couplings that follow,
+    and its sum over all couplings is added at the end.
+
+    Returns:
+        On unmixed coordinates the weights A (K, D, H), the biases of the hidden layers (B or 1, K, H), the weights C
+        (K, H, D), and the sum of the constant parts (D,).
     """
     split = w_in.shape[-2]
     back = basis[..., split:].mT
@@ -137,7 +162,7 @@ def _folded(
 
 
 def _hidden(x: Tensor, weight: Tensor, bias: Tensor, shape: torch.Size) -> Tensor:
-    """`x (S B, D), weight (D, H), bias (B or 1, H) -> tanh(x weight + bias) (S B, H)`."""
+    """The hidden units tanh(x weight + bias) (S B, H) of `x (S B, D), weight (D, H), bias (B or 1, H)`."""
     if len(bias) == 1:
         return torch.addmm(bias[0], x, weight).tanh_()
     return ((x @ weight).reshape(*shape[:2], weight.shape[-1]) + bias).tanh_().flatten(0, 1)

@@ -12,9 +12,16 @@ NAME = "planar"  # of the folder, of the operators `nfbench::planar`, and in mes
 
 
 def constrain(w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """`w, u (B, K, D) -> u_hat (B, K, D), s (B, K)`, with w.u_hat = s - 1 and s = softplus(w.u) > 0.
+    """Make planar maps invertible: u_hat = u + (m(w.u) - w.u) w / ||w||^2 with m(x) = -1 + ln(1 + e^x) (App. A.1).
 
-    u_hat = u + (m(w.u) - w.u) w / ||w||^2 with m(x) = -1 + ln(1 + e^x), App. A.1. It is singular at w = 0.
+    It is singular at w = 0.
+
+    Args:
+        w: (B, K, D).
+        u: (B, K, D).
+
+    Returns:
+        u_hat (B, K, D), and s = softplus(w.u) = w.u_hat + 1 > 0 (B, K).
     """
     wu = (w * u).sum(-1)
     s = softplus(wu)
@@ -22,16 +29,23 @@ def constrain(w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_det(h: Tensor, s: Tensor) -> Tensor:
-    """`h = tanh(w.z + b) (S, B, K), s (B, K) -> (S, B)`: the sum over K of ln|1 + u_hat.psi|.
+    """The sum over maps of ln|1 + u_hat.psi| (eq. 12).
 
-    1 + (s - 1)(1 - h^2) = h^2 + s (1 - h^2), a sum of non-negative terms: no absolute value and no cancellation.
+    1 + (s - 1)(1 - h^2) = h^2 + s (1 - h^2) is a sum of non-negative terms: no absolute value, no cancellation.
+
+    Args:
+        h: activations tanh(w.z + b) (S, B, K).
+        s: (B, K).
+
+    Returns:
+        (S, B).
     """
     square = h.square()
     return (square + s * (1 - square)).log().sum(-1)
 
 
 def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`maps (B, K, 2 D + 1) -> w (B, K, D), u (B, K, D), b (B, K)`."""
+    """Split `maps (B, K, 2 D + 1)` into w (B, K, D), u (B, K, D) and b (B, K)."""
     dim = maps.shape[-1] // 2
     w, u, b = torch.split(maps, [dim, dim, 1], -1)
     return w, u, b.squeeze(-1)
@@ -43,7 +57,15 @@ def numbers(dim: int) -> int:
 
 
 def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
+    """`chain` in plain PyTorch: the oracle of the fused kernels, and what runs where they do not.
+
+    Args:
+        z: (S, B, D).
+        maps: (B or 1, K, 2 D + 1).
+
+    Returns:
+        z_K (S, B, D) and ln|det dz_K/dz| (S, B).
+    """
     w, u, b = split(maps)
     u_hat, s = constrain(w, u)
     activations = []
@@ -60,7 +82,14 @@ _fused = operators.fused(NAME, reference, numbers)
 
 
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """`z (S, B, D), maps (B or 1, K, 2 D + 1) -> z_K (S, B, D), ln|det| (S, B)`; a map's numbers are (w, u, b).
+    """Push points through K maps, by the fastest kernel that fits.
+
+    Args:
+        z: (S, B, D).
+        maps: (B or 1, K, 2 D + 1), the numbers of a map in the order (w, u, b).
+
+    Returns:
+        z_K (S, B, D) and ln|det dz_K/dz| (S, B).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
@@ -69,9 +98,16 @@ def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
-    """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`.
+    """Draw from the diagonal Gaussian and push the draws through K maps, in one kernel where one fits.
 
-    Theta (B or 1, K (2 D + 1)) are the numbers of all maps; K is `depth`, or whatever theta holds where it is None.
+    Args:
+        noise: (S, B, D).
+        base: (B or 1, 2 D), mean and ln sigma.
+        theta: (B or 1, K (2 D + 1)), the numbers of all maps.
+        depth: K; None for as many as theta has.
+
+    Returns:
+        z_K (S, B, D) and ln q(z_K) (S, B).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
@@ -80,10 +116,16 @@ def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -
 
 
 def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Inverse of `chain`: `z_K (S, B, D) -> z (S, B, D), ln|det dz/dz_K| (S, B)`.
+    """Invert `chain` by root finding: going down, a = w.z + b solves a + (s - 1) tanh(a) = w.z' + b (App. A.1).
 
-    Going down, a = w.z + b solves a + (s - 1) tanh(a) = right = w.z' + b (App. A.1): the left side increases in a, and
-    |a - right| <= |s - 1|.
+    The left side increases in a, and a differs from the right side by at most |s - 1|.
+
+    Args:
+        z: z_K (S, B, D).
+        maps: (B or 1, K, 2 D + 1).
+
+    Returns:
+        z (S, B, D) and ln|det dz/dz_K| (S, B).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
@@ -103,7 +145,7 @@ def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _solve(right: Tensor, s: Tensor) -> Tensor:
-    """The a with a + (s - 1) tanh(a) = right, differentiable in both arguments by the implicit function."""
+    """Solve a + (s - 1) tanh(a) = right for a; differentiable in both by the implicit function theorem."""
 
     def equation(a: Tensor) -> tuple[Tensor, Tensor]:
         h = torch.tanh(a)

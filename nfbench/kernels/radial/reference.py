@@ -11,10 +11,19 @@ NAME = "radial"  # of the folder, of the operators `nfbench::radial`, and in mes
 
 
 def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
-    """`r (S, B, K), alpha and s (B, K) -> (S, B)`: the sum over K of the maps' ln|det|.
+    """The sum over maps of ln|det| (eq. 14).
 
-    With alpha + beta_hat = s > 0 the two factors of eq. 14 are 1 + beta_hat/(alpha + r) = (r + s)/(alpha + r), to the
-    power D - 1, and 1 + alpha beta_hat/(alpha + r)^2 = (r^2 + 2 alpha r + alpha s)/(alpha + r)^2: positive by sight.
+    With s = alpha + beta_hat > 0 its two factors are 1 + beta_hat/(alpha + r) = (r + s)/(alpha + r), to the power D -
+    1, and 1 + alpha beta_hat/(alpha + r)^2 = (r^2 + 2 alpha r + alpha s)/(alpha + r)^2: both are seen to be positive.
+
+    Args:
+        r: radii |z - c| (S, B, K).
+        alpha: (B, K).
+        s: (B, K).
+        dim: D.
+
+    Returns:
+        (S, B).
     """
     log_scale = (r + s).log() - (alpha + r).log()
     along = (r * (r + 2 * alpha) + alpha * s).log() - 2 * (alpha + r).log()
@@ -22,7 +31,7 @@ def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
 
 
 def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`maps (B, K, D + 2) -> centre (B, K, D), alpha (B, K), s (B, K)`."""
+    """Split `maps (B, K, D + 2)` into centre (B, K, D), alpha (B, K) and s (B, K), softplus of the raw numbers."""
     centre, raw = torch.split(maps, [maps.shape[-1] - 2, 2], -1)
     alpha, s = softplus(raw).unbind(-1)
     return centre, alpha, s
@@ -34,7 +43,15 @@ def numbers(dim: int) -> int:
 
 
 def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """`chain` in plain PyTorch: oracle of the fused kernels, and what runs where they do not."""
+    """`chain` in plain PyTorch: the oracle of the fused kernels, and what runs where they do not.
+
+    Args:
+        z: (S, B, D).
+        maps: (B or 1, K, D + 2).
+
+    Returns:
+        z_K (S, B, D) and ln|det dz_K/dz| (S, B).
+    """
     centre, alpha, s = split(maps)
     radii = []
     for c_k, alpha_k, s_k in zip(centre.unbind(-2), alpha.unbind(-1), s.unbind(-1), strict=True):
@@ -51,9 +68,15 @@ _fused = operators.fused(NAME, reference, numbers)
 
 
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """`z (S, B, D), maps (B or 1, K, D + 2) -> z_K (S, B, D), ln|det| (S, B)`.
+    """Push points through K maps, by the fastest kernel that fits.
 
-    A map's numbers are (c, raw alpha, raw beta); alpha and s = alpha + beta_hat are the softplus of the raw ones.
+    Args:
+        z: (S, B, D).
+        maps: (B or 1, K, D + 2), the numbers of a map in the order (c, raw alpha, raw beta); alpha and s = alpha +
+            beta_hat are the softplus of the raw ones.
+
+    Returns:
+        z_K (S, B, D) and ln|det dz_K/dz| (S, B).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
@@ -62,9 +85,16 @@ def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
-    """`chain` of draws of the base: `noise (S, B, D), base (B or 1, 2 D) -> z_K (S, B, D), ln q(z_K) (S, B)`.
+    """Draw from the diagonal Gaussian and push the draws through K maps, in one kernel where one fits.
 
-    Theta (B or 1, K (D + 2)) are the numbers of all maps; K is `depth`, or whatever theta holds where it is None.
+    Args:
+        noise: (S, B, D).
+        base: (B or 1, 2 D), mean and ln sigma.
+        theta: (B or 1, K (D + 2)), the numbers of all maps.
+        depth: K; None for as many as theta has.
+
+    Returns:
+        z_K (S, B, D) and ln q(z_K) (S, B).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
@@ -73,9 +103,16 @@ def draw(noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -
 
 
 def inverse(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Inverse of `chain`, in closed form: `z_K (S, B, D) -> z (S, B, D), ln|det dz/dz_K| (S, B)`.
+    """Invert `chain` in closed form: t = |z' - c| = r (r + s)/(alpha + r) is a quadratic equation for r.
 
-    t = |z' - c| = r (r + s)/(alpha + r) is a quadratic in r; of its two forms the one without cancellation is taken.
+    Of the two forms of its solution the one without cancellation is taken.
+
+    Args:
+        z: z_K (S, B, D).
+        maps: (B or 1, K, D + 2).
+
+    Returns:
+        z (S, B, D) and ln|det dz/dz_K| (S, B).
 
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
