@@ -1,4 +1,4 @@
-"""Posterior families: every module here that registers one is found by itself."""
+"""Builds the posterior that a spec names."""
 
 import torch
 

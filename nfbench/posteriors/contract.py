@@ -1,4 +1,4 @@
-"""The contracts of floor 1: a flow is a whole chain of maps; a posterior turns noise into draws and their density."""
+"""The contracts: a flow is a whole chain of maps; a posterior turns noise into draws and their log-density."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,14 +16,26 @@ LogJoint = Callable[[Tensor], Tensor]
 
 
 class Cost(NamedTuple):
-    """What the mathematics of a chain needs at least, whoever computes it."""
+    """The least work that the mathematics of a chain needs, whoever computes it.
 
-    numbers: float  # moved between memory and the processor, each as wide as the dtype
-    flops: float  # additions and multiplications
+    Attributes:
+        numbers: moved between memory and the processor, each as wide as the dtype.
+        flops: additions and multiplications.
+    """
+
+    numbers: float
+    flops: float
 
 
 def combine(*parts: tuple[float, Cost]) -> Cost:
-    """The sum of costs, each taken so many times."""
+    """Add up costs.
+
+    >>> combine((2, Cost(1, 10)), (3, Cost(0, 1)))
+    Cost(numbers=2, flops=23)
+
+    Args:
+        parts: how many times, and which cost.
+    """
     return Cost(sum(times * cost.numbers for times, cost in parts), sum(times * cost.flops for times, cost in parts))
 
 
@@ -47,21 +59,47 @@ class Flow(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """`z (S, B, D), theta (B, P) -> z_K (S, B, D), ln|det dz_K/dz| (S, B)`; B of theta may be 1.
+        """Push points through the chain.
 
-        S and B may be 0: the results are then empty. `FlowPosterior` calls it with tensors that fit. For whoever else
-        calls it, a family begins with `shapes.check_flow`, which raises an `InputError` for tensors that do not.
+        S and B may be 0: the results are then empty. `FlowPosterior` calls it with tensors that fit. For other callers
+        an implementation begins with `shapes.check_flow`.
+
+        Args:
+            z: (S, B, D).
+            theta: (B or 1, P), the numbers of all maps.
+
+        Returns:
+            z_K (S, B, D) and ln|det dz_K/dz| (S, B).
+
+        Raises:
+            InputError: tensors that do not fit each other, where the family checks that.
         """
 
     @abstractmethod
     def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """`z_K (S, B, D), theta (B, P) -> z (S, B, D), ln|det dz/dz_K| (S, B)`: the exact inverse of `forward`."""
+        """Undo `forward` exactly.
+
+        Args:
+            z: z_K (S, B, D).
+            theta: (B or 1, P).
+
+        Returns:
+            z (S, B, D) and ln|det dz/dz_K| (S, B).
+        """
 
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws of the diagonal base go through `forward`; a family whose kernels do both at once does it here.
+        """Draw from the diagonal base and push the draws through the chain.
 
-        `noise (S, B, D), base (B or 1, 2 D), theta (B or 1, P) -> z_K (S, B, D), ln q(z_K) (S, B)` with
-        ln q_K(z_K) = ln q_0(z_0) - ln|det dz_K/dz_0| (paper, eq. 7); base holds mean and ln sigma.
+        ln q_K(z_K) = ln q_0(z_0) - ln|det dz_K/dz_0| (paper, eq. 7). A family whose kernel does both at once overrides
+        this.
+
+        Args:
+            noise: standard normal (S, B, D).
+            base: (B or 1, 2 D), mean and ln sigma.
+            theta: (B or 1, P).
+
+        Returns:
+            z_K (S, B, D) and ln q(z_K) (S, B).
 
         Raises:
             InputError: tensors that do not fit each other, of several dtypes or on several devices.
@@ -72,10 +110,10 @@ class Flow(nn.Module, ABC):
 
     @abstractmethod
     def initial(self) -> Tensor:
-        """`-> (P,)`: theta at the start of training, near the identity, drawn from torch's own generator."""
+        """Theta (P,) at the start of training: near the identity, drawn from torch's own generator."""
 
     def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost | None:
-        """What ln q and S draws for each of B data points need at least, base included; None where nobody has counted.
+        """The least work for S draws of each of B data points and their ln q, base included; None where it is unknown.
 
         Args:
             draws: S.
@@ -144,19 +182,31 @@ class Posterior(nn.Module, ABC):
     def forward(
         self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
     ) -> tuple[Tensor, Tensor]:
-        """`noise (S, B, N), features (B, F) | None -> z (S, B, D), ln q(z|x) (S, B)`.
+        """Turn noise into draws and their log-density.
 
         S and B may be 0: the results are then empty, and the gradients of the parameters zero.
 
         Args:
-            noise: standard normal, of the parameters' dtype.
-            features: of the encoder; None for a free posterior.
-            log_joint: `z (S, B, D) -> (S, B)`, for families that follow the target's gradient; others ignore it.
+            noise: standard normal (S, B, N), of the parameters' dtype.
+            features: of the encoder (B, F); None for a free posterior.
+            log_joint: a function of z (S, B, D) that returns ln p(x, z) (S, B), for families that follow the target's
+                gradient; others ignore it.
+
+        Returns:
+            z (S, B, D) and ln q(z|x) (S, B), in nats.
         """
 
     @abstractmethod
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
-        """`z (S, B, D), features (B, F) | None -> ln q(z|x) (S, B)` at given points."""
+        """The log-density at any points.
+
+        Args:
+            z: (S, B, D).
+            features: of the encoder (B, F); None for a free posterior.
+
+        Returns:
+            ln q(z|x) (S, B), in nats.
+        """
 
     def sample(self, num: int, *, seed: int = 0, features: Tensor | None = None) -> Tensor:
         """Draw z, without a graph.

@@ -1,4 +1,4 @@
-"""A diagonal Gaussian pushed through a flow."""
+"""The posterior of a flow: a diagonal Gaussian pushed through it."""
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,9 @@ class FlowPosterior(Posterior):
         """Make the source of numbers.
 
         Args:
-            flow: the maps.
-            features: F; None for a free posterior.
-            points: rows of a free posterior's numbers.
+            flow: the chain of maps.
+            features: F, width of the encoder's features; None for a free posterior.
+            points: number of rows of a free posterior's numbers, B or 1.
 
         Raises:
             InputError: the flow's `initial` has not the shape (P,).
@@ -37,15 +37,16 @@ class FlowPosterior(Posterior):
         self._checks_draws = not _checks(flow)
         start = torch.zeros(2 * flow.dim), flow.initial()
         if start[1].shape != (flow.num_params,):
-            found, expected = tuple(start[1].shape), (flow.num_params,)
-            raise InputError(f"posterior: initial() of {type(flow).__name__} has shape {found}: expected {expected}")
+            shape, expected = tuple(start[1].shape), (flow.num_params,)
+            raise InputError(f"posterior: initial() of {type(flow).__name__} has shape {shape}: expected {expected}")
         self.source: nn.Module = Free(*start, points) if features is None else Amortized(*start, features, flow.depth)
 
     def _check(self, draws: Tensor, base: Tensor, theta: Tensor, name: str) -> None:
-        """Refuse draws (S, B, D), which the message calls `name`, and numbers of the source that do not fit."""
+        """Refuse draws (S, B, D), `name` in the message, and numbers of the source that do not fit each other."""
         shapes.check_draw("posterior", draws, base, theta, lambda _: self.flow.num_params, 1, name)
 
     def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean (B or 1, D), ln sigma (B or 1, D) and theta (B or 1, P)."""
         base, theta = self.source(features)
         mean, log_sigma = base.chunk(2, -1)
         return mean, log_sigma, theta
