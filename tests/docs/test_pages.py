@@ -9,6 +9,7 @@ from support.pages import PAGES, README, REFERENCE, ROOT, blocks, cells, command
 import nfbench
 
 DOCS = ROOT / "docs"
+ROOMS = [path for path in (ROOT / "nfbench").iterdir() if path.is_dir()]
 EVERY = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES]
 
 
@@ -51,6 +52,24 @@ def test_links_lead_somewhere(page):
     """Every picture and file of the repository that a page links to exists."""
     links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_named_files_exist():
+    """Every file or folder that a page names, from the repository's root or from the package's, is there."""
+    named = {
+        (page, path)
+        for page in [README, ROOT / "CONTRIBUTING.md", *PAGES]
+        for path in re.findall(r"`((?:[\w.]+/)+(?:[\w.]+\.\w+)?)`", page.read_text())
+        if path.split("/")[0] in {"nfbench", "tests", "docs", "reports", *(room.name for room in ROOMS)}
+    }
+    assert len(named) > 20
+    example = "nfbench/posteriors/families/cholesky.py"  # which a reader writes
+    missing = [
+        (name_of(page), path)
+        for page, path in sorted(named)
+        if path != example and not (ROOT / path).exists() and not (ROOT / "nfbench" / path).exists()
+    ]
+    assert missing == []
 
 
 def test_every_page_is_in_the_contents():
