@@ -98,12 +98,14 @@ def contenders() -> str:
 
     parts = []
     for name, contender in every().items():
+        kinds = [("flow layers", contender.build), ("training steps", contender.step)]
         facts = [
             f"- `--vs {name}`"
             + (f", or its group `--vs {contender.group}`" if contender.group not in ("", name) else ""),
+            f"- does: {' and '.join(kind for kind, build in kinds if build)}",
             f"- versions recorded: {', '.join(map(code, contender.distributions))}",
         ]
-        docstring = inspect.getdoc(sys.modules[contender.build.__module__]) or ""
+        docstring = inspect.getdoc(sys.modules[contender.made_by.__module__]) or ""
         parts.append(f"## {contender.label}\n\n" + "\n".join(facts) + f"\n\n{rst(docstring)}\n")
     return "\n".join(parts)
 
