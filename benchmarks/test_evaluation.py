@@ -9,7 +9,7 @@ from support.families import specs
 
 from nfbench import posterior, target
 from nfbench.evaluation.evaluate import evaluate
-from nfbench.evaluation.likelihood import observed, of_long_draws
+from nfbench.evaluation.likelihood import evaluate_long_draws, observed
 from nfbench.foundation.settings import backend
 from nfbench.specification.config import Evaluation
 from nfbench.training.objective import Inference
@@ -53,10 +53,10 @@ def test_share_of_the_bare_products(benchmark, capsys, spec):
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            data = observed(model, what).spread(POINTS)
+            data = observed(model, what).evenly_spaced(POINTS)
             shares = [_share(model, data) for _ in range(ROUNDS + 1)][1:]  # the first one warms up
             benchmark.group = "5000 importance draws a point, 784 pixels"
-            benchmark.pedantic(of_long_draws, (model, what, data, DRAWS, 0), rounds=3)
+            benchmark.pedantic(evaluate_long_draws, (model, what, data, DRAWS, 0), rounds=3)
     finally:
         torch.set_num_threads(threads)
     share = statistics.median(shares)
@@ -69,5 +69,5 @@ def test_share_of_the_bare_products(benchmark, capsys, spec):
 def _share(model, data) -> float:
     bare = _products(rows=832)
     start = time.process_time()
-    of_long_draws(model, model.target, data, DRAWS, 0)
+    evaluate_long_draws(model, model.target, data, DRAWS, 0)
     return bare / (time.process_time() - start)

@@ -58,17 +58,17 @@ def fit(
         posterior: a spec such as ``planar:K=8``, or a `Posterior` module, which is trained in place.
         target: a spec such as ``u1``, a `Target`, or a function ``log_joint(z (..., D)) -> (...)`` in nats, up to a
             constant and differentiable by autograd.
-        dim: D, for a target that is a function.
+        dim: D, needed where the target is a function.
         updates: number of updates. The default recipe is Adam with one cycle of the learning rate, annealed over the
             first two fifths: 256 draws an update at rate 0.02 for a density, minibatches of 100 at 0.005 for data.
-        seed: of the start, of the noise and of the order of minibatches.
+        seed: seed of the initial parameters, the noise and the order of minibatches.
         device: torch device: cpu, cuda or cuda:N.
         report: called with (updates done, mean bound in nats) about 100 times.
         settings: fields of `nfbench.specification.config.Training` in place of the default recipe's, such as
             ``learning_rate``, ``draws``, ``schedule="constant"`` or ``dtype="float64"``.
 
     Returns:
-        The fitted posterior with its curves, seconds and target. Divergence is no error: see `Fitted.diverged`.
+        The fitted posterior with its curves, duration and target. Divergence raises no error: see `Fitted.diverged`.
 
     Raises:
         InputError: an unknown spec or setting, a function without `dim`, shapes that break the contract.
@@ -89,17 +89,17 @@ def evaluate(
     """Evaluate a fitted posterior: bounds, divergences and likelihoods, whichever the target allows.
 
     Args:
-        fitted: what `fit` or `load` returned.
-        target: in place of the one that it was fitted to.
-        seed: of the evaluation's draws; the training's if None.
+        fitted: a fitted posterior, from `fit` or `load`.
+        target: a target in place of the one of the fit.
+        seed: seed of the evaluation's draws; None: the training's seed.
         settings: fields of `nfbench.specification.config.Evaluation`: ``draws`` (100,000 for a density, 100 for
             each data point otherwise), ``forward_draws``, ``importance_draws``, ``dtype`` and others.
 
     Returns:
-        One row a metric: `value` in nats, and `se`, its Monte-Carlo standard error.
+        One row for each metric: `value` in nats, and `se`, its Monte-Carlo standard error.
 
     Raises:
-        InputError: not a fitted posterior, no target, or an unknown setting.
+        InputError: no fitted posterior, no target, or an unknown setting.
 
     >>> import nfbench
     >>> fitted = nfbench.fit("gaussian", "normal:dim=2", updates=200)
@@ -116,17 +116,17 @@ def compare(
 
     Args:
         posteriors: specs, such as ``["gaussian", "planar:K=8"]``.
-        target: as of `fit`.
-        seeds: how many seeds each is fitted from, at least 2; they train as one program where the target allows it.
-        updates: number of updates of each.
-        settings: as of `fit`: ``dim``, ``device``, ``learning_rate`` and others.
+        target: a spec, a `Target` or a function, as in `fit`.
+        seeds: number of seeds for each posterior, at least 2; they train as one program where the target allows it.
+        updates: number of updates of each training.
+        settings: further arguments of `fit`: ``dim``, ``device``, ``learning_rate`` and others.
 
     Returns:
         The table, the lowest free energy first, and the fitted posteriors. An interval is a 95 % t-interval over seeds,
         never narrower than the Monte-Carlo error of the values behind it.
 
     Raises:
-        InputError: no list of specs, fewer than two seeds, or what `fit` refuses.
+        InputError: no list of specs, fewer than two seeds, or an argument that `fit` refuses.
 
     >>> import nfbench
     >>> table = nfbench.compare(["gaussian", "planar:K=4"], "u1", seeds=2, updates=400)
@@ -155,17 +155,17 @@ def run(
 
     Args:
         experiment: a packaged experiment's name, such as ``figure3``, or a ``.yaml`` file.
-        profile: size of the budget: smoke, quick, paper and others that the experiment has.
+        profile: size of the budget: smoke, quick, paper or another that the experiment has.
         posteriors: specs in place of the experiment's; a list expands: ``planar:K=2|8``.
         targets: specs in place of the experiment's.
-        seeds: in place of the profile's: numbers, or a text such as ``0-9``.
+        seeds: seeds in place of the profile's: numbers, or a text such as ``0-9``.
         overrides: dotted keys of the profile with new values, such as ``{"training.updates": 100}``.
         results: folder of the records.
         device: torch device.
-        jobs: processes at once; None: one a core. With more than one, a script needs ``if __name__ == "__main__":``.
+        jobs: processes at once; None: one for each core. With several, a script needs ``if __name__ == "__main__":``.
         force: run finished cells again.
-        compile: training goes through ``torch.compile``.
-        cuda_graph: an update is captured once and replayed; CUDA only.
+        compile: compile the training's gradient by ``torch.compile``.
+        cuda_graph: capture an update once as a CUDA graph and replay it; CUDA only.
 
     Returns:
         The records of these cells as results, and how many cells ended how.

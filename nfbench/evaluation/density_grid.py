@@ -1,4 +1,4 @@
-"""Density images: what is stored of a two-dimensional posterior so that plots need no model."""
+"""Density images: a two-dimensional posterior and its target on a grid, stored so that plots need no model."""
 
 from collections.abc import Callable
 
@@ -18,19 +18,45 @@ LogDensity = Callable[[Tensor], Tensor]
 
 
 def drawable(target: Target) -> bool:
-    """Whether a target's posterior is one density on the plane."""
+    """Whether a target's posterior is one density on the plane, of which there is an image.
+
+    Args:
+        target: any target.
+
+    Returns:
+        True for a target without data and with D = 2.
+    """
     return target.dim == 2 and not isinstance(target, LatentVariableModel)
 
 
 def of_model(model: Inference, config: Evaluation) -> Arrays:
-    """The densities of q and of the target, the latter normalised on the plane or, if improper, on its box."""
+    """Evaluate the densities of a posterior and of its target on the grid.
+
+    Args:
+        model: target and posterior, with D = 2.
+        config: `grid` is G, the cells along each axis.
+
+    Returns:
+        `q` and `p`, bytes of shape (G, G), where density = byte / 255 * maximum; the maxima `q_max` and `p_max`; and
+        `half_width` of the square. The target is normalised on the plane or, if improper, on its box.
+    """
     target = model.target
     log_z = target.box.log_z if target.box is not None else target.log_z or 0.0
     return _pack(model.posterior.log_prob, lambda z: target.log_joint(z) - log_z, config, next(model.parameters()))
 
 
 def of_flow(flow: Flow, base: Target, theta: Tensor, config: Evaluation) -> Arrays:
-    """The density of `base` after and before the maps with parameters `theta (1, P)`, named q and p."""
+    """Evaluate a density before and after the maps of a flow on the grid.
+
+    Args:
+        flow: the chain of maps, with an inverse and D = 2.
+        base: the density before the maps.
+        theta: parameters of the maps, shape (1, P).
+        config: `grid` is G, the cells along each axis.
+
+    Returns:
+        The arrays of `of_model`, with `p` before the maps and `q` after them.
+    """
 
     def before(z: Tensor) -> Tensor:
         return base.log_joint(z) - (base.log_z or 0.0)
@@ -43,7 +69,15 @@ def of_flow(flow: Flow, base: Target, theta: Tensor, config: Evaluation) -> Arra
 
 
 def grid(config: Evaluation, like: Tensor) -> Tensor:
-    """Cell centres of the box, `-> (G * G, 1, 2)`: row by row, z2 ascending, in each row z1 ascending."""
+    """The centres of the grid's cells on the square (-4, 4)^2.
+
+    Args:
+        config: `grid` is G, the cells along each axis.
+        like: a tensor that gives dtype and device.
+
+    Returns:
+        Points of shape (G * G, 1, 2), row by row: z2 ascending from row to row, z1 ascending within each.
+    """
     step = 2 * HALF_WIDTH / config.grid
     axis = -HALF_WIDTH + step * (torch.arange(config.grid, dtype=like.dtype, device=like.device) + 0.5)
     z2, z1 = torch.meshgrid(axis, axis, indexing="ij")

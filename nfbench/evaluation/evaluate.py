@@ -17,14 +17,19 @@ from nfbench.training.objective import Inference
 
 
 class Evaluated(NamedTuple):
-    """What a record keeps of a trained posterior: numbers, and arrays beside them."""
+    """The evaluation of a trained posterior, as its record stores it.
+
+    Attributes:
+        metrics: name -> value with its Monte-Carlo standard error, where the value is finite.
+        arrays: name -> density images, values of single data points, or pictures.
+    """
 
     metrics: dict[str, Metric]
     arrays: Arrays
 
 
 def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
-    """Every metric that the target allows, with its Monte-Carlo standard error, and what is kept to be drawn.
+    """Compute every metric that the target allows, and the arrays for plots.
 
     - `free_energy`: F = E_q[ln q - ln p(x, z)]; for a target with data the mean over the test data.
     - `kl`: KL(q||p) = F + ln Z, where ln Z is exact.
@@ -32,7 +37,14 @@ def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
     - `box_kl`, `box_mass`: KL of the pair truncated to the target's box, and q's probability of the box.
     - for a target with data those of `likelihood.evaluate_data`, from the test data.
 
-    Arrays are the densities' image on the plane, or the values of single data points and pictures.
+    Args:
+        model: target and trained posterior; it is cast to the evaluation's dtype in place.
+        config: numbers of draws and dtype.
+        seed: seed of all draws.
+
+    Returns:
+        The metrics, those that are not finite left out; and arrays: images of the densities on the plane, or the values
+        of single data points and pictures.
     """
     model = model.to(dtype=getattr(torch, config.dtype)).eval()
     # Not inference mode: a posterior may follow the target's gradient.
@@ -46,5 +58,12 @@ def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
 
 
 def finite(metrics: dict[str, Metric]) -> dict[str, Metric]:
-    """Without those whose value is not finite: JSON has no word for them, and an absent number is visibly absent."""
+    """Leave out the metrics whose value is not finite: JSON cannot store them, and an absent number is visibly absent.
+
+    Args:
+        metrics: name -> metric.
+
+    Returns:
+        The finite ones, in the same order.
+    """
     return {name: metric for name, metric in metrics.items() if math.isfinite(metric.value)}

@@ -1,4 +1,4 @@
-"""Pictures of what a model of data has learned: samples, and reconstructions of some test points."""
+"""Pictures from a trained model of data: samples, and reconstructions of some test points."""
 
 import numpy as np
 import torch
@@ -17,23 +17,31 @@ RECONSTRUCTIONS = 32
 
 
 def pictures(model: Inference, target: LatentVariableModel, data: Observed, seed: int) -> Arrays:
-    """Rows of bytes `(number, pixels)`, 255 for 1; `picture_shape` says how a row is a picture, (C, H, W).
+    """Draw samples from a model and reconstruct some data points.
 
-    - `samples`: the mean of p(x|z), z from the prior N(0, I).
-    - `originals`, `reconstructions`: evenly spaced test points, and the mean of p(x|z), z one draw of q(z|x) of each.
+    - `samples`: 64 means of p(x|z), z from the prior N(0, I).
+    - `originals`: 32 evenly spaced data points; `reconstructions`: for each the mean of p(x|z), z one draw of q(z|x).
 
-    Nothing where a mean is not finite.
+    Args:
+        model: target and posterior.
+        target: the model's target.
+        data: encoded data points.
+        seed: seed of the draws.
+
+    Returns:
+        Rows of bytes, shape (number, pixels), 255 for 1; and `picture_shape`, (C, H, W) of a row. Empty where a mean is
+        not finite.
     """
-    chosen = data.spread(RECONSTRUCTIONS)
-    device, dtype = noise.place(model)
+    chosen = data.evenly_spaced(RECONSTRUCTIONS)
+    device, dtype = noise.device_and_dtype(model)
     prior = torch.randn(
         (SAMPLES, 1, target.dim),
         generator=stream(seed, "evaluation", "samples", device=device),
         device=device,
         dtype=dtype,
     )
-    (drawn,) = noise.blocks(model, 1, len(chosen), seed, "reconstructions")
-    z, _ = model.posterior(drawn, chosen.features, lambda z: target.log_joint(z, chosen.x))
+    (posterior_noise,) = noise.blocks(model, 1, len(chosen), seed, "reconstructions")
+    z, _ = model.posterior(posterior_noise, chosen.features, lambda z: target.log_joint(z, chosen.x))
     samples, reconstructions = target.mean(prior).squeeze(1), target.mean(z).squeeze(0)
     if not bool(samples.isfinite().all() and reconstructions.isfinite().all()):
         return {}

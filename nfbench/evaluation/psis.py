@@ -6,19 +6,28 @@ from numpy.typing import NDArray
 UNRELIABLE = 0.7  # above it the mean of the weights cannot be trusted at any practical number of draws
 
 _FEWEST = 25  # draws: a fifth of them are the tail, which needs five
-_MANY = 225  # draws: from here on 3 sqrt(S) of them are the tail
+_MANY = 225  # draws: above it the tail is 3 sqrt(S) draws
 _RESOLUTION = 1e-9  # weights that differ by less, relatively, differ by rounding
 _LEAST = 1e-300
 
 
 def khat(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`ln w (B, S) -> k-hat (B,)`: shape of the generalised Pareto distribution fitted to each row's largest weights.
+    """Fit a generalised Pareto distribution to each row's largest weights and return its shape k-hat.
 
     Weights have finite moments below order 1 / k; up to 0.7 their mean converges usefully (Vehtari et al. 2024, Pareto
     Smoothed Importance Sampling, arXiv:1507.02646; tail and prior as there: 3 sqrt(S) draws, at most S / 5).
 
-    NaN where a weight is NaN or infinite, where all are zero, and for fewer than 25 draws; -inf where the tail's
-    weights are all equal, as an exact posterior's are; inf where a quarter of the tail is nothing beside the largest.
+    Args:
+        log_weights: ln w in nats, shape (B, S).
+
+    Returns:
+        k-hat, shape (B,). NaN where a weight is NaN or infinite, where all are zero, and for fewer than 25 draws; -inf
+        where the tail's weights are all equal, as an exact posterior's are; inf where a quarter of the tail vanishes
+        beside the largest weight.
+
+    >>> pareto = -0.5 * np.log(np.random.default_rng(0).random((1, 10_000)))  # ln u^-k for k = 0.5
+    >>> bool(abs(khat(pareto)[0] - 0.5) < 0.3)
+    True
     """
     return np.array([_khat(row) for row in log_weights.astype(np.float64)])
 
@@ -32,13 +41,13 @@ def _khat(log_weight: NDArray[np.float64]) -> float:
     if top - ordered[0] < _RESOLUTION:
         return -np.inf
     weight = np.exp(ordered - top)
-    # There the fit would divide by zero, and arviz-stats 0.8 says that all is well.
+    # Such a fit would divide by zero, and arviz-stats 0.8 would return a small k-hat.
     return np.inf if weight[tail // 4] - weight[0] < _LEAST else _fit(log_weight)
 
 
 def _fit(log_weight: NDArray[np.float64]) -> float:
-    # Here, for its import takes a second that only a long estimate has to spend.
+    # Imported here, as it takes a second that only long estimates need to spend.
     from arviz_stats.base import array_stats
 
-    _, found = array_stats.psislw(-log_weight)  # it is written for leave-one-out, whose weights are 1 / p
-    return float(found)
+    _, shape = array_stats.psislw(-log_weight)  # it is written for leave-one-out, whose weights are 1 / p
+    return float(shape)

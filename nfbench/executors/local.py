@@ -28,12 +28,18 @@ _PATIENCE = 5.0  # seconds for the last updates to be shown
 Report = Callable[[int, float], None]
 Run = Callable[[Group, Path, str, Report | None], Sequence[Record]]
 Lose = Callable[[Group, Path, str], Sequence[Record]]
-Statuses = list[tuple[str, str]]  # of each cell of a group: status, message
+Statuses = list[tuple[str, str]]  # (status, message) of each cell of a group
 
 
 @dataclass
 class Summary:
-    """What became of a plan's cells: a count for each status, and one line for each cell that failed."""
+    """The outcomes of a plan's cells.
+
+    Attributes:
+        counts: number of cells run in this call, by status.
+        skipped: number of cells that an earlier run had finished.
+        failures: one line for each distinct error of a group.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
@@ -50,16 +56,20 @@ def execute(
     jobs: int | None = None,
     force: bool = False,
 ) -> Summary:
-    """Run what is not finished yet, the longest chains first, and store every outcome under `root`.
+    """Run the cells that are not finished yet, the groups with most work first, and store every outcome under `root`.
 
     Args:
-        run: what runs a group, a function of a module: ``(group, root, device, report) -> records``, stored already.
-        lose: stores the outcome of a group whose process died, and names it: ``(group, root, device) -> records``.
+        run: runs a group and stores its records: ``(group, root, device, report) -> records``; a function at the top of
+            a module, so that processes can be given it.
+        lose: stores failed records for a group whose process died: ``(group, root, device) -> records``.
         groups: the plan.
         root: folder of the records.
         device: torch device; the processes share it.
-        jobs: processes at once. Small programs use one core best, so the default is one a core, and one on a GPU.
+        jobs: processes at once; None: one for each core, or one on a GPU, as small programs use one core best.
         force: run finished cells again.
+
+    Returns:
+        How many cells ended with which status, and the errors of those that failed.
     """
     summary = Summary()
     waiting = []
@@ -73,8 +83,8 @@ def execute(
     task = functools.partial(_run, run, root, device)
     with GroupProgress(waiting) as progress:
         outcomes = _inline(task, waiting, progress) if jobs == 1 else _isolated(task, waiting, jobs, progress)
-        for group, found in outcomes:
-            statuses = _statuses(lose(group, root, device)) if found is None else found
+        for group, outcome in outcomes:
+            statuses = _statuses(lose(group, root, device)) if outcome is None else outcome
             summary.counts.update(status for status, _ in statuses)
             failed = {message for status, message in statuses if status == "failed"}
             summary.failures += [f"{group.target} | {group.posterior}: {message}" for message in sorted(failed)]
@@ -83,16 +93,18 @@ def execute(
 
 
 def _length(group: Group) -> int:
-    """A guess at the work in a group: its updates times its depth."""
+    """An estimate of the work in a group: its updates times one more than its depth."""
     training = group.cells[0].training
     return (training.updates if training else 1) * (1 + posteriors.choose(group.posterior).depth)
 
 
 def _statuses(records: Sequence[Record]) -> Statuses:
+    """Status and message of every record."""
     return [(record.status, record.message or "") for record in records]
 
 
 def _run(run: Run, root: Path, device: str, group: Group, report: Report) -> Statuses:
+    """Run a group; only the statuses of its records return from a process."""
     return _statuses(run(group, root, device, report))
 
 
@@ -101,24 +113,28 @@ Outcomes = Iterator[tuple[Group, Statuses | None]]  # None: the process died
 
 
 def _inline(task: Task, groups: Sequence[Group], progress: GroupProgress) -> Outcomes:
+    """Run the groups one after the other in this process."""
     for group in groups:
         yield group, task(group, functools.partial(_send, progress.update, _name(group)))
 
 
 def _isolated(task: Task, groups: Sequence[Group], jobs: int, progress: GroupProgress) -> Outcomes:
-    """A process that dies takes its pool along: what was lost is tried once more, each group in a pool of its own."""
+    """Run the groups in a pool of processes.
+
+    A process that dies breaks its pool: each lost group is then tried once more, in a pool of its own.
+    """
     lost = []
-    for group, found in _pool(task, groups, jobs, progress):
-        if found is None:
+    for group, outcome in _pool(task, groups, jobs, progress):
+        if outcome is None:
             lost.append(group)
         else:
-            yield group, found
+            yield group, outcome
     for group in lost:
         yield from _pool(task, [group], 1, progress)
 
 
 def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: GroupProgress) -> Outcomes:
-    """Spawned processes that share the cores."""
+    """Run the groups in spawned processes, each with an equal share of the cores as threads."""
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
     manager.start(_end_with_parent)
@@ -136,6 +152,7 @@ def _pool(task: Task, groups: Sequence[Group], jobs: int, progress: GroupProgres
 
 
 def _result(future: "Future[Statuses]") -> Statuses | None:
+    """A finished group's statuses; None where its process, or another of the pool, died."""
     try:
         return future.result()
     except BrokenProcessPool:
@@ -144,7 +161,7 @@ def _result(future: "Future[Statuses]") -> Statuses | None:
 
 @contextmanager
 def _shown(updates: "queue.Queue[Update | None]", progress: GroupProgress) -> Iterator[None]:
-    """Pass the workers' updates on to the progress display, in a thread; where the queue is lost, show none."""
+    """Show the workers' updates, from a thread that ends with the block; none where the queue is lost."""
 
     def listen() -> None:
         with suppress(Exception):
@@ -161,11 +178,11 @@ def _shown(updates: "queue.Queue[Update | None]", progress: GroupProgress) -> It
         listener.join(_PATIENCE)
 
 
-_updates: "queue.Queue[Update | None] | None" = None  # of a worker process
+_updates: "queue.Queue[Update | None] | None" = None  # the queue of a worker process for its updates
 
 
 def _end_with_parent() -> None:
-    """Let this process not outlive the command that started it, however that ended; checkpoints are there for it."""
+    """Exit this process as soon as its parent has ended, in whatever way; a rerun resumes from the checkpoint."""
     parent = multiprocessing.parent_process()
     if parent is None:
         raise RuntimeError("only a process that was started by another can end with it")
@@ -178,6 +195,7 @@ def _end_with_parent() -> None:
 
 
 def _start_worker(threads: int, updates: "queue.Queue[Update | None]") -> None:
+    """Set up a worker process: its threads, its warnings and its queue."""
     global _updates
     _end_with_parent()
     warnings.formatwarning = lambda message, *_: f"nfbench: warning: {message}\n"
@@ -186,17 +204,18 @@ def _start_worker(threads: int, updates: "queue.Queue[Update | None]") -> None:
 
 
 def _in_worker(task: Task, group: Group) -> Statuses:
+    """Run a group in a worker process, with updates sent through the queue."""
     global _updates
     if _updates is None:
         raise RuntimeError("a worker runs groups only between its start, with a queue for updates, and an interrupt")
     try:
         return task(group, functools.partial(_send, _updates.put, _name(group)))
     except KeyboardInterrupt:
-        _updates = None  # the pool has handed out the next groups already: they are not to be begun
+        _updates = None  # the pool has already handed out further groups, which must not be started
         raise
 
 
 def _send(show: Callable[[Update], None], name: str, done: int, bound: float) -> None:
-    """Tell of an update; that it cannot be told, as when the queue's process was killed, stops no training."""
+    """Show or queue an update; a failure, as when the queue's process was killed, does not stop the training."""
     with suppress(Exception):
         show(Update(name, done, bound))

@@ -1,4 +1,4 @@
-"""Progress of a plan: how far each group is, the bound that it has reached, and what became of its cells."""
+"""Progress of a plan: for each group the updates done and the bound, and at its end the outcomes of its cells."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from nfbench.specification.config import Group
 
 
 class Update(NamedTuple):
-    """Where one group stands.
+    """The progress of one group.
 
     Attributes:
-        name: of the group.
-        done: updates.
-        bound: F, the mean over its seeds, in nats.
+        name: the group's name, as of `name`.
+        done: number of updates done.
+        bound: mean bound F in nats over the seeds that have not diverged.
     """
 
     name: str
@@ -23,17 +23,24 @@ class Update(NamedTuple):
 
 
 def name(group: Group) -> str:
-    """What a group is called while it runs.
+    """The name of a group in progress displays.
 
     Args:
         group: cells of one target and posterior.
+
+    Returns:
+        Experiment, target and posterior.
     """
     cell = group.cells[0]
     return f"{cell.experiment} {group.target} {group.posterior}"
 
 
 class GroupProgress(Progress):
-    """Shows the groups of a plan as they are trained; a context manager around the run."""
+    """A display of the groups of a plan while they train; a context manager around the run.
+
+    Args:
+        groups: the groups that will run.
+    """
 
     def __init__(self, groups: Sequence[Group]) -> None:
         super().__init__(len(groups), "all groups")
@@ -41,19 +48,19 @@ class GroupProgress(Progress):
         self._ended = 0
 
     def update(self, update: Update) -> None:
-        """Take note of an update.
+        """Show the progress of a group.
 
         Args:
-            update: of a group that runs.
+            update: updates done and bound of a running group.
         """
         note = f"F = {update.bound:.4f} nats"
         self.show(update.name, update.done, self._updates[update.name], note, "updates")
 
     def finish(self, group: Group, statuses: Sequence[tuple[str, str]]) -> None:
-        """Take note of a group's end.
+        """Show that a group has ended.
 
         Args:
-            group: that has ended.
+            group: the group.
             statuses: (status, message) of each of its cells.
         """
         self._ended += 1
@@ -62,5 +69,6 @@ class GroupProgress(Progress):
 
 
 def _updates(group: Group) -> int:
+    """The number of updates of a group; 1 without training."""
     training = group.cells[0].training
     return training.updates if training else 1

@@ -21,10 +21,10 @@ class Comparison:
     """The outcome of `compare`.
 
     Attributes:
-        frame: one row a posterior, the lowest free energy first. Columns: `seeds` that did not diverge, then for each
-            metric its mean over seeds and the ends `_low` and `_high` of its 95 % interval, in nats; `params`, the
-            learned numbers, and `seconds` of the training of one seed.
-        fitted: the fitted posteriors by their spec, one a seed.
+        frame: one row for each posterior, the lowest free energy first. Columns: `seeds`, the number that did not
+            diverge; for each metric its mean over seeds and the ends `_low` and `_high` of its 95 % interval, in nats;
+            `params`, the number of learned parameters; and `seconds`, the training time of one seed.
+        fitted: spec -> the fitted posteriors, one for each seed.
     """
 
     frame: pd.DataFrame
@@ -32,7 +32,7 @@ class Comparison:
 
     @property
     def best(self) -> str:
-        """The spec whose mean free energy is lowest; whether it is so surely, its interval says."""
+        """The spec with the lowest mean free energy; the intervals say how sure that is."""
         return str(self.frame.index[0])
 
     def __repr__(self) -> str:
@@ -45,7 +45,21 @@ class Comparison:
 def compare(
     posteriors: Sequence[str], target: AnyTarget, *, seeds: int = 5, updates: int = 2000, **options: Any
 ) -> Comparison:
-    """Fit each posterior from several seeds and compare their metrics; see `nfbench.compare`."""
+    """Fit each posterior from several seeds and compare their metrics; see `nfbench.compare` for an example.
+
+    Args:
+        posteriors: specs, such as ``["gaussian", "planar:K=8"]``; each is fitted once.
+        target: a spec, a `Target`, or a function, as of `nfbench.fit`.
+        seeds: number of seeds for each posterior, at least 2.
+        updates: number of updates of each training.
+        options: further arguments of `fit_seeds`: ``dim``, ``device`` and fields of `Training`.
+
+    Returns:
+        The table and the fitted posteriors.
+
+    Raises:
+        InputError: no list of specs, fewer than two seeds, or an argument that `fit_seeds` refuses.
+    """
     if isinstance(posteriors, str) or not isinstance(posteriors, Sequence) or not posteriors:
         raise InputError(f"posteriors {posteriors!r}: expected a list of specs, e.g. ['gaussian', 'planar:K=8']")
     whole_number("compare", "seeds", seeds, least=2)  # an interval needs two
@@ -58,7 +72,7 @@ def compare(
 
 
 def _row(cells: list[Fitted]) -> dict[str, float]:
-    """The metrics of one posterior over its seeds."""
+    """One row of the table: the metrics of a posterior over its seeds that did not diverge."""
     done = [evaluate_fitted(cell) for cell in cells if cell.diverged is None]
     row: dict[str, float] = {"seeds": len(done)}
     for name in done[0].index if done else ["free_energy"]:
@@ -70,7 +84,15 @@ def _row(cells: list[Fitted]) -> dict[str, float]:
 
 
 def _interval(name: str, mean: float | None, se: float | None, n: int, errors: list[float]) -> dict[str, float]:
-    """A mean and its 95 % interval, which is never narrower than the Monte-Carlo error behind it."""
+    """A mean over seeds with its 95 % t-interval, which is never narrower than the Monte-Carlo error.
+
+    Args:
+        name: of the metric.
+        mean: over n seeds; None without seeds.
+        se: standard error over seeds; None for a single seed.
+        n: number of seeds.
+        errors: Monte-Carlo standard errors of the seeds' values; NaN for metrics without one.
+    """
     if mean is None:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), math.nan)
     monte_carlo = math.sqrt(sum(error**2 for error in errors if error == error)) / max(1, n)

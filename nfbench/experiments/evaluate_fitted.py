@@ -18,7 +18,20 @@ from nfbench.training.objective import Inference
 def evaluate_fitted(
     fitted: Fitted, target: Target | None = None, *, seed: int | None = None, **changes: Any
 ) -> pd.DataFrame:
-    """Every metric that the target allows; see `nfbench.evaluate`."""
+    """Compute every metric that the target allows; see `nfbench.evaluate` for an example.
+
+    Args:
+        fitted: a fitted posterior, as `nfbench.fit` or `nfbench.load` returned it; it is not changed.
+        target: a target in place of the one of the fit.
+        seed: seed of the evaluation's draws; None: the training's.
+        changes: fields of `nfbench.specification.config.Evaluation` in place of the defaults.
+
+    Returns:
+        One row for each metric: `value` in nats and its Monte-Carlo standard error `se`.
+
+    Raises:
+        InputError: no fitted posterior, no target, an unknown field, or a value outside its range.
+    """
     if not isinstance(fitted, Fitted):
         raise InputError(f"evaluate: {fitted!r}: expected what nfbench.fit or nfbench.load returned")
     target = target or fitted.target

@@ -1,4 +1,4 @@
-"""An experiment from its name to its records: the plan, its execution, and what became of it."""
+"""An experiment from its name to its records: the plan, its execution, and the outcomes."""
 
 import functools
 from collections import Counter
@@ -23,14 +23,14 @@ from nfbench.training.update import PLAIN, Acceleration
 
 @dataclass(frozen=True)
 class Run:
-    """What became of the cells of a plan.
+    """The outcomes of the cells of a plan.
 
     Attributes:
         groups: the plan.
         root: folder of the records.
-        counts: cells that were run now, by their outcome: done, diverged, failed, interrupted.
-        skipped: cells that had been finished before.
-        failures: one line for each group with a failed cell.
+        counts: number of cells run in this call, by outcome: done, diverged, failed, interrupted.
+        skipped: number of cells that an earlier run had finished.
+        failures: one line for each distinct error of a group.
     """
 
     groups: Sequence[Group] = field(repr=False)
@@ -61,18 +61,21 @@ def plan_experiment(
     seeds: Sequence[int] | str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> list[Group]:
-    """The groups of cells that an experiment asks for; a published figure's name stands for its experiment.
+    """Plan the cells of an experiment; a published figure's name stands for its experiment.
 
     Args:
         name: of a packaged experiment or published figure, or a ``.yaml`` file.
         profile: name of the budget.
         posteriors: specs in place of the experiment's.
         targets: specs in place of the experiment's.
-        seeds: in place of the profile's: numbers, or a text such as ``0-9``.
+        seeds: seeds in place of the profile's: numbers, or a text such as ``0-9``.
         overrides: dotted keys of the profile -> values; they become part of the profile's name in records.
 
+    Returns:
+        One group for each target and posterior, with a cell for each seed.
+
     Raises:
-        InputError: something of these is not known, or data are missing.
+        InputError: an unknown name, spec, option or key, a seed that is none, or missing data.
     """
     _check_list("posteriors", posteriors)
     _check_list("targets", targets)
@@ -110,18 +113,21 @@ def execute(
         groups: the plan.
         root: folder of the records.
         device: torch device.
-        jobs: processes at once; None: chosen by the machine.
+        jobs: processes at once; None: one for each core, or one on a GPU.
         force: run finished cells again.
         acceleration: how updates are run.
 
+    Returns:
+        The outcomes, with access to the records.
+
     Raises:
-        InputError: no such device, a folder that cannot be written, or an acceleration that the device has not.
-        KeyboardInterrupt: interrupted; what is finished is kept, and the same call resumes.
+        InputError: no such device, a folder that cannot be written, or an acceleration that the device does not have.
+        KeyboardInterrupt: interrupted; finished cells are stored, and the same call resumes the others.
     """
     check_device(device)
     for folder in dict.fromkeys([root, *(root / group.cells[0].experiment for group in groups)]):
         check_writable(folder)
     acceleration.check(device)
     run = functools.partial(run_group, acceleration=acceleration)
-    found = execute_locally(run, lose_group, groups, root, device=device, jobs=jobs, force=force)
-    return Run(groups, root, found.counts, found.skipped, found.failures)
+    summary = execute_locally(run, lose_group, groups, root, device=device, jobs=jobs, force=force)
+    return Run(groups, root, summary.counts, summary.skipped, summary.failures)

@@ -13,7 +13,10 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def names() -> list[str]:
-    """The experiments that come with the package, sorted.
+    """The experiments that come with the package.
+
+    Returns:
+        Their names, sorted.
 
     >>> names()
     ['digits', 'figure1', 'figure3', 'table2', 'table3']
@@ -25,8 +28,11 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Exper
     """Read a packaged experiment by name, or a file that ends in ``.yaml`` or ``.yml``.
 
     Args:
-        name_or_path: which experiment.
+        name_or_path: name of a packaged experiment, or path of a file.
         overrides: dotted key -> value that replaces the file's, e.g. ``profiles.quick.training.updates``.
+
+    Returns:
+        The validated experiment.
 
     Raises:
         InputError: unknown name, unreadable file, or content that is not an experiment (with its line).

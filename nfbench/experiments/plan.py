@@ -23,10 +23,17 @@ _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def profile_of(experiment: Experiment, name: str) -> Profile:
-    """The profile of that name.
+    """Look up a profile, the size of an experiment's budget.
+
+    Args:
+        experiment: the experiment.
+        name: name of the profile, such as ``quick``.
+
+    Returns:
+        The profile.
 
     Raises:
-        InputError: the experiment has none; the message names those it has.
+        InputError: the experiment has no profile of that name; the message lists its profiles.
     """
     if name not in experiment.profiles:
         raise unknown("profile", name, experiment.profiles, place=f" in experiment {experiment.name}")
@@ -45,12 +52,15 @@ def plan(
     """Lay out the cells of one profile, in the experiment's order: targets, then posteriors, then seeds.
 
     Args:
-        experiment: the grid.
-        profile: name of the budget.
+        experiment: gives targets, posteriors and profiles.
+        profile: name of the profile.
         posteriors: specs that replace the experiment's.
         targets: specs that replace the experiment's.
-        seeds: replace the profile's ``0 .. seeds-1``.
-        overrides_label: as of `label`; it marks the records of a changed profile.
+        seeds: numbers that replace the profile's ``0 .. seeds-1``.
+        overrides_label: text from `label`, which marks the records of a changed profile.
+
+    Returns:
+        One group for each target and posterior, with a cell for each seed.
 
     Raises:
         InputError: unknown profile, target, posterior or option, or a name that records cannot have.
@@ -69,22 +79,28 @@ def plan(
     numbers = list(dict.fromkeys(range(budget.seeds) if seeds is None else seeds))
     columns = _ordered(registry.posteriors, experiment.posteriors, budget.posteriors, posteriors)
     groups = []
-    for row, one in _ordered(registry.targets, experiment.targets, budget.targets, targets):
-        common |= {"target": str(one), "data": _data(str(one))}
-        for column, other in columns:
-            cells = tuple(Cell(**common, posterior=str(other), seed=seed) for seed in numbers)
+    for row, target_choice in _ordered(registry.targets, experiment.targets, budget.targets, targets):
+        common |= {"target": str(target_choice), "data": _data(str(target_choice))}
+        for column, posterior_choice in columns:
+            cells = tuple(Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers)
             groups.append(Group(cells=cells, order=(row, column)))
     return groups
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds as written on the command line, in order, each once.
+    """Parse seeds as written on the command line.
 
-    >>> parse_seeds("0,2,5-7")
-    [0, 2, 5, 6, 7]
+    Args:
+        text: numbers and ranges that include both ends, separated by commas.
+
+    Returns:
+        The seeds in order, each once.
 
     Raises:
         InputError: not of that form, too many, or a range that runs backwards.
+
+    >>> parse_seeds("0,2,5-7")
+    [0, 2, 5, 6, 7]
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -103,13 +119,19 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """``key=value`` texts, dotted keys relative to a profile, values typed as YAML types them.
+    """Parse changes of a profile as written on the command line.
+
+    Args:
+        texts: each ``key=value``, with a dotted key relative to a profile and a value as in YAML.
+
+    Returns:
+        Key -> value.
+
+    Raises:
+        InputError: not of that form, or a repeated key.
 
     >>> parse_overrides(["training.updates=100", "training.schedule=constant"])
     {'training.updates': 100, 'training.schedule': 'constant'}
-
-    Raises:
-        InputError: not of that form, or a key that stands twice.
     """
     overrides: dict[str, Any] = {}
     for text in texts:
@@ -123,7 +145,13 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def label(overrides: Mapping[str, Any]) -> str:
-    """What overrides add to a profile's name in records, keys sorted; nothing for none.
+    """Name the changes of a profile, as records append them to its name.
+
+    Args:
+        overrides: dotted keys of the profile -> values.
+
+    Returns:
+        The changes in brackets, sorted by key; an empty text for none.
 
     >>> label({"training.updates": 100, "seeds": 2})
     '[seeds=2,training.updates=100]'
@@ -133,24 +161,34 @@ def label(overrides: Mapping[str, Any]) -> str:
 
 
 def _yaml_value(text: str, value: str) -> Any:
+    """The value of a ``key=value`` text, typed as in YAML."""
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise InputError(f"--set {text!r}: the value is not YAML: {getattr(error, 'problem', error)}") from None
 
 
-def _choices(known: Registry, texts: Sequence[str]) -> dict[str, Choice]:
+def _choices(registry: Registry, texts: Sequence[str]) -> dict[str, Choice]:
     """Canonical spec -> choice, in order, each once."""
     specs: list[Spec] = [spec for text in texts for spec in expand(text)]
-    return {str(choice): choice for choice in (known.choose(spec) for spec in specs)}
+    return {str(choice): choice for choice in (registry.choose(spec) for spec in specs)}
 
 
 def _ordered(
-    known: Registry, all_of_them: Sequence[str], narrowed: Sequence[str] | None, asked: Sequence[str] | None
+    registry: Registry, experiment: Sequence[str], profile: Sequence[str] | None, user: Sequence[str] | None
 ) -> list[tuple[int, Choice]]:
-    """The specs to run with their places: the experiment's own keep theirs, whatever a profile or a user leaves out."""
-    places = {text: place for place, text in enumerate(_choices(known, [*all_of_them, *(narrowed or [])]))}
-    chosen = _choices(known, asked or narrowed or all_of_them)
+    """The specs to run, with their places in tables.
+
+    The experiment's own specs keep their places whatever a profile or a user leaves out.
+
+    Args:
+        registry: posteriors or targets.
+        experiment: specs of the experiment.
+        profile: specs of the profile, which replace them.
+        user: specs of the user, which replace both.
+    """
+    places = {text: place for place, text in enumerate(_choices(registry, [*experiment, *(profile or [])]))}
+    chosen = _choices(registry, user or profile or experiment)
     for text in chosen:
         places.setdefault(text, len(places))
     return sorted(((places[text], choice) for text, choice in chosen.items()), key=lambda pair: pair[0])
@@ -163,7 +201,7 @@ def _data(spec: str) -> str | None:
             built = target(spec)
     except InputError:
         raise
-    except Exception as error:  # a factory of the user's own may raise anything, torch lacks memory in its own way
+    except Exception as error:  # a user's factory may raise anything, and torch has its own errors for lack of memory
         reason = str(error).strip().splitlines() or ["no message"]
         raise InputError(f"target {spec!r} cannot be built: {type(error).__name__}: {reason[0]}") from None
     return built.data if isinstance(built, LatentVariableModel) else None

@@ -45,10 +45,22 @@ def run_group(
     *,
     acceleration: Acceleration = PLAIN,
 ) -> list[Record]:
-    """Train the seeds of a group as one program, evaluate each, and store one record a cell.
+    """Train the seeds of a group as one program, evaluate each, and store one record for each cell.
 
-    Divergence, lack of memory and any other failure are outcomes: they are stored and the grid goes on. An interrupt
-    is stored too, with a checkpoint from which the same call resumes, and then raised again.
+    Divergence, lack of memory and any other failure are outcomes: they are stored, not raised.
+
+    Args:
+        group: the cells of one target and posterior, one for each seed.
+        root: folder of the records.
+        device: torch device; untrained flows run on the CPU.
+        report: called with (updates done, mean bound in nats) about 100 times.
+        acceleration: how updates are run.
+
+    Returns:
+        One record for each cell, in the order of the cells.
+
+    Raises:
+        KeyboardInterrupt: interrupted; `interrupted` records and a checkpoint are stored, and the same call resumes.
     """
     run = _Run(group, root, device, time.perf_counter(), acceleration)
     try:
@@ -65,28 +77,46 @@ def run_group(
 
 
 def lose_group(group: Group, root: Path, device: str = "cpu") -> list[Record]:
-    """Store, from outside, the outcome of a group whose process died."""
+    """Store failed records for a group whose process died.
+
+    Args:
+        group: the cells.
+        root: folder of the records.
+        device: torch device that the process used.
+
+    Returns:
+        One record for each cell.
+    """
     message = "its process died (killed, or out of memory); the same command runs it again"
     return _Run(group, root, device, time.perf_counter()).fail("failed", message)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A group being run: where its records go and since when."""
+    """The run of a group.
+
+    Attributes:
+        group: the cells.
+        root: folder of the records.
+        device: torch device.
+        started: time of the start, as of `time.perf_counter`.
+        acceleration: how updates are run.
+        stored: a cell's id -> the record that this run stored for it.
+    """
 
     group: Group
     root: Path
     device: str
     started: float
     acceleration: Acceleration = PLAIN
-    stored: dict[str, Record] = field(default_factory=dict)  # by the cell's id, what this run has stored so far
+    stored: dict[str, Record] = field(default_factory=dict)
 
     def share(self) -> float:
         """Seconds so far, shared equally by the cells."""
         return (time.perf_counter() - self.started) / len(self.group.cells)
 
     def fail(self, status: Status, message: str) -> list[Record]:
-        """Store an outcome for every cell that has none yet from this run."""
+        """Store an outcome for every cell for which this run has stored none yet."""
         facts = _facts(self.group, None, None)
         return [
             self.stored.get(cell.id) or self.store(cell, facts, status, self.share(), message=message)
@@ -100,13 +130,13 @@ class _Run:
         status: Status,
         seconds: float,
         arrays: density_grid.Arrays | None = None,
-        **rest: Any,
+        **fields: Any,
     ) -> Record:
-        """Make a record and write it."""
-        return self.write(self.make(cell, facts, status, seconds, **rest), arrays)
+        """Make a record and write it, with its arrays."""
+        return self.write(self.make(cell, facts, status, seconds, **fields), arrays)
 
-    def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **rest: Any) -> Record:
-        """The record of an outcome, not yet written."""
+    def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **fields: Any) -> Record:
+        """The record of an outcome, not yet written; `fields` are further fields of the record."""
         return Record(
             id=cell.id,
             cell=cell,
@@ -115,11 +145,11 @@ class _Run:
             seconds=round(seconds, 3),
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration)},
-            **rest,
+            **fields,
         )
 
     def write(self, record: Record, arrays: density_grid.Arrays | None) -> Record:
-        """Write a record; a failure replaces no result, be it of another run."""
+        """Write a record, unless it is a failure and an earlier run has finished the cell."""
         if record.status in FINISHED or not finished(self.root, record.cell):
             write(self.root, record, arrays)
         self.stored[record.id] = record
@@ -127,6 +157,7 @@ class _Run:
 
 
 def _fit(run: _Run, report: Report | None) -> list[Record]:
+    """Train the group's seeds together, and evaluate and store them one by one."""
     cells = run.group.cells
     if cells[0].training is None:
         raise ValueError(f"cell {cells[0].id} has neither training nor push")
@@ -144,12 +175,12 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
         checkpoint=checkpoint,
         report=report,
     )
-    share = run.share() + trained.before / len(cells)
+    share = run.share() + trained.earlier_seconds / len(cells)
     # All are evaluated before any is written: an interrupt in between leaves the group whole, as its checkpoint is.
     outcomes = [_outcome(run, e, trained, share) for e in range(len(cells))]
     records = [run.write(*outcome) for outcome in outcomes]
     if any(record.status not in FINISHED for record in records):
-        return records  # what was trained is kept: the same command evaluates it again
+        return records  # the checkpoint stays, so that the same command evaluates the trained models again
     checkpoint.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # others may still be in training
         checkpoint.parent.rmdir()
@@ -157,19 +188,19 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
 
 
 def _model(cell: Cell) -> Inference:
-    """A target and a posterior at the start that the cell's seed gives."""
+    """A cell's target and posterior with the initial parameters of its seed."""
     with seeded(cell.seed, "target"):
-        what = target(cell.target)
-    features = what.num_features if isinstance(what, LatentVariableModel) else None
-    return Inference(what, posterior(cell.posterior, what.dim, features, seed=cell.seed))
+        built = target(cell.target)
+    features = built.num_features if isinstance(built, LatentVariableModel) else None
+    return Inference(built, posterior(cell.posterior, built.dim, features, seed=cell.seed))
 
 
 def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:
-    """One seed's record; what goes wrong in its evaluation concerns no other seed."""
-    cell, model, at = run.group.cells[e], trained.models[e], trained.diverged[e]
+    """Evaluate seed e: its record and arrays, where a failing evaluation gives a failed record of this seed alone."""
+    cell, model, diverged = run.group.cells[e], trained.models[e], trained.diverged[e]
     make = functools.partial(run.make, cell, _facts(run.group, model.target, model.posterior), curves=trained.curves[e])
-    if at is not None:
-        return make("diverged", share, message=f"the bound was not finite within the updates before {at}"), None
+    if diverged is not None:
+        return make("diverged", share, message=f"the bound was not finite within the updates before {diverged}"), None
     started = time.perf_counter()
     try:
         metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
@@ -181,11 +212,12 @@ def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:
 
 
 def _push(run: _Run) -> list[Record]:
-    """Untrained flows on a base density: what their maps do (paper, Figure 1)."""
+    """Push the base density through the untrained flow of every cell (paper, Figure 1)."""
     return [_pushed(run, cell) for cell in run.group.cells]
 
 
 def _pushed(run: _Run, cell: Cell) -> Record:
+    """Push the base density through one cell's untrained flow, and store the metrics and the image."""
     started = time.perf_counter()
     base = target(cell.target)
     family = posterior(cell.posterior, base.dim, seed=cell.seed, dtype=torch.float64)
@@ -199,19 +231,19 @@ def _pushed(run: _Run, cell: Cell) -> Record:
     return run.store(cell, facts, "done", time.perf_counter() - started, arrays, metrics=metrics)
 
 
-def _facts(group: Group, what: Target | None, family: Posterior | None) -> Facts:
-    """What the registries say of a group, as its records keep it."""
-    choice, chosen = posteriors.choose(group.posterior), targets.choose(group.target)
+def _facts(group: Group, built_target: Target | None, family: Posterior | None) -> Facts:
+    """A group's labels, references and sizes, as its records store them; without sizes where nothing was built."""
+    posterior_choice, target_choice = posteriors.choose(group.posterior), targets.choose(group.target)
     return Facts(
-        family=choice.family,
-        label=choice.label,
-        cite=choice.entry.cite,
-        year=choice.entry.year,
-        K=choice.depth,
-        target_label=chosen.label,
-        target_cite=chosen.entry.cite,
-        dim=None if what is None else what.dim,
-        log_z=None if what is None else what.log_z,
+        family=posterior_choice.family,
+        label=posterior_choice.label,
+        cite=posterior_choice.entry.cite,
+        year=posterior_choice.entry.year,
+        K=posterior_choice.depth,
+        target_label=target_choice.label,
+        target_cite=target_choice.entry.cite,
+        dim=None if built_target is None else built_target.dim,
+        log_z=None if built_target is None else built_target.log_z,
         num_params=None if family is None else sum(parameter.numel() for parameter in family.parameters()),
         order=group.order,
     )

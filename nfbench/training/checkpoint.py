@@ -14,10 +14,10 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def write(file: Path, state: dict[str, Any]) -> None:
-    """Store a state, whole or not at all.
+    """Store a state with its SHA-256 checksum, whole or not at all.
 
     Args:
-        file: where; its folder is made if missing.
+        file: path of the checkpoint; its folder is made if missing.
         state: tensors, numbers, texts, lists and dictionaries of these.
 
     Raises:
@@ -30,21 +30,24 @@ def write(file: Path, state: dict[str, Any]) -> None:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The state that `write` stored, on the CPU. No code is executed: torch's unpickler takes numbers only.
+    """Read the state that `write` stored. No code is executed: torch's unpickler takes numbers only.
 
     Args:
-        file: the path.
+        file: the checkpoint's path.
+
+    Returns:
+        The state, with its tensors on the CPU.
 
     Raises:
-        ValueError: empty, torn, changed since it was written, or no checkpoint at all.
-        OSError: it cannot be read.
+        ValueError: the file is empty, torn, changed since it was written, or no checkpoint at all.
+        OSError: the file cannot be read.
     """
-    whole = file.read_bytes()
+    stored = file.read_bytes()
     start = len(_MARK) + _DIGEST
-    if len(whole) <= start or not whole.startswith(_MARK):
+    if len(stored) <= start or not stored.startswith(_MARK):
         raise ValueError("it is no whole checkpoint")
-    content = whole[start:]
-    if hashlib.sha256(content).digest() != whole[len(_MARK) : start]:
+    content = stored[start:]
+    if hashlib.sha256(content).digest() != stored[len(_MARK) : start]:
         raise ValueError("its content is not what was written")
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state

@@ -25,8 +25,8 @@ from nfbench.training.fitted import Fitted
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference
 
-# The budgets of `figure3` and `digits` at the profile quick, found there for all families alike: Adam with one cycle of
-# the learning rate, and beta rising over two fifths of the updates.
+# The budgets of `figure3` and `digits` at the profile quick, where they were chosen for all families alike: Adam with
+# one cycle of the learning rate, and beta rising over the first two fifths of the updates.
 _ANNEALED = 0.4
 _OF_DENSITIES = {"learning_rate": 0.02, "draws": 256}
 _OF_DATA = {"learning_rate": 0.005, "draws": 1, "batch": 100}
@@ -36,15 +36,21 @@ AnyPosterior = str | Posterior
 
 
 def as_target(target: AnyTarget, dim: int | None = None, seed: int = 0) -> Target:
-    """A target from its spec, a function, or itself.
+    """Make a `Target` of a spec or a function; a `Target` is returned as it is.
 
     Args:
         target: a spec such as ``u1``, a `Target`, or a function ``log_joint(z (..., D)) -> (...)`` in nats.
-        dim: D of a function; for the others it may stay None.
-        seed: of the start of a decoder's parameters.
+        dim: D, for a function; None or the target's own D otherwise.
+        seed: seed of a decoder's initial parameters.
+
+    Returns:
+        The target, on the CPU.
 
     Raises:
         InputError: unknown spec, a function without `dim`, or a `dim` that is not the target's.
+
+    >>> as_target("u1").dim, as_target(lambda z: -z.square().sum(-1), dim=3).dim
+    (2, 3)
     """
     if isinstance(target, str):
         with seeded(seed, "target"):
@@ -63,20 +69,23 @@ def as_target(target: AnyTarget, dim: int | None = None, seed: int = 0) -> Targe
 
 
 def recipe(target: Target, updates: int, changes: dict[str, Any]) -> Training:
-    """The training that `fit` uses.
+    """The training that `fit` uses by default, with a user's changes.
 
     Args:
         target: decides between the settings for densities and for models of data.
         updates: number of updates.
-        changes: fields of `Training` in place of the defaults.
+        changes: fields of `Training` with values in place of the defaults.
+
+    Returns:
+        The validated recipe.
 
     Raises:
-        InputError: a field that there is not, or a value outside its range; the message names it.
+        InputError: an unknown field, or a value outside its range; the message names it.
     """
-    known = Training.model_fields
+    fields = Training.model_fields
     for name in changes:
-        if name not in known:
-            raise InputError(f"fit: no setting {name!r}; known: {', '.join(known)}")
+        if name not in fields:
+            raise InputError(f"fit: no setting {name!r}; known: {', '.join(fields)}")
     defaults = _OF_DATA if isinstance(target, LatentVariableModel) else _OF_DENSITIES
     annealed = int(_ANNEALED * updates) if isinstance(updates, int) else 0
     try:
@@ -103,19 +112,19 @@ def fit_seeds(
 
     Args:
         posterior: a spec, or a module for a single seed, which is trained in place.
-        target: as of `as_target`.
-        seeds: of start, noise and order of minibatches.
+        target: a spec, a `Target`, or a function, as of `as_target`.
+        seeds: distinct seeds of initial parameters, noise and minibatch order.
         dim: D of a target that is a function.
         updates: number of updates.
         device: torch device.
-        report: called with (updates done, mean bound) about 100 times.
+        report: called with (updates done, mean bound in nats) about 100 times.
         changes: fields of `Training` in place of the defaults of `recipe`.
 
     Returns:
-        One `Fitted` a seed, in order.
+        One `Fitted` for each seed, in order.
 
     Raises:
-        InputError: anything that is not as described; the message names it, its value and what was expected.
+        InputError: an argument is not as described; the message names it, its value and what was expected.
     """
     for seed in seeds:
         whole_number("fit", "seed", seed)
@@ -129,23 +138,25 @@ def fit_seeds(
     names = _spec(posteriors, posterior), _spec(targets, target)
     first = models[0].target
     check_model(models[0], names[1] or "a function", names[0] or type(posterior).__name__, seeds[0])
-    apart = isinstance(first, FunctionTarget) and len(seeds) > 1 and not first.stacks()
+    separate = isinstance(first, FunctionTarget) and len(seeds) > 1 and not first.stacks()
     fitted = []
-    for places in [[place] for place in range(len(seeds))] if apart else [list(range(len(seeds)))]:
+    for program in [[e] for e in range(len(seeds))] if separate else [list(range(len(seeds)))]:
         began = time.monotonic()
-        own = [seeds[place] for place in places]
-        trained = train([models[place] for place in places], own, config, device=device, report=report)
-        seconds = (time.monotonic() - began) / len(places)
-        for seed, model, curve, at in zip(own, trained.models, trained.curves, trained.diverged, strict=True):
+        own_seeds = [seeds[e] for e in program]
+        trained = train([models[e] for e in program], own_seeds, config, device=device, report=report)
+        seconds = (time.monotonic() - began) / len(program)
+        for seed, model, curve, diverged in zip(
+            own_seeds, trained.models, trained.curves, trained.diverged, strict=True
+        ):
             curves = pd.DataFrame(curve)
-            fitted.append(Fitted(model.posterior, model.target, *names, config, seed, curves, seconds, at))
+            fitted.append(Fitted(model.posterior, model.target, *names, config, seed, curves, seconds, diverged))
     return fitted
 
 
 def _model(posterior: AnyPosterior, target: AnyTarget, dim: int | None, seed: int, *, alone: bool) -> Inference:
-    """A target and a posterior at their start for one seed."""
-    own = copy.deepcopy(target) if isinstance(target, Target) and not alone else target
-    built = as_target(own, dim, seed)
+    """A target and a posterior with one seed's initial parameters."""
+    own_target = copy.deepcopy(target) if isinstance(target, Target) and not alone else target
+    built = as_target(own_target, dim, seed)
     if isinstance(posterior, str):
         features = built.num_features if isinstance(built, LatentVariableModel) else None
         return Inference(built, build_posterior(posterior, built.dim, features, seed=seed))
@@ -158,5 +169,6 @@ def _model(posterior: AnyPosterior, target: AnyTarget, dim: int | None, seed: in
     return Inference(built, posterior)
 
 
-def _spec(known: Any, thing: object) -> str | None:
-    return str(known.choose(thing)) if isinstance(thing, str) else None
+def _spec(registry: Any, spec_or_object: object) -> str | None:
+    """The canonical form of a spec; None for an object."""
+    return str(registry.choose(spec_or_object)) if isinstance(spec_or_object, str) else None

@@ -1,4 +1,4 @@
-"""A fitted posterior: what training made, and the file that keeps it."""
+"""A fitted posterior with its curves and recipe, and the file that stores it."""
 
 import json
 from dataclasses import dataclass, field
@@ -29,15 +29,15 @@ class Fitted:
 
     Attributes:
         posterior: the trained module.
-        target: what it was fitted to, with its trained decoder where it has one; None for one that was loaded from a
-            file and whose target was a function, which no file keeps.
+        target: the target, with its trained decoder where it has one; None after `load` where the target was a
+            function, which files do not store.
         posterior_spec: canonical spec; None for a module of the user's own.
         target_spec: canonical spec; None for a target of the user's own.
         training: the recipe.
-        seed: of the start, the noise and the order of minibatches.
+        seed: seed of initial parameters, noise and minibatch order.
         curves: columns step, free_energy (nats, mean over the updates since the row before), beta and learning_rate.
-        seconds: of the training; seeds that trained together share it equally.
-        diverged: the update before which the bound stopped being finite; None where it did not.
+        seconds: duration of the training; seeds that trained together share it equally.
+        diverged: number of updates after which the bound was found not finite; None where it stayed finite.
     """
 
     posterior: Posterior
@@ -57,19 +57,19 @@ class Fitted:
 
     @property
     def free_energy(self) -> float:
-        """F of the last stretch of the curve, in nats: a mean over updates, good for a look; see `evaluate`."""
+        """F in nats, the last row of the curve: a mean over updates of a still moving model; see `evaluate`."""
         return float(self.curves["free_energy"].iloc[-1])
 
     @property
     def num_params(self) -> int:
-        """Learned numbers of the posterior."""
+        """Number of learned parameters of the posterior."""
         return sum(parameter.numel() for parameter in self.posterior.parameters())
 
     def save(self, file: str | Path) -> Path:
         """Store the posterior, and a target with parameters, as safetensors: numbers and JSON, no code.
 
         Args:
-            file: where; it is replaced whole or not at all.
+            file: path of the new file; an existing one is replaced, whole or not at all.
 
         Returns:
             The file's path.
@@ -115,14 +115,14 @@ def load(file: str | Path, posterior: Posterior | None = None, target: Target | 
 
     Args:
         file: the path.
-        posterior: a module to fill, where the posterior was one of the user's own and has no spec.
-        target: what it was fitted to, where that was a function; it may stay None.
+        posterior: the module that the stored numbers are copied into, where it is the user's own and has no spec.
+        target: the target of the fit, where that was a function; it may stay None.
 
     Returns:
         The fitted posterior, on the CPU.
 
     Raises:
-        InputError: no such file, not a fitted posterior, a spec that is not known here, or numbers that do not fit.
+        InputError: no such file, not a fitted posterior, an unknown spec, or tensors of other shapes.
     """
     facts, tensors = _read(Path(file))
     if posterior is None:

@@ -27,20 +27,24 @@ def train(
     """Minimise the annealed free energy of every model, all in one program.
 
     Noise and minibatch order come from each seed's own streams, so a seed's numbers do not depend, beyond float
-    rounding, on which others run beside it. A seed whose bound is no longer finite is marked and left alone.
+    rounding, on which others run beside it. A seed whose bound is no longer finite is marked as diverged.
 
     Args:
-        models: one for each seed, alike but for their numbers; they are moved, cast and trained in place.
-        seeds: E of them.
-        config: the recipe.
-        device: where to run.
-        acceleration: how to run; the numbers do not depend on it beyond rounding.
-        checkpoint: file that keeps the state; resumed from if it is there. The caller removes it when what follows the
-            training is done too.
-        report: called with (updates done, mean bound of the seeds alive) about 100 times.
+        models: one for each seed, of the same architecture; they are moved, cast and trained in place.
+        seeds: E distinct seeds of noise and minibatch order.
+        config: the recipe: optimizer, learning rate, number of updates, draws, annealing, dtype.
+        device: torch device.
+        acceleration: how updates are run; numbers do not depend on it beyond rounding.
+        checkpoint: file of the state, resumed from if it exists. The caller removes it once the evaluation that
+            follows is stored too.
+        report: called with (updates done, mean bound in nats over the seeds that have not diverged) about 100 times.
+
+    Returns:
+        The trained models with their curves and the updates at which seeds diverged.
 
     Raises:
-        InputError: the device has not got what `acceleration` asks for.
+        InputError: `acceleration` asks for something that the device does not have.
+        KeyboardInterrupt: interrupted; the state is in `checkpoint` if there is one.
     """
     program = Program(models, seeds, config, device, acceleration)
     if checkpoint is not None and checkpoint.exists():

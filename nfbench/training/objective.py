@@ -7,7 +7,12 @@ from nfbench.targets.contract import LatentVariableModel, Target
 
 
 class Inference(nn.Module):
-    """A target and the posterior that approximates it: everything that is learned, in one module."""
+    """A target and the posterior that approximates it: everything that is learned, in one module.
+
+    Args:
+        target: log-density ln p(z), or model ln p(x, z) with its encoder and decoder.
+        posterior: q(z), or q(z|x) from the encoder's features.
+    """
 
     def __init__(self, target: Target, posterior: Posterior) -> None:
         super().__init__()
@@ -15,15 +20,29 @@ class Inference(nn.Module):
         self.posterior = posterior
 
     def features(self, batch: Tensor | None) -> Tensor | None:
-        """`batch (B, ...) -> (B, F)`; None for a target without data."""
+        """Encode a minibatch.
+
+        Args:
+            batch: observations, shape (B, ...); None for a target without data.
+
+        Returns:
+            The encoder's features, shape (B, F); None for a target without data.
+        """
         if batch is None or not isinstance(self.target, LatentVariableModel):
             return None
         return self.target.features(batch)
 
     def forward(self, noise: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`noise (S, B, N), batch (B, ...) | None -> ln q(z_K|x), ln p(x, z_K), each (S, B)`.
+        """Draw z_K and evaluate both log-densities of the free energy (Rezende & Mohamed 2015, eq. 15).
 
-        The prior is part of ln p(x, z_K), at z_K (paper, eq. 15); no Kullback-Leibler term is taken analytically.
+        The prior is part of ln p(x, z_K), at z_K; no Kullback-Leibler term is taken analytically.
+
+        Args:
+            noise: standard normal, shape (S, B, N).
+            batch: observations, shape (B, ...); None for a target without data.
+
+        Returns:
+            ln q(z_K|x) and ln p(x, z_K) in nats, each of shape (S, B).
         """
 
         def log_joint(z: Tensor) -> Tensor:
@@ -34,5 +53,18 @@ class Inference(nn.Module):
 
 
 def free_energy(log_q: Tensor, log_p: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-    """Ln q - beta ln p(x, z), draw by draw, in nats; its mean is F^beta (paper, eq. 20), at beta = 1 the bound F."""
+    """The annealed free energy of each draw, ln q - beta ln p(x, z) (Rezende & Mohamed 2015, eq. 20).
+
+    Args:
+        log_q: ln q(z|x) in nats, any shape.
+        log_p: ln p(x, z) in nats, the same shape.
+        beta: inverse temperature from 0 to 1.
+
+    Returns:
+        Nats, of the shape of `log_q`. Its mean over draws estimates F^beta; at beta = 1 the bound F >= -ln p(x).
+
+    >>> import torch
+    >>> free_energy(torch.tensor([1.0]), torch.tensor([-3.0]), beta=0.5)
+    tensor([2.5000])
+    """
     return log_q - beta * log_p

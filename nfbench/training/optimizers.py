@@ -1,4 +1,4 @@
-"""Optimizers and learning rates: one pass over all numbers, with the state that a checkpoint keeps."""
+"""Optimizers: torch's own updates, one pass over all parameters, with the state that a checkpoint keeps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ _RMSPROP_DECAY, _RMSPROP_EPSILON = 0.99, 1e-8
 
 
 class Optimizer(ABC):
-    """Parameters and what is remembered of their gradients; torch's own update without its bookkeeping.
+    """Parameters and running moments of their gradients; torch's own update without its bookkeeping.
 
     Args:
-        params: leaves that are updated in place.
+        params: leaf tensors that are updated in place.
         momentum: RMSprop's momentum, Adam's beta_1.
         graph: whether updates are captured in a CUDA graph.
     """
@@ -31,22 +31,36 @@ class Optimizer(ABC):
 
     @abstractmethod
     def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
-        """Move the parameters; each gradient lies in memory as its parameter does."""
+        """Update the parameters in place.
+
+        Args:
+            grads: one gradient for each parameter, with its shape and strides.
+            rate: learning rate; a tensor from `graph_rate` where updates are captured.
+        """
 
     def graph_rate(self) -> Tensor:
-        """A tensor from which a captured update reads its learning rate."""
+        """The tensor from which a captured update reads its learning rate.
+
+        Returns:
+            A scalar on the parameters' device.
+        """
         return self.params[0].new_ones(())
 
     def state(self) -> list[Tensor]:
-        """Every tensor that an update changes beside the parameters; what is copied into them is taken up."""
+        """The tensors that an update changes beside the parameters.
+
+        Returns:
+            First moments (of RMSprop the momentum buffers), second moments and step counts, one of each for every
+            parameter. They are no copies: new values may be written into them.
+        """
         return [*self.first, *self.second, *self.steps]
 
 
 class Adam(Optimizer):
-    """Kingma & Ba 2015, Algorithm 1: all of it in one pass over memory."""
+    """Adam (Kingma & Ba 2015, Algorithm 1), fused into one pass over memory; beta_2 = 0.999, epsilon = 1e-8."""
 
     def graph_rate(self) -> Tensor:
-        """In float32, whatever the parameters are: torch's fused pass reads nothing else."""
+        """In float32 whatever the parameters' dtype, as torch's fused update requires."""
         return super().graph_rate().float()
 
     @torch.no_grad()
@@ -59,7 +73,10 @@ class Adam(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """v = 0.99 v + 0.01 g^2; b = momentum b + g / (sqrt(v) + 1e-8); x = x - rate b (torch's form)."""
+    """RMSprop with momentum in torch's form (Tieleman & Hinton 2012, lecture 6.5).
+
+    v = 0.99 v + 0.01 g^2; b = momentum b + g / (sqrt(v) + 1e-8); x = x - rate b.
+    """
 
     @torch.no_grad()
     def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:

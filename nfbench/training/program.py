@@ -24,19 +24,43 @@ _CURVE_POINTS = 100
 
 @dataclass
 class Trained:
-    """The outcome for E seeds: `models[e]`, one curve a seed, and where each seed diverged (None: it did not).
+    """The outcome of a training of E seeds.
 
-    `before` is the seconds that runs which were broken off had spent on it.
+    Attributes:
+        models: the trained models, one for each seed.
+        curves: one for each seed: columns step, free_energy (nats; None where it is not finite), beta and
+            learning_rate, with the same number of rows.
+        diverged: for each seed the number of updates after which its bound was found not finite; None if it stayed so.
+        earlier_seconds: seconds spent in interrupted runs of this training.
     """
 
     models: list[Inference]
     curves: list[dict[str, list[float | None]]]
     diverged: list[int | None]
-    before: float = 0.0
+    earlier_seconds: float = 0.0
 
 
 class Program:
-    """The state of a training: the models' update, its position, and the curves."""
+    """The state of a training: the models' update, its position, and the curves.
+
+    Args:
+        models: one for each seed, of the same architecture; they are moved, cast and trained in place.
+        seeds: E distinct seeds of noise and minibatch order.
+        config: the recipe.
+        device: torch device.
+        acceleration: how updates are run.
+
+    Attributes:
+        update: parameters, gradient and optimizer.
+        noise: update's number -> noise (E, S, B, N).
+        batches: update's number -> minibatches (E, B, ...); None for a target without data.
+        rate: update's number -> learning rate.
+        step: number of updates done.
+        settled: False while an update is half made, when the state must not be stored.
+
+    Raises:
+        InputError: `acceleration` asks for something that the device does not have.
+    """
 
     def __init__(
         self,
@@ -48,24 +72,28 @@ class Program:
     ) -> None:
         acceleration.check(device)
         self.config, self.seeds, self.acceleration = config, list(seeds), acceleration
-        where, dtype = torch.device(device), getattr(torch, config.dtype)
-        self.models = [model.to(device=where, dtype=dtype) for model in models]
+        torch_device, dtype = torch.device(device), getattr(torch, config.dtype)
+        self.models = [model.to(device=torch_device, dtype=dtype) for model in models]
         self.update = Update(self.models, config, acceleration)
         self.rate = learning_rate(config)
-        self.batches = _batches(self.models[0], self.seeds, config, where, dtype)
+        self.batches = _batches(self.models[0], self.seeds, config, torch_device, dtype)
         points = 1 if self.batches is None else self.batches.batch
         shape = config.draws, points, self.models[0].posterior.noise_dim
-        self.noise = Noise(self.seeds, shape, where, dtype)
+        self.noise = Noise(self.seeds, shape, torch_device, dtype)
         self.step = 0
         self.points: list[tuple[int, float, float, list[float]]] = []  # update, beta, learning rate, F of each seed
         self.counted = 0  # updates since the last point
         self.diverged: list[int | None] = [None] * len(self.seeds)
-        self.settled = True  # False while an update is half made: an interrupt there must not be stored
+        self.settled = True
         self.captured: Captured | None = None
-        self.before, self.began = 0.0, time.monotonic()  # seconds of earlier runs, and when this one began
+        self.earlier_seconds, self.began = 0.0, time.monotonic()
 
     def run(self) -> Iterator[int]:
-        """Run to the end, yielding the number of updates done after each stretch of the curve."""
+        """Make all updates that are left, or stop when every seed has diverged.
+
+        Yields:
+            The number of updates done, whenever the curves have a new row: about 100 times.
+        """
         every = max(1, self.config.updates // _CURVE_POINTS)
         while True:
             if self.counted and (self.step % every == 0 or self.step == self.config.updates):
@@ -77,21 +105,22 @@ class Program:
 
     def advance(self) -> None:
         """Make one update."""
-        given = self.noise(self.step), None if self.batches is None else self.batches(self.step)
+        inputs = self.noise(self.step), None if self.batches is None else self.batches(self.step)
         beta, rate = self.config.beta(self.step), self.rate(self.step)
         if self.acceleration.cuda_graph:
             self.settled = False
-            self.captured = self.captured or self.update.captured(*given)
-            self.captured(*given, beta, rate)
+            self.captured = self.captured or self.update.captured(*inputs)
+            self.captured(*inputs, beta, rate)
         else:
-            found = self.update.gradient(*given, beta)
+            bound, grads = self.update.gradient(*inputs, beta)
             self.settled = False
-            self.update.apply(*found, rate)
+            self.update.apply(bound, grads, rate)
         self.counted += 1
         self.step += 1
         self.settled = True
 
     def _mark(self) -> None:
+        """Add a row to the curves: the mean bound since the row before, and which seeds it shows to have diverged."""
         self.settled = False
         values = (self.update.total / self.counted).tolist()
         self.update.total.zero_()
@@ -103,15 +132,23 @@ class Program:
         self.settled = True
 
     def latest(self) -> float:
-        """The mean over the seeds alive of the bound's last mean; NaN when none is."""
+        """The last row of the curves, as one number.
+
+        Returns:
+            The bound in nats, mean over the seeds that have not diverged; NaN when all have.
+        """
         alive = [value for value, at in zip(self.points[-1][3], self.diverged, strict=True) if at is None]
         return sum(alive) / len(alive) if alive else float("nan")
 
     def outcome(self) -> Trained:
-        """The models with what they have learned."""
+        """Write the learned parameters into the models.
+
+        Returns:
+            The models, their curves and the divergences so far.
+        """
         self.update.deliver()
         curves = [self._curve(e) for e in range(len(self.models))]
-        return Trained(self.models, curves, list(self.diverged), self.before)
+        return Trained(self.models, curves, list(self.diverged), self.earlier_seconds)
 
     def _curve(self, e: int) -> dict[str, list[float | None]]:
         finite = [value[e] if abs(value[e]) < float("inf") else None for *_, value in self.points]
@@ -130,21 +167,34 @@ class Program:
             "counted": self.counted,
             "points": self.points,
             "diverged": self.diverged,
-            "seconds": self.before + time.monotonic() - self.began,
+            "seconds": self.earlier_seconds + time.monotonic() - self.began,
         }
 
     def save(self, file: Path) -> None:
-        """Store the state."""
+        """Store the state.
+
+        Args:
+            file: path of the checkpoint.
+        """
         checkpoint.write(file, self._state())
 
+    def _read(self, file: Path) -> dict[str, Any]:
+        """Read a state; an error if it is damaged or of another training."""
+        state = checkpoint.read(file)
+        if _form(state) != _form(self._state()):
+            raise ValueError("it is of another training")
+        if not 0 <= state["counted"] <= state["step"] <= self.config.updates:
+            raise ValueError(f"it has made {state['step']} updates of {self.config.updates}")
+        return state
+
     def restore(self, file: Path) -> None:
-        """Take up a stored state; a torn or foreign file is named in a warning and the training starts over."""
+        """Resume from a stored state; a damaged or foreign file is named in a warning and the training starts over.
+
+        Args:
+            file: path of the checkpoint.
+        """
         try:
-            state = checkpoint.read(file)
-            if _form(state) != _form(self._state()):
-                raise ValueError("it is of another training")
-            if not 0 <= state["counted"] <= state["step"] <= self.config.updates:
-                raise ValueError(f"it has made {state['step']} updates of {self.config.updates}")
+            state = self._read(file)
         except Exception as error:
             reason = first_line(error)
             warnings.warn(f"checkpoint {file} cannot be read ({reason}); the training starts over", stacklevel=2)
@@ -152,20 +202,20 @@ class Program:
         self.update.restore(state["update"])
         self.step, self.counted = state["step"], state["counted"]
         self.points, self.diverged = state["points"], state["diverged"]
-        self.before = state["seconds"]
+        self.earlier_seconds = state["seconds"]
 
 
 def _batches(
     model: Inference, seeds: Sequence[int], config: Training, device: torch.device, dtype: torch.dtype
 ) -> Minibatches | None:
-    """None for a target without data."""
-    what = model.target
-    if not isinstance(what, LatentVariableModel):
+    """The minibatches of the training data; None for a target without data."""
+    target = model.target
+    if not isinstance(target, LatentVariableModel):
         return None
-    observe = what.observe if what.redraws else None
-    return Minibatches(seeds, what.splits().train.to(device), config.batch, observe, dtype)
+    observe = target.observe if target.redraws else None
+    return Minibatches(seeds, target.splits().train.to(device), config.batch, observe, dtype)
 
 
 def _form(state: dict[str, Any]) -> tuple[Any, ...]:
-    """What two states of the same training have in common."""
+    """Keys, recipe and tensor shapes of a state: equal for all states of one training."""
     return set(state), state["training"], {name: value.shape for name, value in state["update"].items()}

@@ -5,13 +5,19 @@ from collections.abc import Callable
 
 from nfbench.specification.config import Training
 
-# Of a one-cycle schedule, torch's defaults too: the rate rises for 30 % of the updates from 1/25 of its maximum, and
-# ends at 1/25e4 of it.
+# The one-cycle schedule, with torch's defaults: the rate rises for 30 % of the updates from 1/25 of its maximum, and
+# ends at 1/25e4 of its maximum.
 _RISE, _START, _END = 0.3, 1 / 25, 1 / 25e4
 
 
 def learning_rate(config: Training) -> Callable[[int], float]:
-    """The rate of an update, from 0, in closed form; a one-cycle schedule is Smith & Topin 2018 with cosines.
+    """The learning rate's schedule; one-cycle is Smith & Topin 2018 with cosines, as torch's `OneCycleLR`.
+
+    Args:
+        config: gives the schedule, the maximal learning rate and the number of updates.
+
+    Returns:
+        A function from an update's number, counted from 0, to its learning rate.
 
     >>> rate = learning_rate(Training(learning_rate=0.1, schedule="one-cycle", updates=100, anneal_updates=0))
     >>> round(rate(0), 6), round(rate(29), 3), f"{rate(100):.0e}"
@@ -24,11 +30,12 @@ def learning_rate(config: Training) -> Callable[[int], float]:
 
 
 def _cycle(step: int, top: float, last: int) -> float:
-    """The fraction of its maximum that a one-cycle rate has; its maximum is at `top`."""
+    """A one-cycle rate at an update, over its maximum, which it has at update `top`."""
     if step <= top:
         return _cosine(_START, 1.0, step / top)
     return _cosine(1.0, _END, (step - top) / (last - top))
 
 
 def _cosine(start: float, end: float, part: float) -> float:
+    """Half a cosine wave from `start` at part 0 to `end` at part 1."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * part))

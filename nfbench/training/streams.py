@@ -1,4 +1,4 @@
-"""What an update is given: noise and minibatches, of every seed from its own streams."""
+"""Noise and minibatches of the updates, for every seed from its own random streams."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,17 +9,17 @@ from nfbench.foundation.randomness import stream
 
 Observe = Callable[[Tensor, torch.Generator], Tensor]
 
-_BLOCK = 2**18  # noise numbers drawn at once for a seed; independent of E, so that company changes no draw
+_BLOCK = 2**18  # noise numbers drawn at once for a seed; independent of E, so that other seeds change no draw
 
 
 class Noise:
     """Standard normal noise (E, S, B, N) of an update, drawn a block of updates at a time from each seed's stream.
 
     Args:
-        seeds: E of them.
-        shape: (S, B, N).
-        device: where it is drawn.
-        dtype: of the numbers.
+        seeds: E seeds.
+        shape: (S, B, N): draws, data points, noise dimensions.
+        device: device of the generator and of the noise.
+        dtype: dtype of the noise.
     """
 
     def __init__(
@@ -43,14 +43,15 @@ class Noise:
 
 
 class Minibatches:
-    """Minibatches (E, B, ...) of an update: each seed shuffles the rows anew for every epoch.
+    """Minibatches (E, B, ...) of an update: each seed shuffles the data points anew for every epoch.
 
     Args:
-        seeds: E of them.
-        rows: one a data point, on the device.
-        batch: B; at most as many as there are.
-        observe: makes observations of rows, with a generator of each seed and update; None: rows are observations.
-        dtype: of the observations.
+        seeds: E seeds.
+        rows: stored data, one row for each data point, on the device.
+        batch: B, data points of a minibatch; at most all of them are used.
+        observe: draws observations from rows, such as binarised pixels, with a generator of each seed and update;
+            None where rows are the observations.
+        dtype: dtype of the observations.
     """
 
     def __init__(

@@ -18,10 +18,10 @@ from nfbench.training.optimizers import OPTIMIZERS
 
 @dataclass(frozen=True)
 class Acceleration:
-    """How an update is run; what it computes does not depend on it beyond float rounding.
+    """How an update is run; its numbers do not depend on it beyond float rounding.
 
     Attributes:
-        compile: the gradient goes through ``torch.compile``.
+        compile: the gradient is compiled by ``torch.compile``.
         cuda_graph: a whole update is captured once as a CUDA graph and replayed.
     """
 
@@ -29,10 +29,13 @@ class Acceleration:
     cuda_graph: bool = False
 
     def check(self, device: str) -> None:
-        """Refuse what the device cannot do.
+        """Refuse a device that cannot run updates in this way.
+
+        Args:
+            device: torch device, such as ``cpu`` or ``cuda:0``.
 
         Raises:
-            InputError: a CUDA graph on another device.
+            InputError: a CUDA graph is asked for on a device that is not CUDA.
         """
         if self.cuda_graph and not device.startswith("cuda"):
             raise InputError(f"a CUDA graph on device {device!r}: expected cuda or cuda:N")
@@ -44,16 +47,17 @@ PLAIN = Acceleration()
 class Update:
     """Parameters of E models, their gradient of the annealed free energy, and the optimizer.
 
-    One model is run as it is; several are stacked and run under `vmap`.
+    A single model is called directly; several are stacked along a first axis and called under `vmap`.
 
     Args:
-        models: alike but for their numbers, on the device; a single one is trained in place.
+        models: E models of the same architecture, on the device; a single one is trained in place.
         config: the recipe.
-        acceleration: how it is run.
+        acceleration: how an update is run.
 
     Attributes:
-        leaves: the parameters, of several models stacked.
-        total: (E,) sum of the bounds of the updates since somebody set it to zero.
+        params: the parameters by name; those of several models are stacked, shape (E, ...).
+        leaves: the same tensors, as a list.
+        total: (E,) sum in nats of the updates' bounds since it was last set to zero.
     """
 
     def __init__(self, models: Sequence[Inference], config: Training, acceleration: Acceleration = PLAIN) -> None:
@@ -72,7 +76,16 @@ class Update:
             self.loss = torch.compile(self.loss, dynamic=False)
 
     def gradient(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, list[Tensor]]:
-        """`noise (E, S, B, N), batch (E, B, ...) | None -> bounds (E,), a gradient for each of `leaves`."""
+        """The gradient of F^beta, and the bound F, each a mean over draws and data points.
+
+        Args:
+            noise: standard normal, shape (E, S, B, N).
+            batch: observations, shape (E, B, ...); None for a target without data.
+            beta: inverse temperature from 0 to 1.
+
+        Returns:
+            The bounds in nats, shape (E,), and one gradient for each of `leaves`, with its shape.
+        """
         if self.compiled and not isinstance(beta, Tensor):
             beta = noise.new_full((), beta)  # a number would be compiled in
         with self._precision():
@@ -81,31 +94,56 @@ class Update:
         return bound, [grad.contiguous() for grad in grads]
 
     def apply(self, bound: Tensor, grads: Sequence[Tensor], rate: float | Tensor) -> Tensor:
-        """Move the parameters and count the bounds in; returns their total."""
+        """Update the parameters in place and add the bounds to `total`.
+
+        Args:
+            bound: bounds of this update in nats, shape (E,).
+            grads: one gradient for each of `leaves`.
+            rate: learning rate.
+
+        Returns:
+            `total`, shape (E,).
+        """
         self.optimizer.update(grads, rate)
         return self.total.add_(bound)
 
     def captured(self, noise: Tensor, batch: Tensor | None) -> Captured:
-        """Gradient and optimizer as a CUDA graph, called with (noise, batch, beta, rate)."""
+        """Capture a whole update, gradient and optimizer, as a CUDA graph.
+
+        Args:
+            noise: an update's noise, shape (E, S, B, N).
+            batch: an update's minibatches, shape (E, B, ...); None for a target without data.
+
+        Returns:
+            The captured update, called with (noise, batch, beta, rate); it returns `total`.
+        """
 
         def run(noise: Tensor, batch: Tensor | None, beta: Tensor, rate: Tensor) -> Tensor:
             return self.apply(*self.gradient(noise, batch, beta), rate)
 
-        given = [noise, batch, noise.new_ones(()), self.optimizer.graph_rate()]
-        return Captured(run, given, list(self.state().values()))
+        arguments = [noise, batch, noise.new_ones(()), self.optimizer.graph_rate()]
+        return Captured(run, arguments, list(self.state().values()))
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor that updates change, by name."""
-        kept = {f"optimizer.{index}": value for index, value in enumerate(self.optimizer.state())}
-        return {name: value.detach() for name, value in self.params.items()} | kept | {"total": self.total}
+        """The tensors that updates change: parameters, the optimizer's state and `total`.
+
+        Returns:
+            Name -> tensor, not copied: values written into them are taken up.
+        """
+        moments = {f"optimizer.{index}": value for index, value in enumerate(self.optimizer.state())}
+        return {name: value.detach() for name, value in self.params.items()} | moments | {"total": self.total}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take up another's state."""
+        """Copy a state in.
+
+        Args:
+            state: as `state` of an update of the same models and recipe returned it.
+        """
         for name, value in self.state().items():
             value.copy_(state[name])
 
     def deliver(self) -> None:
-        """Write the parameters back into the models."""
+        """Write the stacked parameters back into the models; a single model has them already."""
         if len(self.models) > 1:
             numbers = self.params | self.buffers
             for e, model in enumerate(self.models):
@@ -121,17 +159,17 @@ class Update:
         return loss, bound.unsqueeze(0)
 
     def _together(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
-        def one(
+        def of_model(
             params: dict[str, Tensor], buffers: dict[str, Tensor], noise: Tensor, batch: Tensor | None = None
         ) -> tuple[Tensor, Tensor]:
-            def model(*given: Tensor | None) -> tuple[Tensor, Tensor]:
-                log_q, log_p = functional_call(self.models[0], (params, buffers), given)
+            def model(*arguments: Tensor | None) -> tuple[Tensor, Tensor]:
+                log_q, log_p = functional_call(self.models[0], (params, buffers), arguments)
                 return log_q, log_p
 
             return _losses(model, noise, batch, beta)
 
-        given = (noise,) if batch is None else (noise, batch)
-        loss, bound = torch.vmap(one)(self.params, self.buffers, *given)
+        arguments = (noise,) if batch is None else (noise, batch)
+        loss, bound = torch.vmap(of_model)(self.params, self.buffers, *arguments)
         return loss.sum(), bound
 
 

@@ -1,4 +1,4 @@
-"""What weights say, against plain arithmetic."""
+"""Estimates from importance weights, against plain arithmetic."""
 
 import math
 import statistics
@@ -33,28 +33,28 @@ def test_effective_sample_size_lies_between_one_and_all():
 
 
 def test_curve_against_plain_blocks():
-    """Every point is the mean over whole blocks, in order; what is left over is dropped; errors are the blocks'."""
+    """Every point is the mean over complete blocks, in order; its variance is that of the blocks over their number."""
     rows = torch.randn(7, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = importance_weights.curve(rows)
+    curve = importance_weights.curve(rows)
     assert importance_weights.lengths(7) == [1, 2, 5, 7]
     w = rows.squeeze(1).exp().tolist()
     for i, length in enumerate(importance_weights.lengths(7)):
         starts = range(0, 7 - length + 1, length)
         blocks = [-math.log(statistics.mean(w[start : start + length])) for start in starts]
-        assert found.value[i].item() == pytest.approx(statistics.mean(blocks))
+        assert curve.value[i].item() == pytest.approx(statistics.mean(blocks))
         if len(blocks) > 1:
-            assert found.variance[i].item() == pytest.approx(statistics.variance(blocks) / len(blocks))
+            assert curve.variance[i].item() == pytest.approx(statistics.variance(blocks) / len(blocks))
         else:
-            assert found.variance[i].item() == pytest.approx(importance_weights.nll(rows[:length]).variance.item())
+            assert curve.variance[i].item() == pytest.approx(importance_weights.nll(rows[:length]).variance.item())
 
 
 @pytest.mark.parametrize("draws", [2, 5, 999, 1000, 5000])
 def test_lengths_end_with_all_draws(draws):
     """The abscissa ascends from one draw to all of them, each once."""
-    found = importance_weights.lengths(draws)
-    assert found == sorted(set(found))
-    assert (found[0], found[-1]) == (1, draws)
-    assert {length for length in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if length <= draws} <= set(found)
+    numbers = importance_weights.lengths(draws)
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[-1]) == (1, draws)
+    assert {length for length in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if length <= draws} <= set(numbers)
 
 
 def test_mean_over_data_and_its_error():
@@ -75,6 +75,6 @@ def test_errors_are_the_spread(estimate):
 
     The standard deviation over repeats has a relative error of 1 / sqrt(6000); five are 7 %.
     """
-    found = estimate(0.4 * torch.randn(500, 3000, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
-    ratio = found.value.std(-1) / found.variance.mean(-1).sqrt()
+    estimates = estimate(0.4 * torch.randn(500, 3000, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
+    ratio = estimates.value.std(-1) / estimates.variance.mean(-1).sqrt()
     assert ((ratio - 1).abs() < 0.1).all()

@@ -28,8 +28,8 @@ def _exact_nll() -> float:
 
 def _small(family: str = "planar:K=3") -> Inference:
     with seeded(0, "target"):
-        what = target("specks:pixels=16,dim=3,hidden=5")
-    return Inference(what, posterior(family, what.dim, what.num_features, seed=0))
+        built = target("specks:pixels=16,dim=3,hidden=5")
+    return Inference(built, posterior(family, built.dim, built.num_features, seed=0))
 
 
 def _within(metric, expected: float, errors: float = 5) -> bool:
@@ -38,36 +38,36 @@ def _within(metric, expected: float, errors: float = 5) -> bool:
 
 def test_exact_posterior_closes_the_gap():
     """Where q is p(z|x), every ln w is ln p(x): F, nll and the curve agree to rounding and each draw counts fully."""
-    found = evaluate(stretched(1.0), Evaluation(draws=50, importance_draws=50, long_draws=60), seed=5)
+    evaluated = evaluate(stretched(1.0), Evaluation(draws=50, importance_draws=50, long_draws=60), seed=5)
     exact = -LinearGaussian().exact()[0].numpy()
     for name in ("free_energy", "nll", "nll_long"):
-        assert found.metrics[name].value == pytest.approx(exact.mean(), abs=1e-10)
-        assert found.metrics[name].se < 1e-10
-        assert found.arrays[f"example_{name}"] == pytest.approx(exact, rel=1e-6)  # stored in float32
-    assert found.metrics["gap"].value == pytest.approx(0, abs=1e-10)
-    assert found.metrics["ess"].value == pytest.approx(50, abs=1e-9)
-    assert found.arrays["curve_nll"] == pytest.approx(exact.mean(), rel=1e-6)
-    assert found.metrics["khat_bad"].value == 0
+        assert evaluated.metrics[name].value == pytest.approx(exact.mean(), abs=1e-10)
+        assert evaluated.metrics[name].se < 1e-10
+        assert evaluated.arrays[f"example_{name}"] == pytest.approx(exact, rel=1e-6)  # stored in float32
+    assert evaluated.metrics["gap"].value == pytest.approx(0, abs=1e-10)
+    assert evaluated.metrics["ess"].value == pytest.approx(50, abs=1e-9)
+    assert evaluated.arrays["curve_nll"] == pytest.approx(exact.mean(), rel=1e-6)
+    assert evaluated.metrics["khat_bad"].value == 0
 
 
 def test_importance_sampling_finds_the_likelihood():
     """With a posterior twice too wide, nll is -ln p(x) within 5 standard errors, and F is above it by the exact KL."""
     config = Evaluation(draws=5000, importance_draws=20_000, long_draws=20_000)
-    found = evaluate(stretched(2.0), config, seed=6).metrics
+    metrics = evaluate(stretched(2.0), config, seed=6).metrics
     for name in ("nll", "nll_long"):
-        assert _within(found[name], _exact_nll())
-        assert found[name].se < 0.005
-    assert _within(found["free_energy"], _exact_nll() + divergence(2.0))
-    assert _within(found["gap"], divergence(2.0))
-    assert found["nll"].value != found["nll_long"].value
+        assert _within(metrics[name], _exact_nll())
+        assert metrics[name].se < 0.005
+    assert _within(metrics["free_energy"], _exact_nll() + divergence(2.0))
+    assert _within(metrics["gap"], divergence(2.0))
+    assert metrics["nll"].value != metrics["nll_long"].value
 
 
 def test_effective_sample_size_of_known_weights():
     """Its limit is S mean^2 w / mean w^2; at factor 1.5, w = sqrt(u) with u uniform, that is S 8 / 9 (5 errors)."""
-    found = evaluate(stretched(1.5), Evaluation(draws=2, importance_draws=20_000), seed=16)
-    assert abs(found.metrics["ess"].value / 20_000 - 8 / 9) < 5 * found.metrics["ess"].se / 20_000
-    assert found.metrics["ess"].se < 50
-    assert found.arrays["example_ess"].mean() == pytest.approx(found.metrics["ess"].value, rel=1e-6)
+    evaluated = evaluate(stretched(1.5), Evaluation(draws=2, importance_draws=20_000), seed=16)
+    assert abs(evaluated.metrics["ess"].value / 20_000 - 8 / 9) < 5 * evaluated.metrics["ess"].se / 20_000
+    assert evaluated.metrics["ess"].se < 50
+    assert evaluated.arrays["example_ess"].mean() == pytest.approx(evaluated.metrics["ess"].value, rel=1e-6)
 
 
 @pytest.mark.parametrize(("factor", "bad"), [(0.02, 1.0), (1.5, 0.0)])
@@ -76,13 +76,13 @@ def test_khat_tells_narrow_from_wide(factor, bad):
 
     Of T = 3 sqrt(S) draws in the tail its standard deviation is (1 + k) / sqrt(T); ten draws at 0.5 are its prior.
     """
-    found = evaluate(stretched(factor), Evaluation(draws=2, importance_draws=2, long_draws=20_000), seed=17)
-    assert found.metrics["khat_bad"].value == bad
+    evaluated = evaluate(stretched(factor), Evaluation(draws=2, importance_draws=2, long_draws=20_000), seed=17)
+    assert evaluated.metrics["khat_bad"].value == bad
     if factor < 1:
         k, tail = 1 - factor, 3 * math.sqrt(20_000)
         expected = (tail * k + 5) / (tail + 10)
         error = (1 + k) / math.sqrt(tail)
-        khat = found.arrays["example_khat"]
+        khat = evaluated.arrays["example_khat"]
         assert abs(khat - expected).max() < 5 * error
         assert abs(khat.mean() - expected) < 5 * error / math.sqrt(POINTS)
 
@@ -90,22 +90,22 @@ def test_khat_tells_narrow_from_wide(factor, bad):
 def test_curve_starts_at_the_bound_and_ends_at_the_likelihood():
     """One draw's estimate is -mean ln w of the very draws that nll_long is made of, and the last point is nll_long."""
     model, draws = stretched(1.7), 200
-    found = evaluate(model, Evaluation(draws=2, importance_draws=2, long_draws=draws, long_points=5), seed=8)
-    data = observed(model, model.target).spread(5)
-    drawn = torch.stack([noise.of_point(model, draws, 8, "long", place) for place in data.places.tolist()], 1)
+    evaluated = evaluate(model, Evaluation(draws=2, importance_draws=2, long_draws=draws, long_points=5), seed=8)
+    data = observed(model, model.target).evenly_spaced(5)
+    drawn = torch.stack([noise.of_point(model, draws, 8, "long", index) for index in data.indices.tolist()], 1)
     with torch.no_grad():
         log_q, log_p = model(drawn, data.x)
-    assert found.arrays["curve_draws"].tolist() == lengths(draws) == [1, 2, 5, 10, 20, 50, 100, 200]
-    assert found.arrays["curve_nll"][0] == np.float32((log_q - log_p).mean())
-    assert found.arrays["curve_nll"][-1] == np.float32(found.metrics["nll_long"].value)
-    assert found.arrays["curve_nll_se"][-1] == np.float32(found.metrics["nll_long"].se)
-    assert found.arrays["curve_nll_se"][0] == pytest.approx(float((log_q - log_p).std(0).norm() / 5 / draws**0.5))
+    assert evaluated.arrays["curve_draws"].tolist() == lengths(draws) == [1, 2, 5, 10, 20, 50, 100, 200]
+    assert evaluated.arrays["curve_nll"][0] == np.float32((log_q - log_p).mean())
+    assert evaluated.arrays["curve_nll"][-1] == np.float32(evaluated.metrics["nll_long"].value)
+    assert evaluated.arrays["curve_nll_se"][-1] == np.float32(evaluated.metrics["nll_long"].se)
+    assert evaluated.arrays["curve_nll_se"][0] == pytest.approx(float((log_q - log_p).std(0).norm() / 5 / draws**0.5))
 
 
 def test_likelihood_decreases_in_the_number_of_draws():
     """The curve falls: surely from blocks to the blocks that they make up (Jensen), else within 5 standard errors."""
-    found = evaluate(stretched(3.0), Evaluation(draws=2, importance_draws=2, long_draws=5000), seed=9).arrays
-    draws, nll, se = (found[f"curve_{name}"] for name in ("draws", "nll", "nll_se"))
+    arrays = evaluate(stretched(3.0), Evaluation(draws=2, importance_draws=2, long_draws=5000), seed=9).arrays
+    draws, nll, se = (arrays[f"curve_{name}"] for name in ("draws", "nll", "nll_se"))
     for i in range(len(draws)):
         for j in range(i + 1, len(draws)):
             surely = draws[j] % draws[i] == 0 and 5000 % draws[j] == 0
@@ -146,7 +146,7 @@ def test_no_more_is_held_than_memory_allows(monkeypatch):
 
 
 class _Counting(Stretched):
-    """Remembers the noise it was given."""
+    """Records the noise of every call."""
 
     def __init__(self, model: LinearGaussian) -> None:
         super().__init__(model, 1.5)
@@ -180,8 +180,8 @@ def test_long_draws_are_a_points_own():
     assert few["example_nll_long"] == pytest.approx(many["example_nll_long"][::2], rel=1e-6)
     assert few["example_khat"] == pytest.approx(many["example_khat"][::2], rel=1e-5)
     assert len(few["example_nll"]) == len(many["example_nll"]) == 100
-    assert observed(_small(), _small().target).spread(5).places.tolist() == [0, 20, 40, 60, 80]
-    assert len(observed(_small(), _small().target).spread(500)) == 100
+    assert observed(_small(), _small().target).evenly_spaced(5).indices.tolist() == [0, 20, 40, 60, 80]
+    assert len(observed(_small(), _small().target).evenly_spaced(500)) == 100
 
 
 def test_long_estimate_changes_no_other():
@@ -195,19 +195,19 @@ def test_long_estimate_changes_no_other():
 
 def test_evaluation_is_as_it_was():
     """Metrics of data are those of the records made before the long estimate came, of the same streams."""
-    found = evaluate(stretched(1.5), Evaluation(draws=30, importance_draws=200_000), seed=7).metrics  # six blocks
-    assert found["free_energy"].value == pytest.approx(5.094826853695586, rel=1e-12)
-    assert found["nll"].value == pytest.approx(5.0195934007731235, rel=1e-12)
-    assert found["nll"].se == pytest.approx(0.000228194264595092, rel=1e-9)
-    assert found["gap"].se == pytest.approx(0.024822108649582095, rel=1e-9)
+    metrics = evaluate(stretched(1.5), Evaluation(draws=30, importance_draws=200_000), seed=7).metrics  # six blocks
+    assert metrics["free_energy"].value == pytest.approx(5.094826853695586, rel=1e-12)
+    assert metrics["nll"].value == pytest.approx(5.0195934007731235, rel=1e-12)
+    assert metrics["nll"].se == pytest.approx(0.000228194264595092, rel=1e-9)
+    assert metrics["gap"].se == pytest.approx(0.024822108649582095, rel=1e-9)
     with seeded(3, "target"):
-        what = target("digits")
-    model = Inference(what, posterior("planar:K=2", what.dim, what.num_features, seed=3))
-    found = evaluate(model, Evaluation(draws=20, importance_draws=400), seed=3).metrics
-    assert found["free_energy"].value == pytest.approx(27.96674348717741, rel=1e-9)
-    assert found["free_energy"].se == pytest.approx(0.01095204814429257, rel=1e-7)
-    assert found["nll"].value == pytest.approx(27.644513592411872, rel=1e-9)
-    assert found["nll"].se == pytest.approx(0.002562161600185014, rel=1e-7)
+        built = target("digits")
+    model = Inference(built, posterior("planar:K=2", built.dim, built.num_features, seed=3))
+    metrics = evaluate(model, Evaluation(draws=20, importance_draws=400), seed=3).metrics
+    assert metrics["free_energy"].value == pytest.approx(27.96674348717741, rel=1e-9)
+    assert metrics["free_energy"].se == pytest.approx(0.01095204814429257, rel=1e-7)
+    assert metrics["nll"].value == pytest.approx(27.644513592411872, rel=1e-9)
+    assert metrics["nll"].se == pytest.approx(0.002562161600185014, rel=1e-7)
 
 
 @pytest.mark.parametrize("model", [_small("gaussian"), _small(), stretched(1.5)], ids=["gaussian", "planar", "linear"])
@@ -217,14 +217,14 @@ def test_single_precision_agrees_with_double(model):
     double, single = copy.deepcopy(model).double(), copy.deepcopy(model).float()
     drawn = torch.randn(30, 9, model.posterior.noise_dim, generator=generator, dtype=torch.float64)
     with torch.no_grad():
-        found, expected = (
-            log_weights(one, one.target, part, _first(one, 9))
-            for one, part in ((single, drawn.float()), (double, drawn))
+        single_weights, expected = (
+            log_weights(cast, cast.target, noise_draws, _first(cast, 9))
+            for cast, noise_draws in ((single, drawn.float()), (double, drawn))
         )
-    assert found.dtype == expected.dtype == torch.float64
+    assert single_weights.dtype == expected.dtype == torch.float64
     # Sums of some twenty terms, each off by a few roundings of numbers up to ten.
-    assert (found - expected).abs().max() < 20 * 10 * 4 * torch.finfo(torch.float32).eps
-    assert not torch.equal(found, expected)
+    assert (single_weights - expected).abs().max() < 20 * 10 * 4 * torch.finfo(torch.float32).eps
+    assert not torch.equal(single_weights, expected)
 
 
 def _first(model: Inference, num: int):
@@ -248,23 +248,23 @@ class _Broken(LinearGaussian):
 def test_a_point_without_weights_leaves_metrics_out(value):
     """One data point whose weights are all NaN or zero makes the means absent; the other points' values stay."""
     model = _Broken(value)
-    found = evaluate(Inference(model, Stretched(model, 1.5)), LONG, seed=4)
-    assert found.metrics == {}
+    evaluated = evaluate(Inference(model, Stretched(model, 1.5)), LONG, seed=4)
+    assert evaluated.metrics == {}
     good = np.arange(POINTS) != 2
     for name in ("free_energy", "nll", "nll_long", "ess", "khat"):
-        finite = np.isfinite(found.arrays[f"example_{name}"])
+        finite = np.isfinite(evaluated.arrays[f"example_{name}"])
         assert (finite == good).all(), name
-    assert "curve_nll" not in found.arrays
+    assert "curve_nll" not in evaluated.arrays
 
 
 def test_arrays_have_the_stored_form():
     """Per-example values are rows of float32, one for each test point or long point; their means are the metrics."""
     config = Evaluation(draws=5, importance_draws=20, long_draws=30, long_points=4)
-    found = evaluate(_small(), config, seed=3)
+    evaluated = evaluate(_small(), config, seed=3)
     for name, length in (("free_energy", 100), ("nll", 100), ("ess", 100), ("nll_long", 4), ("khat", 4)):
-        values = found.arrays[f"example_{name}"]
+        values = evaluated.arrays[f"example_{name}"]
         assert (values.dtype, values.shape) == (np.float32, (length,))
         if name != "khat":
-            assert values.astype(float).mean() == pytest.approx(found.metrics[name].value, rel=1e-6)
-    assert found.arrays["curve_nll"].dtype == found.arrays["curve_nll_se"].dtype == np.float32
-    assert found.metrics["khat_bad"].value == (found.arrays["example_khat"] > 0.7).mean()
+            assert values.astype(float).mean() == pytest.approx(evaluated.metrics[name].value, rel=1e-6)
+    assert evaluated.arrays["curve_nll"].dtype == evaluated.arrays["curve_nll_se"].dtype == np.float32
+    assert evaluated.metrics["khat_bad"].value == (evaluated.arrays["example_khat"] > 0.7).mean()

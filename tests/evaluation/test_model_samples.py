@@ -1,4 +1,4 @@
-"""Pictures of what was learned."""
+"""Pictures from a trained model: samples and reconstructions."""
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ CONFIG = Evaluation(draws=2, importance_draws=2)
 
 def _model() -> Inference:
     with seeded(0, "target"):
-        what = target("specks:pixels=16,dim=3,hidden=5")
-    return Inference(what, posterior("planar:K=2", what.dim, what.num_features, seed=0)).double()
+        built = target("specks:pixels=16,dim=3,hidden=5")
+    return Inference(built, posterior("planar:K=2", built.dim, built.num_features, seed=0)).double()
 
 
 def _pictures(model: Inference, seed: int) -> dict[str, np.ndarray]:
@@ -28,24 +28,24 @@ def _pictures(model: Inference, seed: int) -> dict[str, np.ndarray]:
 
 def test_pictures_have_the_stored_form():
     """Bytes, 64 samples and 32 originals with as many reconstructions, and the shape that makes rows pictures."""
-    found = evaluate(_model(), CONFIG, seed=0).arrays
-    assert found["picture_shape"].tolist() == [1, 1, 16]
+    arrays = evaluate(_model(), CONFIG, seed=0).arrays
+    assert arrays["picture_shape"].tolist() == [1, 1, 16]
     sizes = {"samples": SAMPLES, "originals": RECONSTRUCTIONS, "reconstructions": RECONSTRUCTIONS}
     for name, number in sizes.items():
-        assert (found[name].dtype, found[name].shape) == (np.uint8, (number, 16))
+        assert (arrays[name].dtype, arrays[name].shape) == (np.uint8, (number, 16))
     model = _model()
     test = model.target.splits().test
     chosen = [i * len(test) // RECONSTRUCTIONS for i in range(RECONSTRUCTIONS)]
-    assert (found["originals"] == 255 * test[chosen].numpy()).all()
+    assert (arrays["originals"] == 255 * test[chosen].numpy()).all()
 
 
 def test_pictures_repeat_and_come_from_streams_of_their_own():
     """The same seed gives the same pictures, another seed others of the same originals."""
-    one, again, other = (_pictures(_model(), seed) for seed in (0, 0, 1))
-    assert all((one[name] == again[name]).all() for name in one)
-    assert (one["originals"] == other["originals"]).all()
-    assert (one["samples"] != other["samples"]).any()
-    assert (one["reconstructions"] != other["reconstructions"]).any()
+    first, again, other_seed = (_pictures(_model(), seed) for seed in (0, 0, 1))
+    assert all((first[name] == again[name]).all() for name in first)
+    assert (first["originals"] == other_seed["originals"]).all()
+    assert (first["samples"] != other_seed["samples"]).any()
+    assert (first["reconstructions"] != other_seed["reconstructions"]).any()
 
 
 class _Shown(LinearGaussian):
@@ -62,23 +62,23 @@ def test_samples_come_from_the_prior_and_reconstructions_from_the_posterior():
     """Reconstructions lie where q(z|x) puts them, one column a data point; samples spread as the prior does."""
     model = _Shown()
     _, mean, _ = model.exact()
-    found = _pictures(Inference(model, Stretched(model, 1e-12)), 0)
+    images = _pictures(Inference(model, Stretched(model, 1e-12)), 0)
     expected = 255 * model.mean(mean).numpy()
-    assert abs(found["reconstructions"] - expected).max() <= 0.5 + 1e-3
+    assert abs(images["reconstructions"] - expected).max() <= 0.5 + 1e-3
     spread = 255 * model.weight.norm(dim=1).numpy() / 20
     # The standard deviation of 64 draws has a relative error of 1 / sqrt(128); rounding to bytes is smaller by far.
-    assert abs(found["samples"].std(0) / spread - 1).max() < 5 / np.sqrt(128)
+    assert abs(images["samples"].std(0) / spread - 1).max() < 5 / np.sqrt(128)
 
 
 def test_pixels_beyond_white_are_white():
     """Bytes do not wrap around where a mean lies outside [0, 1]."""
     model = LinearGaussian()
-    found = _pictures(Inference(model, Stretched(model, 1e-12)), 0)
+    images = _pictures(Inference(model, Stretched(model, 1e-12)), 0)
     _, mean, _ = model.exact()
     expected = (255 * model.mean(mean)).clamp(0, 255).numpy()
     assert expected.min() == 0
     assert expected.max() == 255
-    assert abs(found["reconstructions"] - expected).max() <= 0.5 + 1e-3
+    assert abs(images["reconstructions"] - expected).max() <= 0.5 + 1e-3
 
 
 def test_no_picture_of_what_is_no_number():

@@ -15,11 +15,11 @@ def test_pareto_weights_have_their_shape(k):
     The estimate is drawn towards 0.5 as ten more draws of that shape would (Vehtari et al. 2024, Appendix).
     """
     draws, rows = 40_000, 20
-    found = khat(-k * np.log(np.random.default_rng(0).random((rows, draws))))
+    khats = khat(-k * np.log(np.random.default_rng(0).random((rows, draws))))
     tail = 3 * math.sqrt(draws)
     expected, error = (tail * k + 5) / (tail + 10), (1 + k) / math.sqrt(tail)
-    assert abs(found - expected).max() < 5 * error
-    assert abs(found.mean() - expected) < 5 * error / math.sqrt(rows)
+    assert abs(khats - expected).max() < 5 * error
+    assert abs(khats.mean() - expected) < 5 * error / math.sqrt(rows)
 
 
 def test_a_factor_changes_nothing():
@@ -41,10 +41,10 @@ def test_weights_that_cannot_be_fitted():
     rows[2] *= 1e5
     rows[3, 7] = np.nan
     rows[4] = -np.inf
-    found = khat(rows)
-    assert found[:3].tolist() == [-np.inf, -np.inf, np.inf]
-    assert np.isnan(found[3:5]).all()
-    assert np.isfinite(found[5])
+    khats = khat(rows)
+    assert khats[:3].tolist() == [-np.inf, -np.inf, np.inf]
+    assert np.isnan(khats[3:5]).all()
+    assert np.isfinite(khats[5])
     assert np.isnan(khat(rows[5:, :24])).all()
     assert np.isfinite(khat(rows[5:, :25])).all()
 
@@ -52,6 +52,6 @@ def test_weights_that_cannot_be_fitted():
 def test_the_wider_apart_the_worse():
     """k-hat of log-normal weights grows with their spread, to infinity where the smaller ones vanish."""
     row = np.random.default_rng(4).normal(size=5000)
-    found = khat(np.stack([sigma * row for sigma in (0.5, 2, 5, 20, 100, 400, 700, 1e4)]))
-    assert (np.diff(found[:6]) > 0).all()
-    assert (found[6:] == np.inf).all()
+    khats = khat(np.stack([sigma * row for sigma in (0.5, 2, 5, 20, 100, 400, 700, 1e4)]))
+    assert (np.diff(khats[:6]) > 0).all()
+    assert (khats[6:] == np.inf).all()

@@ -96,7 +96,7 @@ def test_the_grid_is_canonical_and_ordered():
 
 
 def test_a_narrowed_profile_keeps_the_places():
-    """What a profile leaves out does not move the rest: tables of all profiles have one order."""
+    """Specs that a profile leaves out do not move the others: tables of all profiles have the same order."""
     assert [(group.posterior, group.order) for group in plan(experiment(), "smoke")] == [
         ("planar:K=2", (1, 0)),
         ("gaussian", (1, 2)),
@@ -216,7 +216,7 @@ def test_overrides_are_typed_as_yaml():
 
 @pytest.mark.parametrize("texts", [["updates"], ["=3"], ["a="], ["a..b=1"], ["a b=1"], ["a=1", "a=2"], ["a=[1"]])
 def test_wrong_overrides_are_refused(texts):
-    """What is no key=value, or stands twice, is refused in one line."""
+    """A text that is not key=value, or a repeated key, is refused in one line."""
     with pytest.raises(InputError, match="--set") as caught:
         parse_overrides(texts)
     assert "\n" not in str(caught.value)

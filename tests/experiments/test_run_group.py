@@ -91,15 +91,15 @@ def test_records_of_a_group(tmp_path):
     stored = run_group(group, tmp_path)
     read = list(store.records(tmp_path))
     assert sorted(read, key=lambda r: r.cell.seed) == stored
-    one = read[0]
-    assert one.status == "done"
-    assert one.facts.num_params == 2 * 2 + 2 * (2 * 2 + 1)
-    assert one.facts.K == 2
-    assert set(one.metrics) == {"free_energy", "kl", "forward_kl"}
-    assert all(metric.se > 0 for metric in one.metrics.values())
-    assert one.curves["step"][-1] == 12
-    assert one.provenance["libraries"]["torch"] == torch.__version__
-    assert store.arrays(tmp_path, "trial", one.id)["q"].shape == (8, 8)
+    record = read[0]
+    assert record.status == "done"
+    assert record.facts.num_params == 2 * 2 + 2 * (2 * 2 + 1)
+    assert record.facts.K == 2
+    assert set(record.metrics) == {"free_energy", "kl", "forward_kl"}
+    assert all(metric.se > 0 for metric in record.metrics.values())
+    assert record.curves["step"][-1] == 12
+    assert record.provenance["libraries"]["torch"] == torch.__version__
+    assert store.arrays(tmp_path, "trial", record.id)["q"].shape == (8, 8)
     assert not list((tmp_path / "trial").glob("checkpoints/*"))
 
 
@@ -111,10 +111,10 @@ def test_every_family_on_every_kind_of_target(tmp_path):
         "u3:walls=none": {"free_energy", "box_kl", "box_mass"},
         "digits:dim=2,hidden=3": {"free_energy", "nll", "gap", "ess"},
     }
-    for what, metrics in expected.items():
-        for group in _plan(variants, [what], seeds=1, training=TRAINING.model_copy(update={"updates": 4})):
+    for target_spec, metrics in expected.items():
+        for group in _plan(variants, [target_spec], seeds=1, training=TRAINING.model_copy(update={"updates": 4})):
             (record,) = run_group(group, tmp_path)
-            assert record.status == "done", (what, record.message)
+            assert record.status == "done", (target_spec, record.message)
             assert set(record.metrics) == metrics
     assert results(tmp_path).frame["data"].nunique() == 1
 
@@ -243,9 +243,9 @@ def test_processes_give_the_same_records(tmp_path):
     summary = execute(run_group, lose_group, groups, tmp_path / "two", jobs=2)
     assert summary.counts == {"done": 4}
     for record in store.records(tmp_path / "one"):
-        other = store.read(store.path(tmp_path / "two", "trial", record.id))
+        in_two = store.read(store.path(tmp_path / "two", "trial", record.id))
         for name, metric in record.metrics.items():
-            assert other.metrics[name].value == pytest.approx(metric.value, rel=1e-5)
+            assert in_two.metrics[name].value == pytest.approx(metric.value, rel=1e-5)
 
 
 def _die_on_planar(group, root, device, report):
@@ -370,8 +370,8 @@ def _stat(pid):
 
 
 def _children(pid):
-    known = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [one for one in known if _stat(one)[1] == str(pid)]
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [child for child in pids if _stat(child)[1] == str(pid)]
 
 
 def _alive(pid):

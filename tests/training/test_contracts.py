@@ -1,4 +1,4 @@
-"""The contract of targets and posteriors, checked at the start of a cell: what breaks it never becomes a number."""
+"""The contracts of targets and posteriors: code that breaks them is refused before any number is computed."""
 
 import math
 
@@ -155,10 +155,12 @@ def test_samples_that_break_their_contract_are_refused():
 def test_data_points_and_draws_are_kept_apart(axis, monkeypatch):
     """Under data, a log_joint that sums over the draws or over the data points, and expands, is refused."""
     model = stretched(0.5).double()
-    right = type(model.target).log_joint
+    log_joint = type(model.target).log_joint
     check(model)
     monkeypatch.setattr(
-        type(model.target), "log_joint", lambda *given: (p := right(*given)).sum(axis, keepdim=True).expand_as(p)
+        type(model.target),
+        "log_joint",
+        lambda *arguments: (p := log_joint(*arguments)).sum(axis, keepdim=True).expand_as(p),
     )
     with pytest.raises(InputError, match=f"of {['draw', 'data point'][axis]} 0 in log_joint of z"):
         check(model)
@@ -166,16 +168,23 @@ def test_data_points_and_draws_are_kept_apart(axis, monkeypatch):
 
 def test_every_registered_pair_keeps_the_contract():
     """No family on no kind of target is refused, in either precision."""
-    for what in ("u1", "normal:dim=1", "uniform", "normal:dim=3", "digits:dim=2,hidden=3", "digits:dim=5,hidden=4"):
+    for target_spec in (
+        "u1",
+        "normal:dim=1",
+        "uniform",
+        "normal:dim=3",
+        "digits:dim=2,hidden=3",
+        "digits:dim=5,hidden=4",
+    ):
         for entry in registry.posteriors:
             for variant in entry.variants():
                 for dtype in (torch.float32, torch.float64):
-                    built = target(what)
+                    built = target(target_spec)
                     try:
                         q = posterior(variant, built.dim, getattr(built, "num_features", None))
                     except InputError:
                         continue  # not in this dimension
-                    check_model(Inference(built, q).to(dtype), what, variant, seed=1)
+                    check_model(Inference(built, q).to(dtype), target_spec, variant, seed=1)
 
 
 def test_values_that_are_not_finite_break_no_contract():
@@ -246,15 +255,15 @@ def plugins():
 
 
 @pytest.mark.parametrize(
-    ("what", "family", "push"),
+    ("target_spec", "family", "push"),
     [("summed", "gaussian", None), ("u1", "axes", None), ("normal", "axes", Push(scale=1.0))],
 )
-def test_a_cell_that_breaks_the_contract_is_a_failed_record(tmp_path, plugins, what, family, push):
+def test_a_cell_that_breaks_the_contract_is_a_failed_record(tmp_path, plugins, target_spec, family, push):
     """No metrics, no curve: every seed is `failed`, with the one line that says what was expected and what came."""
     training = None if push else TRAINING
     profile = Profile(seeds=2, training=training, push=push, evaluation=EVALUATION)
     experiment = Experiment(
-        name="trial", title="T", summary="T.", targets=[what], posteriors=[family], profiles={"smoke": profile}
+        name="trial", title="T", summary="T.", targets=[target_spec], posteriors=[family], profiles={"smoke": profile}
     )
     (group,) = plan(experiment, "smoke")
     for record in run_group(group, tmp_path):
@@ -262,5 +271,5 @@ def test_a_cell_that_breaks_the_contract_is_a_failed_record(tmp_path, plugins, w
         assert record.metrics == {}
         assert "expected" in record.message
         assert record.message.startswith(
-            f"InputError: target '{what}'" if what == "summed" else f"InputError: posterior '{family}'"
+            f"InputError: target '{target_spec}'" if target_spec == "summed" else f"InputError: posterior '{family}'"
         )

@@ -43,9 +43,9 @@ class _Follower(Posterior):
 def test_families_may_follow_the_target():
     """A posterior is given ln p(x, z) of its target, data included."""
     noise = normal(5, 1, 2, seed=4)
-    what = target("u1")
-    log_q, log_p = Inference(what, _Follower())(noise)
-    assert torch.equal(log_q, what.log_joint(noise))
+    built = target("u1")
+    log_q, log_p = Inference(built, _Follower())(noise)
+    assert torch.equal(log_q, built.log_joint(noise))
     assert torch.equal(log_q, log_p)
     data = target("digits:dim=2,hidden=3").double()
     batch = data.splits().test[:3].double()
@@ -55,9 +55,9 @@ def test_families_may_follow_the_target():
 
 def test_features_reach_the_posterior():
     """For a model of data, the posterior of each data point comes from that point's features."""
-    what = target("digits:dim=3,hidden=5").double()
-    model = Inference(what, posterior("gaussian", 3, what.num_features, dtype=torch.float64))
-    batch = what.splits().test[:4].double()
+    built = target("digits:dim=3,hidden=5").double()
+    model = Inference(built, posterior("gaussian", 3, built.num_features, dtype=torch.float64))
+    batch = built.splits().test[:4].double()
     noise = normal(2, 4, 3, seed=3)
     both, _ = model(noise, batch)
     for b in range(4):

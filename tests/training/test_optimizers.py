@@ -28,35 +28,35 @@ def test_updates_are_torchs(name):
         for value, grad in zip(theirs, grads, strict=True):
             value.grad = grad
         torchs.step()
-    for mine, other, start in zip(ours, theirs, starts, strict=True):
-        assert torch.allclose(mine, other, rtol=1e-12, atol=1e-12)
-        assert not start.numel() or not torch.equal(mine, start)
+    for own, torchs_own, start in zip(ours, theirs, starts, strict=True):
+        assert torch.allclose(own, torchs_own, rtol=1e-12, atol=1e-12)
+        assert not start.numel() or not torch.equal(own, start)
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_a_rate_for_graphs_moves_as_its_number_does(name):
     """Read from a tensor, a rate moves parameters as the number does, to the rounding of the tensor's own type."""
-    one, other = (OPTIMIZERS[name]([normal(4, seed=1)], 0.9) for _ in range(2))
-    rate = other.graph_rate().fill_(0.1)
-    one.update([normal(4, seed=2)], 0.1)
-    other.update([normal(4, seed=2)], rate)
-    kept = torch.finfo(rate.dtype).eps
+    first, second = (OPTIMIZERS[name]([normal(4, seed=1)], 0.9) for _ in range(2))
+    rate = second.graph_rate().fill_(0.1)
+    first.update([normal(4, seed=2)], 0.1)
+    second.update([normal(4, seed=2)], rate)
+    eps = torch.finfo(rate.dtype).eps
     assert rate.shape == ()
     assert rate.dtype == (torch.float32 if name == "adam" else torch.float64)
-    assert torch.allclose(one.params[0], other.params[0], rtol=kept, atol=kept)
+    assert torch.allclose(first.params[0], second.params[0], rtol=eps, atol=eps)
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_state_is_all_that_is_remembered(name):
     """An optimizer that takes up another's parameters and state goes on as that one does, bit by bit."""
-    one, other = (OPTIMIZERS[name]([normal(4, seed=1)], 0.9) for _ in range(2))
+    first, second = (OPTIMIZERS[name]([normal(4, seed=1)], 0.9) for _ in range(2))
     for step in range(3):
-        one.update([normal(4, seed=step)], 0.1)
-    for ours, theirs in zip([*other.params, *other.state()], [*one.params, *one.state()], strict=True):
-        ours.copy_(theirs)
-    for optimizer in (one, other):
+        first.update([normal(4, seed=step)], 0.1)
+    for copy, value in zip([*second.params, *second.state()], [*first.params, *first.state()], strict=True):
+        copy.copy_(value)
+    for optimizer in (first, second):
         optimizer.update([normal(4, seed=7)], 0.1)
-    assert torch.equal(one.params[0], other.params[0])
+    assert torch.equal(first.params[0], second.params[0])
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))

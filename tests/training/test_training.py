@@ -19,13 +19,14 @@ SHORT = Training(learning_rate=0.02, updates=60, draws=16, batch=20, anneal_upda
 CASES = ["u1", "digits:dim=3,hidden=4"]
 
 
-def _models(spec: str, what: str, seeds: list[int]) -> list[Inference]:
-    found = []
+def _models(spec: str, target_spec: str, seeds: list[int]) -> list[Inference]:
+    models = []
     for seed in seeds:
         torch.manual_seed(seed)
-        one = target(what)
-        found.append(Inference(one, posterior(spec, one.dim, getattr(one, "num_features", None), seed=seed)))
-    return found
+        built = target(target_spec)
+        features = getattr(built, "num_features", None)
+        models.append(Inference(built, posterior(spec, built.dim, features, seed=seed)))
+    return models
 
 
 def _state(model: Inference) -> dict[str, torch.Tensor]:
@@ -45,12 +46,12 @@ def test_learns_a_gaussian_exactly():
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-@pytest.mark.parametrize("what", CASES)
-def test_seed_alone_agrees_with_seed_in_company(optimizer, what):
+@pytest.mark.parametrize("target_spec", CASES)
+def test_seed_alone_agrees_with_seed_in_company(optimizer, target_spec):
     """Seed 3 alone and seed 3 among four end at the same numbers, to float64's rounding over 60 updates."""
     config = SHORT.model_copy(update={"optimizer": optimizer, "learning_rate": 0.002, "dtype": "float64"})
-    alone = train(_models("planar:K=4", what, [3]), [3], config)
-    company = train(_models("planar:K=4", what, [0, 1, 3, 7]), [0, 1, 3, 7], config)
+    alone = train(_models("planar:K=4", target_spec, [3]), [3], config)
+    company = train(_models("planar:K=4", target_spec, [0, 1, 3, 7]), [0, 1, 3, 7], config)
     for name, value in _state(alone.models[0]).items():
         assert torch.allclose(value, company.models[2].state_dict()[name], rtol=1e-8, atol=1e-8), name
     assert alone.curves[0]["free_energy"] == pytest.approx(company.curves[2]["free_energy"], rel=1e-8, abs=1e-8)
@@ -74,25 +75,25 @@ def _by_hand(model: Inference, seed: int, config: Training) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-@pytest.mark.parametrize("what", CASES)
-def test_agrees_with_a_plain_loop(optimizer, what):
+@pytest.mark.parametrize("target_spec", CASES)
+def test_agrees_with_a_plain_loop(optimizer, target_spec):
     """Twelve updates of two seeds are those of eq. 20 written out for each, with the momentum and beta asked for."""
     config = Training(
         optimizer=optimizer, learning_rate=0.003, momentum=0.8, updates=12, draws=8, batch=20,
         anneal_start=0.05, anneal_updates=8, dtype="float64",
     )  # fmt: skip
-    out = train(_models("planar:K=2", what, [2, 3]), [2, 3], config)
-    for e, (seed, model) in enumerate(zip([2, 3], _models("planar:K=2", what, [2, 3]), strict=True)):
+    out = train(_models("planar:K=2", target_spec, [2, 3]), [2, 3], config)
+    for e, (seed, model) in enumerate(zip([2, 3], _models("planar:K=2", target_spec, [2, 3]), strict=True)):
         model.double()
         _by_hand(model, seed, config)
         for name, value in _state(model).items():
             assert torch.allclose(out.models[e].state_dict()[name], value, rtol=1e-9, atol=1e-9), name
 
 
-@pytest.mark.parametrize("what", CASES)
-def test_resumes_to_the_same_numbers(what, tmp_path, monkeypatch):
+@pytest.mark.parametrize("target_spec", CASES)
+def test_resumes_to_the_same_numbers(target_spec, tmp_path, monkeypatch):
     """A run stopped in the middle and taken up again ends at exactly the numbers of one that ran through."""
-    straight = train(_models("nice:K=2", what, [0, 1]), [0, 1], SHORT)
+    straight = train(_models("nice:K=2", target_spec, [0, 1]), [0, 1], SHORT)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     checkpoint = tmp_path / "run.pt"
 
@@ -101,11 +102,11 @@ def test_resumes_to_the_same_numbers(what, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(_models("nice:K=2", what, [0, 1]), [0, 1], SHORT, checkpoint=checkpoint, report=stop)
+        train(_models("nice:K=2", target_spec, [0, 1]), [0, 1], SHORT, checkpoint=checkpoint, report=stop)
     assert checkpoint.exists()
     seen: list[int] = []
     resumed = train(
-        _models("nice:K=2", what, [0, 1]),
+        _models("nice:K=2", target_spec, [0, 1]),
         [0, 1],
         SHORT,
         checkpoint=checkpoint,
@@ -161,8 +162,8 @@ def test_interrupt_within_an_update_is_not_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     update, updates = optimizers.Adam.update, iter(range(60))
 
-    def interrupted(self, *given):
-        update(self, *given)
+    def interrupted(self, *arguments):
+        update(self, *arguments)
         if next(updates) == 31:
             raise KeyboardInterrupt
 
@@ -182,10 +183,10 @@ def test_interrupt_between_two_points_of_the_curve(tmp_path, monkeypatch):
     straight = train(_models("gaussian", "u1", [0]), [0], config)
     gradient, calls = Update.gradient, iter(range(220))
 
-    def interrupted(update, *given):
+    def interrupted(update, *arguments):
         if next(calls) == 51:
             raise KeyboardInterrupt
-        return gradient(update, *given)
+        return gradient(update, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(Update, "gradient", interrupted)
@@ -202,8 +203,8 @@ def test_curve_points_are_means_since_the_last(monkeypatch):
     bounds: list[float] = []
     gradient = Update.gradient
 
-    def listening(update, *given):
-        bound, grads = gradient(update, *given)
+    def listening(update, *arguments):
+        bound, grads = gradient(update, *arguments)
         bounds.append(bound.item())
         return bound, grads
 
@@ -219,8 +220,8 @@ def test_foreign_checkpoint_is_named_and_starts_over(change, tmp_path):
     """A checkpoint of another recipe, seed or model, or one that lacks a part, leaves no trace in the training."""
     checkpoint = tmp_path / "run.pt"
     recipe = SHORT.model_copy(update={"learning_rate": 0.03}) if change == "rate" else SHORT
-    other = _models("planar:K=3" if change == "depth" else "planar:K=2", "u1", [0])
-    program = Program(other, [1 if change == "seed" else 0], recipe, "cpu")
+    models = _models("planar:K=3" if change == "depth" else "planar:K=2", "u1", [0])
+    program = Program(models, [1 if change == "seed" else 0], recipe, "cpu")
     for _ in zip(range(10), program.run(), strict=False):
         pass
     program.save(checkpoint)

@@ -16,18 +16,21 @@ CONFIG = Training(learning_rate=0.01, updates=40, draws=8, batch=20, anneal_upda
 IMAGES = "digits:dim=3,hidden=4"
 
 
-def _models(spec: str, what: str, seeds: int) -> list[Inference]:
-    found = []
+def _models(spec: str, target_spec: str, seeds: int) -> list[Inference]:
+    models = []
     for seed in range(seeds):
         torch.manual_seed(seed)
-        one = target(what)
-        found.append(Inference(one, posterior(spec, one.dim, getattr(one, "num_features", None), seed=seed)))
-    return found
+        built = target(target_spec)
+        features = getattr(built, "num_features", None)
+        models.append(Inference(built, posterior(spec, built.dim, features, seed=seed)))
+    return models
 
 
-def _program(what: str, seeds: int, acceleration: Acceleration = PLAIN, device: str = "cpu", **rest: object) -> Program:
+def _program(
+    target_spec: str, seeds: int, acceleration: Acceleration = PLAIN, device: str = "cpu", **rest: object
+) -> Program:
     config = CONFIG.model_copy(update=rest)
-    return Program(_models("planar:K=2", what, seeds), range(seeds), config, device, acceleration)
+    return Program(_models("planar:K=2", target_spec, seeds), range(seeds), config, device, acceleration)
 
 
 def _replaying(run):
@@ -41,18 +44,18 @@ def _replaying(run):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-@pytest.mark.parametrize("what", ["u1", IMAGES])
-def test_captured_updates_are_the_plain_ones(what, optimizer):
+@pytest.mark.parametrize("target_spec", ["u1", IMAGES])
+def test_captured_updates_are_the_plain_ones(target_spec, optimizer):
     """Fixed input tensors, warm-up and recording leave no trace: the numbers are the same to float64's rounding."""
-    plain, other = (_program(what, 2, optimizer=optimizer, dtype="float64") for _ in range(2))
+    plain, replayed = (_program(target_spec, 2, optimizer=optimizer, dtype="float64") for _ in range(2))
     captured = None
     for step in range(12):
         plain.advance()
-        given = other.noise(step), other.batches and other.batches(step)
-        captured = captured or _captured(other, *given)
-        captured(*given, CONFIG.beta(step), other.rate(step))
+        inputs = replayed.noise(step), replayed.batches and replayed.batches(step)
+        captured = captured or _captured(replayed, *inputs)
+        captured(*inputs, CONFIG.beta(step), replayed.rate(step))
     for name, value in plain.update.state().items():
-        assert torch.allclose(other.update.state()[name], value, rtol=1e-12, atol=1e-12), name
+        assert torch.allclose(replayed.update.state()[name], value, rtol=1e-12, atol=1e-12), name
 
 
 def _captured(program: Program, noise: torch.Tensor, batch: torch.Tensor | None) -> Captured:
@@ -95,9 +98,9 @@ def test_a_cuda_graph_wants_cuda(device):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-@pytest.mark.parametrize("what", ["u1", IMAGES])
+@pytest.mark.parametrize("target_spec", ["u1", IMAGES])
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_a_cuda_graph_trains_as_plain_updates_do(seeds, what, optimizer):
+def test_a_cuda_graph_trains_as_plain_updates_do(seeds, target_spec, optimizer):
     """On a GPU the captured training ends where the plain one does, but for the float32 of Adam's captured rate.
 
     Over 12 updates: RMSprop's first steps are ten times its rate, and for some noise 20 of them make 1e-15 to 1e-3.
@@ -108,7 +111,7 @@ def test_a_cuda_graph_trains_as_plain_updates_do(seeds, what, optimizer):
         update={"optimizer": optimizer, "learning_rate": 0.002, "dtype": "float64", "updates": 12}
     )
     plain, graph = (
-        train(_models("planar:K=2", what, seeds), range(seeds), config, device="cuda", acceleration=acceleration)
+        train(_models("planar:K=2", target_spec, seeds), range(seeds), config, device="cuda", acceleration=acceleration)
         for acceleration in (PLAIN, Acceleration(cuda_graph=True))
     )
     for ours, theirs in zip(graph.models, plain.models, strict=True):
