@@ -335,7 +335,7 @@ def test_an_interrupt_begins_no_other_group(tmp_path):
             assert running_command.wait(timeout=300) == 130
         finally:
             running_command.kill()
-    assert list(results(tmp_path / "results")["status"]) == ["interrupted"] * 2
+    assert list(results(tmp_path / "results").frame["status"]) == ["interrupted"] * 2
 
 
 def test_no_process_outlives_a_killed_command(tmp_path):
@@ -349,7 +349,7 @@ def test_no_process_outlives_a_killed_command(tmp_path):
     _wait_for(lambda: not any(_alive(worker) for worker in workers))
     for root in ("results", "straight"):
         subprocess.run([*command, root], check=True, **where)
-    killed, straight = (results(tmp_path / root).set_index("id")["kl"] for root in ("results", "straight"))
+    killed, straight = (results(tmp_path / root).frame.set_index("id")["kl"] for root in ("results", "straight"))
     assert killed.to_dict() == straight.to_dict()
     assert {file.suffix for file in (tmp_path / "results" / "long").iterdir()} == {".json", ".npz"}
 
@@ -382,7 +382,7 @@ def test_push_forward_of_untrained_flows(tmp_path):
     """An experiment with `push` stores entropy, mean ln|det| and the image; volume is kept where the flow keeps it."""
     groups = _plan(["nice:K=2", "radial:K=2"], ["normal", "uniform"], seeds=1, push=Push(scale=1.0))
     assert execute(run_group, lose_group, groups, tmp_path, jobs=1).counts == {"done": 4}
-    frame = results(tmp_path).set_index(["target", "family"])
+    frame = results(tmp_path).frame.set_index(["target", "family"])
     nice = frame[frame.index.get_level_values("family").str.startswith("nice")]
     assert (nice["log_det"] == 0).all()
     radial = frame[frame.index.get_level_values("family") == "radial"]
