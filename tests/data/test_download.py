@@ -7,15 +7,17 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
 from support.image_files import GREY, ROWS, SMALL, amat, closed_folder, idx, mat, unprivileged, wrong
 
 from nfbench.data.protocol import sha256
 from nfbench.data.source import Source
-from nfbench.data.storage import files, formats
+from nfbench.data.storage import download, files, formats
 from nfbench.data.storage.download import get
 from nfbench.data.storage.files import read
 
 RIGHT = mat(X=ROWS)
+GET = requests.get
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -129,6 +131,23 @@ def test_what_is_not_right_is_not_kept(server, home, path, content, said):
     told = wrong(fetch, source(server.url + path))
     assert server.url + path in told
     assert said in told
+    assert left(home) == []
+
+
+def test_what_is_too_large_is_broken_off(server, home):
+    """A server that sends far more than the file has is left in the middle; nothing lies in the cache."""
+    server.table["/rows.mat"] = RIGHT + bytes(3 * 2**20)
+    assert "more than 1048578 bytes" in wrong(fetch, source(f"{server.url}/rows.mat"))
+    assert left(home) == []
+
+
+def test_what_is_too_slow_is_broken_off(server, home, monkeypatch):
+    """So is one that takes longer than the slowest connection that is waited for."""
+    monkeypatch.setattr(download, "_PATIENCE", 1e-9)
+    monkeypatch.setattr(download, "_SLOWEST", 1e15)
+    monkeypatch.setattr("requests.get", lambda url, timeout, **rest: GET(url, timeout=30, **rest))
+    server.table["/rows.mat"] = RIGHT
+    assert "slower than" in wrong(fetch, source(f"{server.url}/rows.mat"))
     assert left(home) == []
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,30 +12,44 @@ from nfbench.foundation.errors import InputError
 
 _PATIENCE = 30  # seconds without an answer
 _CHUNK = 2**16
+_SPARE = 2**20  # bytes that a download may have beyond twice the size that is known, or beyond its numbers as float64
+_SLOWEST = 10_000  # bytes a second, over a whole download
 _LONGEST_REASON = 200
 
 
 def get(source: Source, folder: Path | None = None, say: Callable[[str], None] = print) -> Iterator[Path]:
-    """Download what is missing of a source; gives the place of every file.
+    """Download what is missing of a source.
 
     Args:
         source: of the files.
         folder: where to keep them; None: in the cache, if no other folder has them.
         say: is told of each attempt.
 
+    Yields:
+        The place of every file.
+
     Raises:
         InputError: no mirror gave the right file, or it cannot be kept, or a wrong one lies in a user's own folder.
     """
     home = cache() if folder is None else folder
     for file in source.files:
-        there = find(file, None if folder is None else [folder])
-        if there is None or not _right(file, there, home):
-            there = download(file, there, home, say)
-        yield there
+        present = find(file, None if folder is None else [folder])
+        if present is None or not _is_right(file, present, home):
+            present = download(file, present, home, say)
+        yield present
 
 
 def download(file: File, path: Path | None, home: Path, say: Callable[[str], None]) -> Path:
-    """Download one file to `path`, or to where its name belongs in `home`; it appears there only when it is right.
+    """Download one file; it appears at its place only when it is whole and right.
+
+    Args:
+        file: what is wanted, with its mirrors.
+        path: its place; None: where its name belongs in `home`.
+        home: folder of the downloads.
+        say: is told of each attempt.
+
+    Returns:
+        The file's place.
 
     Raises:
         InputError: there is no mirror, none gave the right file, or the folder cannot be written; one line.
@@ -54,12 +69,12 @@ def download(file: File, path: Path | None, home: Path, say: Callable[[str], Non
     raise InputError(f"data file {file.names[0]!r}: no mirror gave it: {'; '.join(reasons)}")
 
 
-def _right(file: File, there: Path, home: Path) -> bool:
+def _is_right(file: File, present: Path, home: Path) -> bool:
     """Whether a file that is there is right; a wrong one may be replaced in `home` only."""
     try:
-        read(file, there)
+        read(file, present)
     except InputError as error:
-        if home in there.parents:
+        if home in present.parents:
             return False
         raise InputError(f"{error}; remove it, and run this again") from None
     return True
@@ -92,13 +107,43 @@ def _failure(file: File, url: str, partial: Path) -> str | None:
     import pooch
 
     try:
-        pooch.HTTPDownloader(timeout=_PATIENCE, chunk_size=_CHUNK)(url, str(partial), None)
+        allowance = _Allowance(_SPARE + (2 * file.size if file.size else 8 * file.shape[0] * file.shape[1]))
+        pooch.HTTPDownloader(progressbar=allowance, timeout=_PATIENCE, chunk_size=_CHUNK)(url, str(partial), None)
         file.rows(partial.read_bytes(), url)
     except InputError as error:
         return str(error)
     except (OSError, ValueError) as error:  # requests' exceptions are OSErrors
         return _reason(error)
     return None
+
+
+class _Allowance:
+    """Ends a download that is too large or too slow. pooch tells it, in place of a progress bar, what has arrived."""
+
+    def __init__(self, most: int) -> None:
+        self.total = 0  # what the server says; pooch sets it
+        self._most = most
+        self._bytes = 0
+        self._end = time.monotonic() + _PATIENCE + most / _SLOWEST
+
+    def update(self, count: int) -> None:
+        """Count bytes.
+
+        Raises:
+            InputError: they are too many, or come too late.
+        """
+        self._bytes += count
+        if max(self._bytes - _CHUNK, self.total) > self._most:  # the last chunk counts as a whole one
+            raise InputError(f"more than {self._most} bytes; expected at most those")
+        if time.monotonic() > self._end:
+            raise InputError(f"slower than {_SLOWEST} bytes a second")
+
+    def reset(self) -> None:
+        """Count anew, as pooch does at the end."""
+        self._bytes = 0
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _reason(error: Exception) -> str:
