@@ -38,7 +38,11 @@ app.add_typer(data.app, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command, ``sys.argv`` if none is given, and exit with its code; what is wrong stands in one line."""
+    """Run one command, ``sys.argv`` if none is given, and exit with its code; what is wrong stands in one line.
+
+    Args:
+        arguments: words of a command line without the program; None: those of this process.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _each_once()

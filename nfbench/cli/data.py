@@ -67,11 +67,11 @@ def get(
     from nfbench.data.source import called, source
     from nfbench.data.storage.download import get as download
 
-    sources = list(dict.fromkeys(source(one) for one in called(name)))
-    for one in sources:
-        if not one.files:
-            print(f"{one.name}: needs no file ({one.licence})")
-        for path in download(one, data_dir, lambda text: say(f"nfbench: {text}")):
+    sources = list(dict.fromkeys(source(origin) for origin in called(name)))
+    for origin in sources:
+        if not origin.files:
+            print(f"{origin.name}: needs no file ({origin.licence})")
+        for path in download(origin, data_dir, lambda text: say(f"nfbench: {text}")):
             print(path)
 
 
@@ -90,15 +90,15 @@ def check(
     from nfbench.data.source import called, source
     from nfbench.specification.registry import protocols
 
-    chosen = dict.fromkeys(one for name in names for one in called(name)) if names else protocols.names()
+    chosen = dict.fromkeys(protocol for name in names for protocol in called(name)) if names else protocols.names()
     told: dict[str, None] = {}
     for name in chosen:
         if not names and _state(source(name))[0] == "missing":
             print(f"{name}: missing")
             continue
-        found, faults = _observed(name)
-        if found:
-            print(f"{name}: right: {found}")
+        content, faults = _observed(name)
+        if content:
+            print(f"{name}: right: {content}")
         told |= dict.fromkeys(faults)
     for line in told:
         say(f"nfbench: error: {line}")
@@ -145,16 +145,16 @@ def _state(origin: "Source") -> tuple[str, list[str], int | None]:
     from nfbench.data.storage.files import find
 
     try:
-        found = [find(file) for file in origin.files]
+        places = [find(file) for file in origin.files]
     except InputError as error:
         return str(error), [], None
-    paths = [path for path in found if path is not None]
-    if len(paths) == len(found):
+    paths = [path for path in places if path is not None]
+    if len(paths) == len(places):
         folders = dict.fromkeys(str(path.parent) for path in paths)
         return "here", list(folders), sum(path.stat().st_size for path in paths)
     if not any(file.mirrors for file in origin.files):
         return "missing", [], None
-    sizes = [file.size for file, path in zip(origin.files, found, strict=True) if path is None]
+    sizes = [file.size for file, path in zip(origin.files, places, strict=True) if path is None]
     return "missing" if not paths else "incomplete", [], None if None in sizes else sum(size or 0 for size in sizes)
 
 

@@ -40,11 +40,11 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show the facts of one posterior, target or experiment."""
-    found = _find(name)
+    described = _find(name)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(described, indent=1))
         return
-    for number, facts in enumerate(found):
+    for number, facts in enumerate(described):
         print("\n" * bool(number) + f"{facts.pop('kind')} {facts.pop('name')}")
         docstring = facts.pop("docstring", None)
         for key, value in facts.items():
@@ -102,24 +102,26 @@ def _find(text: str) -> list[dict[str, Any]]:
         return [{"kind": "experiment", **_experiment(text)}]
     if (experiment := experiment_of(text)) != text:  # a published figure or table of another experiment's records
         return [{"kind": "experiment", **_experiment(experiment), "shown as": text}]
-    spec, found = expand(text)[0], []
+    spec, described = expand(text)[0], []
     for kind in ("posteriors", "targets"):
         if spec.name in (registry := _registry(kind)).names():
-            choices = [registry.choose(one) for one in expand(text)]
+            choices = [registry.choose(each) for each in expand(text)]
             entry = choices[0].entry
             facts = _entry(entry) | {"label": list(dict.fromkeys(choice.label for choice in choices))}
             specs = [str(choice) for choice in choices]
-            found.append({"kind": registry.kind, **facts, "spec": specs, "docstring": inspect.getdoc(entry.factory)})
-    if not found:
+            described.append(
+                {"kind": registry.kind, **facts, "spec": specs, "docstring": inspect.getdoc(entry.factory)}
+            )
+    if not described:
         raise _unknown(text, spec.name)
-    return found
+    return described
 
 
 def _unknown(text: str, name: str) -> InputError:
     from nfbench.experiments.library import names
 
     known = {kind: _registry(kind).names() for kind in ("posteriors", "targets")} | {"experiments": names()}
-    hint = did_you_mean(name, [one for group in known.values() for one in group])
+    hint = did_you_mean(name, [each for group in known.values() for each in group])
     listed = "; ".join(f"{kind}: {', '.join(group)}" for kind, group in known.items())
     return InputError(f"nothing named {text!r};{hint} known {listed}")
 

@@ -83,26 +83,26 @@ def time(
         "batches": (batch, 1),
         "seeds": (seeds, 1),
     }
-    given = {name: _numbers(name, texts, least) for name, (texts, least) in options.items() if texts}
+    sizes = {name: _numbers(name, texts, least) for name, (texts, least) in options.items() if texts}
     modes = [_mode(text) for text in mode or ()]
     check_device(device)
     with using_backend(backend):
         where = cases.Where(profile, device, dtype, threads or torch.get_num_threads())
-        if given or amortized or target:
-            own = _own_sizes(given, modes, target, amortized=amortized)
+        if sizes or amortized or target:
+            own = _own_sizes(sizes, modes, target, amortized=amortized)
             plan = cases.plan([own], where._replace(profile=cases.CUSTOM), specs=posterior, vs=vs or _everybody())
         else:
             plan = cases.plan(cases.narrowed(chosen.sizes, modes), where, specs=posterior, vs=vs)
         return _execute(plan, chosen.protocol, results, wait=wait)
 
 
-def _own_sizes(given: dict[str, list[int]], modes: Sequence[Mode], target: str | None, *, amortized: bool) -> "Sizes":
+def _own_sizes(sizes: dict[str, list[int]], modes: Sequence[Mode], target: str | None, *, amortized: bool) -> "Sizes":
     """A user's sizes: gradients, or steps where a target is named."""
     from nfbench.timing.plan import Sizes
 
     modes = list(modes) or ["step" if target else "backward"]
     target = target or ("u1" if "step" in modes else None)
-    return Sizes.model_validate({"modes": modes, "amortized": amortized, "target": target, **given})
+    return Sizes.model_validate({"modes": modes, "amortized": amortized, "target": target, **sizes})
 
 
 def _everybody() -> list[str]:
@@ -117,12 +117,12 @@ def _numbers(name: str, texts: Sequence[str], least: int) -> list[int]:
     Raises:
         InputError: not a whole number, or one below `least`.
     """
-    found = []
+    numbers = []
     for part in (part.strip() for text in texts for part in text.split("|")):
         if not part.isdecimal() or int(part) < least:
             raise InputError(f"{name} {part!r}: expected a whole number of at least {least}, or several: 2|40")
-        found.append(int(part))
-    return list(dict.fromkeys(found))
+        numbers.append(int(part))
+    return list(dict.fromkeys(numbers))
 
 
 def _mode(text: str) -> Mode:
@@ -163,7 +163,7 @@ def _execute(plan: "Sequence[Planned]", protocol: "Protocol", results: Path, *, 
 
 
 def _warn_of_others() -> None:
-    """Times are of this machine with all that it does beside; whoever reads them should know."""
+    """Warn where other programs run on this machine: their share of the processor is part of every time."""
     from nfbench.timing.measure.machine import load
 
     others = load()
@@ -173,7 +173,10 @@ def _warn_of_others() -> None:
 
 
 def _warn_of_a_slow_machine(results: Path, ids: set[str]) -> None:
-    """A processor that others use, or that is hot, has slow minutes: what was timed in them can be timed again."""
+    """Warn of cases that were timed while the processor was slow, as when others use it or it is hot.
+
+    A case counts as such where a matrix product ran at less than 0.8 of its best rate in the records of the folder.
+    """
     from nfbench.analysis.timings import OURS, three_digits, timed
     from nfbench.records.results import StoredResults
 

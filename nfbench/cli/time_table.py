@@ -11,14 +11,28 @@ _HEADER = ("", "median", "quartiles", "ratio", "of floor", "peak", "agrees")
 
 
 def title(case: Case) -> str:
-    """A case in a line."""
+    """A case in a line.
+
+    Args:
+        case: what is timed.
+
+    Returns:
+        Posterior, mode and sizes.
+    """
     sizes = f"D={case.dim} S={case.draws} B={case.batch}" + " amortized" * case.amortized
     step = f" on {case.target} E={case.seeds}" if case.mode == "step" else ""
     return f"{case.posterior} {case.mode}{step} {sizes}"
 
 
 def table(timings: Sequence[Timing]) -> list[str]:
-    """The lines of a table with a block for each case."""
+    """The lines of a table with a block for each case.
+
+    Args:
+        timings: records of one run, in order: those of a case stand together.
+
+    Returns:
+        The lines, a header first.
+    """
     rows = [(timing.case, _row(timing)) for timing in timings]
     widths = [max(len(cells[at]) for cells in (_HEADER, *(row for _, row in rows))) for at in range(len(_HEADER))]
     lines = [_line(_HEADER, widths)]
@@ -62,7 +76,14 @@ def _agrees(timing: Timing) -> str:
 
 
 def short(timing: Timing) -> str:
-    """A record in a few words."""
+    """A record in a few words.
+
+    Args:
+        timing: a record.
+
+    Returns:
+        Time, quartiles, ratio and whether it disagrees; or why there is no time.
+    """
     if timing.spread is None:
         return f"{timing.status}: {timing.message}"
     words = [seconds(timing.spread.median), f"({quartiles(timing.spread)})"]
@@ -77,6 +98,9 @@ def quartiles(spread: Spread) -> str:
 
     >>> quartiles(Spread(median=2e-3, low=1.5e-3, high=2.25e-3))
     '1.50-2.25 ms'
+
+    Args:
+        spread: in seconds.
     """
     factor, unit = _unit(spread.high)
     return f"{_digits(spread.low * factor)}-{_digits(spread.high * factor)} {unit}"
@@ -87,6 +111,9 @@ def seconds(value: float) -> str:
 
     >>> seconds(0.01234), seconds(4.567e-5), seconds(789.1)
     ('12.3 ms', '45.7 µs', '789 s')
+
+    Args:
+        value: at least 0.
     """
     factor, unit = _unit(value)
     return f"{_digits(value * factor)} {unit}"
@@ -97,6 +124,9 @@ def size(count: int) -> str:
 
     >>> size(24), size(1_234_567)
     ('24 B', '1.18 MiB')
+
+    Args:
+        count: of bytes.
     """
     least, unit = next((least, unit) for least, unit in _BYTES if count >= least)
     return f"{_digits(count / least)} {unit}" if least else f"{count} {unit}"

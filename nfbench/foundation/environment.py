@@ -62,7 +62,14 @@ def _processor() -> str:
 
 
 def runtime(device: str) -> dict[str, Any]:
-    """The part of a record's provenance that can change between two calls of one process."""
+    """The part of a record's provenance that can change between two calls of one process.
+
+    Args:
+        device: of torch.
+
+    Returns:
+        Name of the device, threads of torch, and the backend that the user chose.
+    """
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return {"device": name, "threads": torch.get_num_threads(), "backend": backend()}
 
@@ -89,5 +96,9 @@ def check_device(name: str) -> str:
     if name in known or f"{name}:0" in known:
         return name
     like = _TORCH_NAMES.get(name.lower())
-    absent = f"; what torch calls {like} is not here" if like and not any(one.startswith(like) for one in known) else ""
+    absent = (
+        f"; what torch calls {like} is not here"
+        if like and not any(device.startswith(like) for device in known)
+        else ""
+    )
     raise unknown("device", name, known, like=like, place=" here", note=f" (torch {torch.__version__}{absent})")

@@ -10,6 +10,10 @@ from nfbench.foundation.errors import InputError
 def replace(file: Path, content: bytes) -> None:
     """Write a file whole or not at all.
 
+    Args:
+        file: its folder is made where it is missing.
+        content: all of it.
+
     Raises:
         InputError: the folder cannot be written.
     """
@@ -26,7 +30,14 @@ def replace(file: Path, content: bytes) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What a folder holds, sorted; nothing where there is no folder (`Path.glob` is silent where it may not look)."""
+    """What a folder holds, sorted; nothing where there is no folder (`Path.glob` is silent where it may not look).
+
+    Args:
+        folder: to be listed.
+
+    Returns:
+        Paths.
+    """
     try:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -37,6 +48,9 @@ def entries(folder: Path) -> list[Path]:
 
 def check_writable(root: Path) -> None:
     """Make the folder and a file in it, before hours of training show that it cannot be done.
+
+    Args:
+        root: the folder.
 
     Raises:
         InputError: the folder cannot be made or written.

@@ -1,4 +1,4 @@
-"""What of this process a number may depend on beside the code: device, threads, backend, what torch has compiled."""
+"""torch's compiler: how to make it forget what it has compiled, and to import it without its own deprecations."""
 
 import contextlib
 import warnings

@@ -1,4 +1,4 @@
-"""Numerical ground floor: seeded streams, stable functions, a safeguarded root find."""
+"""Stable functions of tensors, and a safeguarded root find."""
 
 import math
 from collections.abc import Callable
@@ -10,17 +10,39 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 def standard_normal_log_prob(z: Tensor) -> Tensor:
-    """Log-density of the standard normal, ln N(z; 0, I), `z (..., D) -> (...)`."""
+    """Log-density of the standard normal, ln N(z; 0, I), `z (..., D) -> (...)`.
+
+    Args:
+        z: (..., D).
+
+    Returns:
+        (...), in nats.
+    """
     return -0.5 * (z.square().sum(-1) + z.shape[-1] * LOG_2PI)
 
 
 def inverse_softplus(x: Tensor) -> Tensor:
-    """The y with softplus(y) = x, for x > 0."""
+    """The y with softplus(y) = x, for x > 0.
+
+    Args:
+        x: positive, of any shape.
+
+    Returns:
+        Of the shape of x.
+    """
     return x + torch.log(-torch.expm1(-x))
 
 
 def log_mean_exp(x: Tensor, dim: int) -> Tensor:
-    """Logarithm of the mean of exp(x) along `dim`, without overflow."""
+    """Logarithm of the mean of exp(x) along `dim`, without overflow.
+
+    Args:
+        x: of any shape.
+        dim: the axis that goes.
+
+    Returns:
+        x without that axis.
+    """
     return x.logsumexp(dim) - math.log(x.shape[dim])
 
 

@@ -12,6 +12,14 @@ def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> 
 
     Every use of randomness names its own stream, ``stream(seed, "noise", block)``, so no state has to be kept:
     a resumed run asks for the same stream again.
+
+    Args:
+        seed: of a cell or a fit.
+        names: what the numbers are for.
+        device: where they are drawn; each kind of device has its own numbers.
+
+    Returns:
+        A generator at the beginning of the stream.
     """
     digest = hashlib.sha256(repr((int(seed), *names)).encode()).digest()  # numpy's integers print otherwise
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little", signed=True))
@@ -19,7 +27,12 @@ def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> 
 
 @contextlib.contextmanager
 def seeded(seed: int, *names: str | int) -> Iterator[None]:
-    """Within the block, torch's own CPU generator is that of ``stream(seed, *names)``; afterwards it is as before."""
+    """Within the block, torch's own CPU generator is that of ``stream(seed, *names)``; afterwards it is as before.
+
+    Args:
+        seed: of a cell or a fit.
+        names: what the numbers are for.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream(seed, *names).initial_seed())
         yield

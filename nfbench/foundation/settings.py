@@ -68,7 +68,11 @@ def data_folders() -> list[Path]:
 
 
 def prepend_data_folder(folder: Path) -> None:
-    """Put a folder before those that ``NFBENCH_DATA`` names, for this process and for those that it starts."""
+    """Put a folder before those that ``NFBENCH_DATA`` names, for this process and for those that it starts.
+
+    Args:
+        folder: of data files.
+    """
     before = os.environ.get(DATA_VARIABLE)
     os.environ[DATA_VARIABLE] = os.pathsep.join([str(folder.resolve()), *([before] if before else [])])
 

@@ -47,6 +47,12 @@ class Training(Strict):
         >>> paper = Training(learning_rate=1e-5, updates=500_000, anneal_updates=10_000)
         >>> paper.beta(0), paper.beta(9_900)
         (0.01, 1.0)
+
+        Args:
+            step: number of the update, from 0.
+
+        Returns:
+            Between `anneal_start` and 1.
         """
         return min(1.0, self.anneal_start + step / self.anneal_updates) if self.anneal_updates else 1.0
 
@@ -174,7 +180,7 @@ class Experiment(Strict):
     @model_validator(mode="before")
     @classmethod
     def _recipes_enter(cls, data: Any) -> Any:
-        """A profile's training takes what it does not say itself from the recipe that the profile names."""
+        """Fill what a profile's training leaves open from the recipe that the profile names."""
         recipes, profiles = data.get("recipes"), data.get("profiles")
         if not (isinstance(recipes, dict) and isinstance(profiles, dict)):
             return data
@@ -182,7 +188,11 @@ class Experiment(Strict):
 
 
 def digest(data: Any) -> str:
-    """The first 16 hexadecimal digits of the sha256 of JSON data, keys sorted."""
+    """The first 16 hexadecimal digits of the sha256 of JSON data, keys sorted.
+
+    Args:
+        data: what JSON can hold.
+    """
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,8 @@
-"""The exclusive lane: one timing at a time on a machine, as two would disturb each other."""
+"""One timing at a time on a machine, as two would disturb each other: a lock on a file that all its users share.
+
+It is a lock of the system (``flock``), which ends with its process. The package filelock is not used: it refuses a file
+in a shared folder that another user has made (4.2), where this opens it for reading and locks it all the same.
+"""
 
 import contextlib
 import fcntl
@@ -14,7 +18,7 @@ _NAME = "nfbench-time.lock"
 
 @contextlib.contextmanager
 def lane(*, wait: bool = True, say: Callable[[str], None] = print, file: Path | None = None) -> Iterator[None]:
-    """Hold the lane within the block; the system frees it if the process dies.
+    """Hold the lock within the block; the system frees it if the process dies.
 
     Args:
         wait: for another timing to end; else refuse.
@@ -22,7 +26,7 @@ def lane(*, wait: bool = True, say: Callable[[str], None] = print, file: Path | 
         file: of the lock; one for all users of the machine if None.
 
     Raises:
-        InputError: another process has the lane and `wait` is False, or the file cannot be opened.
+        InputError: another process holds the lock and `wait` is False, or the file cannot be opened.
     """
     file = file or Path(tempfile.gettempdir()) / _NAME
     handle = _open(file)

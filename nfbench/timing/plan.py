@@ -1,4 +1,4 @@
-"""Which cases are timed: sizes written down once for all families, and the cases that they make with the registry."""
+"""Which cases are timed: every registered family at the sizes of a profile, which are the same for all families."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -61,7 +61,7 @@ class Profiles(Strict):
 
 
 class Where(NamedTuple):
-    """What all cases of a run have in common."""
+    """Profile, torch device, dtype and threads of torch: the same for all cases of a run."""
 
     profile: str
     device: str
@@ -80,6 +80,9 @@ class Planned(NamedTuple):
 def profile(name: str) -> Profile:
     """A packaged profile.
 
+    Args:
+        name: such as ``quick``.
+
     Raises:
         InputError: there is none of that name.
     """
@@ -92,19 +95,23 @@ def profile(name: str) -> Profile:
 def narrowed(sizes: Iterable[Sizes], modes: Sequence[Mode]) -> list[Sizes]:
     """The sizes with those modes only; all modes if none is named.
 
+    Args:
+        sizes: of a profile.
+        modes: that are wanted.
+
     Raises:
         InputError: nothing is left.
     """
     sizes = list(sizes)
-    kept = [
-        one.model_copy(update={"modes": left})
-        for one in sizes
-        if (left := [mode for mode in one.modes if not modes or mode in modes])
+    rest = [
+        product.model_copy(update={"modes": left})
+        for product in sizes
+        if (left := [mode for mode in product.modes if not modes or mode in modes])
     ]
-    if not kept:
-        known = dict.fromkeys(mode for one in sizes for mode in one.modes)
+    if not rest:
+        known = dict.fromkeys(mode for product in sizes for mode in product.modes)
         raise InputError(f"no case of mode {', '.join(modes)} in this profile; it has: {', '.join(known)}")
-    return kept
+    return rest
 
 
 def plan(
@@ -121,26 +128,26 @@ def plan(
     Raises:
         InputError: unknown posterior, target or contender.
     """
-    found: dict[str, Planned] = {}
-    for one in sizes:
-        names = versus(one.vs if vs is None else vs)
-        for case, choice in _cases(one, where, specs):
+    planned: dict[str, Planned] = {}
+    for product in sizes:
+        names = versus(product.vs if vs is None else vs)
+        for case, choice in _cases(product, where, specs):
             key = identity(case, "")
-            before = found[key].versus if key in found else []
-            found[key] = Planned(case, choice, [name for name in contenders() if name in {*before, *names}])
-    return list(found.values())
+            earlier = planned[key].versus if key in planned else []
+            planned[key] = Planned(case, choice, [name for name in contenders() if name in {*earlier, *names}])
+    return list(planned.values())
 
 
 def _cases(sizes: Sizes, where: Where, specs: Sequence[str] | None) -> list[tuple[Case, Choice]]:
-    what = None
+    target_spec = None
     if "step" in sizes.modes:
         if sizes.target is None:
             raise InputError("a timed step needs a target, got none; expected e.g. u1")
-        what = str(targets.choose(sizes.target))
+        target_spec = str(targets.choose(sizes.target))
     cases = []
     for mode in sizes.modes:
         step = mode == "step"
-        for dim, draws, batch, seeds in _product(sizes, target(what).dim if step and what else None):
+        for dim, draws, batch, seeds in _product(sizes, target(target_spec).dim if step and target_spec else None):
             for choice in _choices(sizes, specs):
                 case = Case(
                     mode=mode,
@@ -149,7 +156,7 @@ def _cases(sizes: Sizes, where: Where, specs: Sequence[str] | None) -> list[tupl
                     draws=draws,
                     batch=batch,
                     amortized=sizes.amortized,
-                    target=what if step else None,
+                    target=target_spec if step else None,
                     seeds=seeds if step else 1,
                     **where._asdict(),
                 )
@@ -160,8 +167,8 @@ def _cases(sizes: Sizes, where: Where, specs: Sequence[str] | None) -> list[tupl
 def _product(sizes: Sizes, dim: int | None) -> list[tuple[int, int, int, int]]:
     """(D, S, B, E); D is `dim` where a target has it."""
     return [
-        (one, draws, batch, seeds)
-        for one in (sizes.dims if dim is None else [dim])
+        (size, draws, batch, seeds)
+        for size in (sizes.dims if dim is None else [dim])
         for draws in sizes.draws
         for batch in sizes.batches
         for seeds in (sizes.seeds if dim is not None else [1])
@@ -171,8 +178,8 @@ def _product(sizes: Sizes, dim: int | None) -> list[tuple[int, int, int, int]]:
 def _choices(sizes: Sizes, specs: Sequence[str] | None) -> list[Choice]:
     """The posteriors at every depth, without repetition: a family without depth comes once."""
     every = [variant for entry in posteriors for variant in entry.variants()]
-    given = [spec for text in specs or sizes.posteriors or every for spec in expand(text)]
-    chosen = [posteriors.choose(spec) for depth in sizes.depths for spec in (_at(one, depth) for one in given)]
+    asked = [spec for text in specs or sizes.posteriors or every for spec in expand(text)]
+    chosen = [posteriors.choose(spec) for depth in sizes.depths for spec in (_at(spec, depth) for spec in asked)]
     return list({str(choice): choice for choice in chosen}.values())
 
 

@@ -88,8 +88,8 @@ def run(
 
 def _time(common: _Run, planned: Planned, place: int) -> list[Timing]:
     with threads(planned.case.threads):
-        found, most = _measured(common, planned)
-        records = list(_records(common, planned, place, found, most))
+        measured, peak_rates = _measured(common, planned)
+        records = list(_records(common, planned, place, measured, peak_rates))
     for timing in records:
         write(common.root, timing)
         common.done(timing)
@@ -98,7 +98,11 @@ def _time(common: _Run, planned: Planned, place: int) -> list[Timing]:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Within the block torch uses that many threads; afterwards as many as before."""
+    """Within the block torch uses that many threads; afterwards as many as before.
+
+    Args:
+        count: at least 1.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -108,7 +112,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 class _Measured(NamedTuple):
-    """A contender's part in the rounds."""
+    """A contender that is ready, and its seconds by the number of the round."""
 
     ready: Ready
     samples: dict[int, float]
@@ -122,8 +126,8 @@ def _measured(common: _Run, planned: Planned) -> tuple[dict[str, _Measured | Und
     """
     case, measured = planned.case, clock(planned.case.device)
     try:
-        given = inputs(case)
-        true = truth(case, given, [one for one in common.known.values() if one.group == REFERENCE])
+        tensors = inputs(case)
+        true = truth(case, tensors, [contender for contender in common.known.values() if contender.group == REFERENCE])
     except Exception as error:
         return {BASE: _undone(error)}, None
     if "torch._dynamo" in sys.modules:  # else nothing has compiled, and asking would import it
@@ -131,28 +135,30 @@ def _measured(common: _Run, planned: Planned) -> tuple[dict[str, _Measured | Und
     prepared: dict[str, Ready | Undone] = {}
     for name in planned.versus:
         common.note(name)
-        prepared[name] = _prepare(common.known[name], case, given, true, measured, common.protocol)
+        prepared[name] = _prepare(common.known[name], case, tensors, true, measured, common.protocol)
     entrants = {
-        name: Entrant(one.work.run, one.warm.seconds) for name, one in prepared.items() if isinstance(one, Ready)
+        name: Entrant(contender.work.run, contender.warm.seconds)
+        for name, contender in prepared.items()
+        if isinstance(contender, Ready)
     }
     counted = case.mode not in _UNCOUNTED and bool(entrants)
-    before = ceilings(case.device, case.dtype) if counted else None
+    rates_before = ceilings(case.device, case.dtype) if counted else None
     samples = rounds(entrants, measured, common.protocol, BASE)
-    most = None if before is None else best(before, ceilings(case.device, case.dtype))
-    return {name: _part(one, samples.get(name)) for name, one in prepared.items()}, most
+    peak_rates = None if rates_before is None else best(rates_before, ceilings(case.device, case.dtype))
+    return {name: _part(contender, samples.get(name)) for name, contender in prepared.items()}, peak_rates
 
 
-def _part(one: Ready | Undone, taken: dict[int, float] | Exception | None) -> _Measured | Undone:
-    if isinstance(one, Undone):
-        return one
-    return _Measured(one, taken) if isinstance(taken, dict) else _undone(taken or RuntimeError("not measured"))
+def _part(prepared: Ready | Undone, taken: dict[int, float] | Exception | None) -> _Measured | Undone:
+    if isinstance(prepared, Undone):
+        return prepared
+    return _Measured(prepared, taken) if isinstance(taken, dict) else _undone(taken or RuntimeError("not measured"))
 
 
 def _prepare(
-    contender: Contender, case: Case, given: Inputs, true: Truth | None, measured: Clock, protocol: Protocol
+    contender: Contender, case: Case, tensors: Inputs, true: Truth | None, measured: Clock, protocol: Protocol
 ) -> Ready | Undone:
     try:
-        work = contender.work(case, given)
+        work = contender.work(case, tensors)
         if work is None:
             return Undone("lacking", f"{contender.label} has no such map or mode")
         warm = warm_up(work.run, measured, protocol)
@@ -171,12 +177,12 @@ def _undone(error: Exception) -> Undone:
 
 
 def _records(
-    common: _Run, planned: Planned, place: int, found: Mapping[str, _Measured | Undone], most: Ceilings | None
+    common: _Run, planned: Planned, place: int, measured: Mapping[str, _Measured | Undone], peak_rates: Ceilings | None
 ) -> Iterable[Timing]:
     case, choice = planned.case, planned.choice
-    base = found.get(BASE)
-    floor = None if most is None else _floor(case, most)
-    for rank, (name, one) in enumerate(found.items()):
+    base = measured.get(BASE)
+    floor = None if peak_rates is None else _floor(case, peak_rates)
+    for rank, (name, part) in enumerate(measured.items()):
         contender = common.known[name]
         yield Timing(
             id=identity(case, name),
@@ -193,29 +199,29 @@ def _records(
             versions=_versions(contender),
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             provenance=_provenance(common, case, name),
-            **(_outcome(one, base, floor) if isinstance(one, _Measured) else one._asdict()),
+            **(_outcome(part, base, floor) if isinstance(part, _Measured) else part._asdict()),
         )
 
 
-def _outcome(one: _Measured, base: _Measured | Undone | None, floor: Floor | None) -> dict[str, Any]:
+def _outcome(part: _Measured, base: _Measured | Undone | None, floor: Floor | None) -> dict[str, Any]:
     """A record's numbers; its ratio only where both sides agree with the reference."""
     fair = isinstance(base, _Measured) and all(
-        side.ready.agreement and side.ready.agreement.holds for side in (one, base)
+        side.ready.agreement and side.ready.agreement.holds for side in (part, base)
     )
     return {
         "status": "done",
-        "seconds": list(one.samples.values()),
-        "spread": spread(list(one.samples.values())),
-        "ratio": ratio(one.samples, base.samples) if fair and isinstance(base, _Measured) else None,
-        "compile_seconds": one.ready.warm.first,
-        "peak_bytes": one.ready.peak,
-        "agreement": one.ready.agreement,
+        "seconds": list(part.samples.values()),
+        "spread": spread(list(part.samples.values())),
+        "ratio": ratio(part.samples, base.samples) if fair and isinstance(base, _Measured) else None,
+        "compile_seconds": part.ready.warm.first,
+        "peak_bytes": part.ready.peak,
+        "agreement": part.ready.agreement,
         "floor": floor,
-        "models": one.ready.work.models,
+        "models": part.ready.work.models,
     }
 
 
-def _floor(case: Case, most: Ceilings) -> Floor | None:
+def _floor(case: Case, peak_rates: Ceilings) -> Floor | None:
     """What the case needs at least, where its family counts it."""
     q = posterior(case.posterior, case.dim)
     if not isinstance(q, FlowPosterior):
@@ -225,7 +231,7 @@ def _floor(case: Case, most: Ceilings) -> Floor | None:
     if cost is None:
         return None
     width = getattr(torch, case.dtype).itemsize
-    return Floor(bytes=cost.numbers * width, flops=cost.flops, bandwidth=most.bandwidth, rate=most.rate)
+    return Floor(bytes=cost.numbers * width, flops=cost.flops, bandwidth=peak_rates.bandwidth, rate=peak_rates.rate)
 
 
 def _provenance(common: _Run, case: Case, name: str) -> dict[str, Any]:
@@ -235,15 +241,19 @@ def _provenance(common: _Run, case: Case, name: str) -> dict[str, Any]:
 
 
 def _versions(contender: Contender) -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in contender.distributions:
         with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def reason(error: Exception) -> str:
-    """Type and first line of an error; the line alone where it was written for users."""
+    """Type and first line of an error; the line alone where it was written for users.
+
+    Args:
+        error: of a contender.
+    """
     lines = str(error).strip().splitlines() or ["no message"]
     line = lines[0] if len(lines[0]) <= _LONGEST else f"{lines[0][:_LONGEST]} ..."
     return line if isinstance(error, InputError) else f"{type(error).__name__}: {line}"

@@ -48,13 +48,20 @@ class File:
     def rows(self, content: bytes, place: str | Path) -> Rows:
         """What the bytes of a file hold, `(n, pixels)`.
 
+        Args:
+            content: bytes of the file.
+            place: path or URL, for messages.
+
+        Returns:
+            (n, pixels), uint8.
+
         Raises:
             InputError: not these rows; the message names `place`, what was found and what was expected.
         """
         told = f"data file {str(place)!r} ({len(content)} bytes)"
         kind, _, digest = self.container.partition(":")
-        if kind and (found := _digest(kind, content)) != digest:
-            raise InputError(f"{told}: {kind} {found}; {self.expected}")
+        if kind and (actual := _digest(kind, content)) != digest:
+            raise InputError(f"{told}: {kind} {actual}; {self.expected}")
         try:
             rows = self.decode(content)
         except Exception as error:  # bytes that are not an image file can make a reader fail in any way
@@ -80,6 +87,9 @@ def folders() -> list[Path]:
 def prepend(folder: Path) -> None:
     """Look in `folder` first, in this process and in those that it starts.
 
+    Args:
+        folder: of data files.
+
     Raises:
         InputError: it is no folder.
     """
@@ -90,6 +100,13 @@ def prepend(folder: Path) -> None:
 
 def find(file: File, among: list[Path] | None = None) -> Path | None:
     """The first place that has the file in any of its forms, as `folder/file` or as `file` alone.
+
+    Args:
+        file: what is looked for, by any of its names.
+        among: folders, in order; None: those of `folders`.
+
+    Returns:
+        Its path; None: nowhere.
 
     Raises:
         InputError: a folder before it may not be looked into.
@@ -105,6 +122,10 @@ def find(file: File, among: list[Path] | None = None) -> Path | None:
 def nowhere(file: File, source: str) -> NoReturn:
     """Say that a file is missing, and what can be done.
 
+    Args:
+        file: what is missing.
+        source: by which ``nfbench data get`` knows it.
+
     Raises:
         MissingDataError: always.
     """
@@ -119,6 +140,13 @@ def nowhere(file: File, source: str) -> NoReturn:
 
 def read(file: File, path: Path) -> Rows:
     """What a file holds.
+
+    Args:
+        file: what it should hold.
+        path: where it lies.
+
+    Returns:
+        (n, pixels), uint8.
 
     Raises:
         InputError: it cannot be read, or holds something else.

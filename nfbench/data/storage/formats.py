@@ -20,13 +20,20 @@ _CIFAR_MEMBERS = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test
 
 
 def matlab(content: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of a MATLAB 5 file."""
+    """The arrays of a MATLAB 5 file.
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        Array by name.
+    """
     from scipy.io import loadmat
 
     if not content.startswith(_MATLAB):
         raise ValueError(f"starts with {content[:10]!r}, not with {_MATLAB!r}")
-    found: dict[str, NDArray[Any]] = loadmat(io.BytesIO(content))
-    return found
+    arrays: dict[str, NDArray[Any]] = loadmat(io.BytesIO(content))
+    return arrays
 
 
 def binary(content: bytes) -> Rows:
@@ -75,8 +82,8 @@ def characters(content: bytes) -> Rows:
 
 def omniglot(content: bytes) -> Rows:
     """IWAE's characters, training before test: grey between 0 and 1 in 255 steps, pictures stored column by column."""
-    found = matlab(content)
-    grey = np.concatenate([found["data"].T, found["testdata"].T]).astype(np.float64)
+    arrays = matlab(content)
+    grey = np.concatenate([arrays["data"].T, arrays["testdata"].T]).astype(np.float64)
     if grey.min() < 0 or grey.max() > 1:
         raise ValueError(f"grey from {grey.min()} to {grey.max()}, not within 0 to 1")
     pictures = np.rint(255 * grey).astype(np.uint8).reshape(-1, 28, 28).transpose(0, 2, 1)
@@ -89,7 +96,15 @@ def cifar(content: bytes) -> Rows:
 
 
 def first_cifar(content: bytes, num: int = 4000) -> Rows:
-    """The first training images, from that archive or from the array `x` (n, 32, 32, 3) of a numpy archive."""
+    """The first training images, from that archive or from the array `x` (n, 32, 32, 3) of a numpy archive.
+
+    Args:
+        content: bytes of the archive.
+        num: n, images to take.
+
+    Returns:
+        (n, 3072), uint8.
+    """
     if content.startswith(_ZIP):
         return _bytes(_archive(content).transpose(0, 3, 1, 2).reshape(-1, _CIFAR_PIXELS))
     return _batches(content, _CIFAR_MEMBERS[:1])[:num]
@@ -109,8 +124,8 @@ def _batches(content: bytes, members: tuple[str, ...]) -> Rows:
 
 def _archive(content: bytes) -> NDArray[Any]:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        found: NDArray[Any] = archive["x"]
-    return found
+        array: NDArray[Any] = archive["x"]
+    return array
 
 
 def _bytes(array: NDArray[Any]) -> Rows:

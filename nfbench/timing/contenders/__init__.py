@@ -1,1 +1,1 @@
-"""Who is timed. Every module here registers its contenders and is found by being here."""
+"""Who is timed. Every module of this folder is imported at the first look-up and registers its contenders."""

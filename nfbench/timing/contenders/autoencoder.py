@@ -53,7 +53,11 @@ NAMES = {
 
 
 def autoencoder(model: Inference) -> Autoencoder | None:
-    """The textbook form with a model's parameters; None where the model is of another kind."""
+    """The textbook form with a model's parameters; None where the model is of another kind.
+
+    Args:
+        model: target and posterior.
+    """
     if not _fits(model):
         return None
     state = model.state_dict()
@@ -68,6 +72,9 @@ def own_name(name: str) -> str:
 
     >>> own_name("decoder.1.bias")
     'target.likelihood.logits.bias'
+
+    Args:
+        name: of the textbook's parameter.
     """
     layer, _, kind = name.rpartition(".")
     return f"{NAMES[layer]}.{kind}"
@@ -78,6 +85,13 @@ def bare(model: Inference, batch: int) -> Callable[[], None] | None:
 
     Of every layer y = x W^T: the product itself, that for the gradient of W, and, but for the layer that sees the data,
     that for the gradient of x. The optimizer is torch's fused Adam over tensors of the model's sizes.
+
+    Args:
+        model: target and posterior.
+        batch: B, data points.
+
+    Returns:
+        One repetition; None where the model is of another kind.
     """
     if not _fits(model):
         return None

@@ -17,12 +17,22 @@ Result = TypeVar("Result")
 
 
 def compiled(case: Case, inputs: Inputs) -> Work | None:
-    """The very same module through `torch.compile` with inductor; the first call compiles it for the case's shapes."""
+    """The very same module through `torch.compile` with inductor; the first call compiles it for the case's shapes.
+
+    Args:
+        case: of any mode but ``step``.
+        inputs: the same for every contender.
+    """
     return form.work(case, inputs, {family: _compiled(written) for family, written in (FORMS | SLICED).items()})
 
 
 def split(case: Case, inputs: Inputs) -> Work | None:
-    """`compiled`, with a tensor of its own for each map's numbers of all data points; None where points have none."""
+    """`compiled`, with a tensor of its own for each map's numbers of all data points; None where points have none.
+
+    Args:
+        case: of any mode but ``step``.
+        inputs: the same for every contender.
+    """
     if not case.amortized:
         return None
     return form.work(case, inputs, {family: _compiled(FORMS[family]) for family in SLICED})

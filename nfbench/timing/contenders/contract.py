@@ -77,7 +77,12 @@ class Contender:
         return self.build or self.step or type(self)
 
     def work(self, case: Case, inputs: Inputs) -> Work | None:
-        """Make ready what the clock will see of a case; None where this contender has no such map or mode."""
+        """Make ready what the clock will see of a case; None where this contender has no such map or mode.
+
+        Args:
+            case: what is timed.
+            inputs: the same for every contender.
+        """
         build = self.step if case.mode == "step" else self.build
         return None if build is None else build(case, inputs)
 
@@ -112,7 +117,14 @@ def versus(words: Sequence[str]) -> list[str]:
 
 
 def inputs(case: Case) -> Inputs:
-    """The case's inputs, the same in every process: the family's start, moved by noise so that nothing is special."""
+    """The case's inputs, the same in every process: the family's start, moved by noise so that nothing is special.
+
+    Args:
+        case: what is timed.
+
+    Returns:
+        In float64 on the CPU.
+    """
     q = posterior(case.posterior, case.dim, points=case.batch if case.amortized else 1, dtype=torch.float64)
     generator = stream(0, "timing")
     state = {

@@ -72,7 +72,13 @@ class Form(NamedTuple):
 
 
 def work(case: Case, inputs: Inputs, forms: Mapping[str, Form]) -> Work | None:
-    """The work of a case by the form of its family; None where there is no such form or mode."""
+    """The work of a case by the form of its family; None where there is no such form or mode.
+
+    Args:
+        case: what is timed.
+        inputs: the same for every contender.
+        forms: by the name of a family.
+    """
     choice = posteriors.choose(case.posterior)
     form = forms.get(choice.entry.name)
     if form is None or case.mode == "step":
@@ -130,13 +136,22 @@ def _shaped(inputs: Inputs, z: Tensor, log_q: Tensor) -> dict[str, Tensor]:
 
 
 def back(form: Form, setting: Setting, gradients: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Gradients of nfbench's tensors from those of the form's numbers, by the chain rule."""
+    """Gradients of nfbench's tensors from those of the form's numbers, by the chain rule.
+
+    Args:
+        form: how the family is written.
+        setting: what it was made for.
+        gradients: of the form's numbers, in their order.
+
+    Returns:
+        ``grad.NAME`` by the names of nfbench's tensors, where they have one.
+    """
     leaves = {
         name: value.detach().requires_grad_() for name, value in setting.state.items() if value.is_floating_point()
     }
     numbers = form.numbers(setting._replace(state={**setting.state, **leaves}))
-    found = torch.autograd.grad(numbers, list(leaves.values()), gradients, allow_unused=True)
-    return {f"grad.{name}": value for name, value in zip(leaves, found, strict=True) if value is not None}
+    grads = torch.autograd.grad(numbers, list(leaves.values()), gradients, allow_unused=True)
+    return {f"grad.{name}": value for name, value in zip(leaves, grads, strict=True) if value is not None}
 
 
 def _cast(tensor: Tensor, case: Case) -> Tensor:
@@ -144,12 +159,26 @@ def _cast(tensor: Tensor, case: Case) -> Tensor:
 
 
 def planar(setting: Setting) -> list[Tensor]:
-    """Mean, ln sigma, and w, u, b of each map."""
+    """Mean, ln sigma, and w, u, b of each map.
+
+    Args:
+        setting: K, D and the rows of numbers.
+
+    Returns:
+        2 + 3 K tensors.
+    """
     return setting.base + setting.maps(setting.dim, setting.dim, 1)
 
 
 def radial(setting: Setting) -> list[Tensor]:
-    """Mean, ln sigma, and centre, raw alpha, raw beta of each map."""
+    """Mean, ln sigma, and centre, raw alpha, raw beta of each map.
+
+    Args:
+        setting: K, D and the rows of numbers.
+
+    Returns:
+        2 + 3 K tensors.
+    """
     return setting.base + setting.maps(setting.dim, 1, 1)
 
 
@@ -157,6 +186,12 @@ def couplings(setting: Setting) -> list[Tensor]:
     """Mean, ln sigma, and of each map the weights of two affine layers, laid out as in `nn.Linear`.
 
     The first layer's weight (H, A), bias (H,) or (points, H); the second layer's weight (M, H), bias (M,), with scale.
+
+    Args:
+        setting: K, D and the rows of numbers.
+
+    Returns:
+        2 + 4 K tensors.
     """
     hidden = int(setting.options["hidden"])
     scale = (hidden * max(1, setting.depth)) ** -0.5
@@ -167,27 +202,53 @@ def couplings(setting: Setting) -> list[Tensor]:
 
 
 def network(w_in: nn.Parameter, b_in: nn.Parameter, w_out: nn.Parameter, b_out: nn.Parameter) -> nn.Module:
-    """The shift of a coupling as torch's own layers."""
-    hidden, kept = w_in.shape
-    layers = nn.Linear(kept, hidden), nn.Linear(hidden, len(w_out))
+    """The shift of a coupling as torch's own layers.
+
+    Args:
+        w_in: (H, A).
+        b_in: (H,).
+        w_out: (M, H).
+        b_out: (M,).
+
+    Returns:
+        (..., A) -> (..., M), with these very parameters.
+    """
+    hidden, inputs = w_in.shape
+    layers = nn.Linear(inputs, hidden), nn.Linear(hidden, len(w_out))
     (layers[0].weight, layers[0].bias), (layers[1].weight, layers[1].bias) = (w_in, b_in), (w_out, b_out)
     return nn.Sequential(layers[0], nn.Tanh(), layers[1])
 
 
 def mixing(setting: Setting) -> Tensor:
-    """The matrix before each coupling (K, D, D); the state has their products from the first on."""
+    """The matrix before each coupling (K, D, D); the state has their products from the first on.
+
+    Args:
+        setting: of a NICE flow.
+    """
     products = setting.state["flow.basis"]
-    one = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
-    before = torch.cat([one.unsqueeze(0), products])[:-1]
+    identity = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
+    before = torch.cat([identity.unsqueeze(0), products])[:-1]
     return before.mT @ products
 
 
 def orders(setting: Setting) -> list[Tensor] | None:
-    """The coordinates' order before each coupling, if the mixing only permutes: y_j = z_order(j)."""
+    """The coordinates' order before each coupling, if the mixing only permutes: y_j = z_order(j).
+
+    Args:
+        setting: of a NICE flow.
+
+    Returns:
+        K tensors (D,), or None.
+    """
     return list(mixing(setting).argmax(-2)) if setting.options["mixing"] == "permutation" else None
 
 
 def grouped(numbers: list[Number], size: int) -> tuple[list[Number], list[list[Number]]]:
-    """The base's two numbers, and those of each map."""
+    """The base's two numbers, and those of each map.
+
+    Args:
+        numbers: the base's two, then those of the maps, one map after the other.
+        size: numbers of a map.
+    """
     rest = numbers[2:]
     return numbers[:2], [rest[first : first + size] for first in range(0, len(rest), size)]

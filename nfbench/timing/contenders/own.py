@@ -15,6 +15,10 @@ def own(case: Case, inputs: Inputs) -> Work:
     """`q(noise)`, its gradient or `q.log_prob` with the backend that ``NFBENCH_BACKEND`` says.
 
     Gradients are taken as those of all contenders are, by `torch.autograd.grad`: nothing is added up in a ``grad``.
+
+    Args:
+        case: of any mode but ``step``.
+        inputs: the same for every contender.
     """
     dtype = getattr(torch, case.dtype)
     points = case.batch if case.amortized else 1
@@ -33,14 +37,16 @@ def own(case: Case, inputs: Inputs) -> Work:
 
     def backward() -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
         z, log_q = q(noise)
-        found = [(value, to) for value, to in ((z, to_z), (log_q, to_log_q)) if value.requires_grad]
-        values, given = zip(*found, strict=True)
-        return z, log_q, torch.autograd.grad(values, tuple(learned.values()), given, allow_unused=True)
+        pairs = [(value, to) for value, to in ((z, to_z), (log_q, to_log_q)) if value.requires_grad]
+        values, upstream = zip(*pairs, strict=True)
+        return z, log_q, torch.autograd.grad(values, tuple(learned.values()), upstream, allow_unused=True)
 
     def outcome() -> dict[str, Tensor]:
         z, log_q, gradients = backward()
-        found = zip(learned.items(), gradients, strict=True)
-        named = {f"grad.{name}": torch.zeros_like(one) if grad is None else grad for (name, one), grad in found}
+        pairs = zip(learned.items(), gradients, strict=True)
+        named = {
+            f"grad.{name}": torch.zeros_like(parameter) if grad is None else grad for (name, parameter), grad in pairs
+        }
         return {"z": z, "log_q": log_q} | named
 
     def inverse() -> dict[str, Tensor]:
@@ -53,7 +59,12 @@ def own(case: Case, inputs: Inputs) -> Work:
 
 
 def plain(case: Case, inputs: Inputs) -> Work:
-    """`own`, with every chain in plain PyTorch."""
+    """`own`, with every chain in plain PyTorch.
+
+    Args:
+        case: of any mode but ``step``.
+        inputs: the same for every contender.
+    """
     work = own(case, inputs)
     return Work(with_reference(work.run), with_reference(work.outcome))
 
@@ -67,7 +78,14 @@ def _without_graph(run: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[st
 
 
 def with_reference(run: Callable[[], object]) -> Callable[[], dict[str, Tensor]]:
-    """`run` with every chain in plain PyTorch."""
+    """`run` with every chain in plain PyTorch.
+
+    Args:
+        run: a repetition.
+
+    Returns:
+        The same repetition under ``NFBENCH_BACKEND=reference``.
+    """
 
     def switched() -> dict[str, Tensor]:
         with using_backend("reference"):

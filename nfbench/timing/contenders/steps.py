@@ -36,14 +36,19 @@ Gradients = Callable[[tuple[Tensor, ...]], dict[str, Tensor]]
 
 
 def program(case: Case, inputs: Inputs) -> Work:
-    """One update of the case's E models as `train` makes it."""
+    """One update of the case's E models as `train` makes it.
+
+    Args:
+        case: of mode ``step``.
+        inputs: of which the noise is used.
+    """
     running, fresh = _program(case), _program(case)
 
     def outcome() -> dict[str, Tensor]:
         noise, batch = _given(case, inputs, fresh.models[0])
         size = (case.seeds, *noise.shape)
-        given = noise.expand(size), None if batch is None else batch.expand(case.seeds, *batch.shape)
-        bound, grads = fresh.update.gradient(*given, _BETA)
+        fed = noise.expand(size), None if batch is None else batch.expand(case.seeds, *batch.shape)
+        bound, grads = fresh.update.gradient(*fed, _BETA)
         firsts = grads if case.seeds == 1 else [grad[0] for grad in grads]
         named = zip(fresh.update.params, firsts, strict=True)
         return {"loss": bound[:1]} | {f"grad.{name}": grad for name, grad in named}
@@ -52,13 +57,23 @@ def program(case: Case, inputs: Inputs) -> Work:
 
 
 def reference(case: Case, inputs: Inputs) -> Work:
-    """`program` with every chain in plain PyTorch."""
+    """`program` with every chain in plain PyTorch.
+
+    Args:
+        case: of mode ``step``.
+        inputs: of which the noise is used.
+    """
     work = program(case, inputs)
     return work._replace(run=with_reference(work.run), outcome=with_reference(work.outcome))
 
 
 def textbook(case: Case, inputs: Inputs) -> Work | None:
-    """One update of one model, in an eager loop; None where the model has no textbook form here."""
+    """One update of one model, in an eager loop; None where the model has no textbook form here.
+
+    Args:
+        case: of mode ``step``.
+        inputs: of which the noise is used.
+    """
     model = _model(case, 0)
     written = _energy(case, model) or _images(case, model)
     if written is None:
@@ -94,6 +109,13 @@ def bare(case: Case, inputs: Inputs) -> Work | None:
     """The matrix products and the optimizer pass of a step, which no program for it can do without.
 
     It computes nothing that could be compared, so no ratio is formed with it: its time stands beside the others.
+
+    Args:
+        case: of mode ``step``.
+        inputs: not used.
+
+    Returns:
+        None where there is more than one model, or more than one draw, or another model.
     """
     if case.seeds != 1 or case.draws != 1:
         return None
@@ -118,12 +140,12 @@ def _model(case: Case, seed: int) -> Inference:
     if case.target is None:
         raise InputError("a timed step needs a target, got none; expected e.g. u1")
     with seeded(seed, "target"):
-        what = target(case.target)
-    features = what.num_features if isinstance(what, LatentVariableModel) else None
+        built = target(case.target)
+    features = built.num_features if isinstance(built, LatentVariableModel) else None
     if features is None and case.batch != 1:
         raise InputError(f"a step on {case.target} with batch={case.batch}: expected 1, as the target has no data")
-    q = posterior(case.posterior, what.dim, features, seed=seed)
-    return Inference(what, q).to(device=case.device, dtype=getattr(torch, case.dtype))
+    q = posterior(case.posterior, built.dim, features, seed=seed)
+    return Inference(built, q).to(device=case.device, dtype=getattr(torch, case.dtype))
 
 
 def _program(case: Case) -> Program:
@@ -178,8 +200,8 @@ def _energy(case: Case, model: Inference) -> tuple[Loss, list[nn.Parameter], Gra
         return log_q, model.target.log_joint(z)
 
     def back(grads: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        found = form.back(written, setting, grads)
-        return {name.replace("grad.", "grad.posterior.", 1): value for name, value in found.items()}
+        named = form.back(written, setting, grads)
+        return {name.replace("grad.", "grad.posterior.", 1): value for name, value in named.items()}
 
     return loss, learned, back
 

@@ -178,21 +178,27 @@ class Coupling(Invertible):
         self.w_in, self.b_in, self.w_out, self.b_out = w_in, b_in, w_out, b_out
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        kept, moved = z.tensor_split([self.w_in.shape[1]], -1)
-        return torch.cat([kept, moved + self._shift(kept)], -1), z.new_zeros(())
+        fixed, moved = z.tensor_split([self.w_in.shape[1]], -1)
+        return torch.cat([fixed, moved + self._shift(fixed)], -1), z.new_zeros(())
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        kept, moved = z.tensor_split([self.w_in.shape[1]], -1)
-        return torch.cat([kept, moved - self._shift(kept)], -1), z.new_zeros(())
+        fixed, moved = z.tensor_split([self.w_in.shape[1]], -1)
+        return torch.cat([fixed, moved - self._shift(fixed)], -1), z.new_zeros(())
 
-    def _shift(self, kept: Tensor) -> Tensor:
+    def _shift(self, fixed: Tensor) -> Tensor:
         shared = self.b_in.dim() == 1
-        inputs = linear(kept, self.w_in, self.b_in) if shared else linear(kept, self.w_in) + self.b_in
+        inputs = linear(fixed, self.w_in, self.b_in) if shared else linear(fixed, self.w_in) + self.b_in
         return linear(torch.tanh(inputs), self.w_out, self.b_out)
 
 
 def textbook(family: str, numbers: Callable[[Setting], list[Tensor]], per_map: int) -> Callable[..., None]:
-    """Decorate the layers of a family, ``(setting, numbers of each map) -> layers``, to make its form known."""
+    """Decorate the layers of a family, ``(setting, numbers of each map) -> layers``, to make its form known.
+
+    Args:
+        family: its registered name.
+        numbers: the family's learned tensors, made from nfbench's.
+        per_map: how many of them a map has.
+    """
 
     def decorate(layers: Callable[[Setting, list[list[nn.Parameter]]], list[nn.Module]]) -> None:
         def model(setting: Setting, learned: list[nn.Parameter]) -> Model:
@@ -263,5 +269,10 @@ SLICED = {
 
 
 def eager(case: Case, inputs: Inputs) -> Work | None:
-    """The textbook form, run operation by operation."""
+    """The textbook form, run operation by operation.
+
+    Args:
+        case: of any mode but ``step``.
+        inputs: the same for every contender.
+    """
     return form.work(case, inputs, FORMS | SLICED)

@@ -31,6 +31,11 @@ def truth(case: Case, inputs: Inputs, references: Iterable[Contender]) -> Truth 
     The tolerance follows from how the case amplifies rounding: where plain PyTorch in float32 errs by c rounding units
     of float32, a contender may err by ``10 max(c, 10)`` units of its own dtype, and never by more than 0.01 (the
     tolerance too where plain PyTorch in float32 overflows).
+
+    Args:
+        case: what is timed.
+        inputs: the same for every contender.
+        references: contenders that may give the truth; the first that can does.
     """
     for reference in references:
         exact = _outcome(reference, case, inputs, "float64")
@@ -50,6 +55,11 @@ def _tolerance(case: Case, error: float) -> float:
 
 def agreement(case: Case, work: Work, true: Truth) -> Agreement | None:
     """How far a contender's outcome lies from the truth; None where it claims no outcome: a bound on others' times.
+
+    Args:
+        case: what is timed.
+        work: of the contender.
+        true: the reference's outcome.
 
     Raises:
         ValueError: the outcome names something that the truth does not have, so that nothing could check it.

@@ -59,12 +59,24 @@ class Entrant(NamedTuple):
 
 
 def clock(device: str) -> Clock:
-    """The clock of a device: events on CUDA, the monotonic counter of the system elsewhere."""
+    """The clock of a device: events on CUDA, the monotonic counter of the system elsewhere.
+
+    Args:
+        device: of torch.
+
+    Returns:
+        ``(run, repetitions) -> seconds of one repetition``, their mean.
+    """
     return _cuda_clock(device) if device.startswith("cuda") else wall
 
 
 def wall(run: Run, repetitions: int) -> float:
-    """Seconds of one repetition, back to back."""
+    """Seconds of one repetition, back to back.
+
+    Args:
+        run: what is timed.
+        repetitions: at least 1.
+    """
     begin = time.perf_counter_ns()
     for _ in range(repetitions):
         run()
@@ -98,7 +110,13 @@ def _event() -> torch.cuda.Event:
 
 
 def warm_up(run: Run, measured: Clock, protocol: Protocol) -> Warm:
-    """Call until the median of the last five calls is no longer below that of the five before."""
+    """Call until the median of the last five calls is no longer below that of the five before.
+
+    Args:
+        run: what is timed.
+        measured: the clock.
+        protocol: how long at least and at most.
+    """
     calls: list[float] = []
     while not _steady(calls, protocol):
         calls.append(measured(run, 1))
@@ -125,9 +143,20 @@ def rounds(
     after a call that does not count: what others have left in the caches would else be part of it. `base` takes
     part in every round, so that each sample has one of `base` beside it; a slow entrant takes part in fewer, spread
     evenly, and none in more than `base` can afford.
+
+    Args:
+        entrants: by name; what runs, and how long one call takes.
+        measured: the clock.
+        protocol: rounds, budget and length of a sample.
+        base: name of the entrant that takes part in every round.
+
+    Returns:
+        By name: round -> seconds, or the error.
     """
-    repetitions = {name: repeated(one.seconds, protocol) for name, one in entrants.items()}
-    wanted = {name: _affordable(one.seconds * (1 + repetitions[name]), protocol) for name, one in entrants.items()}
+    repetitions = {name: repeated(entrant.seconds, protocol) for name, entrant in entrants.items()}
+    wanted = {
+        name: _affordable(entrant.seconds * (1 + repetitions[name]), protocol) for name, entrant in entrants.items()
+    }
     total = wanted.get(base, max(wanted.values(), default=0))
     samples: dict[str, dict[int, float] | Exception] = {name: {} for name in entrants}
     with _uncollected():
@@ -172,7 +201,12 @@ def _takes_part(count: int, number: int, total: int) -> bool:
 
 
 def repeated(seconds: float, protocol: Protocol) -> int:
-    """Repetitions of a call of so many seconds that make a sample."""
+    """Repetitions of a call of so many seconds that make a sample.
+
+    Args:
+        seconds: of one call.
+        protocol: says how long a sample is.
+    """
     return min(MOST_REPETITIONS, math.ceil(protocol.sample / seconds)) if seconds > 0 else MOST_REPETITIONS
 
 
@@ -185,6 +219,9 @@ def spread(values: Sequence[float]) -> Spread:
 
     >>> spread([4.0, 1.0, 2.0, 3.0, 5.0])
     Spread(median=3.0, low=2.0, high=4.0)
+
+    Args:
+        values: at least one.
     """
     if len(values) == 1:
         return Spread(median=values[0], low=values[0], high=values[0])
@@ -193,7 +230,12 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratio(samples: Mapping[int, float], base: Mapping[int, float]) -> Spread:
-    """Spread over the common rounds of the one's time over the other's in the same round."""
+    """Spread over the common rounds of the one's time over the other's in the same round.
+
+    Args:
+        samples: round -> seconds.
+        base: the same of the contender that is divided by.
+    """
     return spread([samples[number] / base[number] for number in samples if number in base])
 
 

@@ -20,14 +20,24 @@ class Ceilings(NamedTuple):
 
 
 def ceilings(device: str, dtype: str) -> Ceilings:
-    """Best of several copies and of several matrix products, with torch's threads as they are set."""
+    """Best of several copies and of several matrix products, with torch's threads as they are set.
+
+    Args:
+        device: of torch.
+        dtype: ``float32`` or ``float64``.
+    """
     measured, kind = clock(device), getattr(torch, dtype)
     return Ceilings(_bandwidth(device, kind, measured), _rate(device, kind, measured))
 
 
-def best(one: Ceilings, other: Ceilings) -> Ceilings:
-    """The higher of each."""
-    return Ceilings(max(one.bandwidth, other.bandwidth), max(one.rate, other.rate))
+def best(first: Ceilings, second: Ceilings) -> Ceilings:
+    """The higher of each.
+
+    Args:
+        first: measured before.
+        second: measured after.
+    """
+    return Ceilings(max(first.bandwidth, second.bandwidth), max(first.rate, second.rate))
 
 
 def load() -> float:

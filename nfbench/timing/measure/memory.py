@@ -16,6 +16,10 @@ def peak(run: Run, device: str) -> int:
 
     CUDA: the allocator's own count. CPU: the running sum of torch's allocations as its profiler reports them, those of
     the compiled kernels among them; what another library allocates elsewhere is not seen.
+
+    Args:
+        run: one repetition.
+        device: where it runs.
     """
     return _cuda(run, device) if device.startswith("cuda") else _cpu(run)
 
@@ -46,11 +50,11 @@ def _cpu(run: Run) -> int:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """The profiler's C++ part writes its own log to the standard error stream, past Python."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    original, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)
         os.close(nowhere)

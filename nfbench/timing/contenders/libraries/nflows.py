@@ -16,8 +16,8 @@ class _Shift(nn.Module):
         super().__init__()
         self.network = form.network(*numbers)
 
-    def forward(self, kept: Tensor, context: Tensor | None = None) -> Tensor:
-        shift: Tensor = self.network(kept)
+    def forward(self, fixed: Tensor, context: Tensor | None = None) -> Tensor:
+        shift: Tensor = self.network(fixed)
         return shift
 
 

@@ -33,8 +33,8 @@ def _planar(setting: Setting, learned: list[nn.Parameter]) -> Model:
 
     base, maps = form.grouped(learned, 3)
     if setting.points > 1:
-        given = [ConditionalPlanar(lambda context: context).condition((b, u, w)) for w, u, b in maps]
-        return _model(setting, base, given)
+        conditioned = [ConditionalPlanar(lambda context: context).condition((b, u, w)) for w, u, b in maps]
+        return _model(setting, base, conditioned)
     transforms = [Planar(setting.dim) for _ in maps]
     for transform, (w, u, b) in zip(transforms, maps, strict=True):
         transform.w, transform.u, transform.bias = w, u, b
@@ -46,8 +46,8 @@ def _radial(setting: Setting, learned: list[nn.Parameter]) -> Model:
 
     base, maps = form.grouped(learned, 3)
     if setting.points > 1:
-        given = [ConditionalRadial(lambda context: context).condition(numbers) for numbers in maps]
-        return _model(setting, base, given)
+        conditioned = [ConditionalRadial(lambda context: context).condition(numbers) for numbers in maps]
+        return _model(setting, base, conditioned)
     transforms = [Radial(setting.dim) for _ in maps]
     for transform, (centre, alpha, beta) in zip(transforms, maps, strict=True):
         transform.x0, transform.alpha_prime, transform.beta_prime = centre, alpha, beta

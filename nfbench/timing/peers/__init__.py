@@ -1,6 +1,0 @@
-"""Other libraries: each computes the same function by what it ships; a library that lacks a map shows as lacking.
-
-Each is used as its documentation says, its draws and their density written as its own sampling does it, with the noise
-given from outside. Numbers are put into its parametrisation, so that the function is the same. Nothing is mended: what
-a library computes otherwise than the paper shows as disagreement.
-"""
