@@ -1,6 +1,5 @@
 """Commands that train: run, reproduce."""
 
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from nfbench.cli.data import DataDir
 from nfbench.foundation.errors import MissingDataError
+from nfbench.foundation.terminal import say
 
 if TYPE_CHECKING:
     from nfbench.specification.config import Group
@@ -174,11 +174,11 @@ def _execute(
     try:
         done = execute(groups, results, device, jobs, force=force, acceleration=acceleration)
     except KeyboardInterrupt:
-        print(_interrupted(groups, results), file=sys.stderr)
+        say(_interrupted(groups, results))
         return INTERRUPTED
     print(done.summary)
     for failure in done.failures:
-        print(f"nfbench: failed: {failure}", file=sys.stderr)
+        say(f"nfbench: failed: {failure}")
     return 1 if done.failures else 0
 
 

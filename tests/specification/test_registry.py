@@ -141,6 +141,24 @@ def test_a_label_that_no_option_fills_is_refused(known, label):
     assert "bare" not in known.names()
 
 
+CELL = """
+@known.register("mine", label="Mine ({width})", cite="Nobody 2026")
+def mine(dim: int, width: int = WIDTH):
+    "Of a notebook."
+    return width
+"""
+
+
+def test_a_cell_that_runs_again_replaces(known):
+    """A function of the same module and name takes the earlier one's place; another function does not."""
+    for width in (3, 5):
+        exec(CELL.replace("WIDTH", str(width)), {"known": known, "__name__": "__main__"})
+        assert known.choose("mine").build(dim=2) == width
+    with pytest.raises(ValueError, match=r"thing name 'mine' is taken by __main__\.mine; expected another name"):
+        known.register("mine", label="x", cite="y")(_good)
+    assert known.choose("mine").build(dim=2) == 5
+
+
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
     """Another distribution on the path, with one module and two entry points, one of them to nothing."""
