@@ -1,7 +1,8 @@
-"""Blocks of records: which rows may stand in one table, and how they are chosen."""
+"""Blocks of records: which rows may stand in one table, what they have in common, and which seed is shown of them."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import pandas as pd
 
@@ -16,24 +17,126 @@ DIVERGENCES = ("kl", "forward_kl", "box_kl")
 RANKING = ("kl", "box_kl", "nll", "free_energy", "entropy")  # the first that is there ranks the seeds
 
 
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Records that may stand in one table, with what all of them have in common.
+
+    Attributes:
+        rows: of a table of records, one a cell.
+        source: ``own`` or ``reference``.
+        experiment: its name.
+        profile: name of the budget.
+        recipe: hash of profile, training and evaluation.
+        data: the protocol of the data with its sha256; None for a target without data.
+        training: in words; None where nothing is trained.
+        updates: of the training; None where nothing is trained.
+        importance_draws: S of the estimates of -ln p(x).
+        long_draws: S of the long estimate of -ln p(x); None where there is none.
+        long_points: data points of the long estimate; None: all.
+    """
+
+    rows: pd.DataFrame
+    source: str
+    experiment: str
+    profile: str
+    recipe: str
+    data: str | None
+    training: str | None
+    updates: int | None
+    importance_draws: int | None
+    long_draws: int | None
+    long_points: int | None
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Self:
+        """The block of these rows.
+
+        Args:
+            rows: of a table of records, at least one.
+
+        Raises:
+            ValueError: there is no row, or the rows are of several blocks.
+        """
+        if rows[list(BLOCK)].drop_duplicates().shape[0] != 1:
+            raise ValueError(f"one block has one {', '.join(BLOCK)}; got {len(rows)} rows of another number of them")
+        common: dict[str, Any] = {}
+        for name in (*BLOCK, *SETTINGS):
+            value: Any = rows[name].iloc[0]
+            common[name] = None if pd.isna(value) else value if isinstance(value, str) else int(value)
+        return cls(rows, **common)
+
+    @property
+    def title(self) -> str:
+        """Experiment, profile and source, for the head of a table or the start of a sentence."""
+        return f"{self.experiment}, profile {self.profile}, {self.source} records"
+
+    @property
+    def protocol(self) -> str:
+        """Which records these are and how they were made, for the end of a caption."""
+        parts = [f"{self.source.capitalize()} records", f"profile {self.profile}", f"recipe {self.recipe}"]
+        parts += [] if self.updates is None else [f"{self.updates:,} updates"]
+        seeds = self.seeds(self.done)
+        parts += [f"{seeds} of each posterior"] if seeds else []
+        return ", ".join([*parts, *([] if self.data is None else [f"data {self.data}"])])
+
+    @property
+    def done(self) -> pd.DataFrame:
+        """The rows of cells that are done."""
+        return self.rows[self.rows["status"] == "done"]
+
+    @staticmethod
+    def seeds(rows: pd.DataFrame) -> str:
+        """How many of these rows a configuration has, fewest to most, as text; empty without rows."""
+        counts = sorted(set(rows.groupby(["target", "posterior"]).size()))
+        if not counts:
+            return ""
+        number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+        return f"{number} seed{'' if counts[-1] == 1 else 's'}"
+
+    def has(self, metric: str) -> bool:
+        """Whether any record has a value of the metric."""
+        return metric in self.rows and bool(self.rows[metric].notna().any())
+
+    def ranking(self) -> str:
+        """The metric that ranks the seeds.
+
+        Raises:
+            StopIteration: no cell has one.
+        """
+        return next(metric for metric in RANKING if self.has(metric))
+
+    def by_target(self) -> Iterator[tuple[str, Self]]:
+        """Each target with its part of the block, in the order of the rows."""
+        for target, rows in self.rows.groupby("target", sort=False):
+            yield str(target), replace(self, rows=rows)
+
+
 def metrics(frame: pd.DataFrame) -> list[str]:
-    """The metrics that any row of `frame` has, in the glossary's order."""
+    """The metrics that any row of a table of records has, in the glossary's order."""
     return ordered([str(name) for name in frame if f"{name}_se" in frame and frame[name].notna().any()])
 
 
-def blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The blocks of `frame`, each as its rows."""
+def blocks(frame: pd.DataFrame) -> Iterator[Block]:
+    """The blocks of a table of records, sorted by source, experiment, profile, recipe and data."""
     if len(frame):
-        yield from (rows for _, rows in groups(frame, BLOCK, sort=True))
+        yield from (Block.of(rows) for _, rows in groups(frame, BLOCK, sort=True))
 
 
 def groups(
     frame: pd.DataFrame, names: Sequence[str], *, sort: bool = False
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """The rows of `frame` that agree in the columns `names`, with what they agree in; a missing value is None.
+    """Split a table by the values of some columns.
 
     pandas calls a missing value of a key NaN, whatever its column holds: a table made of such keys has a column of
-    numbers where `frame` has one of texts, and can no longer be joined to it.
+    numbers where `frame` has one of texts, and can no longer be joined to it. Here a missing value is None.
+
+    Args:
+        frame: any table.
+        names: of the columns.
+        sort: by their values; else in the order of the rows.
+
+    Yields:
+        The values by column, and the rows that have them.
     """
     for key, rows in frame.groupby(list(names), dropna=False, sort=sort):
         values: dict[str, Any] = dict(zip(names, key, strict=True))
@@ -41,15 +144,28 @@ def groups(
 
 
 def where(frame: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
-    """The rows that have these values; a missing one equals a missing one."""
-    keep = pd.Series(data=True, index=frame.index)
+    """The rows that have these values; a missing one equals a missing one.
+
+    Args:
+        frame: any table.
+        values: by column.
+    """
+    matches = pd.Series(data=True, index=frame.index)
     for name, value in values.items():
-        keep &= frame[name].isna() if pd.isna(value) else frame[name] == value
-    return frame[keep]
+        matches &= frame[name].isna() if pd.isna(value) else frame[name] == value
+    return frame[matches]
 
 
 def median_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of every configuration the done cell whose ranking metric is the (lower) median over seeds, as its row."""
+    """Choose from every configuration the done cell with the median of the metric that ranks its seeds.
+
+    Args:
+        frame: a table of records.
+
+    Returns:
+        One row of `frame` a configuration; of an even number of seeds the lower of the two in the middle. A
+        configuration without any value has none.
+    """
     chosen = []
     for _, cells in groups(frame, CONFIGURATION):
         done = cells[cells["status"] == "done"]

@@ -7,7 +7,8 @@ run, and both agree with the float64 reference; where it is not, the remark says
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -48,15 +49,80 @@ def timed(results: StoredResults) -> pd.DataFrame:
     return frame.drop(columns=["place", "rank"])
 
 
-def blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The blocks of `frame`, each as its rows."""
+@dataclass(frozen=True, eq=False)
+class TimingBlock:
+    """Timings that may stand in one table, with what all of them have in common.
+
+    Attributes:
+        rows: of a table of timings, one a case and contender.
+        source: ``own`` or ``reference``.
+        profile: name of the budget.
+        mode: what was timed; `MODES` of the glossary says it in words.
+        machine: processor, cores, and the accelerator where one was used.
+        device: torch device.
+        threads: of the CPU.
+        dtype: ``float32`` or ``float64``.
+    """
+
+    rows: pd.DataFrame
+    source: str
+    profile: str
+    mode: str
+    machine: str
+    device: str
+    threads: int
+    dtype: str
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Self:
+        """The block of these rows.
+
+        Args:
+            rows: of a table of timings, at least one.
+
+        Raises:
+            ValueError: there is no row, or the rows are of several blocks.
+        """
+        if rows[list(BLOCK)].drop_duplicates().shape[0] != 1:
+            raise ValueError(f"one block has one {', '.join(BLOCK)}; got {len(rows)} rows of another number of them")
+        common = {name: rows[name].iloc[0] for name in BLOCK}
+        return cls(rows, **(common | {"threads": int(common["threads"])}))
+
+    @property
+    def title(self) -> str:
+        """Profile, mode and source, for the head of a table or the start of a sentence."""
+        return f"timing, profile {self.profile}, {self.mode}, {self.source} records"
+
+    @property
+    def place(self) -> str:
+        """Where it was timed: machine, threads, device and precision."""
+        return f"{self.machine}; threads {self.threads}, {self.device}, {self.dtype}"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What its rows have in common, as text in the order of `BLOCK`."""
+        return tuple(str(getattr(self, name)) for name in BLOCK)
+
+    @property
+    def is_step(self) -> bool:
+        """Whether training steps were timed, of which contenders train different numbers of models."""
+        return self.mode == "step"
+
+    @property
+    def number_of_threads(self) -> str:
+        """Such as ``1 thread``."""
+        return f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+
+
+def blocks(frame: pd.DataFrame) -> Iterator[TimingBlock]:
+    """The blocks of a table of timings, sorted by what their rows have in common."""
     if len(frame):
         for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
-            yield rows
+            yield TimingBlock.of(rows)
 
 
 def cases(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The cases of `frame`, each as the rows of its contenders, in the order of the rows."""
+    """Split a table of timings into its cases, each the rows of its contenders, in the order of the rows."""
     if len(frame):
         for _, rows in frame.groupby(list(CASE), dropna=False, sort=False):
             yield rows

@@ -206,7 +206,7 @@ def test_protocols_are_never_in_one_mean(tmp_path):
     for data in (STATIC, (STATIC[0], "mnist:threshold,60000+0+10000@0123")):
         compared(Plan(tmp_path, "table2", seeds=2, spread=0.1), data=data)
     frame = read(tmp_path).frame
-    assert [len(block) for block in blocks(frame)] == [14, 14]
+    assert [len(block.rows) for block in blocks(frame)] == [14, 14]
     found = compare(frame, published("table2")).set_index(["posterior", "data"])["verdict"].loc["planar:K=10"]
     assert dict(found) == {STATIC[1]: "higher than the paper's", "mnist:threshold,60000+0+10000@0123": "not comparable"}
 

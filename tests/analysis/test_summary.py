@@ -36,7 +36,7 @@ def cells(frame, target="u1", posterior="planar:K=8", source="own"):
 
 
 def block_of_five(frame):
-    return next(block for block in blocks(frame) if len(block) > 100)
+    return next(block.rows for block in blocks(frame) if len(block.rows) > 100)
 
 
 def test_interval_is_scipys_t_interval():

@@ -175,7 +175,7 @@ def test_blocks_never_mix(tmp_path):
     timing(tmp_path, case={"dim": 3}, machine="Other CPU")
     timing(tmp_path / "reference")
     timing(tmp_path / "reference", "zuko")
-    assert sorted(len(block) for block in blocks(read(tmp_path).timings)) == [1, 1, 1, 1, 1, 1, 2]
+    assert sorted(len(block.rows) for block in blocks(read(tmp_path).timings)) == [1, 1, 1, 1, 1, 1, 2]
 
 
 def test_devices_of_one_kind_are_told_apart(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.synthetic import TABLE2, TABLE3, Plan, digits, of_images
 
+from nfbench.analysis.blocks import Block
 from nfbench.analysis.data_points import DataPoints, read_data_points
 from nfbench.present.plots import data_points, depth, importance_curve, model_samples, training
 from nfbench.present.plots.catalogue import plot, saved
@@ -125,7 +126,7 @@ def test_records_without_arrays_keep_their_two_pictures(names, tmp_path):
 
 def test_figure4_has_three_panels_with_our_means_and_intervals(table2, frame):
     """F, gap and -ln p(x): each family's line goes through the seeds' means, its bars are their t-intervals."""
-    picture = next(depth.pictures(table2, looks(frame["family"]), []))
+    picture = next(depth.pictures(Block.of(table2), looks(frame["family"]), []))
     metrics = ("free_energy", "gap", "nll")
     labels = ["free energy (nats)", "gap (nats)", "-ln p(x) (nats)"]
     assert [axis.get_ylabel() for axis in picture.figure.axes] == labels
@@ -140,7 +141,7 @@ def test_figure4_has_three_panels_with_our_means_and_intervals(table2, frame):
 
 def test_figure4_has_the_papers_values_beside_ours(table2, frame):
     """Hollow marks at Figure 4's digitised values and bars, PAPER.md's, each at the place of its K."""
-    picture = next(depth.pictures(table2, looks(frame["family"]), sources("table2")))
+    picture = next(depth.pictures(Block.of(table2), looks(frame["family"]), sources("table2")))
     first, middle, last = picture.figure.axes
     planar = [next(box for box in hollow(axis) if len(box.lines[0].get_ydata()) == 4) for axis in (first, middle, last)]
     assert planar[0].lines[0].get_ydata().tolist() == [93.57, 91.96, 90.62, 89.58]
@@ -159,7 +160,7 @@ def test_figure4_has_the_papers_values_beside_ours(table2, frame):
 
 def test_table3_has_printed_values_without_bars(table3, frame):
     """Only -ln p(x) was published: its panel alone has hollow marks, without bars."""
-    picture = next(depth.pictures(table3, looks(frame["family"]), sources("table3")))
+    picture = next(depth.pictures(Block.of(table3), looks(frame["family"]), sources("table3")))
     assert [len(hollow(axis)) for axis in picture.figure.axes] == [0, 0, 2]
     planar = next(box for box in hollow(picture.figure.axes[2]) if len(box.lines[0].get_ydata()) == 3)
     assert planar.lines[0].get_ydata().tolist() == [-308.6, -317.9, -320.7]
@@ -171,14 +172,14 @@ def test_what_is_not_comparable_is_not_drawn_and_the_caption_says_why(tmp_path):
     """Under another binarisation the paper's marks are left out, with the reason."""
     of_images(Plan(tmp_path, seeds=1), replace(SMALL, data="mnist:threshold,60000+0+10000@0123456789ab"))
     frame = read(tmp_path).frame
-    picture = next(depth.pictures(frame, looks(frame["family"]), sources("table2")))
+    picture = next(depth.pictures(Block.of(frame), looks(frame["family"]), sources("table2")))
     assert not any(hollow(axis) for axis in picture.figure.axes)
     assert "The paper is not drawn beside it: The paper's images are MNIST" in picture.caption
 
 
 def test_the_papers_depths_show_where_ours_are_not_done(table2, frame):
     """K = 80 has a place with the paper's mark alone while our runs of it are missing."""
-    picture = next(depth.pictures(table2[table2["K"] < 80], looks(frame["family"]), sources("table2")))
+    picture = next(depth.pictures(Block.of(table2[table2["K"] < 80]), looks(frame["family"]), sources("table2")))
     axis = picture.figure.axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "10", "20", "40", "80"]
     ours = next(box for box in axis.containers if box.get_label() == "Planar flow")
@@ -201,7 +202,7 @@ def test_captions_say_how_the_records_were_made(results, tmp_path, monkeypatch):
 
 def test_draws_have_a_panel_a_family_and_the_mean_over_seeds(table2, frame, stored):
     """Each panel has its family's four depths, with three thin seeds each, and the Gaussian; all on one scale."""
-    picture = next(importance_curve.pictures(table2, stored, looks(frame["family"])))
+    picture = next(importance_curve.pictures(Block.of(table2), stored, looks(frame["family"])))
     axes = picture.figure.axes
     assert [axis.get_title() for axis in axes] == ["Planar flow", "NICE (permutation)"]
     for axis in axes:
@@ -223,13 +224,16 @@ def test_draws_have_a_panel_a_family_and_the_mean_over_seeds(table2, frame, stor
 def test_one_seed_is_drawn_without_interval_or_thin_lines(results, table3, frame):
     """A single seed has no spread over seeds: no bars, no second line."""
     found = read_data_points(results, table3)
-    bars = next(depth.pictures(table3, looks(frame["family"]), [])).figure.axes[0]
+    bars = next(depth.pictures(Block.of(table3), looks(frame["family"]), [])).figure.axes[0]
     assert {height for box in bars.containers for height in heights(box)} == {0.0}
     assert not bars.patches
-    picture = next(importance_curve.pictures(table3, found, looks(frame["family"])))
+    picture = next(importance_curve.pictures(Block.of(table3), found, looks(frame["family"])))
     assert not lines(picture.figure.axes[0], "_seed")
     assert "Thick" not in picture.caption
-    assert {picture.name for picture in model_samples.pictures(table3, found)} == {"samples", "reconstructions"}
+    assert {picture.name for picture in model_samples.pictures(Block.of(table3), found)} == {
+        "samples",
+        "reconstructions",
+    }
 
 
 def test_a_family_without_depth_alone(names, tmp_path):
@@ -238,14 +242,14 @@ def test_a_family_without_depth_alone(names, tmp_path):
     assert names(tmp_path, "table2") == ALL - {"depth"} | {"likelihood"}
     frame = read(tmp_path).frame
     axis = next(
-        importance_curve.pictures(frame, read_data_points(read(tmp_path), frame), looks(frame["family"]))
+        importance_curve.pictures(Block.of(frame), read_data_points(read(tmp_path), frame), looks(frame["family"]))
     ).figure.axes[0]
     assert [line.get_label() for line in axis.lines if line.get_label() != "_seed"] == ["Diagonal Gaussian"]
 
 
 def test_spread_draws_the_quantiles(table2, frame, stored):
     """The lines, bars and marks of a row are at the quantiles of all points of all seeds; dashed at 0.5 and 0.7."""
-    picture = next(data_points.pictures(table2, stored, looks(frame["family"])))
+    picture = next(data_points.pictures(Block.of(table2), stored, looks(frame["family"])))
     khat, gap = picture.figure.axes
     assert [line.get_xdata()[0] for line in khat.lines if line.get_linestyle() == "--"] == [0.5, 0.7]
     assert [text.get_text() for text in khat.get_yticklabels()][:2] == ["Diagonal Gaussian", "Planar flow, K=10"]
@@ -262,7 +266,7 @@ def test_spread_draws_the_quantiles(table2, frame, stored):
 def test_an_infinite_khat_reaches_the_edge(table2, frame, stored):
     """Where the tail is beyond measure the line runs out of the panel, whose scale stays that of the finite ones."""
     endless = dict.fromkeys(table2[table2["posterior"] == "planar:K=10"]["id"], DataPoints(khat=np.full(5, np.inf)))
-    axis = next(data_points.pictures(table2, stored | endless, looks(frame["family"]))).figure.axes[0]
+    axis = next(data_points.pictures(Block.of(table2), stored | endless, looks(frame["family"]))).figure.axes[0]
     line = next(line for line in axis.lines if list(line.get_ydata()) == [1, 1])
     assert np.isfinite(line.get_xdata()).all()
     assert min(line.get_xdata()) > axis.get_xlim()[1]
@@ -271,7 +275,7 @@ def test_an_infinite_khat_reaches_the_edge(table2, frame, stored):
 
 def test_samples_show_the_shallowest_and_deepest_of_each_family(root, table2, stored):
     """Five grids, named, whose pixels are the stored bytes of the median seed, at whole dots."""
-    picture = next(model_samples.pictures(table2, stored))
+    picture = next(model_samples.pictures(Block.of(table2), stored))
     assert picture.name == "samples"
     axes = picture.figure.axes
     assert [axis.get_title().partition(":")[0] for axis in axes] == [
@@ -291,7 +295,7 @@ def test_samples_show_the_shallowest_and_deepest_of_each_family(root, table2, st
 
 def test_reconstructions_stand_under_the_originals(root, table2, stored):
     """The first row is the test data, once, and the others are each posterior's reconstructions of it."""
-    *_, picture = model_samples.pictures(table2, stored)
+    *_, picture = model_samples.pictures(Block.of(table2), stored)
     axes = picture.figure.axes
     assert [axis.get_ylabel() for axis in axes][:3] == ["test data", "Diagonal Gaussian", "Planar flow, K=10"]
     assert len(axes) == 1 + 5
@@ -312,13 +316,13 @@ def test_other_originals_are_drawn_again(tmp_path):
     file = store.path(tmp_path, "table2", last).with_suffix(".npz")
     with np.load(file) as arrays:
         np.savez(file, **dict(arrays) | {"originals": arrays["originals"][::-1]})
-    *_, picture = model_samples.pictures(frame, read_data_points(read(tmp_path), frame))
+    *_, picture = model_samples.pictures(Block.of(frame), read_data_points(read(tmp_path), frame))
     assert [axis.get_ylabel() for axis in picture.figure.axes].count("test data") == 2
 
 
 def test_colour_pictures_are_drawn_in_colour(results, table3):
     """Three channels make a picture of three colours."""
-    picture = next(model_samples.pictures(table3, read_data_points(results, table3)))
+    picture = next(model_samples.pictures(Block.of(table3), read_data_points(results, table3)))
     assert picture.figure.axes[0].images[0].get_array().shape == (6 * 9 - 1, 6 * 9 - 1, 3)
 
 
@@ -339,13 +343,13 @@ def test_a_torn_file_is_named_and_the_rest_drawn(names, tmp_path):
         assert names(tmp_path, "table2") == ALL
     assert len(caught) == 1
     with pytest.warns(UserWarning, match=lost):
-        picture = next(model_samples.pictures(frame, read_data_points(read(tmp_path), frame)))
+        picture = next(model_samples.pictures(Block.of(frame), read_data_points(read(tmp_path), frame)))
     assert "Planar flow, K=20" in picture.figure.axes[1].get_title()
 
 
 def test_training_shades_the_annealing_and_scales_to_what_follows(results, table2, frame):
     """The updates with beta < 1 are shaded; the axis holds the end of every line and cuts the hump at the start."""
-    axis = next(training.pictures(results, table2, looks(frame["family"]))).figure.axes[0]
+    axis = next(training.pictures(results, Block.of(table2), looks(frame["family"]))).figure.axes[0]
     shade = axis.patches[0]
     assert shade.get_x() == 0
     assert shade.get_x() + shade.get_width() == 1560  # the last point of the curve with 0.01 + t / 1600 < 1

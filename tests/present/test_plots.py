@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support.synthetic import Plan, digits, figure1, figure3
 
+from nfbench.analysis.blocks import Block
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import density, depth, likelihood, pushforward, training
 from nfbench.present.plots.catalogue import plot
@@ -35,8 +36,12 @@ def frame(results):
     return results.frame
 
 
-def block(frame, experiment):
+def rows_of(frame, experiment):
     return frame[frame["experiment"] == experiment]
+
+
+def block_of(frame, experiment):
+    return Block.of(rows_of(frame, experiment))
 
 
 def test_every_picture_is_written_as_png_and_svg(results, tmp_path):
@@ -59,7 +64,7 @@ def test_same_records_same_bytes(results, tmp_path):
 
 def test_density_picture_has_a_panel_for_each_configuration(results, frame):
     """The target and twelve posteriors on one colour scale; the one of which every seed diverged says so instead."""
-    picture = next(density.pictures(results, block(frame, "figure3")))
+    picture = next(density.pictures(results, block_of(frame, "figure3")))
     shown = [axis for axis in picture.figure.axes if axis.images]
     assert len(shown) == 1 + 11
     top = shown[0].images[0].get_array().max()
@@ -81,7 +86,7 @@ def test_a_damaged_image_is_named_and_the_rest_drawn(tmp_path, damage):
     else:
         np.savez(file, q=np.zeros((3, 3) if damage == "no keys" else 3), q_max=1.0)
     with pytest.warns(UserWarning, match=rf"{row['id']}.*is left out") as caught:
-        picture = next(density.pictures(read(tmp_path), frame))
+        picture = next(density.pictures(read(tmp_path), Block.of(frame)))
     assert len(caught) == 1
     assert [text.get_text() for axis in picture.figure.axes for text in axis.texts if text.get_text()] == ["no image"]
     assert sum(bool(axis.images) for axis in picture.figure.axes) == 2
@@ -89,9 +94,9 @@ def test_a_damaged_image_is_named_and_the_rest_drawn(tmp_path, damage):
 
 def test_density_is_upright_and_to_scale(results, frame):
     """z2 grows upwards, and the image integrates to one over the box."""
-    row = block(frame, "figure3").query("target != 'u1'").iloc[0]
+    row = rows_of(frame, "figure3").query("target != 'u1'").iloc[0]
     stored = density.images(results, row)
-    axis = next(axis for axis in next(density.pictures(results, block(frame, "figure3"))).figure.axes if axis.images)
+    axis = next(axis for axis in next(density.pictures(results, block_of(frame, "figure3"))).figure.axes if axis.images)
     assert axis.images[0].origin == "lower"
     assert axis.images[0].get_extent() == [-4, 4, -4, 4]
     cell = (2 * stored.half_width / len(stored.p)) ** 2
@@ -102,7 +107,7 @@ def test_density_is_upright_and_to_scale(results, frame):
 
 def test_depth_picture_has_a_panel_a_target_and_the_papers_marks_on_u1_only(frame):
     """Four families a panel; on U1 the paper's four curves beside them, hollow; none on U2."""
-    picture = next(depth.pictures(block(frame, "figure3"), looks(frame["family"]), sources("figure3")))
+    picture = next(depth.pictures(block_of(frame, "figure3"), looks(frame["family"]), sources("figure3")))
     first, second = picture.figure.axes
     hollow = [[c for c in axis.containers if c.lines[0].get_markerfacecolor() == "none"] for axis in (first, second)]
     assert [len(axis.containers) for axis in (first, second)] == [8, 4]
@@ -115,8 +120,8 @@ def test_depth_picture_has_a_panel_a_target_and_the_papers_marks_on_u1_only(fram
 
 def test_depth_picture_shows_the_interval(frame):
     """The error bars are the t-intervals of the statistics."""
-    rows = block(frame, "figure3").query("target == 'u1'")
-    axis = next(depth.pictures(rows, looks(frame["family"]), [])).figure.axes[0]
+    rows = rows_of(frame, "figure3").query("target == 'u1'")
+    axis = next(depth.pictures(Block.of(rows), looks(frame["family"]), [])).figure.axes[0]
     segment = axis.containers[0].lines[2][0].get_segments()[0][:, 1]
     values = rows[rows["posterior"] == "planar:K=2"]["kl"]
     assert segment.mean() == pytest.approx(values.mean(), rel=1e-9)
@@ -125,15 +130,15 @@ def test_depth_picture_shows_the_interval(frame):
 
 def test_one_depth_makes_no_depth_picture(frame):
     """Where K does not vary there is nothing to draw against it."""
-    rows = block(frame, "figure3").query("K == 32")
-    assert list(depth.pictures(rows, looks(frame["family"]), [])) == []
+    rows = rows_of(frame, "figure3").query("K == 32")
+    assert list(depth.pictures(Block.of(rows), looks(frame["family"]), [])) == []
 
 
 def test_family_without_depth_is_a_line_across(frame):
     """The diagonal Gaussian has no K: its value is drawn across, with its band, and as a mark at K=0."""
-    axes = next(depth.pictures(block(frame, "digits"), looks(frame["family"]), [])).figure.axes
+    axes = next(depth.pictures(block_of(frame, "digits"), looks(frame["family"]), [])).figure.axes
     for axis, metric in zip(axes, ("free_energy", "gap", "nll"), strict=True):
-        level = block(frame, "digits").query("family == 'gaussian'")[metric].mean()
+        level = rows_of(frame, "digits").query("family == 'gaussian'")[metric].mean()
         across = [line for line in axis.lines if len(line.get_xdata()) == 2 and np.allclose(line.get_ydata(), level)]
         assert len(across) == 1
         assert len(axis.patches) == 1
@@ -145,7 +150,7 @@ def test_family_without_depth_is_a_line_across(frame):
 def test_depth_zero_has_a_place_of_its_own(tmp_path):
     """K=0 has no logarithm: it stands left of the others, under its own label, and its mark is drawn."""
     figure3(Plan(tmp_path), targets=("u1",), kls={"planar": {0: 1.0, 2: 0.3, 8: 0.03}})
-    axis = next(depth.pictures(read(tmp_path).frame, looks(["planar"]), [])).figure.axes[0]
+    axis = next(depth.pictures(Block.of(read(tmp_path).frame), looks(["planar"]), [])).figure.axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "2", "8"]
     places = axis.containers[0].lines[0].get_xdata()
     assert 0 < places[0] < places[1] < places[2]
@@ -153,7 +158,7 @@ def test_depth_zero_has_a_place_of_its_own(tmp_path):
 
 def test_training_picture_shows_the_deepest_of_each_family(results, frame):
     """A panel a target, a line a family at its largest K, with ln Z added."""
-    picture = next(training.pictures(results, block(frame, "figure3"), looks(frame["family"])))
+    picture = next(training.pictures(results, block_of(frame, "figure3"), looks(frame["family"])))
     assert len(picture.figure.axes) == 2
     axis = picture.figure.axes[0]
     labels = [line.get_label() for line in axis.lines if not line.get_label().startswith("_")]
@@ -165,7 +170,7 @@ def test_training_picture_shows_the_deepest_of_each_family(results, frame):
 
 def test_likelihood_picture_has_a_panel_a_metric(frame):
     """Free energy, likelihood and gap of every posterior, with units."""
-    picture = next(likelihood.pictures(block(frame, "digits"), looks(frame["family"])))
+    picture = next(likelihood.pictures(block_of(frame, "digits"), looks(frame["family"])))
     assert picture.name == "likelihood"
     assert [axis.get_xlabel() for axis in picture.figure.axes] == [
         "free energy (nats)",
@@ -177,7 +182,7 @@ def test_likelihood_picture_has_a_panel_a_metric(frame):
 
 def test_pushforward_picture_has_base_and_depths(results, frame):
     """Two bases and two families make four rows; the base and three depths four columns."""
-    picture = next(pushforward.pictures(results, block(frame, "figure1")))
+    picture = next(pushforward.pictures(results, block_of(frame, "figure1")))
     assert sum(bool(axis.images) for axis in picture.figure.axes) == 16
     assert [axis.get_title() for axis in picture.figure.axes[:4]] == ["base", "K = 1", "K = 2", "K = 10"]
 

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from nfbench.analysis import timings as speed
-from nfbench.analysis.blocks import blocks
+from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.data_points import read_data_points
+from nfbench.analysis.timings import TimingBlock
+from nfbench.analysis.timings import blocks as timing_blocks
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import (
     data_points,
@@ -20,12 +22,21 @@ from nfbench.present.plots import (
     pushforward,
     training,
 )
-from nfbench.present.plots import timings as timing
+from nfbench.present.plots import timings as timing_pictures
 from nfbench.present.plots.style import Look, Picture, looks, save, slug, theme
 from nfbench.published.catalogue import experiment_of, published, sources
 from nfbench.records.results import StoredResults
+from nfbench.specification.choices import TIMING
 
-__all__ = ["plot", "saved", "timings"]
+__all__ = ["Saved", "plot", "saved", "timings"]
+
+
+class Saved(NamedTuple):
+    """A picture that was drawn, the source of its records, and its files: PNG, then SVG."""
+
+    source: str
+    picture: Picture
+    files: list[Path]
 
 
 def plot(results: StoredResults, name: str, out: Path) -> list[Path]:
@@ -43,71 +54,76 @@ def plot(results: StoredResults, name: str, out: Path) -> list[Path]:
         InputError: no record of that experiment, or `out` cannot be written.
     """
     draw = saved if experiment_of(name) == name else figure
-    return [file for _, _, files in draw(results, name, out) for file in files]
+    return [file for saved_picture in draw(results, name, out) for file in saved_picture.files]
 
 
-def figure(results: StoredResults, name: str, out: Path) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
+def figure(results: StoredResults, name: str, out: Path) -> Iterator[Saved]:
     """As `saved`, of a published figure that another experiment's records make: these against K, under its name.
 
     Raises:
         InputError: no record of that experiment, or `out` cannot be written.
     """
-    rows, shared = _rows(results.frame, experiment_of(name)), looks(results.frame["family"])
+    parts, shared = _blocks(results, experiment_of(name)), looks(results.frame["family"])
     theirs = [source for source in (published(name),) if source]
-    drawn = ((block, picture) for block in blocks(rows) for picture in _themed(depth.pictures(block, shared, theirs)))
-    yield from _written(_named(drawn, rows, name), out)
+    drawn = ((block, picture) for block in parts for picture in _themed(depth.pictures(block, shared, theirs)))
+    yield from _written(drawn, name, _suffixes(parts), out)
 
 
-def saved(results: StoredResults, experiment: str, out: Path) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
-    """Draw and write picture by picture: the block that it shows, the picture, its files.
+def saved(results: StoredResults, experiment: str, out: Path) -> Iterator[Saved]:
+    """Draw and write the pictures of an experiment one by one.
+
+    Args:
+        results: the records; colours are assigned over all their families.
+        experiment: its name.
+        out: folder of the files, made if missing.
 
     Raises:
         InputError: no record of that experiment, or `out` cannot be written.
     """
-    rows, shared = _rows(results.frame, experiment), looks(results.frame["family"])
-    drawn = ((block, picture) for block in blocks(rows) for picture in _themed(_pictures(results, block, shared)))
-    yield from _written(_named(drawn, rows, experiment), out)
+    parts, shared = _blocks(results, experiment), looks(results.frame["family"])
+    drawn = ((block, picture) for block in parts for picture in _themed(_pictures(results, block, shared)))
+    yield from _written(drawn, experiment, _suffixes(parts), out)
 
 
-def timings(frame: pd.DataFrame, out: Path) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
-    """Draw and write the pictures of timings: the block that each shows, the picture, its files.
+def timings(frame: pd.DataFrame, out: Path) -> Iterator[Saved]:
+    """Draw and write the pictures of timings one by one.
+
+    Args:
+        frame: a table of timings.
+        out: folder of the files, made if missing.
 
     Raises:
         InputError: `out` cannot be written.
     """
-    shared = looks(frame["family"])
-    suffixes = _timing_suffixes(frame)
-    drawn = ((block, picture) for block in speed.blocks(frame) for picture in _themed(timing.pictures(block, shared)))
-    yield from _written(((block, picture, "timing", suffixes[_key(block)]) for block, picture in drawn), out)
+    parts, shared = list(timing_blocks(frame)), looks(frame["family"])
+    drawn = ((block, picture) for block in parts for picture in _themed(timing_pictures.pictures(block, shared)))
+    yield from _written(drawn, TIMING, _timing_suffixes(parts), out)
 
 
 def _written(
-    drawn: Iterable[tuple[pd.DataFrame, Picture, str, str]], out: Path
-) -> Iterator[tuple[pd.DataFrame, Picture, list[Path]]]:
-    """Save pictures under ``<prefix>-<name>-<suffix>``."""
+    drawn: Iterable[tuple[Block | TimingBlock, Picture]],
+    prefix: str,
+    suffixes: dict[Block | TimingBlock, str],
+    out: Path,
+) -> Iterator[Saved]:
+    """Save pictures under ``<prefix>-<name>-<suffix>``, where each block has its suffix."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for block, picture, prefix, suffix in drawn:
+        for block, picture in drawn:
             named = picture._replace(name=f"{prefix}-{picture.name}")
-            yield block, named, save(named, out, suffix)
+            yield Saved(block.source, named, save(named, out, suffixes[block]))
     except OSError as error:
-        raise InputError(
-            f"cannot write figures to {out}: {error.strerror or error}; expected a writable folder"
-        ) from None
+        reason = error.strerror or error
+        raise InputError(f"cannot write figures to {out}: {reason}; expected a writable folder") from None
 
 
-def _rows(frame: pd.DataFrame, experiment: str) -> pd.DataFrame:
-    rows = frame[frame["experiment"] == experiment]
+def _blocks(results: StoredResults, experiment: str) -> list[Block]:
+    """The blocks of an experiment; InputError where it has no record."""
+    rows = results.frame[results.frame["experiment"] == experiment]
     if rows.empty:
-        known = ", ".join(sorted(frame["experiment"].unique())) or "none"
+        known = ", ".join(sorted(results.frame["experiment"].unique())) or "none"
         raise InputError(f"no records of experiment {experiment!r}; experiments with records: {known}")
-    return rows
-
-
-def _named(
-    drawn: Iterable[tuple[pd.DataFrame, Picture]], rows: pd.DataFrame, prefix: str
-) -> Iterator[tuple[pd.DataFrame, Picture, str, str]]:
-    return ((block, picture, prefix, _suffix(block, rows)) for block, picture in drawn)
+    return list(blocks(rows))
 
 
 def _themed(pictures: Iterable[Picture]) -> Iterator[Picture]:
@@ -115,40 +131,39 @@ def _themed(pictures: Iterable[Picture]) -> Iterator[Picture]:
         yield from pictures
 
 
-def _key(block: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(str(block.iloc[0][name]) for name in speed.BLOCK)
-
-
-def _timing_suffixes(frame: pd.DataFrame) -> dict[tuple[str, ...], str]:
-    """Source and profile of each block; machine, device, threads and precision too where a mode has several."""
-    keys = [_key(block) for block in speed.blocks(frame)]
-    often = Counter(key[:3] for key in keys)
-    return {key: slug("-".join(key[:2] if often[key[:3]] == 1 else (*key[:2], *key[3:]))) for key in keys}
-
-
-def _pictures(results: StoredResults, block: pd.DataFrame, shared: dict[str, Look]) -> Iterator[Picture]:
-    if (block["status"] != "done").all():
+def _pictures(results: StoredResults, block: Block, shared: dict[str, Look]) -> Iterator[Picture]:
+    """The pictures that a block's records allow, in the order of the report."""
+    if block.done.empty:
         return
-    if "log_det" in block and block["log_det"].notna().any():
+    if block.has("log_det"):
         yield from pushforward.pictures(results, block)
         return
-    of_data = block["nll"].notna().any()
+    of_data = block.has("nll")
     if not of_data:
         yield from density.pictures(results, block)
-    deep = list(depth.pictures(block, shared, sources(str(block["experiment"].iloc[0]))))
-    yield from deep or likelihood.pictures(block, shared)
+    against_depth = list(depth.pictures(block, shared, sources(block.experiment)))
+    yield from against_depth or likelihood.pictures(block, shared)
     yield from training.pictures(results, block, shared)
-    examples = read_data_points(results, block) if of_data else {}
-    yield from importance_curve.pictures(block, examples, shared)
-    yield from data_points.pictures(block, examples, shared)
-    yield from model_samples.pictures(block, examples)
+    points = read_data_points(results, block.rows) if of_data else {}
+    yield from importance_curve.pictures(block, points, shared)
+    yield from data_points.pictures(block, points, shared)
+    yield from model_samples.pictures(block, points)
 
 
-def _suffix(block: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Source and profile; the recipe too where that leaves two blocks with one name."""
-    first = block.iloc[0]
-    name = slug(f"{first['source']}-{first['profile']}")
-    same = [other for other in blocks(rows) if slug(f"{other.iloc[0]['source']}-{other.iloc[0]['profile']}") == name]
-    if len(same) == 1:
-        return name
-    return slug(f"{name}-{first['recipe']}-{'' if pd.isna(first['data']) else first['data']}")
+def _suffixes(parts: list[Block]) -> dict[Block | TimingBlock, str]:
+    """The end of the file names of each block: source and profile; recipe and data too where that is not enough."""
+    names = {block: slug(f"{block.source}-{block.profile}") for block in parts}
+    counts = Counter(names.values())
+    return {
+        block: name if counts[name] == 1 else slug(f"{name}-{block.recipe}-{block.data or ''}")
+        for block, name in names.items()
+    }
+
+
+def _timing_suffixes(parts: list[TimingBlock]) -> dict[Block | TimingBlock, str]:
+    """Source and profile of each block; machine, device, threads and precision too where a mode has several."""
+    counts = Counter(block.key[:3] for block in parts)
+    names = {
+        block: block.key[:2] if counts[block.key[:3]] == 1 else (*block.key[:2], *block.key[3:]) for block in parts
+    }
+    return {block: slug("-".join(name)) for block, name in names.items()}

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from nfbench.analysis.blocks import RANKING, median_seeds
+from nfbench.analysis.blocks import RANKING, Block, median_seeds
 from nfbench.foundation.errors import InputError
-from nfbench.present.plots.style import DENSITY_COLOURS, Picture, protocol, slug
+from nfbench.present.plots.style import DENSITY_COLOURS, Picture, slug
 from nfbench.records.glossary import measure
 from nfbench.records.results import StoredResults
 
@@ -45,37 +45,36 @@ def _density(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
     return density
 
 
-def pictures(results: StoredResults, block: pd.DataFrame) -> Iterator[Picture]:
-    """One picture for each target whose records hold densities."""
-    for target, rows in block.groupby("target", sort=False):
-        shown = _shown(results, rows)
+def pictures(results: StoredResults, block: Block) -> Iterator[Picture]:
+    """One picture for each target whose records hold densities.
+
+    Args:
+        results: where the densities lie.
+        block: the records that are shown.
+    """
+    for target, part in block.by_target():
+        shown = _shown(results, part.rows)
         if shown:
-            yield Picture(f"densities-{slug(str(target))}", _caption(rows), _figure(rows, shown))
+            yield Picture(f"densities-{slug(target)}", _caption(part), _figure(part.rows, shown))
 
 
 def _shown(results: StoredResults, rows: pd.DataFrame) -> dict[tuple[str, int], tuple[pd.Series, Images]]:
-    found = {}
+    """Map family and K to the record of the median seed and its densities."""
+    shown = {}
     for _, row in median_seeds(rows).iterrows():
-        stored = images(results, row)
-        if stored:
-            found[row["family"], int(row["K"])] = row, stored
-    return found
+        densities = images(results, row)
+        if densities:
+            shown[row["family"], int(row["K"])] = row, densities
+    return shown
 
 
-def _caption(rows: pd.DataFrame) -> str:
-    first = rows.iloc[0]
-    metric = ranking(rows)
+def _caption(block: Block) -> str:
     return (
-        f"{first['target_label']}: density of the target and of the fitted posteriors over the box, on one colour "
-        f"scale that ends at the target's maximum. Of each configuration the seed with the median "
-        f"{measure(metric).label} is shown. z2 points upwards (the paper's Figure 3 has it pointing down). "
-        f"{protocol(rows)}."
+        f"{block.rows['target_label'].iloc[0]}: density of the target and of the fitted posteriors over the box, on "
+        "one colour scale that ends at the target's maximum. Of each configuration the seed with the median "
+        f"{measure(block.ranking()).label} is shown. z2 points upwards (the paper's Figure 3 has it pointing down). "
+        f"{block.protocol}."
     )
-
-
-def ranking(rows: pd.DataFrame) -> str:
-    """The metric that ranks the seeds of `rows`."""
-    return next(name for name in RANKING if name in rows and rows[name].notna().any())
 
 
 def _figure(rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Images]]) -> Figure:
@@ -112,10 +111,11 @@ def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     return figure, axes
 
 
-def _panel(axis: Axes, found: tuple[pd.Series, Images] | None, top: float, *, missing: str, head: str) -> None:
-    if found:
-        row, stored = found
-        draw(axis, stored.q, stored.half_width, top)
+def _panel(axis: Axes, shown: tuple[pd.Series, Images] | None, top: float, *, missing: str, head: str) -> None:
+    """The density of one record with its metric above; where there is none, the word `missing`."""
+    if shown:
+        row, densities = shown
+        draw(axis, densities.q, densities.half_width, top)
         metric = next(name for name in RANKING if pd.notna(row.get(name)))
         axis.set_title(f"{head}{measure(metric).label} {row[metric]:.3f}", fontsize=8, pad=3)
         return

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from nfbench.analysis.blocks import DIVERGENCES
+from nfbench.analysis.blocks import DIVERGENCES, Block
 from nfbench.analysis.summary import summary
-from nfbench.present.plots.style import Look, Picture, estimated, legend, panels, protocol
+from nfbench.present.plots.style import Look, Picture, estimated, legend, panels
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 from nfbench.specification.spec import parse
@@ -21,7 +21,7 @@ _LINEAR = 0.01  # nats, below which the axis of a divergence is linear
 _INK = "0.15"
 _HOW = {"D": "digitised", "Q": "as printed"}
 
-Theirs = dict[str, dict[int, tuple[float, float | None]]]
+PublishedLines = dict[str, dict[int, tuple[float, float | None]]]  # family -> K -> value and half its error bar
 
 
 class Panel(NamedTuple):
@@ -32,47 +32,54 @@ class Panel(NamedTuple):
     rows: pd.DataFrame
 
 
-def pictures(block: pd.DataFrame, looks: dict[str, Look], sources: Sequence[Published]) -> Iterator[Picture]:
-    """One picture, a panel for each metric of a target, of a block in which some family has several depths."""
-    shown = list(_panels(summary(block)))
+def pictures(block: Block, looks: dict[str, Look], sources: Sequence[Published]) -> Iterator[Picture]:
+    """One picture, a panel for each metric of a target, of a block in which some family has several depths.
+
+    Args:
+        block: the records that are shown.
+        looks: by family.
+        sources: published values to draw beside ours, where they are comparable.
+    """
+    shown = list(_panels(summary(block.rows)))
     if not any(panel.rows.groupby("family")["K"].nunique().max() > 1 for panel in shown):
         return
     targets = list(dict.fromkeys(panel.target for panel in shown))
     several = len(shown) > len(targets)
     figure, axes = panels(len(shown), columns=3 if several else 2, size=(3.1, 2.7) if several else (3.5, 2.6))
     figure.set_layout_engine("constrained", w_pad=0.08)
-    told: dict[str, Published] = {}
-    data = None if pd.isna(block["data"].iloc[0]) else str(block["data"].iloc[0])
-    objections = [reason for panel in shown for one in sources if (reason := one.objection(panel.target, data))]
+    drawn: dict[str, Published] = {}
+    reasons = [source.objection(panel.target, block.data) for panel in shown for source in sources]
     for axis, panel in zip(axes, shown, strict=True):
-        usable = [source for source in sources if not source.objection(panel.target, data)]
-        found = {source.name: theirs for source in usable if (theirs := _published(panel, source))}
+        usable = [source for source in sources if not source.objection(panel.target, block.data)]
+        lines_of = {source.name: lines for source in usable if (lines := _published(panel, source))}
         # A figure's digitised values have the digits that a printed table cuts off.
-        source = next((one for one in sorted(usable, key=lambda one: one.mark) if one.name in found), None)
-        theirs = found[source.name] if source else {}
-        places = _places({*panel.rows["K"], *(depth for line in theirs.values() for depth in line)})
+        ranked = sorted(usable, key=lambda source: source.mark)
+        source = next((source for source in ranked if source.name in lines_of), None)
+        lines = lines_of[source.name] if source else {}
+        places = _places({*panel.rows["K"], *(depth for line in lines.values() for depth in line)})
         _draw(axis, panel, places, looks)
-        _draw_theirs(axis, panel, places, looks, theirs)
+        _draw_published(axis, panel, places, looks, lines)
         _scale(axis, panel.metric)
         axis.set_title(panel.rows["target_label"].iloc[0] if len(targets) > 1 or not several else "")
-        told |= {source.name: source} if source else {}
+        drawn |= {source.name: source} if source else {}
     if several and len(targets) == 1:
         figure.suptitle(shown[0].rows["target_label"].iloc[0], fontsize=10)
-    legend(figure, axes, [_key(source) for source in told.values()])
-    objection = objections[0] if objections and not told else None
-    yield Picture("depth", _caption(block, shown, list(told.values()), objection), figure)
+    legend(figure, axes, [_key(source) for source in drawn.values()])
+    objection = None if drawn else next((reason for reason in reasons if reason), None)
+    yield Picture("depth", _caption(block, shown, list(drawn.values()), objection), figure)
 
 
 def _key(source: Published) -> Line2D:
     return Line2D([], [], color="0.3", marker="o", mfc="none", ms=7, lw=0.8, ls=":", label=_named(source))
 
 
-def _panels(found: pd.DataFrame) -> Iterator[Panel]:
-    for target, rows in found.groupby("target", sort=False):
-        there = {name for name in {*METRICS, *BOUNDS} if name in rows and rows[name].notna().any()}
-        first = next((name for name in METRICS if name in there), "")
+def _panels(table: pd.DataFrame) -> Iterator[Panel]:
+    """The panels that a summary allows: of each target the first of `METRICS`, or all `BOUNDS` where that is nll."""
+    for target, rows in table.groupby("target", sort=False):
+        known = {name for name in {*METRICS, *BOUNDS} if name in rows and rows[name].notna().any()}
+        first = next((name for name in METRICS if name in known), "")
         for metric in BOUNDS if first == "nll" else (first,):
-            if metric in there:
+            if metric in known:
                 yield Panel(str(target), metric, rows[rows[metric].notna()])
 
 
@@ -131,27 +138,26 @@ def _scale(axis: Axes, metric: str) -> None:
     axis.set_ylim(min(-0.2 * _LINEAR, max(1.3 * low, -2 * _LINEAR)), 1.6 * high)
 
 
-def _published(panel: Panel, source: Published) -> Theirs:
+def _published(panel: Panel, source: Published) -> PublishedLines:
     """By family and K the published value of a panel's metric and its error bar; only what is comparable."""
     if source.metric != panel.metric if source.baseline else panel.metric not in source.metrics:
         return {}
     depths = sorted({row.K for row in source.rows if row.target == parse(panel.target).name})
-    found: Theirs = {}
-    told: list[tuple[float, float | None]]
+    lines: PublishedLines = {}
     for family, depth in itertools.product(panel.rows["family"].unique(), depths):
         if source.baseline:
-            difference = source.difference(panel.target, family, depth)
-            told = [(difference.value, difference.se)] if difference else []
-        else:
-            value = source.value(panel.target, family, depth, panel.metric)
-            told = [(value.value, value.bar)] if value else []
-        for one in told:
-            found.setdefault(family, {})[depth] = one
-    return found
+            if difference := source.difference(panel.target, family, depth):
+                lines.setdefault(family, {})[depth] = difference.value, difference.se
+        elif value := source.value(panel.target, family, depth, panel.metric):
+            lines.setdefault(family, {})[depth] = value.value, value.bar
+    return lines
 
 
-def _draw_theirs(axis: Axes, panel: Panel, places: dict[int, float], looks: dict[str, Look], theirs: Theirs) -> None:
-    for family, line in theirs.items():
+def _draw_published(
+    axis: Axes, panel: Panel, places: dict[int, float], looks: dict[str, Look], lines: PublishedLines
+) -> None:
+    """Hollow marks at the published values, each family's in its colour beside ours."""
+    for family, line in lines.items():
         x = [places[depth] * _aside(panel.rows, family) for depth in line]
         value, bar = zip(*line.values(), strict=True)
         bars = None if None in bar else bar
@@ -165,7 +171,7 @@ def _named(source: Published) -> str:
     return f"the paper's, {_HOW[source.mark]}"
 
 
-def _caption(block: pd.DataFrame, shown: list[Panel], told: list[Published], objection: str | None) -> str:
+def _caption(block: Block, shown: list[Panel], drawn: list[Published], objection: str | None) -> str:
     text = "Mean over seeds with its 95 % t-interval against the number of maps K"
     if any(panel.metric in DIVERGENCES for panel in shown):
         text += f"; the axis of a divergence is linear below {_LINEAR:g} nats and cuts intervals that reach far below 0"
@@ -173,7 +179,7 @@ def _caption(block: pd.DataFrame, shown: list[Panel], told: list[Published], obj
         text += "; the gap is F + ln p(x), the KL(q||p(z|x)) of the paper's Figure 4"
     if any(panel.metric == "nll" for panel in shown):
         text += f"; {estimated(block)}"
-    for source in told:
+    for source in drawn:
         text += f". Open marks, dotted: {source.source}"
         if source.baseline:
             text += (
@@ -183,4 +189,4 @@ def _caption(block: pd.DataFrame, shown: list[Panel], told: list[Published], obj
         else:
             text += f", {_HOW[source.mark]}"
             text += ", with its standard errors" if any(row.bar is not None for row in source.rows) else ""
-    return f"{text}.{f' The paper is not drawn beside it: {objection}' if objection else ''} {protocol(block)}."
+    return f"{text}.{f' The paper is not drawn beside it: {objection}' if objection else ''} {block.protocol}."

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from nfbench.analysis.blocks import Block
 from nfbench.analysis.data_points import Curve, DataPoints, curves, mean_curve
-from nfbench.present.plots.style import Look, Picture, legend, named, panels, protocol
+from nfbench.present.plots.style import Look, Picture, legend, named, panels
 from nfbench.records.glossary import measure
 
 _DEPTH_COLOURS = "mako_r"  # from pale to dark with K
@@ -18,32 +19,43 @@ _PALEST = 0.25  # the part of the colours that is too pale for a line
 _MARGIN = 0.06  # of the range of values
 
 
-def pictures(block: pd.DataFrame, data_points: Mapping[str, DataPoints], looks: dict[str, Look]) -> Iterator[Picture]:
-    """One picture for each target whose records hold curves, a panel a family; a family without K is in each."""
-    for target, rows in block.groupby("target", sort=False):
-        found = {posterior: lines for posterior, lines in curves(rows, data_points).items() if lines}
-        if not found:
+def pictures(block: Block, data_points: Mapping[str, DataPoints], looks: dict[str, Look]) -> Iterator[Picture]:
+    """One picture for each target whose records hold curves, a panel a family; a family without K is in each.
+
+    Args:
+        block: the records that are shown.
+        data_points: by record id.
+        looks: by family.
+    """
+    for target, part in block.by_target():
+        by_posterior = {posterior: seeds for posterior, seeds in curves(part.rows, data_points).items() if seeds}
+        if not by_posterior:
             continue
-        first = (
-            rows.sort_values("order").drop_duplicates("posterior").set_index("posterior", drop=False).loc[list(found)]
-        )
-        yield Picture(named("draws", str(target), block), _caption(rows, found), _figure(first, found, looks))
+        unique = part.rows.sort_values("order").drop_duplicates("posterior").set_index("posterior", drop=False)
+        figure = _figure(unique.loc[list(by_posterior)], by_posterior, looks)
+        yield Picture(named("draws", target, block), _caption(part, by_posterior), figure)
 
 
-def _figure(first: pd.DataFrame, found: dict[str, list[Curve]], looks: dict[str, Look]) -> Figure:
-    """A panel for each family of `first`, which has a row a posterior."""
-    deepest = first.groupby("family")["K"].transform("max")
-    flat, layered = first[deepest == 0], first[deepest > 0]
+def _figure(posteriors: pd.DataFrame, by_posterior: dict[str, list[Curve]], looks: dict[str, Look]) -> Figure:
+    """A panel a family.
+
+    Args:
+        posteriors: a row each, in the experiment's order.
+        by_posterior: the curves of its seeds.
+        looks: by family.
+    """
+    deepest = posteriors.groupby("family")["K"].transform("max")
+    flat, layered = posteriors[deepest == 0], posteriors[deepest > 0]
     colours = _colours(layered)
-    groups = [lines for _, lines in layered.groupby("family", sort=False)] or [layered]
+    groups = [rows for _, rows in layered.groupby("family", sort=False)] or [layered]
     figure, axes = panels(len(groups))
     for axis, group in zip(axes, groups, strict=True):
         for posterior, row in flat.iterrows():
-            _line(axis, found[str(posterior)], row["label"], color=looks[row["family"]].colour, ls="--")
+            _line(axis, by_posterior[str(posterior)], row["label"], color=looks[row["family"]].colour, ls="--")
         for posterior, row in group.iterrows():
-            _line(axis, found[str(posterior)], f"K = {row['K']}", color=colours[row["K"]])
+            _line(axis, by_posterior[str(posterior)], f"K = {row['K']}", color=colours[row["K"]])
         axis.set_title("".join(group["label"].iloc[:1]))
-    figure.suptitle(first["target_label"].iloc[0], fontsize=10)
+    figure.suptitle(posteriors["target_label"].iloc[0], fontsize=10)
     _scales(axes)
     legend(figure, axes)
     return figure
@@ -76,16 +88,16 @@ def _scales(axes: list[Axes]) -> None:
         axis.set(xlabel="S (importance draws)", ylabel=measure("nll").title)
 
 
-def _caption(rows: pd.DataFrame, found: dict[str, list[Curve]]) -> str:
-    every = [curve for lines in found.values() for curve in lines]
+def _caption(block: Block, by_posterior: dict[str, list[Curve]]) -> str:
+    every = [curve for seeds in by_posterior.values() for curve in seeds]
     points = sorted({curve.points for curve in every if curve.points})
     where = f" over {' or '.join(f'{number:,}' for number in points)} test points" if points else ""
     error = max(float(curve.se.max()) for curve in every)
-    several = max(map(len, found.values())) > 1
+    several = max(map(len, by_posterior.values())) > 1
     lines = "Thick: mean over seeds; thin: each seed. " if several else ""
     return (
         f"Importance-sampled -ln p(x) against the number of draws S{where}. {lines}In expectation every "
         f"value is an upper bound that falls with S, from the free energy at S = 1 to -ln p(x): a line that has not "
         f"levelled off has not reached it. Monte-Carlo standard error of a seed's value: at most {error:.2g} nats. "
-        f"{protocol(rows)}."
+        f"{block.protocol}."
     )

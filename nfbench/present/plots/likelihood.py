@@ -5,17 +5,22 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.axes import Axes
 
+from nfbench.analysis.blocks import Block
 from nfbench.analysis.summary import summary
-from nfbench.present.plots.style import Look, Picture, estimated, named, panels, protocol, title
+from nfbench.present.plots.style import Look, Picture, estimated, named, panels, title
 from nfbench.records.glossary import measure
 
 _METRICS = ("free_energy", "nll", "gap")
 
 
-def pictures(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
-    """One picture for each target with a likelihood, a panel a metric."""
-    found = summary(block)
-    for target, rows in found.groupby("target", sort=False):
+def pictures(block: Block, looks: dict[str, Look]) -> Iterator[Picture]:
+    """One picture for each target with a likelihood, a panel a metric.
+
+    Args:
+        block: the records that are shown.
+        looks: by family.
+    """
+    for target, rows in summary(block.rows).groupby("target", sort=False):
         names = [name for name in _METRICS if name in rows and rows[name].notna().any()]
         if "nll" not in names:
             continue
@@ -42,5 +47,5 @@ def _panel(axis: Axes, rows: pd.DataFrame, metric: str, looks: dict[str, Look]) 
     axis.set_xlabel(measure(metric).title)
 
 
-def _caption(block: pd.DataFrame) -> str:
-    return f"Mean over seeds with its 95 % t-interval; lower is better; {estimated(block)}. {protocol(block)}."
+def _caption(block: Block) -> str:
+    return f"Mean over seeds with its 95 % t-interval; lower is better; {estimated(block)}. {block.protocol}."

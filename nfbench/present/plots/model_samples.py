@@ -9,10 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nfbench.analysis.blocks import median_seeds
+from nfbench.analysis.blocks import Block, median_seeds
 from nfbench.analysis.data_points import DataPoints, Images
-from nfbench.present.plots.density import ranking
-from nfbench.present.plots.style import DPI, Picture, estimated, named, protocol, title
+from nfbench.present.plots.style import DPI, Picture, estimated, named, title
 from nfbench.records.glossary import measure
 
 _TILE = 48  # dots that an image is to measure about
@@ -30,15 +29,20 @@ class Shown(NamedTuple):
     images: Images
 
 
-def pictures(block: pd.DataFrame, data_points: Mapping[str, DataPoints]) -> Iterator[Picture]:
-    """For each target whose records hold them: samples of the model, then originals with reconstructions."""
-    for target, rows in block.groupby("target", sort=False):
-        shown = _chosen(rows, data_points)
-        if drawn := [one for one in shown if len(one.images.samples)]:
-            yield Picture(named("samples", str(target), block), _samples_caption(rows), _samples(drawn))
-        if redrawn := [one for one in shown if len(one.images.originals)]:
-            figure = _reconstructions(redrawn)
-            yield Picture(named("reconstructions", str(target), block), _reconstructions_caption(rows), figure)
+def pictures(block: Block, data_points: Mapping[str, DataPoints]) -> Iterator[Picture]:
+    """For each target whose records hold them: samples of the model, then originals with reconstructions.
+
+    Args:
+        block: the records that are shown.
+        data_points: by record id.
+    """
+    for target, part in block.by_target():
+        shown = _chosen(part.rows, data_points)
+        if sampled := [posterior for posterior in shown if len(posterior.images.samples)]:
+            yield Picture(named("samples", target, block), _samples_caption(part), _samples(sampled))
+        if rebuilt := [posterior for posterior in shown if len(posterior.images.originals)]:
+            figure = _reconstructions(rebuilt)
+            yield Picture(named("reconstructions", target, block), _reconstructions_caption(part), figure)
 
 
 def _chosen(rows: pd.DataFrame, data_points: Mapping[str, DataPoints]) -> list[Shown]:
@@ -70,19 +74,20 @@ def tiled(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _samples(shown: list[Shown]) -> Figure:
-    side = min(math.isqrt(len(one.images.samples)) for one in shown)
+    """Square grids of samples, as large as the posterior with the fewest samples allows."""
+    side = min(math.isqrt(len(posterior.images.samples)) for posterior in shown)
     side = min(side, math.isqrt(_MOST))
-    sheets = [tiled(one.images.samples[: side * side], side) for one in shown]
+    sheets = [tiled(posterior.images.samples[: side * side], side) for posterior in shown]
     scale = _scale(shown[0].images.samples)
     height, width = (size * scale / DPI for size in sheets[0].shape[:2])
     columns = min(_COLUMNS, len(shown))
     lines = -(-len(shown) // columns)
     across, down = max(width + 0.2, 2.6), height + _HEAD + 0.08
     figure = _figure(columns * across, lines * down)
-    for i, (one, sheet) in enumerate(zip(shown, sheets, strict=True)):
+    for i, (posterior, sheet) in enumerate(zip(shown, sheets, strict=True)):
         left = (i % columns) * across + (across - width) / 2
         axis = _place(figure, sheet, scale, left, (i // columns) * down + _HEAD)
-        axis.set_title(_named(one.row), fontsize=8, pad=3)
+        axis.set_title(_named(posterior.row), fontsize=8, pad=3)
     return figure
 
 
@@ -141,20 +146,21 @@ def _place(figure: Figure, sheet: np.ndarray, scale: int, left: float, top: floa
     return axis
 
 
-def _which(rows: pd.DataFrame) -> str:
-    metric = measure(ranking(rows)).label
+def _which(block: Block) -> str:
+    """Which posteriors and seeds are shown, for a caption."""
+    metric = measure(block.ranking()).label
     return f"Shallowest and deepest posterior of each family, of each the seed with the median {metric}. "
 
 
-def _samples_caption(rows: pd.DataFrame) -> str:
-    where = rows["target_label"].iloc[0]
-    number = f"; {estimated(rows)}, mean over test points" if rows["nll"].notna().any() else ""
-    what = f"samples of the model, the mean of p(x|z) for z from the prior{number}"
-    return f"{where}: {what}. {_which(rows)}{protocol(rows)}."
+def _samples_caption(block: Block) -> str:
+    label = block.rows["target_label"].iloc[0]
+    number = f"; {estimated(block)}, mean over test points" if block.has("nll") else ""
+    samples = f"samples of the model, the mean of p(x|z) for z from the prior{number}"
+    return f"{label}: {samples}. {_which(block)}{block.protocol}."
 
 
-def _reconstructions_caption(rows: pd.DataFrame) -> str:
+def _reconstructions_caption(block: Block) -> str:
     return (
-        f"{rows['target_label'].iloc[0]}: test points, and below them their reconstructions, the mean of "
-        f"p(x|z) for one draw of q(z|x). {_which(rows)}{protocol(rows)}."
+        f"{block.rows['target_label'].iloc[0]}: test points, and below them their reconstructions, the mean of "
+        f"p(x|z) for one draw of q(z|x). {_which(block)}{block.protocol}."
     )

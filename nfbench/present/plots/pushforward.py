@@ -5,34 +5,40 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nfbench.analysis.blocks import median_seeds
-from nfbench.present.plots.density import Images, draw, images, ranking
-from nfbench.present.plots.style import Picture, protocol
+from nfbench.analysis.blocks import Block, median_seeds
+from nfbench.present.plots.density import Images, draw, images
+from nfbench.present.plots.style import Picture
 from nfbench.records.results import StoredResults
 
 _PANEL = 1.55  # inches
 
 
-def pictures(results: StoredResults, block: pd.DataFrame) -> Iterator[Picture]:
-    """One picture for a block whose records hold densities."""
+def pictures(results: StoredResults, block: Block) -> Iterator[Picture]:
+    """One picture for a block whose records hold densities.
+
+    Args:
+        results: where the densities lie.
+        block: the records that are shown.
+    """
     shown = {}
-    for _, row in median_seeds(block).iterrows():
-        if stored := images(results, row):
-            shown[row["target"], row["family"], int(row["K"])] = stored
+    for _, row in median_seeds(block.rows).iterrows():
+        if densities := images(results, row):
+            shown[row["target"], row["family"], int(row["K"])] = densities
     if shown:
-        yield Picture("pushforward", _caption(block), _figure(block, shown))
+        yield Picture("pushforward", _caption(block), _figure(block.rows, shown))
 
 
-def _caption(block: pd.DataFrame) -> str:
+def _caption(block: Block) -> str:
     return (
         "A base density (left) after K maps with random parameters; of each configuration the seed with the median "
-        f"{ranking(block)} is shown, each panel on a colour scale of its own, z2 upwards. "
-        f"{protocol(block)}."
+        f"{block.ranking()} is shown, each panel on a colour scale of its own, z2 upwards. "
+        f"{block.protocol}."
     )
 
 
-def _figure(block: pd.DataFrame, shown: dict[tuple[str, str, int], Images]) -> Figure:
-    ordered = block.sort_values("order")
+def _figure(rows: pd.DataFrame, shown: dict[tuple[str, str, int], Images]) -> Figure:
+    """A line of panels for each base and family; `shown` maps target, family and K to densities."""
+    ordered = rows.sort_values("order")
     lines = ordered.drop_duplicates(["target", "family"])[["target", "family", "target_label", "label"]].to_dict(
         "records"
     )
@@ -41,10 +47,10 @@ def _figure(block: pd.DataFrame, shown: dict[tuple[str, str, int], Images]) -> F
     axes = figure.subplots(len(lines), len(depths) + 1, squeeze=False)
     for i, line in enumerate(lines):
         row = [shown.get((line["target"], line["family"], depth)) for depth in depths]
-        base = next((stored for stored in row if stored and stored.p is not None), None)
+        base = next((densities for densities in row if densities and densities.p is not None), None)
         cells = [
             (base.p, base.half_width) if base else None,
-            *((one.q, one.half_width) if one else None for one in row),
+            *((densities.q, densities.half_width) if densities else None for densities in row),
         ]
         for axis, cell in zip(axes[i], cells, strict=True):
             if cell is None or cell[0] is None:

@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nfbench.analysis.blocks import Block
 from nfbench.specification.spec import parse
 
 DENSITY_COLOURS = "mako_r"
@@ -108,27 +109,14 @@ def title(row: pd.Series | dict[Any, Any]) -> str:
     return f"{row['label']}, K={row['K']}" if layered else str(row["label"])
 
 
-def named(kind: str, target: str, block: pd.DataFrame) -> str:
+def named(kind: str, target: str, block: Block) -> str:
     """The name of a picture of one target: its kind, and the target where the block has several."""
-    return f"{kind}-{slug(target)}" if block["target"].nunique() > 1 else kind
+    return f"{kind}-{slug(target)}" if block.rows["target"].nunique() > 1 else kind
 
 
-def protocol(block: pd.DataFrame) -> str:
-    """Which records a picture shows and how they were made, for the end of its caption."""
-    first = block.iloc[0]
-    parts = [f"{first['source'].capitalize()} records", f"profile {first['profile']}", f"recipe {first['recipe']}"]
-    parts += [f"{first['updates']:,.0f} updates"] if pd.notna(first["updates"]) else []
-    counts = sorted(set(block[block["status"] == "done"].groupby(["target", "posterior"]).size()))
-    if counts:
-        seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
-        parts += [f"{seeds} seed{'' if counts[-1] == 1 else 's'} of each posterior"]
-    parts += [f"data {first['data']}"] if pd.notna(first["data"]) else []
-    return ", ".join(parts)
-
-
-def estimated(block: pd.DataFrame) -> str:
+def estimated(block: Block) -> str:
     """How the -ln p(x) of a picture was estimated, for its caption."""
-    return f"-ln p(x) is importance-sampled with S = {block['importance_draws'].iloc[0]:,.0f} draws of q"
+    return f"-ln p(x) is importance-sampled with S = {block.importance_draws:,} draws of q"
 
 
 def save(picture: Picture, out: Path, suffix: str) -> list[Path]:

@@ -1,6 +1,8 @@
 """Pictures of timings: time against depth, ratios to the other contenders, and the roofline."""
 
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,37 +12,36 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from nfbench.analysis.timings import BARE, HOUSE, OURS, SIZES, cases, three_digits
+from nfbench.analysis.timings import BARE, HOUSE, OURS, SIZES, TimingBlock, cases, three_digits
 from nfbench.present.plots.style import Look, Picture, legend, panels
 from nfbench.records.glossary import MODES
 
-_LINES = ("-", "--", ":", "-.", (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)), (0, (3, 5)))
+_STYLES = ("-", "--", ":", "-.", (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)), (0, (3, 5)))
 _NAMES = {"K": "K (maps)", "draws": "S (draws)", "batch": "B (data points)", "dim": "D (dimensions)"}
 _NAMES |= {"seeds": "E (models)"}
 _FEWEST = (3, 2)  # sizes that make a curve; the latter of K
 _INK = "0.25"
 
 
-def pictures(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
-    """The pictures that one block's timings allow."""
-    trained = block[block["contender"] != BARE]
-    for picture in _drawn(trained, trained[trained["status"] == "done"], looks):
-        yield picture._replace(name=f"{block['mode'].iloc[0]}-{picture.name}")
+def pictures(block: TimingBlock, looks: dict[str, Look]) -> Iterator[Picture]:
+    """The pictures that one block's timings allow; bare products, which train nothing, are in none.
+
+    Args:
+        block: the timings that are shown.
+        looks: by family.
+    """
+    trained = replace(block, rows=block.rows[block.rows["contender"] != BARE])
+    done = replace(block, rows=trained.rows[trained.rows["status"] == "done"])
+    growths = (picture for size in SIZES for picture in _growth(done, looks, size))
+    for picture in itertools.chain(growths, _ratios(trained, looks), _roofline(done, looks)):
+        yield picture._replace(name=f"{block.mode}-{picture.name}")
 
 
-def _drawn(block: pd.DataFrame, done: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
-    for size in SIZES:
-        yield from _growth(done, looks, size)
-    yield from _ratios(block, looks)
-    yield from _roofline(done, looks)
-
-
-def _where(block: pd.DataFrame) -> str:
-    first = block.iloc[0]
-    threads = f"{first['threads']} thread" + ("" if first["threads"] == 1 else "s")
+def _where(block: TimingBlock) -> str:
+    """What was timed, and where, for the end of a caption."""
     return (
-        f"Mode {first['mode']}: {MODES[first['mode']]}. {first['machine']}, {threads}, {first['device']}, "
-        f"{first['dtype']}; {first['source']} records, profile {first['profile']}."
+        f"Mode {block.mode}: {MODES[block.mode]}. {block.machine}, {block.number_of_threads}, {block.device}, "
+        f"{block.dtype}; {block.source} records, profile {block.profile}."
     )
 
 
@@ -56,14 +57,14 @@ def _target(row: dict[Any, Any]) -> str:
     return "" if pd.isna(row["target"]) else f"{row['target']}: "
 
 
-def _growth(block: pd.DataFrame, looks: dict[str, Look], size: str) -> Iterator[Picture]:
+def _growth(block: TimingBlock, looks: dict[str, Look], size: str) -> Iterator[Picture]:
     """Time against a size, a panel for each group of all others in which some family has several values of it."""
     same = ["target", "amortized", *(name for name in SIZES if name != size)]
-    groups = [rows for _, rows in block[block[size] > 0].groupby(same, dropna=False, sort=False)]
+    groups = [rows for _, rows in block.rows[block.rows[size] > 0].groupby(same, dropna=False, sort=False)]
     shown = [rows for rows in groups if rows.groupby("family")[size].nunique().max() >= _FEWEST[size == "K"]]
     if not shown:
         return
-    lines = dict(zip(dict.fromkeys(block["contender"]), _LINES * 9, strict=False))
+    lines = dict(zip(dict.fromkeys(block.rows["contender"]), _STYLES * 9, strict=False))
     figure, axes = panels(len(shown), columns=3, size=(3.2, 2.7))
     for axis, rows in zip(axes, shown, strict=True):
         _curves(axis, rows, size, looks, lines)
@@ -86,8 +87,8 @@ def _curves(axis: Axes, rows: pd.DataFrame, size: str, looks: dict[str, Look], l
             face = look.colour if agrees else "white"
             axis.plot(points[size], 1e3 * points["median"], color=look.colour, marker=look.mark, mfc=face, ms=4, ls="")
     axis.set(xscale="log", yscale="log", xlabel=_NAMES[size], ylabel="time (ms)")
-    first = rows.iloc[0].to_dict()
-    axis.set_title(_target(first) + _sizes(first, size))
+    sizes = rows.iloc[0].to_dict()
+    axis.set_title(_target(sizes) + _sizes(sizes, size))
     values = sorted(set(rows[size]))
     axis.set_xticks(values, labels=[f"{value:,}" for value in values])
     axis.xaxis.set_minor_formatter(NullFormatter())
@@ -110,20 +111,20 @@ def _legends(figure: Figure, rows: pd.DataFrame, looks: dict[str, Look], lines: 
     legend(figure, (), [*contenders, *families], line=3.2)
 
 
-def _ratios(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
+def _ratios(block: TimingBlock, looks: dict[str, Look]) -> Iterator[Picture]:
     """How many times nfbench's time each contender takes: a column a contender, a line a case."""
-    told = block[block["ratio"].notna()]
-    timed = [name for name in dict.fromkeys(block["contender"]) if name in set(told["contender"])]
-    others = sorted(timed, key=lambda name: name not in HOUSE)  # peers last
-    lines = [case for case in cases(block) if case["ratio"].notna().any()]
+    compared = set(block.rows.loc[block.rows["ratio"].notna(), "contender"])
+    contenders = [name for name in dict.fromkeys(block.rows["contender"]) if name in compared]
+    contenders.sort(key=lambda name: name not in HOUSE)  # peers last
+    lines = [case for case in cases(block.rows) if case["ratio"].notna().any()]
     if not lines:
         return
-    firsts = [case.iloc[0].to_dict() for case in lines]
-    names = [f"{_target(first)}{first['label']}, {_sizes(first, '')}" for first in firsts]
-    width = 0.055 * max(map(len, names)) + max(1.7 * len(others), 3.4)
+    facts = [case.iloc[0].to_dict() for case in lines]
+    names = [f"{_target(case)}{case['label']}, {_sizes(case, '')}" for case in facts]
+    width = 0.055 * max(map(len, names)) + max(1.7 * len(contenders), 3.4)
     figure = Figure(figsize=(width, 0.19 * len(lines) + 0.9))
-    axes = figure.subplots(1, len(others), sharex=True, sharey=True, squeeze=False).ravel().tolist()
-    for axis, name in zip(axes, others, strict=True):
+    axes = figure.subplots(1, len(contenders), sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    for axis, name in zip(axes, contenders, strict=True):
         _dots(axis, name, lines, looks)
     axes[0].set_yticks(range(len(names)), labels=names, fontsize=7)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
@@ -131,34 +132,33 @@ def _ratios(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
     yield Picture(
         "ratios",
         f"Time{_a_model(block)} of each contender over nfbench's in the same round: median with quartiles; right of "
-        f"the line nfbench is faster. A word in place of a mark says why there is no ratio. {_absent(block, others)}"
-        f"{_where(block)}",
+        f"the line nfbench is faster. A word in place of a mark says why there is no ratio. "
+        f"{_absent(block.rows, contenders)}{_where(block)}",
         figure,
     )
 
 
-def _absent(block: pd.DataFrame, shown: list[str]) -> str:
+def _absent(rows: pd.DataFrame, shown: list[str]) -> str:
     """Which contenders have no ratio in any case, and why."""
-    rest = block[~block["contender"].isin([OURS, *shown])].to_dict("records")
+    rest = rows[~rows["contender"].isin([OURS, *shown])].to_dict("records")
     reasons: dict[str, dict[str, None]] = {}
     for row in rest:
         reasons.setdefault(row["contender"], {})[_why(row)] = None
-    told = ", ".join(f"{name} ({', '.join(words)})" for name, words in reasons.items())
-    return f"In no case a ratio: {told}. " if told else ""
+    text = ", ".join(f"{name} ({', '.join(words)})" for name, words in reasons.items())
+    return f"In no case a ratio: {text}. " if text else ""
 
 
-def _a_model(block: pd.DataFrame) -> str:
-    return " for a model" if block["mode"].iloc[0] == "step" else ""
+def _a_model(block: TimingBlock) -> str:
+    return " for a model" if block.is_step else ""
 
 
 def _dots(axis: Axes, name: str, lines: list[pd.DataFrame], looks: dict[str, Look]) -> None:
+    """One contender's ratios, a line a case; a word in the place of a mark where there is none."""
     axis.axvline(1, color="0.6", lw=0.8)
     for place, case in enumerate(lines):
-        found = case[case["contender"] == name].to_dict("records")
-        row = found[0] if found else None
+        row = next(iter(case[case["contender"] == name].to_dict("records")), None)
         if row is None or pd.isna(row["ratio"]):
-            why = "not timed" if row is None else _why(row)
-            _word(axis, place, why)
+            _word(axis, place, "not timed" if row is None else _why(row))
             continue
         look, ends = looks[row["family"]], [[row["ratio"] - row["ratio_low"]], [row["ratio_high"] - row["ratio"]]]
         axis.errorbar(row["ratio"], place, xerr=ends, color=look.colour, marker=look.mark, ms=4, capsize=2, ls="")
@@ -187,17 +187,18 @@ def _why(row: dict[Any, Any]) -> str:
     return "another run" if "in turn" in row["remark"] else "no ratio"
 
 
-def _roofline(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
+def _roofline(block: TimingBlock, looks: dict[str, Look]) -> Iterator[Picture]:
     """Flops a second reached against flops a byte, under the two measured ceilings."""
-    told = block[block["fraction"].notna() & (block["floor_bytes"] > 0) & (block["floor_flops"] > 0)]
-    if told.empty:
+    shown = block.rows[block.rows["fraction"].notna() & (block.rows["floor_bytes"] > 0)]
+    shown = shown[shown["floor_flops"] > 0]
+    if shown.empty:
         return
     figure, (axis,) = panels(1, size=(5.6, 3.6))
-    x, y = told["floor_flops"] / told["floor_bytes"], told["floor_flops"] / told["median"] / 1e9
-    bandwidth, rate = told["bandwidth"].median(), told["rate"].median() / 1e9
+    x, y = shown["floor_flops"] / shown["floor_bytes"], shown["floor_flops"] / shown["median"] / 1e9
+    bandwidth, rate = shown["bandwidth"].median(), shown["rate"].median() / 1e9
     span = np.geomspace(min(x.min(), 1e9 * rate / bandwidth) / 2, max(x.max(), 1e9 * rate / bandwidth) * 2, 200)
     axis.plot(span, np.minimum(span * bandwidth / 1e9, rate), color=_INK, lw=1.4)
-    for family, rows in told.groupby("family", sort=False):
+    for family, rows in shown.groupby("family", sort=False):
         look = looks[str(family)]
         for ours, points in rows.groupby(rows["contender"] == OURS):
             style: dict[str, Any] = {"color": look.colour, "marker": look.mark, "ls": "", "ms": 5 if ours else 3.5}
@@ -206,7 +207,7 @@ def _roofline(block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
     axis.set(xscale="log", yscale="log", xlabel="flops for each byte that must move", ylabel="Gflop/s reached")
     _ceilings(axis, float(bandwidth), float(rate), span)
     others = Line2D([], [], color=_INK, marker="o", mfc="none", ms=3.5, mew=0.7, ls="", label="other contenders")
-    legend(figure, [axis], [others] if (told["contender"] != OURS).any() else [])
+    legend(figure, [axis], [others] if (shown["contender"] != OURS).any() else [])
     yield Picture(
         "roofline",
         "Flops that the mathematics needs, over the time taken, against the same flops over the bytes that it must "

@@ -5,17 +5,24 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.axes import Axes
 
+from nfbench.analysis.blocks import Block
 from nfbench.analysis.summary import curve_bands
-from nfbench.present.plots.style import Look, Picture, legend, panels, protocol, title
+from nfbench.present.plots.style import Look, Picture, legend, panels, title
 from nfbench.records.results import StoredResults
 
 _LINEAR = 0.1  # nats, below which the axis is linear where ln Z is known
 _SHOWN = 0.9  # of the values after annealing, where no ln Z gives the axis a zero
 
 
-def pictures(results: StoredResults, block: pd.DataFrame, looks: dict[str, Look]) -> Iterator[Picture]:
-    """One picture, a panel a target, of the deepest posterior of each family; none if no record holds curves."""
-    done = block[block["status"] == "done"].sort_values("order")
+def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> Iterator[Picture]:
+    """One picture, a panel a target, of the deepest posterior of each family; none if no record holds curves.
+
+    Args:
+        results: where the curves are.
+        block: the records that are shown.
+        looks: by family.
+    """
+    done = block.done.sort_values("order")
     deepest = done[done["K"] == done.groupby(["target", "family"])["K"].transform("max")]
     bands, annealed = {}, 0.0
     for key, rows in deepest.groupby(["target", "family"], sort=False):
@@ -61,13 +68,13 @@ def _panel(axis: Axes, bands: list[tuple[pd.Series, pd.DataFrame]], looks: dict[
         axis.set_ylim(low - 0.05 * (top - low), top + 0.08 * (top - low))
 
 
-def _caption(block: pd.DataFrame) -> str:
-    if block["log_z"].notna().any():
+def _caption(block: Block) -> str:
+    if block.rows["log_z"].notna().any():
         shift = ", with ln Z added where it is known, which makes it an estimate of the KL"
         shift += f" (linear below {_LINEAR:g} nats)"
     else:
         shift = f"; the axis shows {100 * _SHOWN:g} % of every line after the annealing, what is above is cut"
     return (
         f"Free energy on the training draws (at beta = 1 throughout){shift}; the deepest posterior of each family. "
-        f"Line: median over the seeds that are done; band: 10 % to 90 %. {protocol(block)}."
+        f"Line: median over the seeds that are done; band: 10 % to 90 %. {block.protocol}."
     )

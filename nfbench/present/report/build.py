@@ -11,11 +11,11 @@ import jinja2
 import pandas as pd
 
 import nfbench
-from nfbench.analysis.blocks import blocks, metrics
+from nfbench.analysis.blocks import Block, blocks, metrics
 from nfbench.analysis.checks import checks
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import replace
-from nfbench.present.report import timings as timing
+from nfbench.present.report import timings as timing_chapter
 from nfbench.present.report import verdict
 from nfbench.present.report.chapter import anchor, cell, chapter
 from nfbench.present.results import Results
@@ -50,7 +50,12 @@ def report(results: Results, out: Path) -> Path:
 
 
 def verdicts(frame: pd.DataFrame, experiment: str) -> list[str]:
-    """A sentence for each block of an experiment: what became of its cells, and how it compares with the paper."""
+    """A sentence for each block of an experiment: what became of its cells, and how it compares with the paper.
+
+    Args:
+        frame: a table of records.
+        experiment: rows of others are left out.
+    """
     rows, papers = frame[frame["experiment"] == experiment], sources(experiment)
     return [verdict.sentence(block, papers) for block in blocks(rows)]
 
@@ -67,10 +72,11 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
         "span": (min(finished), max(finished)),
         "cells": len(frame),
         "timings": len(times),
-        "verdicts": [sentence for name in names for sentence in verdicts(frame, name)] + timing.verdicts(times),
-        "checks": [(_title(block), check) for block in blocks(frame) for check in checks(block)] + timing.checks(times),
+        "verdicts": [sentence for name in names for sentence in verdicts(frame, name)] + timing_chapter.verdicts(times),
+        "checks": [(_title(block), check) for block in blocks(frame) for check in checks(block.rows)]
+        + timing_chapter.checks(times),
         "chapters": [chapter(results, out, name) for name in names]
-        + ([timing.chapter(results, out)] if len(times) else []),
+        + ([timing_chapter.chapter(results, out)] if len(times) else []),
         "lost": [cell(results, out, row) for row in frame[frame["status"] != "done"].to_dict("records")],
         "environments": _environments(records, timings),
         "letters": _letters(),
@@ -85,9 +91,8 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
     }
 
 
-def _title(block: pd.DataFrame) -> str:
-    first = block.iloc[0]
-    return f"{first['experiment']}, {first['profile']}, {first['source']} ({first['recipe']})"
+def _title(block: Block) -> str:
+    return f"{block.experiment}, {block.profile}, {block.source} ({block.recipe})"
 
 
 def _environments(records: list[Record], timings: list[Timing]) -> list[tuple[int, dict[str, str]]]:

@@ -11,8 +11,7 @@ import pandas as pd
 
 from nfbench.analysis.blocks import CONFIGURATION, RANKING
 from nfbench.analysis.summary import beside
-from nfbench.present.plots.catalogue import saved
-from nfbench.present.plots.style import Picture
+from nfbench.present.plots.catalogue import Saved, saved
 from nfbench.present.tables.experiment import everything
 from nfbench.present.tables.labels import depth, key, spread
 from nfbench.present.tables.render import Table
@@ -60,26 +59,25 @@ def chapter(results: StoredResults, out: Path, name: str) -> Chapter:
     return Chapter(name, everything(rows, name), lines, note, pictures, _configurations(results, out, rows))
 
 
-def shots(drawn: Iterable[tuple[pd.DataFrame, Picture, list[Path]]]) -> list[list[Shot]]:
+def shots(drawn: Iterable[Saved]) -> list[list[Shot]]:
     """Pictures with their files inlined, those of one name together."""
-    found: dict[str, list[Shot]] = {}
-    for block, picture, files in drawn:
+    by_name: dict[str, list[Shot]] = {}
+    for source, picture, files in drawn:
         data = base64.b64encode(files[0].read_bytes()).decode()
-        file = f"{FIGURES}/{files[0].name}"
-        shot = Shot(picture.name, picture.caption, str(block["source"].iloc[0]), file, data)
-        found.setdefault(picture.name, []).append(shot)
-    return list(found.values())
+        shot = Shot(picture.name, picture.caption, source, f"{FIGURES}/{files[0].name}", data)
+        by_name.setdefault(picture.name, []).append(shot)
+    return list(by_name.values())
 
 
 def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
     """Own and reference results of equal configuration, and what to say where there are none."""
     if rows["source"].nunique() < 2:
         return [], ""
-    found = beside(rows)
-    if found.empty:
+    table = beside(rows)
+    if table.empty:
         return [], "Own and reference records share no configuration: their recipes differ, so nothing is subtracted."
     lines = []
-    for _, group in found.groupby(["profile", "recipe", "target", "posterior"], sort=False):
+    for _, group in table.groupby(["profile", "recipe", "target", "posterior"], sort=False):
         ranked = {row["metric"]: row for row in group.to_dict("records")}
         row = next(ranked[name] for name in (*RANKING, *ranked) if name in ranked)
         sides = [f"{spread(row[side])} ({row[side].n})" for side in ("own", "reference")]
@@ -91,12 +89,13 @@ def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
 
 
 def _configurations(results: StoredResults, out: Path, rows: pd.DataFrame) -> list[dict[str, Any]]:
-    found = []
+    """The list of records: each configuration with its anchor, its title and its cells."""
+    entries = []
     for _, cells in rows.groupby(list(CONFIGURATION), dropna=False, sort=False):
         names = key(cells.iloc[0].to_dict())
         members = [cell(results, out, row) for row in cells.sort_values("seed").to_dict("records")]
-        found.append({"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": members})
-    return found
+        entries.append({"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": members})
+    return entries
 
 
 def link(results: StoredResults, out: Path, row: Row) -> str:

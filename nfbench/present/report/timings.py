@@ -7,12 +7,12 @@ import pandas as pd
 
 from nfbench.analysis.checks import Check
 from nfbench.analysis.scaling import exponents, memory
-from nfbench.analysis.timings import COMPILE, OURS, SPLIT, TEXTBOOK, against, blocks, cases
+from nfbench.analysis.timings import COMPILE, OURS, SPLIT, TEXTBOOK, TimingBlock, against, blocks, cases
 from nfbench.present.plots.catalogue import timings
 from nfbench.present.report.chapter import FIGURES, Chapter, anchor, link, shots
 from nfbench.present.results import Results
 from nfbench.present.tables.render import significant
-from nfbench.present.tables.timings import fit_key, key, tables, title
+from nfbench.present.tables.timings import fit_key, key, tables
 from nfbench.specification.choices import TIMING
 
 
@@ -28,40 +28,36 @@ def verdicts(times: pd.DataFrame) -> list[str]:
     return [_verdict(block) for block in blocks(times)]
 
 
-def _verdict(block: pd.DataFrame) -> str:
-    told = ", ".join(f"{count} {status}" for status, count in block["status"].value_counts().items())
-    text = f"{title(block)} ({_where(block)}): {len(block)} timings, {told}."
-    compared = against(block)
+def _verdict(block: TimingBlock) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in block.rows["status"].value_counts().items())
+    text = f"{block.title} ({block.place}): {len(block.rows)} timings, {counts}."
+    compared = against(block.rows)
     sides = {"the fastest peer": "peer", "the compiled textbook": COMPILE, "the same without slices": SPLIT}
     sides |= {"the textbook": TEXTBOOK}
     ranges = [f"{name} {_range(compared[f'{side}_ratio'])}" for name, side in sides.items()]
     shown = "; ".join(part for part in ranges if not part.endswith(" "))
-    model = " for a model" if block["mode"].iloc[0] == "step" else ""
+    model = " for a model" if block.is_step else ""
     return f"{text} Time{model} over nfbench's, where both agree with the reference: {shown}." if shown else text
 
 
-def _where(block: pd.DataFrame) -> str:
-    first = block.iloc[0]
-    return f"{first['machine']}; threads {first['threads']}, {first['device']}, {first['dtype']}"
-
-
 def _range(ratios: pd.Series) -> str:
-    told = ratios.dropna().astype(float)
-    if told.empty:
+    """The least and the largest ratio, and in how many cases there is one; empty where there is none."""
+    known = ratios.dropna().astype(float)
+    if known.empty:
         return ""
-    number = f"{len(told)} case" + ("" if len(told) == 1 else "s")
-    low, high = significant(told.min()), significant(told.max())
+    number = f"{len(known)} case" + ("" if len(known) == 1 else "s")
+    low, high = significant(known.min()), significant(known.max())
     return f"{low} in {number}" if low == high else f"{low} to {high} in {number}"
 
 
 def checks(times: pd.DataFrame) -> list[tuple[str, Check]]:
     """What must hold of any timings, with the block that it is about."""
-    return [(f"{title(block)} ({_where(block)})", check) for block in blocks(times) for check in _checks(block)]
+    return [(f"{block.title} ({block.place})", check) for block in blocks(times) for check in _checks(block.rows)]
 
 
-def _checks(block: pd.DataFrame) -> list[Check]:
-    failed, ours = block[block["status"] == "failed"], block[block["contender"] == OURS]
-    lost = f"{len(block)} timings, {len(failed)} failed, {(block['status'] == 'lacking').sum()} lacking"
+def _checks(rows: pd.DataFrame) -> list[Check]:
+    failed, ours = rows[rows["status"] == "failed"], rows[rows["contender"] == OURS]
+    lost = f"{len(rows)} timings, {len(failed)} failed, {(rows['status'] == 'lacking').sum()} lacking"
     wrong = ours[~ours["agrees"]]
     names = "; ".join(f"{row['posterior']}: {row['remark']}" for row in wrong.to_dict("records"))
     agreed = f"{len(ours)} cases, {len(wrong)} without agreement{': ' + names if names else ''}"

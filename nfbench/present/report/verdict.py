@@ -5,33 +5,39 @@ from typing import Any
 
 import pandas as pd
 
+from nfbench.analysis.blocks import Block
 from nfbench.analysis.published import compare, contrasts
 from nfbench.present.tables.render import interval
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 
 
-def sentence(block: pd.DataFrame, sources: Sequence[Published]) -> str:
-    """What became of a block's cells, then how they compare with each source that has some of its configurations."""
-    first, counts = block.iloc[0], block["status"].value_counts()
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    text = f"{first['experiment']}, profile {first['profile']}, {first['source']} records: {len(block)} cells, {told}."
+def sentence(block: Block, sources: Sequence[Published]) -> str:
+    """What became of a block's cells, then how they compare with each source that has some of its configurations.
+
+    Args:
+        block: our records.
+        sources: published tables and figures of the same experiment.
+    """
+    counts = ", ".join(f"{count} {status}" for status, count in block.rows["status"].value_counts().items())
+    text = f"{block.title}: {len(block.rows)} cells, {counts}."
     parts = [_against(block, source) for source in sources] + [_contrast(block, source) for source in sources]
     return " ".join([text, *(part for part in parts if part)])
 
 
-def _against(block: pd.DataFrame, source: Published) -> str:
-    found = compare(block, source)
-    if found.empty:
+def _against(block: Block, source: Published) -> str:
+    """How many values or differences of a source were reproduced; empty where it has none of the configurations."""
+    compared = compare(block.rows, source)
+    if compared.empty:
         return ""
-    tested = found[~found["verdict"].isin(["not comparable", "baseline"])]
-    apart = int((found["verdict"] == "not comparable").sum())
+    tested = compared[~compared["verdict"].isin(["not comparable", "baseline"])]
+    apart = int((compared["verdict"] == "not comparable").sum())
     if source.baseline:
-        what = f"differences of {measure(source.metric).label} to {source.baseline.posterior} K={source.baseline.K}"
-        told = f"{len(tested)} {what} (margin {source.margin[source.metric]:g} nats): {_counts(tested)}"
-        return f"Against {source.source}, {told}; {apart} more are not comparable."
+        base, margin = f"{source.baseline.posterior} K={source.baseline.K}", source.margin[source.metric]
+        differences = f"{len(tested)} differences of {measure(source.metric).label} to {base} (margin {margin:g} nats)"
+        return f"Against {source.source}, {differences}: {_counts(tested)}; {apart} more are not comparable."
     if tested.empty:
-        return f"Against {source.source}: none of {apart} values is comparable. {' '.join(found['reason'].unique())}"
+        return f"Against {source.source}: none of {apart} values is comparable. {' '.join(compared['reason'].unique())}"
     lists = "; ".join(_values(tested[tested["metric"] == name], source, name) for name in tested["metric"].unique())
     rest = f"; {apart} more are not comparable" if apart else ""
     return f"Against {source.source}{_budget(block, source)}: {lists}{rest}."
@@ -46,22 +52,22 @@ def _counts(tested: pd.DataFrame) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in tested["verdict"].value_counts().items()) or "none"
 
 
-def _budget(block: pd.DataFrame, source: Published) -> str:
-    updates = block["updates"].iloc[0]
-    if source.setup is None or pd.isna(updates):
+def _budget(block: Block, source: Published) -> str:
+    """Our share of the published updates and seeds; empty where these are not known."""
+    if source.setup is None or block.updates is None:
         return ""
-    seeds = block.groupby(["target", "posterior"]).size().max()
+    seeds = block.rows.groupby(["target", "posterior"]).size().max()
     return (
-        f", with {int(updates):,} of its {source.setup.training.updates:,} updates and at most {seeds} of its "
+        f", with {block.updates:,} of its {source.setup.training.updates:,} updates and at most {seeds} of its "
         f"{source.setup.seeds} seeds"
     )
 
 
-def _contrast(block: pd.DataFrame, source: Published) -> str:
-    """The families that the paper has too, at equal K, as found."""
-    found = contrasts(block, source)
-    told = found[found["paper"].notna() & found["mean"].notna()] if len(found) else found
-    groups = told.groupby(["label", "base", "metric"], sort=False) if len(told) else ()
+def _contrast(block: Block, source: Published) -> str:
+    """Our differences of the families that the paper has too, at equal K."""
+    table = contrasts(block.rows, source)
+    known = table[table["paper"].notna() & table["mean"].notna()] if len(table) else table
+    groups = known.groupby(["label", "base", "metric"], sort=False) if len(known) else ()
     return " ".join(_steps(rows.to_dict("records")) for _, rows in groups)
 
 

@@ -1,10 +1,11 @@
 """Tables beside published values that are compared as they are: ours, theirs, the difference and a verdict."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.blocks import CONFIGURATION, metrics
+from nfbench.analysis.blocks import CONFIGURATION, Block, metrics
 from nfbench.analysis.published import compare, contrasts, missing
 from nfbench.analysis.summary import summary
 from nfbench.present.tables.labels import budget, depth, key, protocol, read, reasons, seeds
@@ -18,31 +19,36 @@ _FEW = (
 )
 
 
-def tables(block: pd.DataFrame, source: Published) -> list[Table]:
-    """A block beside each metric of the source, then families at equal K."""
-    names = [name for name in source.metrics if name in metrics(block)] or source.metrics[:1]
+def tables(block: Block, source: Published) -> list[Table]:
+    """A block beside each metric of the source, then families at equal K.
+
+    Args:
+        block: our records.
+        source: published values that are compared as they are.
+    """
+    names = [name for name in source.metrics if name in metrics(block.rows)] or source.metrics[:1]
     first, *others = (_table(block, source, name) for name in names)
     panels = [first, *(panel._replace(protocol=f"{budget(block, source)} The rest as above.") for panel in others)]
     panels[-1] = panels[-1]._replace(notes=_notes(block, source))
     return [*panels, *_contrast(block, source)]
 
 
-def _title(block: pd.DataFrame, source: Published) -> str:
-    first = block.iloc[0]
-    return f"{source.name}, profile {first['profile']}, {first['source']} records"
+def _title(block: Block, source: Published) -> str:
+    return replace(block, experiment=source.name).title
 
 
-def _table(block: pd.DataFrame, source: Published, metric: str) -> Table:
+def _table(block: Block, source: Published, metric: str) -> Table:
     """One panel; a source of a single metric shows the block's other metrics beside it."""
-    alone, found = len(source.metrics) == 1, compare(block, source)
-    others = [name for name in metrics(block) if name != metric] if alone else []
-    shown = [name for name in (metric, *others) if name in metrics(block)]
-    targets = block["target"].nunique() > 1
-    compared = {key(row): row for row in found.to_dict("records") if row["metric"] == metric}
+    alone, known = len(source.metrics) == 1, metrics(block.rows)
+    more = [name for name in known if name != metric] if alone else []
+    shown = [name for name in (metric, *more) if name in known]
+    targets = block.rows["target"].nunique() > 1
+    comparisons = compare(block.rows, source).to_dict("records")
+    compared = {key(row): row for row in comparisons if row["metric"] == metric}
     head = [*(["Target"] if targets else []), "Posterior", "K", *(measure(name).title for name in shown), "seeds"]
     head += ["the paper's" + (" (± s.e.)" if _has_bars(source) else ""), "ours less the paper's", "verdict"]
     rows, keys = [], []
-    for row in summary(block).to_dict("records"):
+    for row in summary(block.rows).to_dict("records"):
         cells = [*([row["target_label"]] if targets else []), row["label"], depth(row)]
         cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in shown]
         rows.append([*cells, seeds(row), *_comparison(compared.get(key(row)), source)])
@@ -53,11 +59,12 @@ def _table(block: pd.DataFrame, source: Published, metric: str) -> Table:
         rows.append([*([NOTHING] if targets else []), cited.label, *empty, value, NOTHING, f"cited: {cited.source}"])
         keys.append(())
     title = _title(block, source) + ("" if alone else f": {measure(metric).label}")
-    return Table(title, _said(block, source), head, rows, keys, [], leading=2 + targets)
+    return Table(title, _protocol(block, source), head, rows, keys, [], leading=2 + targets)
 
 
-def _said(block: pd.DataFrame, source: Published) -> str:
-    targets = list(dict.fromkeys(block["target"]))
+def _protocol(block: Block, source: Published) -> str:
+    """How the numbers of both sides came about, and of which model they are."""
+    targets = list(dict.fromkeys(block.rows["target"]))
     return f"{protocol(block, source)} Model: {'; '.join(targets)}."
 
 
@@ -75,7 +82,7 @@ def _comparison(row: dict[Any, Any] | None, source: Published) -> list[str]:
     return [theirs + (" *" if row["hidden"] else ""), ours, row["verdict"]]
 
 
-def _notes(block: pd.DataFrame, source: Published) -> list[str]:
+def _notes(block: Block, source: Published) -> list[str]:
     margins = ", ".join(f"{source.margin[name]:g} nats for {measure(name).label}" for name in source.metrics)
     notes = [
         f"The paper's: {source.source} ({read(source)}). {source.note}",
@@ -83,21 +90,22 @@ def _notes(block: pd.DataFrame, source: Published) -> list[str]:
         f"of a difference has both sides' errors. {source.margin_reason}",
         *reasons(block, source),
     ]
-    notes += [_FEW] if (block.groupby(list(CONFIGURATION), dropna=False).size() == 2).any() else []
-    absent = ", ".join(f"{point.posterior} K={point.K}" for point in missing(block, source))
+    notes += [_FEW] if (block.rows.groupby(list(CONFIGURATION), dropna=False).size() == 2).any() else []
+    absent = ", ".join(f"{point.posterior} K={point.K}" for point in missing(block.rows, source))
     notes += [f"Published, without a record here: {absent}."] if absent else []
     cited = "Cited rows are what the paper's table says of others' work; nothing of it was run here."
     return notes + ([cited] if source.cited else [])
 
 
-def _contrast(block: pd.DataFrame, source: Published) -> list[Table]:
+def _contrast(block: Block, source: Published) -> list[Table]:
     """Every other family less the contrast family at equal K, for each of its metrics, with the paper's difference."""
-    found = contrasts(block, source)
-    return [_less(rows, block, source) for _, rows in found.groupby("base", sort=False)] if len(found) else []
+    table = contrasts(block.rows, source)
+    return [_less(rows, block, source) for _, rows in table.groupby("base", sort=False)] if len(table) else []
 
 
-def _less(found: pd.DataFrame, block: pd.DataFrame, source: Published) -> Table:
-    base, names = found["base"].iloc[0], list(found["metric"].unique())
+def _less(differences: pd.DataFrame, block: Block, source: Published) -> Table:
+    """The differences to one family, whose label they have in common: a row a configuration."""
+    base, names = differences["base"].iloc[0], list(differences["metric"].unique())
     head = ["Posterior", "K"]
     head += [
         part
@@ -105,18 +113,18 @@ def _less(found: pd.DataFrame, block: pd.DataFrame, source: Published) -> Table:
         for part in (f"difference of {measure(name).title}", f"the paper's of {measure(name).label}")
     ]
     rows, keys = [], []
-    for _, parts in found.groupby([*CONFIGURATION], dropna=False, sort=False):
-        first, by_metric = parts.iloc[0].to_dict(), parts.set_index("metric").to_dict("index")
+    for _, parts in differences.groupby([*CONFIGURATION], dropna=False, sort=False):
+        configuration, by_metric = parts.iloc[0].to_dict(), parts.set_index("metric").to_dict("index")
         cells = [cell for name in names for cell in _difference(by_metric.get(name))]
-        rows.append([first["label"], depth(first), *cells, str(parts["n"].max())])
-        keys.append(key(first))
-    said = f"Each family less {base} at equal K: mean of the differences seed by seed ± half its 95 % t-interval."
+        rows.append([configuration["label"], depth(configuration), *cells, str(parts["n"].max())])
+        keys.append(key(configuration))
+    how = f"Each family less {base} at equal K: mean of the differences seed by seed ± half its 95 % t-interval."
     note = (
         f"Above 0, {base} is the better. The paper's: difference of two published means, ± its standard error, their "
         "errors taken as independent. No test is made."
     )
     title = f"{_title(block, source)}: against {base} at equal K"
-    return Table(title, said, [*head, "pairs"], rows, keys, [note], leading=2)
+    return Table(title, how, [*head, "pairs"], rows, keys, [note], leading=2)
 
 
 def _difference(row: dict[Any, Any] | None) -> list[str]:
@@ -127,21 +135,22 @@ def _difference(row: dict[Any, Any] | None) -> list[str]:
 
 
 def remeasured(source: Published) -> list[Table]:
-    """What others got when they repeated the published experiment: a row each of their values over K."""
+    """The values of others who repeated the published experiment, over K: one table, or none where nobody did."""
     if not source.remeasured:
         return []
-    told = [by_depth for one in source.remeasured for by_depth in one.values.values()]
-    depths = sorted({depth for by_depth in told for depth in by_depth})
+    values_by_depth = [by_depth for repetition in source.remeasured for by_depth in repetition.values.values()]
+    depths = sorted({depth for by_depth in values_by_depth for depth in by_depth})
     head = ["Who", "Posterior", "Metric", *(f"K={depth}" for depth in depths)]
     rows = []
-    for one in source.remeasured:
-        for metric, values in one.values.items():
-            cells = [_value(values.get(depth), one.bars.get(metric, {}).get(depth)) for depth in depths]
-            rows.append([one.who, one.label, measure(metric).title, *cells])
-    said = "The paper's experiment on the same data, as others repeated it: neither the paper's numbers nor ours."
-    notes = list(dict.fromkeys(f"{one.who}: {one.source}." for one in source.remeasured))
+    for repetition in source.remeasured:
+        for metric, values in repetition.values.items():
+            bars = repetition.bars.get(metric, {})
+            cells = [_value(values.get(depth), bars.get(depth)) for depth in depths]
+            rows.append([repetition.who, repetition.label, measure(metric).title, *cells])
+    how = "The paper's experiment on the same data, as others repeated it: neither the paper's numbers nor ours."
+    notes = list(dict.fromkeys(f"{by.who}: {by.source}." for by in source.remeasured))
     title = f"{source.name}: what others measured"
-    return [Table(title, said, head, rows, [()] * len(rows), notes, leading=len(head))]
+    return [Table(title, how, head, rows, [()] * len(rows), notes, leading=len(head))]
 
 
 def _value(value: float | None, bar: float | None) -> str:

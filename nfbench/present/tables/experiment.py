@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.blocks import RANKING, blocks, metrics
+from nfbench.analysis.blocks import RANKING, Block, blocks, metrics
 from nfbench.analysis.published import compare
 from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
@@ -25,7 +25,12 @@ from nfbench.specification.choices import FORMATS, Format
 
 
 def table(frame: pd.DataFrame, name: str, fmt: Format) -> str:
-    """The results of an experiment, or beside a published table or figure, among the rows of `frame` as text.
+    """The results of an experiment, or beside a published table or figure, as text.
+
+    Args:
+        frame: a table of records; rows of other experiments are left out.
+        name: of the experiment, or of a published table or figure that its records are compared with.
+        fmt: ``md``, ``latex``, ``csv`` or ``json``.
 
     Raises:
         InputError: unknown format, or no record of that experiment.
@@ -38,7 +43,7 @@ def table(frame: pd.DataFrame, name: str, fmt: Format) -> str:
     if fmt == "json":
         return str(numbers(rows, name).to_json(orient="records", indent=1, double_precision=15)) + "\n"
     form = markdown if fmt == "md" else latex
-    return "\n".join(form(found) for found in tables(rows, name))
+    return "\n".join(form(each) for each in tables(rows, name))
 
 
 def select(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -57,18 +62,28 @@ def select(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def tables(frame: pd.DataFrame, name: str) -> list[Table]:
-    """The tables of each block of an experiment's rows, then what does not depend on them."""
+    """The tables of each block of an experiment, then what does not depend on them.
+
+    Args:
+        frame: a table of records of that experiment only.
+        name: under which they are shown: the experiment's, or that of a published table or figure.
+    """
     source = published(name)
     if source and source.baseline is None:
-        found = [one for block in blocks(frame) for one in as_data.tables(block, source)]
-        return found + as_data.remeasured(source)
+        ours = [table for block in blocks(frame) for table in as_data.tables(block, source)]
+        return ours + as_data.remeasured(source)
     return [_table(block, source) for block in blocks(frame)]
 
 
 def everything(frame: pd.DataFrame, experiment: str) -> list[Table]:
-    """The tables of an experiment under every name by which its records are shown."""
+    """The tables of an experiment under every name by which its records are shown.
+
+    Args:
+        frame: a table of records of that experiment only.
+        experiment: its name.
+    """
     names = [source.name for source in sources(experiment)] or [experiment]
-    return [found for name in names for found in tables(frame, name)]
+    return [table for name in names for table in tables(frame, name)]
 
 
 def overview(frame: pd.DataFrame) -> Table:
@@ -78,29 +93,28 @@ def overview(frame: pd.DataFrame) -> Table:
     for row in summary(frame).to_dict("records"):
         metric = next((name for name in RANKING if pd.notna(row.get(name))), None)
         value = interval(row[metric], row[f"{metric}_low"], row[f"{metric}_high"]) if metric else NOTHING
-        told = [row["experiment"], f"{row['source']}, {row['profile']}", row["target_label"], row["label"], depth(row)]
-        rows.append([*told, seeds(row), measure(metric).title if metric else NOTHING, value])
+        names = [row["experiment"], f"{row['source']}, {row['profile']}", row["target_label"], row["label"]]
+        rows.append([*names, depth(row), seeds(row), measure(metric).title if metric else NOTHING, value])
     return Table("Configurations", "", head, rows, [()] * len(rows), [], leading=6)
 
 
-def _table(block: pd.DataFrame, source: Published | None) -> Table:
-    first = block.iloc[0]
-    found, names = summary(block), metrics(block)
-    ours = compare(block, source) if source else pd.DataFrame()
+def _table(block: Block, source: Published | None) -> Table:
+    """One block's table, beside the differences of a source that has some of its configurations."""
+    names = metrics(block.rows)
+    ours = compare(block.rows, source) if source else pd.DataFrame()
     compared = {key(row): row for row in ours.to_dict("records")}
     head = ["Target", "Posterior", "K", *(measure(name).title for name in names), "seeds", "parameters", "s per cell"]
     if compared and source and source.baseline:
         base = f"{source.baseline.posterior} K={source.baseline.K}"
         head += [f"{measure(source.metric).label} less {base}", "the paper's (± s.e.)", "verdict"]
     rows, keys = [], []
-    for row in found.to_dict("records"):
+    for row in summary(block.rows).to_dict("records"):
         cells = [row["target_label"], row["label"], depth(row)]
         cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
         cells += [seeds(row), number(row["num_params"], 0, ","), number(row["seconds"], 2)]
         rows.append(cells + (_comparison(compared.get(key(row))) if compared else []))
         keys.append(key(row))
-    title = f"{first['experiment']}, profile {first['profile']}, {first['source']} records"
-    return Table(title, protocol(block), head, rows, keys, _notes(block, source if compared else None))
+    return Table(block.title, protocol(block), head, rows, keys, _notes(block, source if compared else None))
 
 
 def _comparison(row: dict[Any, Any] | None) -> list[str]:
@@ -113,7 +127,7 @@ def _comparison(row: dict[Any, Any] | None) -> list[str]:
     return [ours, theirs + (" *" if row["hidden"] else ""), row["verdict"]]
 
 
-def _notes(block: pd.DataFrame, source: Published | None) -> list[str]:
+def _notes(block: Block, source: Published | None) -> list[str]:
     if source is None:
         return []
     notes = [
@@ -122,6 +136,6 @@ def _notes(block: pd.DataFrame, source: Published | None) -> list[str]:
         f"{source.margin[source.metric]:g}, not corrected for their number. {source.margin_reason}",
         *reasons(block, source),
     ]
-    shown = {name.partition(":")[0] for name in block["target"]}
+    shown = {name.partition(":")[0] for name in block.rows["target"]}
     hidden = source.hidden_note and any(row.hidden and row.target in shown for row in source.rows)
     return notes + ([f"* {source.hidden_note}"] if hidden else [])

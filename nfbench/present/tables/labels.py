@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.blocks import CONFIGURATION, OUTCOMES
+from nfbench.analysis.blocks import CONFIGURATION, OUTCOMES, Block
 from nfbench.analysis.summary import Estimate
 from nfbench.present.tables.render import NOTHING, interval
 from nfbench.published.schema import Published
@@ -22,9 +22,9 @@ def depth(row: dict[Any, Any]) -> str:
     return str(row["K"]) if "K" in dict(parse(row["posterior"]).options) else NOTHING
 
 
-def spread(found: Estimate) -> str:
+def spread(estimate: Estimate) -> str:
     """An estimate as text."""
-    return interval(found.mean, found.low, found.high)
+    return interval(estimate.mean, estimate.low, estimate.high)
 
 
 def seeds(row: dict[Any, Any]) -> str:
@@ -39,59 +39,59 @@ def seeds(row: dict[Any, Any]) -> str:
     return f"{row['done']} of {row['seeds']} ({others})"
 
 
-def protocol(block: pd.DataFrame, source: Published | None = None) -> str:
-    """Profile, recipe, seeds, data and training of a block; beside a source with a setup, the paper's too."""
-    first = block.iloc[0]
+def protocol(block: Block, source: Published | None = None) -> str:
+    """How a block's numbers came about, in sentences.
+
+    Args:
+        block: the records of a table.
+        source: published values beside them; where its setup is known, how it differs is said too.
+
+    Returns:
+        Profile, recipe, seeds, data, training, draws of -ln p(x), and what ± means.
+    """
     sentences = [budget(block, source)]
-    sentences += [] if pd.isna(first["data"]) else [f"Data: {first['data']}."]
-    sentences += [] if pd.isna(first["training"]) else [f"Trained by {first['training']}."]
-    sentences += [_theirs(first, source)] if source else []
-    sentences += [_draws(first)] if "nll" in block and block["nll"].notna().any() else []
-    repeated = block.groupby(["target", "posterior"]).size().max() > 1
+    sentences += [] if block.data is None else [f"Data: {block.data}."]
+    sentences += [] if block.training is None else [f"Trained by {block.training}."]
+    sentences += [_other_setup(block, source)] if source else []
+    sentences += [_draws(block)] if block.has("nll") else []
+    repeated = block.rows.groupby(["target", "posterior"]).size().max() > 1
     mean = "Mean over the seeds that are done ± half the 95 % t-interval over seeds." if repeated else "No interval."
-    return " ".join(one for one in [*sentences, mean] if one)
+    return " ".join(sentence for sentence in [*sentences, mean] if sentence)
 
 
-def budget(block: pd.DataFrame, source: Published | None = None) -> str:
-    """Profile, recipe and seeds of a block, as shares of the published budget where that is known."""
-    first, several = block.iloc[0], _seeds(block)
-    where = f"Profile {first['profile']}, recipe {first['recipe']}, {first['source']} records"
+def budget(block: Block, source: Published | None = None) -> str:
+    """Profile, recipe and seeds of a block, as shares of the published budget where that is known.
+
+    Args:
+        block: the records of a table.
+        source: published values beside them.
+    """
+    records = f"Profile {block.profile}, recipe {block.recipe}, {block.source} records"
     if source is None or source.setup is None:
-        return f"{where}, {several} a configuration."
-    return f"{where}: {_share(first, source)}{several} of the paper's {source.setup.seeds}."
+        return f"{records}, {block.seeds(block.rows)} a configuration."
+    share = (
+        "" if block.updates is None else f"{block.updates:,} updates of the paper's {source.setup.training.updates:,}, "
+    )
+    return f"{records}: {share}{block.seeds(block.rows)} of the paper's {source.setup.seeds}."
 
 
-def _seeds(block: pd.DataFrame) -> str:
-    counts = sorted(set(block.groupby(["target", "posterior"]).size()))
-    text = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
-    return f"{text} {'seed' if counts[-1] == 1 else 'seeds'}"
-
-
-def _share(first: pd.Series, source: Published) -> str:
-    """Our updates of the paper's."""
-    if source.setup is None or pd.isna(first["updates"]):
-        return ""
-    return f"{int(first['updates']):,} updates of the paper's {source.setup.training.updates:,}, "
-
-
-def _theirs(first: pd.Series, source: Published) -> str:
+def _other_setup(block: Block, source: Published) -> str:
     """How the paper trained and estimated, where that was otherwise."""
     if source.setup is None:
         return ""
-    theirs = words(source.setup.training, data=True)
-    draws = source.setup.importance_draws
-    other = [theirs] if theirs != first["training"] else []
-    other += [f"S = {draws} for -ln p(x)"] if draws != first["importance_draws"] else []
-    return f"The paper: {'; '.join(other)}." if other else "The paper's recipe."
+    training, draws = words(source.setup.training, data=True), source.setup.importance_draws
+    differences = [training] if training != block.training else []
+    differences += [f"S = {draws} for -ln p(x)"] if draws != block.importance_draws else []
+    return f"The paper: {'; '.join(differences)}." if differences else "The paper's recipe."
 
 
-def _draws(first: pd.Series) -> str:
+def _draws(block: Block) -> str:
     """S of the estimates of -ln p(x)."""
-    text = f"-ln p(x) with S = {int(first['importance_draws']):,} draws a test point"
-    if pd.isna(first["long_draws"]):
+    text = f"-ln p(x) with S = {block.importance_draws:,} draws a test point"
+    if block.long_draws is None:
         return f"{text}."
-    points = "all" if pd.isna(first["long_points"]) else f"{int(first['long_points']):,}"
-    return f"{text}, the long one with S = {int(first['long_draws']):,} over {points} of them."
+    points = "all" if block.long_points is None else f"{block.long_points:,}"
+    return f"{text}, the long one with S = {block.long_draws:,} over {points} of them."
 
 
 def read(source: Published) -> str:
@@ -100,11 +100,10 @@ def read(source: Published) -> str:
     return f"{how}, ± {source.reading:g}"
 
 
-def reasons(block: pd.DataFrame, source: Published) -> list[str]:
-    """Why which targets of a block are not comparable with the published ones."""
-    data = block["data"].iloc[0]
-    found: dict[str, list[str]] = {}
-    for target in block["target"].unique():
-        if reason := source.objection(target, None if pd.isna(data) else str(data)):
-            found.setdefault(reason, []).append(target)
-    return [f"Not comparable ({', '.join(names)}): {reason}" for reason, names in found.items()]
+def reasons(block: Block, source: Published) -> list[str]:
+    """Why targets of a block are not comparable with the published ones: a sentence a reason, with its targets."""
+    targets_of: dict[str, list[str]] = {}
+    for target in block.rows["target"].unique():
+        if reason := source.objection(target, block.data):
+            targets_of.setdefault(reason, []).append(target)
+    return [f"Not comparable ({', '.join(targets)}): {reason}" for reason, targets in targets_of.items()]

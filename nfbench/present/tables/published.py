@@ -22,28 +22,35 @@ _COMPARED = (
 
 
 def numbers(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """One row a configuration with every statistic as a number, and the published comparison where there is one.
+    """Every statistic of an experiment as a number, and the published comparison where there is one.
 
-    Of a source whose values are compared as they are, each column of the comparison has the metric before its name; its
-    cited rows and what others measured follow, told apart by the column `source`, with their own in `citation`.
+    Args:
+        frame: a table of records of one experiment.
+        name: under which they are shown: the experiment's, or that of a published table or figure.
+
+    Returns:
+        One row a configuration. Of a source whose values are compared as they are, each column of the comparison has
+        the metric before its name; its cited rows and what others measured follow, told apart by the column `source`,
+        with their own in `citation`.
     """
-    source, found = published(name), summary(frame).drop(columns="order")
+    source, table = published(name), summary(frame).drop(columns="order")
     if source and source.baseline is None:
-        found = pd.concat([_beside(found, frame, source), _others(source)], ignore_index=True)
+        table = pd.concat([_beside(table, frame, source), _others(source)], ignore_index=True)
     elif source:
         ours = compare(frame, source)
-        found = _joined(found, ours) if len(ours) else found
-    whole = {column: "Int64" for column in found if column in _WHOLE or str(column).endswith("_n")}
-    return found.astype(whole)
+        table = _joined(table, ours) if len(ours) else table
+    whole = {column: "Int64" for column in table if column in _WHOLE or str(column).endswith("_n")}
+    return table.astype(whole)
 
 
-def _beside(found: pd.DataFrame, frame: pd.DataFrame, source: Published) -> pd.DataFrame:
+def _beside(table: pd.DataFrame, frame: pd.DataFrame, source: Published) -> pd.DataFrame:
+    """The summary with the comparison of each published metric beside it."""
     compared = compare(frame, source)
     for metric in source.metrics if len(compared) else []:
         part = compared.loc[compared["metric"] == metric, [*CONFIGURATION, *_COMPARED]]
         named = part.rename(columns={column: f"{metric}_{column}" for column in _COMPARED})
-        found = _joined(found, named)
-    return found
+        table = _joined(table, named)
+    return table
 
 
 def _joined(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
@@ -52,22 +59,23 @@ def _joined(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
     Configurations are compared as text: a column of them that is missing throughout has another type in each table,
     which pandas refuses to merge.
     """
-    there = {key(row): index for index, row in enumerate(right.to_dict("records"))}
-    places = [there.get(key(row), -1) for row in left.to_dict("records")]
+    row_of = {key(row): number for number, row in enumerate(right.to_dict("records"))}
+    places = [row_of.get(key(row), -1) for row in left.to_dict("records")]
     beside = right.drop(columns=list(CONFIGURATION)).reset_index(drop=True).reindex(places)
     return pd.concat([left.reset_index(drop=True), beside.reset_index(drop=True)], axis=1)
 
 
 def _others(source: Published) -> pd.DataFrame:
-    common = {"experiment": source.experiment}
+    """A row for each value that the source cites, and for each depth at which others repeated its experiment."""
+    experiment, column = {"experiment": source.experiment}, f"{source.metric}_paper"
     rows: list[dict[str, Any]] = [
-        common | {"source": "cited", "label": one.label, f"{source.metric}_paper": one.value, "citation": one.source}
-        for one in source.cited
+        experiment | {"source": "cited", "label": cited.label, column: cited.value, "citation": cited.source}
+        for cited in source.cited
     ]
-    for one in source.remeasured:
-        told = common | {"source": "remeasured", "label": f"{one.who}: {one.label}", "citation": one.source}
-        for depth in sorted({depth for by_depth in one.values.values() for depth in by_depth}):
-            values = {metric: by_depth[depth] for metric, by_depth in one.values.items() if depth in by_depth}
-            bars = {f"{metric}_se": by_depth[depth] for metric, by_depth in one.bars.items() if depth in by_depth}
-            rows.append(told | {"K": depth} | values | bars)
+    for by in source.remeasured:
+        names = experiment | {"source": "remeasured", "label": f"{by.who}: {by.label}", "citation": by.source}
+        for depth in sorted({depth for by_depth in by.values.values() for depth in by_depth}):
+            values = {metric: by_depth[depth] for metric, by_depth in by.values.items() if depth in by_depth}
+            bars = {f"{metric}_se": by_depth[depth] for metric, by_depth in by.bars.items() if depth in by_depth}
+            rows.append(names | {"K": depth} | values | bars)
     return pd.DataFrame(rows)

@@ -82,12 +82,12 @@ def _decimals(value: float, digits: int) -> int:
     return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
 
 
-def markdown(found: Table) -> str:
+def markdown(table: Table) -> str:
     """A table with its heading, protocol and notes."""
-    lines = [found.head, ["---"] * len(found.head), *found.rows]
+    lines = [table.head, ["---"] * len(table.head), *table.rows]
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    notes = "\n".join(f"- {note}" for note in found.notes).replace("* ", "\\* ")
-    return f"### {found.title}\n\n{found.protocol}\n\n{body}\n" + (f"\n{notes}\n" if notes else "")
+    notes = "\n".join(f"- {note}" for note in table.notes).replace("* ", "\\* ")
+    return f"### {table.title}\n\n{table.protocol}\n\n{body}\n" + (f"\n{notes}\n" if notes else "")
 
 
 def html(table: Table) -> str:
@@ -97,18 +97,18 @@ def html(table: Table) -> str:
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>"
 
 
-def latex(found: Table) -> str:
+def latex(table: Table) -> str:
     """A longtable with booktabs' rules (needs both packages); pandas writes and escapes it."""
-    frame = pd.DataFrame(found.rows, columns=found.head)
+    frame = pd.DataFrame(table.rows, columns=table.head)
     style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
     text = style.to_latex(
         environment="longtable",
         hrules=True,
-        column_format="".join(_COLUMNS.get(name, "r") for name in found.head),
-        caption=escape(found.protocol),
+        column_format="".join(_COLUMNS.get(name, "r") for name in table.head),
+        caption=escape(table.protocol),
     )
-    notes = "".join(f"\\par\\noindent {escape(note)}\n" for note in found.notes)
-    size, apart = ("scriptsize", 2.5) if len(found.head) <= _MANY else ("tiny", 1.5)
+    notes = "".join(f"\\par\\noindent {escape(note)}\n" for note in table.notes)
+    size, apart = ("scriptsize", 2.5) if len(table.head) <= _MANY else ("tiny", 1.5)
     return f"{{\\{size}\\setlength{{\\tabcolsep}}{{{apart}pt}}\n{symbols(text)}{notes}}}\n"
 
 

@@ -7,7 +7,18 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from nfbench.analysis.scaling import exponents, memory
-from nfbench.analysis.timings import CASE, COMPILE, OURS, SIZES, SPLIT, TEXTBOOK, against, blocks, three_digits
+from nfbench.analysis.timings import (
+    CASE,
+    COMPILE,
+    OURS,
+    SIZES,
+    SPLIT,
+    TEXTBOOK,
+    TimingBlock,
+    against,
+    blocks,
+    three_digits,
+)
 from nfbench.foundation.names import unknown
 from nfbench.present.tables.labels import depth
 from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number, quartiles, significant
@@ -24,7 +35,11 @@ class _Unit(NamedTuple):
 
 
 def table(frame: pd.DataFrame, fmt: Format) -> str:
-    """All timings in `frame` as text; CSV has one row a record, JSON also the comparisons and the fits.
+    """All timings as text; CSV has one row a record, JSON also the comparisons and the fits.
+
+    Args:
+        frame: a table of timings.
+        fmt: ``md``, ``latex``, ``csv`` or ``json``.
 
     Raises:
         InputError: unknown format.
@@ -37,7 +52,7 @@ def table(frame: pd.DataFrame, fmt: Format) -> str:
         parts = {"records": frame, "against": against(frame), "exponents": exponents(frame), "memory": memory(frame)}
         return json.dumps({name: _plain(part) for name, part in parts.items()}, indent=1, allow_nan=False) + "\n"
     form = markdown if fmt == "md" else latex
-    return "\n".join(form(found) for found in tables(frame))
+    return "\n".join(form(each) for each in tables(frame))
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[Any, Any]]:
@@ -46,19 +61,19 @@ def _plain(frame: pd.DataFrame) -> list[dict[Any, Any]]:
 
 def tables(frame: pd.DataFrame) -> list[Table]:
     """Of each block: the comparison, every contender, and the fits that its sweeps allow."""
-    return [found for block in blocks(frame) for found in _tables(block)]
+    return [table for block in blocks(frame) for table in _tables(block)]
 
 
-def _tables(block: pd.DataFrame) -> list[Table]:
+def _tables(block: TimingBlock) -> list[Table]:
     parts = [_against(block), _contenders(block), _exponents(block), _memory(block)]
     return [_without_empty(part) for part in parts if part.rows]
 
 
-def _without_empty(found: Table) -> Table:
+def _without_empty(table: Table) -> Table:
     """The table without those of its results that no row has."""
-    kept = [i for i in range(len(found.head)) if i < found.leading or any(row[i] != NOTHING for row in found.rows)]
-    rows = [[row[i] for i in kept] for row in found.rows]
-    return found._replace(head=[found.head[i] for i in kept], rows=rows)
+    columns = [i for i in range(len(table.head)) if i < table.leading or any(row[i] != NOTHING for row in table.rows)]
+    rows = [[row[i] for i in columns] for row in table.rows]
+    return table._replace(head=[table.head[i] for i in columns], rows=rows)
 
 
 def key(row: dict[Any, Any]) -> tuple[str, ...]:
@@ -71,19 +86,11 @@ def fit_key(row: dict[Any, Any]) -> tuple[str, ...]:
     return ("timing", row["source"], *row["records"])
 
 
-def title(block: pd.DataFrame) -> str:
-    """Which block this is."""
-    first = block.iloc[0]
-    return f"timing, profile {first['profile']}, {first['mode']}, {first['source']} records"
-
-
-def protocol(block: pd.DataFrame) -> str:
-    """What was timed, and where."""
-    first = block.iloc[0]
-    threads = f"{first['threads']} thread" + ("" if first["threads"] == 1 else "s")
+def protocol(block: TimingBlock) -> str:
+    """What was timed, and where, in sentences."""
     return (
-        f"Mode {first['mode']}: {MODES[first['mode']]}. Machine: {first['machine']}; {threads}, device "
-        f"{first['device']}, {first['dtype']}. Profile {first['profile']}, {first['source']} records."
+        f"Mode {block.mode}: {MODES[block.mode]}. Machine: {block.machine}; {block.number_of_threads}, device "
+        f"{block.device}, {block.dtype}. Profile {block.profile}, {block.source} records."
     )
 
 
@@ -93,12 +100,15 @@ def _unit(values: pd.Series, units: Sequence[tuple[float, float, str]]) -> _Unit
     return next(_Unit(factor, name) for most, factor, name in units if not largest > most)
 
 
-def _sizes(block: pd.DataFrame) -> dict[str, str]:
+def _sizes(block: TimingBlock) -> dict[str, str]:
     """The columns that tell cases apart, with their heads: of a step its target and E, which say the rest."""
-    step = block["mode"].iloc[0] == "step"
-    names = {"target": "step on", "label": "Posterior"} if step else {"label": "Posterior", "amortized": "amortized"}
+    names = (
+        {"target": "step on", "label": "Posterior"}
+        if block.is_step
+        else {"label": "Posterior", "amortized": "amortized"}
+    )
     names |= {"K": "K", "draws": "S", "batch": "B", "dim": "D"}
-    return names | ({"seeds": "E"} if step else {})
+    return names | ({"seeds": "E"} if block.is_step else {})
 
 
 def _facts(row: dict[Any, Any], names: dict[str, str]) -> list[str]:
@@ -119,19 +129,20 @@ def _spread(row: dict[Any, Any], name: str, factor: float = 1.0) -> str:
     return quartiles(*(row.get(part) for part in (name, low, high)), factor=factor)
 
 
-def _contenders(block: pd.DataFrame) -> Table:
-    unit, memory_unit, names = _unit(block["median"], _TIMES), _unit(block["peak_bytes"], _MEMORY), _sizes(block)
-    step = block["mode"].iloc[0] == "step"
+def _contenders(block: TimingBlock) -> Table:
+    """Every contender of every case: its time, and what makes it comparable."""
+    records, names, step = block.rows.to_dict("records"), _sizes(block), block.is_step
+    unit, memory_unit = _unit(block.rows["median"], _TIMES), _unit(block.rows["peak_bytes"], _MEMORY)
     measured = [f"time ({unit.name})", *(("models", "textbook steps", "a model", "times bare") if step else ())]
     measured += ["times nfbench" + (", a model" if step else ""), "deviation", "of the floor (%)", "bound"]
     measured += [f"peak ({memory_unit.name})", "compile (s)", "remark"]
     head = [*names.values(), "Contender", *measured]
     rows = [
         [*_facts(row, names), row["version"], *_measured(row, unit, memory_unit, step=step), row["remark"] or NOTHING]
-        for row in block.to_dict("records")
+        for row in records
     ]
-    keys = [key(row) for row in block.to_dict("records")]
-    heading = f"{title(block)}: every contender"
+    keys = [key(row) for row in records]
+    heading = f"{block.title}: every contender"
     return Table(heading, protocol(block), head, rows, keys, _notes(block), leading=len(names) + 1, folded=True)
 
 
@@ -152,19 +163,19 @@ def _percent(row: dict[Any, Any], name: str) -> float | None:
     return None if pd.isna(row[name]) else 100 * row[name]
 
 
-def _against(block: pd.DataFrame) -> Table:
-    unit, names = _unit(block["median"], _TIMES), _sizes(block)
-    step = block["mode"].iloc[0] == "step"
+def _against(block: TimingBlock) -> Table:
+    """Nfbench's time of every case, with the ratios of the others to it."""
+    unit, names, step = _unit(block.rows["median"], _TIMES), _sizes(block), block.is_step
     head = [
         *names.values(),
         f"nfbench ({unit.name})",
         *(["textbook steps", "times bare"] if step else []),
         "fastest peer",
     ]
-    sides = [COMPILE, *([SPLIT] if SPLIT in set(block["contender"]) else []), TEXTBOOK]
+    sides = [COMPILE, *([SPLIT] if SPLIT in set(block.rows["contender"]) else []), TEXTBOOK]
     head += ["against it", *(f"against {side}" for side in sides), "of the floor (%)", "bound", "pace (%)"]
     rows, keys = [], []
-    for row in against(block).to_dict("records"):
+    for row in against(block.rows).to_dict("records"):
         cells = [*_facts(row, names), _spread(row, "median", unit.factor)]
         cells += [_spread(row, "steps"), _spread(row, "bare")] if step else []
         cells += [row["peer"], *(_spread(row, f"{side}_ratio") for side in ("peer", *sides))]
@@ -182,12 +193,13 @@ def _against(block: pd.DataFrame) -> Table:
             "Numbers of each data point's own reach textbook and compile as an inference network puts them out, one "
             "tensor a kind that every map slices; split is compile with a tensor for each map, which nothing slices."
         ]
-    heading = f"{title(block)}: nfbench against the others"
+    heading = f"{block.title}: nfbench against the others"
     return Table(heading, protocol(block), head, rows, keys, notes, leading=len(names))
 
 
-def _notes(block: pd.DataFrame) -> list[str]:
-    step, done = block["mode"].iloc[0] == "step", block[block["status"] == "done"]
+def _notes(block: TimingBlock) -> list[str]:
+    rows, step = block.rows, block.is_step
+    done = rows[rows["status"] == "done"]
     notes = [
         f"Times are medians over {_span(done['rounds'])} rounds, with quartiles in brackets. The contenders of a run "
         "are timed in turn, round by round, and 'times nfbench' is the quotient of two times of one round"
@@ -195,7 +207,7 @@ def _notes(block: pd.DataFrame) -> list[str]:
         + ": median with quartiles; above 1, nfbench is faster.",
         "Deviation: the largest from the float64 reference, relative to the largest value of that output. Quotients "
         "and fractions are given only where it is within the case's tolerance "
-        f"({_span(block['tolerance'], '{:.0e}'.format)}), on both sides.",
+        f"({_span(rows['tolerance'], '{:.0e}'.format)}), on both sides.",
     ]
     if step:
         notes += [
@@ -209,22 +221,23 @@ def _notes(block: pd.DataFrame) -> list[str]:
             f"product, {_span(done['rate'] / 1e9, three_digits)} Gflop/s, whichever takes longer (the bound). Data "
             "that stay in a cache can beat the first."
         ]
-    libraries = {part for text in block["libraries"] for part in text.split(", ") if part}
-    own = {f"nfbench {version}" for version in block["nfbench"].dropna()}
+    libraries = {part for text in rows["libraries"] for part in text.split(", ") if part}
+    own = {f"nfbench {version}" for version in rows["nfbench"].dropna()}
     return [*notes, f"Versions: {', '.join([*sorted(own), *sorted(libraries - own)])}."]
 
 
 def _span(values: pd.Series, form: Callable[[float], str] = str) -> str:
-    told = sorted(set(values.dropna()))
-    texts = list(dict.fromkeys(form(value) for value in (told[:1] + told[-1:])))
+    """The least and the largest value as text, once where both read alike."""
+    known = sorted(set(values.dropna()))
+    texts = list(dict.fromkeys(form(value) for value in (known[:1] + known[-1:])))
     return " to ".join(texts) or "no"
 
 
-def _exponents(block: pd.DataFrame) -> Table:
+def _exponents(block: TimingBlock) -> Table:
     names = _sizes(block)
     head = [*names.values(), "Contender", "size", "from", "to", "n", "exponent a", "s.e.", "95 % interval"]
     rows, keys = [], []
-    for row in exponents(block).to_dict("records"):
+    for row in exponents(block.rows).to_dict("records"):
         cells = [*_swept(row, names), row["version"], row["size"], f"{row['first']:g}", f"{row['last']:g}"]
         cells += [str(row["n"]), f"{row['slope']:.3f}", f"{row['se']:.3f}", f"[{row['low']:.3f}, {row['high']:.3f}]"]
         rows.append(cells)
@@ -234,16 +247,16 @@ def _exponents(block: pd.DataFrame) -> Table:
         "An exponent below 1 says that a fixed cost, such as dispatch, has a share; a wide interval, that no one power "
         "law holds over the sweep."
     )
-    heading = f"{title(block)}: how time grows"
+    heading = f"{block.title}: how time grows"
     return Table(heading, protocol(block), head, rows, keys, [note], leading=len(names) + 2, folded=True)
 
 
-def _memory(block: pd.DataFrame) -> Table:
+def _memory(block: TimingBlock) -> Table:
     names = _sizes(block)
     head = [*names.values(), "Contender", "from", "to", "n", "bytes a layer", "95 % interval"]
     head += ["bytes a layer and draw", "bytes of a draw's z"]
     rows, keys = [], []
-    for row in memory(block).to_dict("records"):
+    for row in memory(block.rows).to_dict("records"):
         cells = [*_swept(row, names), row["version"], f"{row['first']:g}", f"{row['last']:g}", str(row["n"])]
         cells += [f"{row['slope']:,.0f}", f"[{row['low']:,.0f}, {row['high']:,.0f}]", significant(row["per_draw"])]
         rows.append([*cells, str(row["vector"])])
@@ -253,7 +266,7 @@ def _memory(block: pd.DataFrame) -> Table:
         "last is D numbers. What keeps z of every layer grows by at least that; what rebuilds it grows by scalars. "
         "Amortized parameters and their gradients grow with K for every data point, and count."
     )
-    heading = f"{title(block)}: how peak memory grows with K"
+    heading = f"{block.title}: how peak memory grows with K"
     return Table(heading, protocol(block), head, rows, keys, [note], leading=len(names) + 1, folded=True)
 
 
