@@ -10,7 +10,13 @@ from nfbench.posteriors.contract import Cost, Flow, Identity, combine
 
 
 class MapCost(NamedTuple):
-    """What one map of a chain needs besides the base: for each draw, for each row of theta, and once."""
+    """The least work of one map of a chain, the base's apart.
+
+    Attributes:
+        draw: for each draw.
+        row: for each row of theta.
+        shared: once, for weights that all data points share.
+    """
 
     draw: Cost
     row: Cost
@@ -35,20 +41,52 @@ class MapFlow(Flow):
         self.numbers = numbers
 
     def maps(self, theta: Tensor) -> Tensor:
-        """`theta (B or 1, K R) -> (B or 1, K, R)`, the numbers of each map."""
+        """Split theta into the numbers of each map.
+
+        >>> from nfbench.posteriors.build import posterior
+        >>> flow = posterior("planar:K=3", dim=2).flow
+        >>> flow.maps(flow.initial().unsqueeze(0)).shape
+        torch.Size([1, 3, 5])
+
+        Args:
+            theta: (B or 1, K R).
+
+        Returns:
+            (B or 1, K, R).
+        """
         return theta.reshape(len(theta), self.depth, self.numbers)
 
     @abstractmethod
     def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """`z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det dz_K/dz| (S, B)`."""
+        """Push points through the chain.
+
+        Args:
+            z: (S, B, D).
+            maps: (B or 1, K, R).
+
+        Returns:
+            z_K (S, B, D) and ln|det dz_K/dz| (S, B).
+        """
 
     @abstractmethod
     def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """`z_K (S, B, D), maps (B or 1, K, R) -> z (S, B, D), ln|det dz/dz_K| (S, B)`."""
+        """Undo `chain`.
+
+        Args:
+            z: z_K (S, B, D).
+            maps: (B or 1, K, R).
+
+        Returns:
+            z (S, B, D) and ln|det dz/dz_K| (S, B).
+        """
 
     @abstractmethod
     def map_cost(self, *, gradient: bool) -> MapCost:
-        """The cost of one map, counted as `Identity.cost` counts that of the base; `gradient`: forward and backward."""
+        """The cost of one map, counted as `Identity.cost` counts that of the base.
+
+        Args:
+            gradient: forward and backward, else forward alone.
+        """
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         shapes.check_flow(self.name, z, theta, self.dim, self.num_params)

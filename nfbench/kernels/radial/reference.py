@@ -70,6 +70,11 @@ _fused = operators.fused(NAME, reference, numbers)
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Push points through K maps, by the fastest kernel that fits.
 
+    >>> z, maps = torch.zeros(5, 1, 2), torch.ones(1, 3, 4)
+    >>> z_k, log_det = chain(z, maps)
+    >>> z_k.shape, log_det.shape
+    (torch.Size([5, 1, 2]), torch.Size([5, 1]))
+
     Args:
         z: (S, B, D).
         maps: (B or 1, K, D + 2), the numbers of a map in the order (c, raw alpha, raw beta); alpha and s = alpha +
