@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from nfbench.evaluation.evaluate import evaluate
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import did_you_mean
 from nfbench.specification.config import Evaluation
 from nfbench.targets.contract import LatentVariableModel, Target
 from nfbench.targets.function import FunctionTarget
@@ -39,7 +40,9 @@ def evaluate_fitted(
         raise InputError("evaluate: the file keeps no target, as it was a function; expected evaluate(fitted, target)")
     for name in changes:
         if name not in Evaluation.model_fields:
-            raise InputError(f"evaluate: no setting {name!r}; known: {', '.join(Evaluation.model_fields)}")
+            known = list(Evaluation.model_fields)
+            hint = did_you_mean(name, known)
+            raise InputError(f"evaluate: no setting {name!r};{hint} known: {', '.join(known)}")
     # A user's function may hold numbers of its own in float32: it is asked in the dtype of the training.
     defaults: dict[str, Any] = {"dtype": fitted.training.dtype} if isinstance(target, FunctionTarget) else {}
     if isinstance(target, LatentVariableModel):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from nfbench.foundation.checks import whole_number
 from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import did_you_mean
 from nfbench.foundation.randomness import seeded
 from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.posteriors.contract import Posterior
@@ -85,7 +86,7 @@ def recipe(target: Target, updates: int, changes: dict[str, Any]) -> Training:
     fields = Training.model_fields
     for name in changes:
         if name not in fields:
-            raise InputError(f"fit: no setting {name!r}; known: {', '.join(fields)}")
+            raise InputError(f"fit: no setting {name!r};{did_you_mean(name, fields)} known: {', '.join(fields)}")
     defaults = _OF_DATA if isinstance(target, LatentVariableModel) else _OF_DENSITIES
     annealed = int(_ANNEALED * updates) if isinstance(updates, int) else 0
     try:
