@@ -1,40 +1,70 @@
 """Kernels as nodes of autograd's graph, with less Python around them than torch's own wrappers.
 
 For a small chain those wrappers take longer than the kernel. Use these only where `dispatch.transformed` is False.
+
+A kernel's gradient has no derivative of its own. Where a graph of the gradient is asked for (``create_graph=True``, a
+penalty on a gradient, a Hessian), the gradient is computed by the plain form of the node instead: `by_kernel`.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.autograd import function
+from torch import Tensor
 
 Backward = Callable[..., Any]
+_batched: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 
 
 class Node(torch.autograd.Function):
-    """A `torch.autograd.Function` with a faster `apply`."""
+    """A `torch.autograd.Function` with a faster `apply`, and a plain form that second derivatives go through."""
 
     @classmethod
     def applied(cls, *arguments: Any) -> Any:
         """The outputs of ``forward``: torch's `apply` in half its time, as it skips the checks for `torch.func`."""
         return super(torch.autograd.Function, cls).apply(*arguments)  # type: ignore[misc]
 
+    @staticmethod
+    def plain(ctx: Any) -> tuple[Callable[..., Any], Sequence[Tensor | None]]:
+        """The node in plain PyTorch.
 
-def once(backward: Backward) -> Backward:
-    """Mark a ``backward`` that cannot itself be differentiated, as torch's `once_differentiable` does.
+        Returns:
+            A function of the node's differentiable inputs with its outputs, and for every argument of ``forward`` the
+            input itself, as it was saved, or None for one that has no gradient.
+        """
+        raise NotImplementedError
 
-    Where no graph of the gradient is made, nothing has to be guarded and ``backward`` is called directly; torch's own
-    decorator switches gradients off and on again at each call.
+
+def by_kernel(backward: Backward) -> Backward:
+    """Mark a ``backward`` that runs a kernel, whose result has no graph.
+
+    Where no graph of the gradient is made it is called directly; else, and for batches of gradients (vmap over
+    `backward`, ``is_grads_batched``), the gradient is that of `Node.plain`, in torch's own operations.
 
     Args:
         backward: of a `Node`, a static method of the context and the gradients of the outputs.
     """
-    guarded = function.once_differentiable(backward)
 
     @functools.wraps(backward)
-    def guarded_if_needed(ctx: Any, *grads: Any) -> Any:
-        return guarded(ctx, *grads) if torch.is_grad_enabled() else backward(ctx, *grads)
+    def chosen(ctx: Any, *grads: Any) -> Any:
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or any(map(_batched, grads)):
+            return _plainly(ctx, grads)
+        return backward(ctx, *grads)
 
-    return guarded_if_needed
+    return chosen
+
+
+def _plainly(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    """The gradients of all arguments of ``forward`` by `Node.plain`, with a graph of their own where one is made."""
+    graph = torch.is_grad_enabled()
+    function, inputs = ctx._forward_cls.plain(ctx)
+    with torch.enable_grad():
+        outputs = function(*[value for value in inputs if value is not None])
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    wanted = [value for value, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed and value is not None]
+    used = [(output, grad) for output, grad in zip(outputs, grads, strict=True) if output.requires_grad]
+    values, weights = zip(*used, strict=True) if used else ((), ())
+    gradients = iter(torch.autograd.grad(values, wanted, weights, create_graph=graph, allow_unused=True))
+    needs = zip(inputs, ctx.needs_input_grad, strict=True)
+    return tuple(next(gradients) if needed and value is not None else None for value, needed in needs)

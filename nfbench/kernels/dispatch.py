@@ -5,6 +5,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType
+from torch.autograd import forward_ad
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.settings import VARIABLE, backend
@@ -12,6 +14,7 @@ from nfbench.kernels.gpu import launch, self_check
 
 # z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det| (S, B)
 Chain = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+_DIFFERENTIATING = (TransformType.Grad, TransformType.Jvp)
 
 
 def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] | None:
@@ -39,7 +42,7 @@ def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] 
             f"{VARIABLE}=triton: draws are {z.dtype} on {z.device}; expected float32 or float64 on a CUDA device "
             "(on the CPU only with TRITON_INTERPRET=1), and triton installed"
         )
-    if choice == "reference" or not fits:
+    if choice == "reference" or not fits or differentiated():
         return None
     if device == "cpu" and choice != "triton":
         return "cpu"
@@ -52,4 +55,22 @@ def transformed() -> bool:
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()
+        or forward_ad._current_level >= 0
+        or torch._C._get_tracing_state()
     )
+
+
+def differentiated() -> bool:
+    """Whether `torch.func` or forward-mode differentiation follows what is computed, or `torch.jit.trace` records it.
+
+    The custom operators of kernels have a gradient for `backward` and a rule for vmap, nothing else: within a
+    `torch.func` transform that differentiates, under dual numbers and while a trace is recorded, plain PyTorch runs.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    if forward_ad._current_level >= 0 or torch._C._get_tracing_state():
+        return True
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    return any(level.key() in _DIFFERENTIATING for level in stack)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
-from nfbench.kernels.autograd import Node, once
+from nfbench.kernels.autograd import Node, by_kernel
 from nfbench.kernels.chain.groups import grouped, ungrouped
 from nfbench.kernels.diagonal import reference as diagonal
 from nfbench.kernels.dispatch import Chain, kernels, transformed
@@ -75,7 +75,7 @@ def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
         if kind is None:
             return reference(z, maps)
         if not transformed():
-            results: tuple[Tensor, Tensor] = _Chain.applied(_kernels(name, kind), z, maps)
+            results: tuple[Tensor, Tensor] = _Chain.applied(_kernels(name, kind), reference, z, maps)
             return results
         z_k, log_det, _ = forward_operator(grouped(z, maps.shape[0]), maps)
         return ungrouped(z_k, z.shape), ungrouped(log_det, z.shape)
@@ -89,7 +89,7 @@ def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
             return z, log_q - log_det
         loops = diagonal.loops(noise, base) if kind == "triton" else None
         module = _kernels(name, kind) if loops is None else _DrawThenChain(loops, _kernels(name, kind))
-        results: tuple[Tensor, Tensor] = _Draw.applied(module, noise, base, theta, row)
+        results: tuple[Tensor, Tensor] = _Draw.applied(module, reference, noise, base, theta, row)
         return results
 
     return Fused(chain, draw)
@@ -99,19 +99,24 @@ class _Chain(Node):
     """The kernels of a module as a node of autograd's graph: z (S, B, D), maps -> z_K (S, B, D), ln|det| (S, B)."""
 
     @staticmethod
-    def forward(ctx: Any, module: Any, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, module: Any, reference: Chain, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         z_k, log_det, activations = module.forward(grouped(z, maps.shape[0]), maps)
-        ctx.module, ctx.shape = module, z.shape
-        ctx.save_for_backward(z_k, activations, maps)
+        ctx.module, ctx.reference, ctx.shape = module, reference, z.shape
+        ctx.save_for_backward(z_k, activations, maps, z)
         return ungrouped(z_k, z.shape), ungrouped(log_det, z.shape)
 
     @staticmethod
-    @once
-    def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[None, Tensor, Tensor]:
-        z_k, activations, maps = ctx.saved_tensors
+    @by_kernel
+    def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[None, None, Tensor, Tensor]:
+        z_k, activations, maps, _ = ctx.saved_tensors
         grads = grouped(grad_z, maps.shape[0]), grouped(grad_log_det.unsqueeze(-1), maps.shape[0]).squeeze(-1)
         to_z, to_maps = ctx.module.backward(z_k, activations, maps, *grads)
-        return None, ungrouped(to_z, grad_z.shape).sum_to_size(ctx.shape), to_maps
+        return None, None, ungrouped(to_z, grad_z.shape).sum_to_size(ctx.shape), to_maps
+
+    @staticmethod
+    def plain(ctx: Any) -> tuple[Chain, tuple[Tensor | None, ...]]:
+        _, _, maps, z = ctx.saved_tensors
+        return ctx.reference, (None, None, z, maps)
 
 
 class _DrawThenChain(NamedTuple):
@@ -148,19 +153,33 @@ class _Draw(Node):
     """Base and chain as one node of autograd's graph: a node each would cost a small chain's time more."""
 
     @staticmethod
-    def forward(ctx: Any, module: Any, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, module: Any, reference: Chain, noise: Tensor, base: Tensor, theta: Tensor, row: int
+    ) -> tuple[Tensor, Tensor]:
         z, log_q, ctx.saved = module.draw(diagonal.for_each(noise, base), base, theta, row)
-        ctx.module, ctx.shape = module, noise.shape
-        ctx.save_for_backward(noise, z, theta)  # `saved` is on their memory: so torch notices if they are changed
+        ctx.module, ctx.reference, ctx.row, ctx.shape = module, reference, row, noise.shape
+        ctx.save_for_backward(noise, z, theta, base)  # `saved` is on their memory: so torch notices if they are changed
         return z, log_q
 
     @staticmethod
-    @once
-    def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor, Tensor, None]:
+    @by_kernel
+    def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors  # raises if one was changed in place
-        grads = ctx.module.draw_backward(ctx.saved, grad_z, grad_log_q, to_noise=ctx.needs_input_grad[1])
+        grads = ctx.module.draw_backward(ctx.saved, grad_z, grad_log_q, to_noise=ctx.needs_input_grad[2])
         to_noise, to_base, to_theta = grads
-        return None, None if to_noise is None else to_noise.sum_to_size(ctx.shape), to_base, to_theta, None
+        to_noise = None if to_noise is None else to_noise.sum_to_size(ctx.shape)
+        return None, None, to_noise, to_base, to_theta, None
+
+    @staticmethod
+    def plain(ctx: Any) -> tuple[Callable[..., tuple[Tensor, Tensor]], tuple[Tensor | None, ...]]:
+        noise, _, theta, base = ctx.saved_tensors
+
+        def draw(noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+            z_0, log_q = diagonal.reference(noise, base)
+            z, log_det = ctx.reference(z_0, _by_map(theta, ctx.row))
+            return z, log_q - log_det
+
+        return draw, (None, None, noise, base, theta, None)
 
 
 @functools.cache

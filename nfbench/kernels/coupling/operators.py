@@ -5,12 +5,13 @@ All tensors have G groups in front, as vmap over seeds makes them: x (G, N, D); 
 (G, K, D) mark the rows of A and of C, transposed, that can differ from zero.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nfbench.kernels.autograd import Node, once
+from nfbench.kernels.autograd import Node, by_kernel
 from nfbench.kernels.chain.operators import folding
 from nfbench.kernels.coupling import cpu
 from nfbench.kernels.dispatch import transformed
@@ -37,6 +38,26 @@ def chain(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, 
     return x_k
 
 
+def reference(x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor) -> Tensor:
+    """`chain` in plain PyTorch, which second derivatives go through.
+
+    Args:
+        x: (G, N, D).
+        inner: A (G, K, D, H).
+        bias: b (G, R, K, H).
+        outer: C, transposed (G, K, D, H).
+
+    Returns:
+        x_K (G, N, D).
+    """
+    groups, draws, _ = x.shape
+    for inner_k, bias_k, outer_k in zip(inner.unbind(1), bias.unbind(2), outer.unbind(1), strict=True):
+        repeated = bias_k.unsqueeze(1).expand(groups, draws // bias.shape[1], *bias_k.shape[1:])
+        hidden = torch.tanh(x @ inner_k + repeated.reshape(groups, draws, -1))
+        x = x + hidden @ outer_k.mT
+    return x
+
+
 class _Direct(Node):
     """The compiled loops as one node of autograd's graph: a call costs less than one of the operator."""
 
@@ -45,14 +66,19 @@ class _Direct(Node):
         ctx: Any, x: Tensor, inner: Tensor, bias: Tensor, outer: Tensor, reads: Tensor, writes: Tensor
     ) -> Tensor:
         x_k = cpu.forward(x, inner, bias, outer, reads, writes)
-        ctx.save_for_backward(x_k, inner, bias, outer, reads, writes)
+        ctx.save_for_backward(x_k, inner, bias, outer, reads, writes, x)
         return x_k
 
     @staticmethod
-    @once
+    @by_kernel
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, inner, bias, outer, reads, writes = ctx.saved_tensors
-        return *cpu.backward(x, inner, bias, outer, reads, writes, grad), None, None
+        x_k, inner, bias, outer, reads, writes, _ = ctx.saved_tensors
+        return *cpu.backward(x_k, inner, bias, outer, reads, writes, grad), None, None
+
+    @staticmethod
+    def plain(ctx: Any) -> tuple[Callable[..., Tensor], tuple[Tensor | None, ...]]:
+        _, inner, bias, outer, _, _, x = ctx.saved_tensors
+        return reference, (x, inner, bias, outer, None, None)
 
 
 @torch.library.custom_op("nfbench::coupling", mutates_args=())

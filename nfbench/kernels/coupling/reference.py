@@ -16,6 +16,7 @@ from nfbench.kernels import shapes
 from nfbench.kernels.coupling import operators
 from nfbench.kernels.cpu.shares import FEW
 from nfbench.kernels.diagonal.reference import for_each
+from nfbench.kernels.dispatch import differentiated
 
 
 def chain(
@@ -79,7 +80,8 @@ def used(basis: Tensor, split: int) -> tuple[Tensor, Tensor]:
 def compiled(z: Tensor, depth: int) -> bool:
     """Whether the compiled loops run on draws (S, B, D): on the CPU, in float32 or float64, at least `FEW` of them."""
     fits = z.device.type == "cpu" and z.dtype in (torch.float32, torch.float64) and depth > 0
-    return fits and backend() in ("auto", "numba") and z.shape[0] * z.shape[1] >= FEW
+    few = z.shape[0] * z.shape[1] < FEW
+    return fits and not few and backend() in ("auto", "numba") and not differentiated()
 
 
 def inverse(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:

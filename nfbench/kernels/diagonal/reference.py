@@ -3,6 +3,7 @@
 ln q(z) = -(|noise|^2 + D ln 2 pi) / 2 - sum ln sigma.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
-from nfbench.kernels.autograd import Node, once
+from nfbench.kernels.autograd import Node, by_kernel
 from nfbench.kernels.diagonal import cpu, torch_node
 from nfbench.kernels.dispatch import transformed
 
@@ -104,15 +105,21 @@ class _Draw(Node):
 
     @staticmethod
     def forward(ctx: Any, module: Loops, noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
-        repeated = for_each(noise, base)
-        z, log_q, sigma = module.forward(repeated, base)
+        z, log_q, sigma = module.forward(for_each(noise, base), base)
         ctx.loops, ctx.shape = module, noise.shape
-        ctx.save_for_backward(repeated, sigma)
+        ctx.save_for_backward(noise, sigma, base)
         return z, log_q
 
     @staticmethod
-    @once
+    @by_kernel
     def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[None, Tensor | None, Tensor]:
-        noise, sigma = ctx.saved_tensors
-        to_noise, to_base = ctx.loops.backward(noise, sigma, grad_z, grad_log_q, to_noise=ctx.needs_input_grad[1])
+        noise, sigma, base = ctx.saved_tensors
+        loops: Loops = ctx.loops
+        repeated, wanted = for_each(noise, base), ctx.needs_input_grad[1]
+        to_noise, to_base = loops.backward(repeated, sigma, grad_z, grad_log_q, to_noise=wanted)
         return None, None if to_noise is None else to_noise.sum_to_size(ctx.shape), to_base
+
+    @staticmethod
+    def plain(ctx: Any) -> tuple[Callable[..., tuple[Tensor, Tensor]], tuple[Tensor | None, ...]]:
+        noise, _, base = ctx.saved_tensors
+        return reference, (None, noise, base)

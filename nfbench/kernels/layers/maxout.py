@@ -13,7 +13,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
 from nfbench.kernels.autograd import Node
-from nfbench.kernels.dispatch import transformed
+from nfbench.kernels.dispatch import differentiated, transformed
 from nfbench.kernels.layers import maxout_cpu
 
 WINDOW = 4  # the one window size of `largest` and of the compiled loops
@@ -80,7 +80,7 @@ def largest(windows: Tensor) -> Tensor:
     torch's own `amax` divides the gradient among equal numbers, and takes five passes over all of them to count those.
     Here pairs are compared, and the winners of pairs, once: 1 where the first of two wins, else 0.
     """
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # no winners are needed
+    if torch.compiler.is_compiling() or differentiated() or not torch.is_grad_enabled():  # no winners are needed
         return windows.amax(-2)
     most: Tensor = _Largest.apply(windows)[0]  # type: ignore[no-untyped-call]
     return most
