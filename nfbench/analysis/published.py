@@ -22,10 +22,16 @@ class Verdict(NamedTuple):
 
 
 def equivalence(ours: Estimate, theirs: float, their_se: float, margin: float) -> Verdict:
-    """Is our mean within `margin` of theirs? Two one-sided t-tests (TOST), each at 1 - LEVEL.
+    """Test whether our mean is within a margin of theirs by two one-sided t-tests (TOST), each at 1 - LEVEL.
 
     Standard errors add in quadrature; the degrees of freedom are Welch and Satterthwaite's, theirs counting as known.
     Not equivalent, it is *lower* or *higher* if the two-sided interval of the deviation excludes 0.
+
+    Args:
+        ours: mean and standard error over seeds.
+        theirs: the published value.
+        their_se: its standard error.
+        margin: two results are equivalent where they differ by less.
     """
     if ours.mean is None or ours.se is None:
         return Verdict("not tested", None, None, None)
@@ -48,11 +54,16 @@ def _tail(distance: float, se: float, freedom: float) -> float:
 
 
 def compare(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
-    """Each configuration that the source has beside the paper's, with a verdict.
+    """Set each of our configurations that a paper has too beside its published value, with a verdict.
 
-    With a baseline: one row a configuration, our paired `difference` to the baseline and `paper_difference`. Without:
-    one row a configuration and `metric`, our `value`, the `paper` value and their `difference`. An objection is given
-    as `reason`, and leaves the verdict open.
+    Args:
+        frame: a table of records.
+        source: the published table or figure.
+
+    Returns:
+        For a source with a baseline one row a configuration, with our paired `difference` to the baseline and the
+        `paper_difference`. For one without, one row a configuration and `metric`, with our `value`, the `paper` value
+        and their `difference`; where the two are not comparable `reason` says why.
     """
     return _differences(frame, source) if source.baseline else _values(frame, source)
 
@@ -85,14 +96,14 @@ def _values(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
                 continue
             ours = estimate(cells.loc[cells["status"] == "done", metric]) if metric in cells else Estimate(0)
             reason = _objection(names, source)
-            found = equivalence(ours, theirs.value, theirs.se, source.margin[metric])
+            verdict = equivalence(ours, theirs.value, theirs.se, source.margin[metric])
             if reason:
-                found = Verdict("not comparable", None, None, None)
+                verdict = Verdict("not comparable", None, None, None)
             row = names | {"metric": metric, "n": ours.n, "value": ours.mean, "margin": source.margin[metric]}
             row |= {"paper": theirs.value, "paper_bar": theirs.bar, "paper_se": theirs.se}
             row |= {"difference": None if reason or ours.mean is None else ours.mean - theirs.value}
-            row |= {"difference_low": found.low, "difference_high": found.high}
-            row |= {"p_value": found.p_value, "verdict": found.verdict}
+            row |= {"difference_low": verdict.low, "difference_high": verdict.high}
+            row |= {"p_value": verdict.p_value, "verdict": verdict.verdict}
             rows.append(row | {"reason": reason, "hidden": theirs.hidden})
     return pd.DataFrame(rows)
 
@@ -101,10 +112,15 @@ def _objection(names: dict[str, Any], source: Published) -> str | None:
     return source.objection(names["target"], None if pd.isna(names["data"]) else str(names["data"]))
 
 
-def missing(block: pd.DataFrame, source: Published) -> list[Point]:
-    """The published configurations of which a block has no record, each once."""
-    there = set(zip(block["family"], block["K"], strict=True))
-    rows = [row for row in source.rows if not any(row.describes(family, int(depth)) for family, depth in there)]
+def missing(frame: pd.DataFrame, source: Published) -> list[Point]:
+    """The published configurations of which there is no record, each once.
+
+    Args:
+        frame: a table of records.
+        source: the published table or figure.
+    """
+    ours = set(zip(frame["family"], frame["K"], strict=True))
+    rows = [row for row in source.rows if not any(row.describes(family, int(depth)) for family, depth in ours)]
     points = [Point(posterior=row.posterior, K=row.K) for row in rows]
     return [point for i, point in enumerate(points) if point not in points[:i]]
 
@@ -112,16 +128,22 @@ def missing(block: pd.DataFrame, source: Published) -> list[Point]:
 def contrasts(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
     """Paired differences of every other family to the source's contrast family at equal K.
 
-    One row a configuration and metric: `CONFIGURATION`, family, label, K, order, `base` (label of what is subtracted),
-    `metric`, an `Estimate`, and `paper`, `paper_se`: the published means' difference where both are known, else None.
+    Args:
+        frame: a table of records.
+        source: the published table or figure.
+
+    Returns:
+        One row a configuration and metric: `CONFIGURATION`, family, label, K, order, `base` (label of the family that
+        is subtracted), `metric`, the columns of an `Estimate`, and `paper`, `paper_se`: the published means' difference
+        where both are known, else None.
     """
     rows: list[dict[Any, Any]] = []
     wanted = source.contrast.metrics if source.contrast else []
     for base in (name for name in frame["family"].unique() if source.contrast and source.contrast.is_base(name)):
         label = frame.loc[frame["family"] == base, "label"].iloc[0]
         for metric in (name for name in wanted if name in metrics(frame)):
-            found = against(frame, metric, base).to_dict("records")
-            named = [row | _facts(frame, row) | {"base": label, "metric": metric} for row in found]
+            differences = against(frame, metric, base).to_dict("records")
+            named = [row | _facts(frame, row) | {"base": label, "metric": metric} for row in differences]
             rows += [row | _between(source, row, base) for row in named if row["family"] != base]
     table = pd.DataFrame(rows)
     return table.sort_values([*BLOCK, "order"], kind="stable").reset_index(drop=True) if len(table) else table
@@ -134,8 +156,8 @@ def _facts(frame: pd.DataFrame, row: dict[Any, Any]) -> dict[str, Any]:
 
 def _between(source: Published, row: dict[Any, Any], base: str) -> dict[str, Any]:
     """The published difference of a family and the contrast family, their means independent; from whoever has both."""
-    for one in sources(source.experiment):
-        left, right = (one.value(row["target"], name, int(row["K"]), row["metric"]) for name in (row["family"], base))
+    for paper in sources(source.experiment):
+        left, right = (paper.value(row["target"], name, int(row["K"]), row["metric"]) for name in (row["family"], base))
         if left and right:
             return {"paper": left.value - right.value, "paper_se": math.hypot(left.se, right.se)}
     return {"paper": None, "paper_se": None}

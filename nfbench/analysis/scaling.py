@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from nfbench.analysis.summary import LEVEL
-from nfbench.analysis.timings import BLOCK, ITEM_BYTES, SIZES
+from nfbench.analysis.timing_blocks import BLOCK, ITEM_BYTES, SIZES
 
 LEAST = 3  # sizes that a line is fitted to
 _SAME = ("target", "family", "amortized", "contender")
@@ -25,28 +25,47 @@ class Line(NamedTuple):
 
 
 def line(x: np.ndarray, y: np.ndarray) -> Line:
-    """Fit y = intercept + slope x to at least `LEAST` points (n,), (n,)."""
-    found = stats.linregress(x, y)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(x) - 2)) * float(found.stderr)
-    slope = float(found.slope)
-    return Line(len(x), slope, float(found.intercept), float(found.stderr), slope - half, slope + half)
+    """Fit y = intercept + slope x by least squares.
+
+    Args:
+        x: (n,), at least `LEAST` values.
+        y: (n,).
+
+    Returns:
+        The line, its slope with the 95 % t-interval of simple regression.
+    """
+    fit = stats.linregress(x, y)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(x) - 2)) * float(fit.stderr)
+    slope = float(fit.slope)
+    return Line(len(x), slope, float(fit.intercept), float(fit.stderr), slope - half, slope + half)
 
 
 def exponents(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fits of time = c size^a, by least squares of log time on log size; one row a sweep.
+    """Fit time = c size^a to every sweep, by least squares of log time on log size.
 
     A sweep has at least `LEAST` values of one size, everything else equal, of a contender that agrees with the
-    reference. Columns: the sweep's, `size` (K, S, B, D or E), `first` and `last` of it, n, slope (a), se, low, high,
-    and `seconds` (c, the fitted time at size 1).
+    reference.
+
+    Args:
+        frame: a table of timings.
+
+    Returns:
+        One row a sweep: what its cases have in common, `size` (K, S, B, D or E), `first` and `last` of it, n,
+        slope (a), se, low, high, `seconds` (c, the fitted time at size 1), and the ids of its records.
     """
     return pd.DataFrame([row for size in SIZES for row in _sweeps(frame, size, "median", logarithmic=True)])
 
 
 def memory(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fits of peak bytes = m + slope K, one row a sweep over K: `slope` is bytes a layer.
+    """Fit peak bytes = m + slope K to every sweep over K.
 
-    `per_draw` divides it by S B; `vector` is what one copy of z takes for a draw, D numbers. Memory that grows by
-    scalars only has `per_draw` far below `vector`, and the same at any D.
+    Args:
+        frame: a table of timings.
+
+    Returns:
+        One row a sweep, as of `exponents`: `slope` is bytes a layer, `per_draw` divides it by S B, and `vector` is what
+        one copy of z takes for a draw, D numbers. Memory that grows by scalars only has `per_draw` far below `vector`,
+        and the same at any D.
     """
     rows = _sweeps(frame[frame["draws"] > 0] if len(frame) else frame, "K", "peak_bytes", logarithmic=False)
     for row in rows:
@@ -60,16 +79,16 @@ def memory(frame: pd.DataFrame) -> pd.DataFrame:
 def _sweeps(frame: pd.DataFrame, size: str, value: str, *, logarithmic: bool) -> list[dict[str, Any]]:
     if frame.empty:
         return []
-    told = frame[frame["agrees"] & frame[value].notna() & ((frame[size] > 0) | (not logarithmic))]
+    usable = frame[frame["agrees"] & frame[value].notna() & ((frame[size] > 0) | (not logarithmic))]
     fixed = [*BLOCK, *_SAME, *(name for name in SIZES if name != size)]
-    groups = [rows for _, rows in told.groupby(fixed, dropna=False, sort=False) if rows[size].nunique() >= LEAST]
+    groups = [rows for _, rows in usable.groupby(fixed, dropna=False, sort=False) if rows[size].nunique() >= LEAST]
     return [_sweep(rows.sort_values(size), size, value, logarithmic=logarithmic) for rows in groups]
 
 
 def _sweep(rows: pd.DataFrame, size: str, value: str, *, logarithmic: bool) -> dict[str, Any]:
     x, y = (rows[name].to_numpy(float) for name in (size, value))
-    found = line(np.log(x), np.log(y)) if logarithmic else line(x, y)
+    fit = line(np.log(x), np.log(y)) if logarithmic else line(x, y)
     first = rows.iloc[0]
     row: dict[str, Any] = {name: first[name] for name in (*BLOCK, *_SAME, *SIZES, "posterior", "label", "version")}
-    row |= {"size": SIZES[size], "first": x[0], "last": x[-1], "records": tuple(rows["id"])} | found._asdict()
-    return row | {size: None} | ({"seconds": float(np.exp(found.intercept))} if logarithmic else {})
+    row |= {"size": SIZES[size], "first": x[0], "last": x[-1], "records": tuple(rows["id"])} | fit._asdict()
+    return row | {size: None} | ({"seconds": float(np.exp(fit.intercept))} if logarithmic else {})

@@ -32,7 +32,14 @@ class Estimate:
 
 
 def estimate(values: Iterable[float]) -> Estimate:
-    """Mean, standard deviation and t-interval at `LEVEL`; values that are not finite are not values."""
+    """Mean, standard deviation, standard error and t-interval at `LEVEL`.
+
+    Args:
+        values: (n,), such as a metric over seeds; those that are not finite do not count.
+
+    >>> estimate([1.0, 2.0, 3.0, float("nan")]).mean, estimate([1.0]).low
+    (2.0, None)
+    """
     sample = np.asarray(list(values), dtype=float)
     sample = sample[np.isfinite(sample)]
     n = len(sample)
@@ -45,9 +52,15 @@ def estimate(values: Iterable[float]) -> Estimate:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a configuration: facts, counts of outcomes, and for each metric m: m, m_n, m_sd, m_se, m_low, m_high.
+    """Means over seeds of every metric.
 
-    Sorted by block and, within it, by the experiment's order.
+    Args:
+        frame: a table of records.
+
+    Returns:
+        One row a configuration, sorted by block and, within it, by the experiment's order: facts, counts of outcomes,
+        and for each metric m the columns m, m_n, m_sd, m_se, m_low and m_high. With one seed m_se is that cell's
+        Monte-Carlo standard error.
     """
     names = metrics(frame)
     rows = [_summarise(cells, names) for _, cells in groups(frame, CONFIGURATION)]
@@ -62,17 +75,23 @@ def _summarise(cells: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     row |= {"seeds": len(cells)} | {outcome: int((cells["status"] == outcome).sum()) for outcome in OUTCOMES}
     row |= {"seconds": float(done["seconds"].mean()) if len(done) else None}
     for name in names:
-        found = estimate(done[name])
-        row |= {name: found.mean} | {
-            f"{name}_{part}": getattr(found, part) for part in ("n", "sd", "se", "low", "high")
+        over_seeds = estimate(done[name])
+        row |= {name: over_seeds.mean} | {
+            f"{name}_{part}": getattr(over_seeds, part) for part in ("n", "sd", "se", "low", "high")
         }
-        if found.n == 1:
+        if over_seeds.n == 1:
             row[f"{name}_se"] = done.loc[done[name].notna(), f"{name}_se"].iloc[0]  # the Monte-Carlo error of one cell
     return row
 
 
 def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
-    """The difference `left` - `right` of two configurations over the seeds that are done in both."""
+    """The difference `left` - `right` of two configurations over the seeds that are done in both.
+
+    Args:
+        left: the cells of one configuration.
+        right: the cells of another.
+        metric: whose difference.
+    """
     sides = [cells[cells["status"] == "done"].set_index("seed")[metric] for cells in (left, right)]
     assert all(side.index.is_unique for side in sides), "a configuration has one cell a seed"
     both = pd.concat(sides, axis=1, join="inner", keys=["left", "right"])
@@ -80,13 +99,21 @@ def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
 
 
 def depth_steps(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Paired differences of `metric` between consecutive K of a family, deeper less shallower; one row a step."""
+    """Paired differences between consecutive K of a family, deeper less shallower.
+
+    Args:
+        frame: a table of records.
+        metric: whose difference.
+
+    Returns:
+        One row a step: block, target, family, `K_from`, `K_to`, and the columns of an `Estimate`.
+    """
     rows = []
     for names, cells in groups(frame, [*BLOCK, "target", "family"], sort=True):
         depths = sorted(cells["K"].unique())
         for shallow, deep in itertools.pairwise(depths):
-            found = paired(cells[cells["K"] == deep], cells[cells["K"] == shallow], metric)
-            rows.append(names | {"K_from": shallow, "K_to": deep, **vars(found)})
+            step = paired(cells[cells["K"] == deep], cells[cells["K"] == shallow], metric)
+            rows.append(names | {"K_from": shallow, "K_to": deep, **vars(step)})
     return pd.DataFrame(rows)
 
 
@@ -110,7 +137,14 @@ def against(frame: pd.DataFrame, metric: str, family: str, K: int | None = None)
 
 
 def beside(frame: pd.DataFrame) -> pd.DataFrame:
-    """Own and reference results of equal configuration: their means and paired difference, one row a metric."""
+    """Own and reference results of equal configuration.
+
+    Args:
+        frame: a table of records.
+
+    Returns:
+        One row a configuration and metric, with three estimates: `own`, `reference` and their `paired` difference.
+    """
     shared = [name for name in CONFIGURATION if name != "source"]
     rows = []
     for agreed, cells in groups(frame, shared):
@@ -127,7 +161,15 @@ def beside(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def curve_bands(curves: Iterable[dict[str, list[float | None]]], name: str = "free_energy") -> pd.DataFrame:
-    """Median and the 10 % and 90 % quantiles over seeds of a training curve: columns step, n, median, low, high."""
+    """Median and the 10 % and 90 % quantiles over seeds of a training curve.
+
+    Args:
+        curves: of each seed, by name; ``step`` is the abscissa.
+        name: of the curve.
+
+    Returns:
+        Columns step, n (seeds that have a value there), median, low and high.
+    """
     parts = [pd.DataFrame({"step": curve["step"], "value": curve[name]}, dtype=float) for curve in curves]
     values = pd.concat(parts).dropna().groupby("step")["value"]
     quantiles = {

@@ -1,40 +1,38 @@
-"""What stored timings say: one row a record, and who may be compared with whom.
+"""The table that all timings make together: one row a record, and who may be compared with whom.
 
-A *block* is what may stand in one table: one source, profile, mode, machine, device, number of threads and precision.
-A *case* is the same work for every contender. A speed-up is a number only where both sides were timed in turn, in one
-run, and both agree with the float64 reference; where it is not, the remark says why.
+A speed-up is a number only where both sides were timed in turn, in one run, and both agree with the float64 reference;
+where it is not, the remark says why.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nfbench.analysis.timing_blocks import BARE, BLOCK, CASE, COMPILE, HOUSE, OURS, SPLIT, TEXTBOOK, WHERE
 from nfbench.records.results import SOURCES, StoredResults
 from nfbench.records.timings import Spread, Timing
 
-OURS, TEXTBOOK, COMPILE, SPLIT = "nfbench", "textbook", "compile", "split"
-BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it
-HOUSE = (OURS, TEXTBOOK, COMPILE, SPLIT, "reference", BARE)  # all others are peers, libraries of other people
-WHERE = ("machine", "device", "threads", "dtype")  # what a rate is of
-BLOCK = ("source", "profile", "mode", *WHERE)
-SIZES = {"K": "K", "draws": "S", "batch": "B", "dim": "D", "seeds": "E"}  # columns with their letters
-CASE = (*BLOCK, "target", "posterior", "amortized", "dim", "draws", "batch", "seeds")
-ITEM_BYTES = {"float32": 4, "float64": 8}
 _SORTED = (*BLOCK, "target", "place", "family", "amortized", "dim", "draws", "batch", "K", "seeds", "rank", "contender")
 
 
 def timed(results: StoredResults) -> pd.DataFrame:
-    """One row a timing record, own and reference; empty where there is none.
+    """The stored timings as a table, and who may be compared with whom.
 
-    Times are in seconds, `peak_bytes` in bytes. `ratio` is this contender's time for a model over nfbench's, round by
-    round; `steps` is its time in units of the textbook's step of one model, `bare` in units of a step's bare matrix
-    products; `fraction` is of the floor. All are missing where a comparison would mislead, and `remark` says why.
-    `low` and `high` are quartiles. `pace` is the machine's rate of a matrix product around the case over its best in
-    all these records: where it is low, something held the machine up, and times are long.
+    Args:
+        results: own and reference records.
+
+    Returns:
+        One row a timing record, sorted by block and case; empty where there is none. Times are in seconds, `peak_bytes`
+        in bytes, `low` and `high` are quartiles. `pace` is the machine's rate of a matrix product around the case over
+        its best in all these records: where it is low, something held the machine up, and times are long. Where a
+        comparison would mislead it is missing, and `remark` says why:
+
+        - `ratio`: this contender's time for a model over nfbench's, round by round;
+        - `steps`: its time in units of the textbook's step of one model;
+        - `bare`: its time in units of a step's bare matrix products;
+        - `fraction`: the floor of the case over its time.
     """
     by_source: dict[str, list[Timing]] = {source: [] for source in SOURCES}
     for (source, _), timing in results.timing_records.items():
@@ -47,94 +45,6 @@ def timed(results: StoredResults) -> pd.DataFrame:
     frame["pace"] = frame["rate"] / frame.groupby(list(WHERE), dropna=False)["rate"].transform("max")
     frame = frame.sort_values(list(_SORTED), kind="stable", ignore_index=True)
     return frame.drop(columns=["place", "rank"])
-
-
-@dataclass(frozen=True, eq=False)
-class TimingBlock:
-    """Timings that may stand in one table, with what all of them have in common.
-
-    Attributes:
-        rows: of a table of timings, one a case and contender.
-        source: ``own`` or ``reference``.
-        profile: name of the budget.
-        mode: what was timed; `MODES` of the glossary says it in words.
-        machine: processor, cores, and the accelerator where one was used.
-        device: torch device.
-        threads: of the CPU.
-        dtype: ``float32`` or ``float64``.
-    """
-
-    rows: pd.DataFrame
-    source: str
-    profile: str
-    mode: str
-    machine: str
-    device: str
-    threads: int
-    dtype: str
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame) -> Self:
-        """The block of these rows.
-
-        Args:
-            rows: of a table of timings, at least one.
-
-        Raises:
-            ValueError: there is no row, or the rows are of several blocks.
-        """
-        if rows[list(BLOCK)].drop_duplicates().shape[0] != 1:
-            raise ValueError(f"one block has one {', '.join(BLOCK)}; got {len(rows)} rows of another number of them")
-        common = {name: rows[name].iloc[0] for name in BLOCK}
-        return cls(rows, **(common | {"threads": int(common["threads"])}))
-
-    @property
-    def title(self) -> str:
-        """Profile, mode and source, for the head of a table or the start of a sentence."""
-        return f"timing, profile {self.profile}, {self.mode}, {self.source} records"
-
-    @property
-    def place(self) -> str:
-        """Where it was timed: machine, threads, device and precision."""
-        return f"{self.machine}; threads {self.threads}, {self.device}, {self.dtype}"
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What its rows have in common, as text in the order of `BLOCK`."""
-        return tuple(str(getattr(self, name)) for name in BLOCK)
-
-    @property
-    def is_step(self) -> bool:
-        """Whether training steps were timed, of which contenders train different numbers of models."""
-        return self.mode == "step"
-
-    @property
-    def number_of_threads(self) -> str:
-        """Such as ``1 thread``."""
-        return f"{self.threads} thread{'' if self.threads == 1 else 's'}"
-
-
-def blocks(frame: pd.DataFrame) -> Iterator[TimingBlock]:
-    """The blocks of a table of timings, sorted by what their rows have in common."""
-    if len(frame):
-        for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
-            yield TimingBlock.of(rows)
-
-
-def cases(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Split a table of timings into its cases, each the rows of its contenders, in the order of the rows."""
-    if len(frame):
-        for _, rows in frame.groupby(list(CASE), dropna=False, sort=False):
-            yield rows
-
-
-def three_digits(value: float) -> str:
-    """A rate or a bandwidth as it is printed, written out.
-
-    >>> three_digits(3827.4), three_digits(10.84), three_digits(51240.0)
-    ('3,830', '10.8', '51,200')
-    """
-    return f"{float(f'{value:.3g}'):,g}"
 
 
 def _rows(timings: list[Timing], source: str) -> list[dict[str, Any]]:
@@ -181,9 +91,10 @@ def _version(timing: Timing) -> str:
     return f"{timing.contender} ({text})" if text else timing.contender
 
 
-def _spread(name: str, found: Spread | None) -> dict[str, float | None]:
+def _spread(name: str, spread: Spread | None) -> dict[str, float | None]:
+    """Median and quartiles as columns that begin with `name`; of an empty name `median`, `low` and `high`."""
     names = (name, f"{name}_low", f"{name}_high") if name else ("median", "low", "high")
-    return dict(zip(names, (found.median, found.low, found.high) if found else (None,) * 3, strict=True))
+    return dict(zip(names, (spread.median, spread.low, spread.high) if spread else (None,) * 3, strict=True))
 
 
 def _agrees(timing: Timing) -> bool:
@@ -211,8 +122,8 @@ def _compared(timing: Timing, beside: dict[str, Timing]) -> dict[str, Any]:
     return {"remark": remark} | _spread("ratio", ratio) | _spread("steps", steps) | _spread("bare", bares)
 
 
-def _scaled(found: Spread, factor: float) -> Spread:
-    return Spread(median=found.median * factor, low=found.low * factor, high=found.high * factor)
+def _scaled(spread: Spread, factor: float) -> Spread:
+    return Spread(median=spread.median * factor, low=spread.low * factor, high=spread.high * factor)
 
 
 def _quotient(timing: Timing, unit: Timing) -> Spread | None:
@@ -223,8 +134,8 @@ def _quotient(timing: Timing, unit: Timing) -> Spread | None:
     """
     if unit.run != timing.run or not (timing.spread and unit.spread):
         return None
-    if timing.contender == OURS and (found := unit.ratio):
-        return _scaled(Spread(median=1 / found.median, low=1 / found.high, high=1 / found.low), unit.models)
+    if timing.contender == OURS and (ratio := unit.ratio):
+        return _scaled(Spread(median=1 / ratio.median, low=1 / ratio.high, high=1 / ratio.low), unit.models)
     if len(timing.seconds) == len(unit.seconds):
         low, median, high = np.quantile(np.array(timing.seconds) / np.array(unit.seconds), [0.25, 0.5, 0.75])
         return _scaled(Spread(median=median, low=low, high=high), unit.models)
@@ -259,9 +170,14 @@ def _fault(timing: Timing) -> str:
 
 
 def against(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a case: nfbench's own row with the ratios of the fastest agreeing peer, of compile, split and textbook.
+    """Set nfbench beside the others, case by case.
 
-    `peer` names that peer, or says why there is none.
+    Args:
+        frame: a table of timings.
+
+    Returns:
+        One row a case: nfbench's own row with the ratios of the fastest peer that agrees, of compile, split and
+        textbook. `peer` names that peer, or says why there is none.
     """
     beside: dict[tuple[str, ...], list[dict[Any, Any]]] = {}
     for row in frame.to_dict("records"):
@@ -274,8 +190,8 @@ def _against(case: dict[str, dict[Any, Any]]) -> dict[Any, Any]:
     if OURS not in case:
         row |= dict.fromkeys(("median", "low", "high", "fraction", "peak_bytes", "steps", "bare"))
     peers = [side for name, side in case.items() if name not in HOUSE]
-    told = [side for side in peers if pd.notna(side["ratio"])]
-    fastest = min(told, key=lambda side: float(side["ratio"]), default={})
+    comparable = [side for side in peers if pd.notna(side["ratio"])]
+    fastest = min(comparable, key=lambda side: float(side["ratio"]), default={})
     row["peer"] = fastest.get("version") or _absent({side["status"] for side in peers})
     sides = {"peer": fastest} | {name: case.get(name, {}) for name in (COMPILE, SPLIT, TEXTBOOK)}
     for name, side in sides.items():

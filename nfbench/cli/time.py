@@ -177,7 +177,8 @@ def _warn_of_a_slow_machine(results: Path, ids: set[str]) -> None:
 
     A case counts as such where a matrix product ran at less than 0.8 of its best rate in the records of the folder.
     """
-    from nfbench.analysis.timings import OURS, three_digits, timed
+    from nfbench.analysis.timing_blocks import OURS, three_digits
+    from nfbench.analysis.timings import timed
     from nfbench.records.results import StoredResults
 
     if not ids:

@@ -24,8 +24,8 @@ def sources(experiment: str) -> list[Published]:
     >>> [source.name for source in sources("figure3")]
     ['figure3']
     """
-    found = [source for source in _all().values() if source.experiment == experiment]
-    return sorted(found, key=lambda source: (source.name != experiment, source.name))
+    compared = [source for source in _all().values() if source.experiment == experiment]
+    return sorted(compared, key=lambda source: (source.name != experiment, source.name))
 
 
 def experiment_of(name: str) -> str:

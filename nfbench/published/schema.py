@@ -11,10 +11,10 @@ from nfbench.specification.config import Strict, Training
 from nfbench.specification.spec import parse
 
 
-def _agrees(wanted: str, given: str) -> bool:
-    """Whether `given` is what the spec `wanted` names: named options must agree, others are free."""
-    asked, had = parse(wanted), parse(given)
-    return asked.name == had.name and set(asked.options) <= set(had.options)
+def _agrees(published: str, stored: str) -> bool:
+    """Whether a record's spec is the published one: the options that the latter names must agree, others are free."""
+    theirs, ours = parse(published), parse(stored)
+    return theirs.name == ours.name and set(theirs.options) <= set(ours.options)
 
 
 class Point(Strict):
@@ -186,7 +186,7 @@ class Published(Strict):
 
     @property
     def metrics(self) -> list[str]:
-        """What the rows are values of, in their order."""
+        """Distinct metrics, in row order."""
         return list(dict.fromkeys(row.metric for row in self.rows))
 
     def difference(self, target: str, family: str, depth: int) -> Difference | None:
@@ -201,7 +201,9 @@ class Published(Strict):
         if row is None or self.baseline is None:
             return None
         base = next(
-            one for one in self.rows if one.target == row.target and self.baseline.describes(one.posterior, one.K)
+            other
+            for other in self.rows
+            if other.target == row.target and self.baseline.describes(other.posterior, other.K)
         )
         if row is base:
             return Difference(0.0, 0.0, row.hidden, is_baseline=True)
@@ -236,6 +238,6 @@ class Published(Strict):
         if reason := self.not_comparable.get(parse(target).name):
             return reason
         if self.setup and not _agrees(self.setup.model, target):
-            asked = ", ".join(f"{key}={value}" for key, value in parse(self.setup.model).options)
-            return f"The published model has {asked}."
-        return next((one.objection for one in self.protocols if fnmatchcase(data or "", one.match)), None)
+            options = ", ".join(f"{key}={value}" for key, value in parse(self.setup.model).options)
+            return f"The published model has {options}."
+        return next((rule.objection for rule in self.protocols if fnmatchcase(data or "", rule.match)), None)

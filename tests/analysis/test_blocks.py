@@ -4,8 +4,10 @@ import pytest
 from support.compared import REDUCED, compared
 from support.synthetic import Plan, figure1, figure3, timing
 
-from nfbench.analysis import timings
 from nfbench.analysis.blocks import Block, blocks
+from nfbench.analysis.timing_blocks import TimingBlock
+from nfbench.analysis.timing_blocks import blocks as timing_blocks
+from nfbench.analysis.timings import timed
 from nfbench.records.results import StoredResults
 from nfbench.records.training_words import words
 
@@ -65,8 +67,8 @@ def test_a_timing_block_has_the_facts_of_its_records(tmp_path):
     """Mode, machine, device, threads and precision; rows of two machines are refused."""
     timing(tmp_path, case={"threads": 2})
     timing(tmp_path, case={"mode": "step", "target": "u1"}, machine="Other CPU")
-    frame = timings.timed(StoredResults(tmp_path))
-    layers, step = timings.blocks(frame)
+    frame = timed(StoredResults(tmp_path))
+    layers, step = timing_blocks(frame)
     assert (layers.mode, layers.threads, layers.number_of_threads, layers.is_step) == (
         "backward",
         2,
@@ -78,4 +80,4 @@ def test_a_timing_block_has_the_facts_of_its_records(tmp_path):
     assert (step.machine, step.number_of_threads, step.is_step) == ("Other CPU, 2 cores", "1 thread", True)
     assert step.key == ("own", "quick", "step", "Other CPU, 2 cores", "cpu", "1", "float32")
     with pytest.raises(ValueError, match="one block has one source, profile, mode, machine"):
-        timings.TimingBlock.of(frame)
+        TimingBlock.of(frame)

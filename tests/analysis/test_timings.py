@@ -8,7 +8,8 @@ import pytest
 from support.synthetic import OWN_TIME, ROUNDS, layers, spread_of, timing
 
 from nfbench.analysis.scaling import exponents, line, memory
-from nfbench.analysis.timings import against, blocks, cases
+from nfbench.analysis.timing_blocks import blocks, cases
+from nfbench.analysis.timings import against
 from nfbench.present.results import results as read
 
 AGREED = {"error": 1e-7, "tolerance": 1e-4}

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 from support.synthetic import layers, steps, timing
 
-from nfbench.analysis.timings import blocks
+from nfbench.analysis.timing_blocks import blocks
 from nfbench.cli.app import main
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import timings as pictures_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nfbench.analysis.timings import HOUSE
+from nfbench.analysis.timing_blocks import HOUSE
 from nfbench.records.cells import Facts, Metric, Record
 from nfbench.records.store import write
 from nfbench.records.timings import Case, Timing, identity

@@ -9,8 +9,8 @@ import pandas as pd
 
 from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.data_points import read_data_points
-from nfbench.analysis.timings import TimingBlock
-from nfbench.analysis.timings import blocks as timing_blocks
+from nfbench.analysis.timing_blocks import TimingBlock
+from nfbench.analysis.timing_blocks import blocks as timing_blocks
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import (
     data_points,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from nfbench.analysis.timings import BARE, HOUSE, OURS, SIZES, TimingBlock, cases, three_digits
+from nfbench.analysis.timing_blocks import BARE, HOUSE, OURS, SIZES, TimingBlock, cases, three_digits
 from nfbench.present.plots.style import Look, Picture, legend, panels
 from nfbench.records.glossary import MODES
 

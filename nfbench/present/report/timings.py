@@ -7,7 +7,8 @@ import pandas as pd
 
 from nfbench.analysis.checks import Check
 from nfbench.analysis.scaling import exponents, memory
-from nfbench.analysis.timings import COMPILE, OURS, SPLIT, TEXTBOOK, TimingBlock, against, blocks, cases
+from nfbench.analysis.timing_blocks import COMPILE, OURS, SPLIT, TEXTBOOK, TimingBlock, blocks, cases
+from nfbench.analysis.timings import against
 from nfbench.present.plots.catalogue import timings
 from nfbench.present.report.chapter import FIGURES, Chapter, anchor, link, shots
 from nfbench.present.results import Results

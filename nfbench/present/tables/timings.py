@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from nfbench.analysis.scaling import exponents, memory
-from nfbench.analysis.timings import (
+from nfbench.analysis.timing_blocks import (
     CASE,
     COMPILE,
     OURS,
@@ -15,10 +15,10 @@ from nfbench.analysis.timings import (
     SPLIT,
     TEXTBOOK,
     TimingBlock,
-    against,
     blocks,
     three_digits,
 )
+from nfbench.analysis.timings import against
 from nfbench.foundation.names import unknown
 from nfbench.present.tables.labels import depth
 from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number, quartiles, significant
