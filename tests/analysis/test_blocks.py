@@ -2,7 +2,8 @@
 
 import pytest
 from support.compared import REDUCED, compared
-from support.synthetic import Plan, figure1, figure3, timing
+from support.synthetic import Plan, figure1, figure3
+from support.synthetic_timings import timing
 
 from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.timing_blocks import TimingBlock

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from support.synthetic import TABLE2, Plan, of_images
+from support.synthetic import Plan
+from support.synthetic_images import TABLE2, of_images
 
 from nfbench.analysis.blocks import median_seeds
 from nfbench.analysis.data_points import QUANTILES, Curve, DataPoints, curves, mean_curve, read_data_points, spreads

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from support.synthetic import OWN_TIME, ROUNDS, layers, spread_of, timing
+from support.synthetic_timings import OWN_TIME, ROUNDS, layers, spread_of, timing
 
 from nfbench.analysis.scaling import exponents, line, memory
 from nfbench.analysis.timing_blocks import blocks, cases

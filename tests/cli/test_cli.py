@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.synthetic import TABLE2, Plan, of_images
+from support.synthetic import Plan
+from support.synthetic_images import TABLE2, of_images
 
 import nfbench
 from nfbench.cli import run as running

@@ -4,7 +4,8 @@ import re
 
 import pytest
 from present.test_report import Page
-from support.synthetic import Plan, figure1, layers, steps, timing
+from support.synthetic import Plan, figure1
+from support.synthetic_timings import layers, steps, timing
 
 from nfbench.present.report.build import report
 from nfbench.present.results import results as read

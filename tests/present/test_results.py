@@ -4,7 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.synthetic import TABLE3, Plan, digits, figure1, figure3, of_images, timing
+from support.synthetic import Plan, digits, figure1, figure3
+from support.synthetic_images import TABLE3, of_images
+from support.synthetic_timings import timing
 
 import nfbench
 from nfbench.analysis.summary import summary

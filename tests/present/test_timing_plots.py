@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from support.synthetic import layers, steps, timing
+from support.synthetic_timings import layers, steps, timing
 
 from nfbench.analysis.timing_blocks import blocks
 from nfbench.cli.app import main

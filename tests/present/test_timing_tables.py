@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from support.synthetic import layers, steps, timing
+from support.synthetic_timings import layers, steps, timing
 
 from nfbench.cli.app import main
 from nfbench.foundation.errors import InputError

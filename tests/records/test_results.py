@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from support.synthetic import Plan, digits, figure3, timing
+from support.synthetic import Plan, digits, figure3
+from support.synthetic_timings import timing
 
 from nfbench.foundation.errors import InputError
 from nfbench.records import store

@@ -4,7 +4,7 @@ import numpy as np
 
 from nfbench.records.cells import Facts, Metric, Record
 from nfbench.specification.config import Cell, Evaluation, Training
-from support.synthetic import LABELS, Plan, _curve, _store, spec
+from support.synthetic import LABELS, Plan, spec, store, training_curve
 
 TABLE2 = {
     ("gaussian", None): (98.0, 91.4),
@@ -57,4 +57,4 @@ def _one(plan, common, seed, place, family, depth, free_energy, nll) -> Record:
         "ess": Metric(value=31.0 + place),
         "khat_bad": Metric(value=0.125),
     }
-    return _store(plan, cell, facts, metrics, _curve(free_energy, np.random.default_rng(seed)), None)
+    return store(plan, cell, facts, metrics, training_curve(free_energy, np.random.default_rng(seed)), None)
