@@ -25,7 +25,11 @@ class Source:
     files: tuple[File, ...] = ()
 
     def faults(self) -> list[str]:
-        """What is wrong with the files, a line each."""
+        """What is wrong with the files, a line each.
+
+        Returns:
+            One for each file that is missing or wrong.
+        """
         lines = []
         for file in self.files:
             try:
@@ -36,6 +40,9 @@ class Source:
 
     def rows(self) -> list[Rows]:
         """What each file holds.
+
+        Returns:
+            (n, pixels) of each file, uint8.
 
         Raises:
             InputError: a file is missing, cannot be read, or holds something else than it should.
@@ -69,6 +76,9 @@ def source(name: str) -> Source:
 
     Args:
         name: of the protocol, such as ``mnist:dynamic``.
+
+    Returns:
+        Its source; of a protocol that named none, one without files.
 
     Raises:
         InputError: no protocol of that name.

@@ -75,7 +75,11 @@ def runtime(device: str) -> dict[str, Any]:
 
 
 def devices() -> list[str]:
-    """The torch devices here, by the names that ``--device`` takes."""
+    """The torch devices here, by the names that ``--device`` takes.
+
+    Returns:
+        ``cpu`` first.
+    """
     names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     return [*names, "mps"] if torch.backends.mps.is_available() else names
 

@@ -22,6 +22,12 @@ def first_line(error: BaseException) -> str:
 
     >>> first_line(ValueError("wrong\nin many ways")), first_line(ValueError())
     ('wrong', 'no message')
+
+    Args:
+        error: any.
+
+    Returns:
+        Type and first line of its message.
     """
     return next(iter(str(error).strip().splitlines()), "no message")
 

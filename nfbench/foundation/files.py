@@ -37,6 +37,9 @@ def entries(folder: Path) -> list[Path]:
 
     Returns:
         Paths.
+
+    Raises:
+        InputError: the folder cannot be read.
     """
     try:
         return sorted(folder.iterdir())

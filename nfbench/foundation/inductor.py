@@ -15,7 +15,11 @@ def forget_compiled() -> None:
 
 @contextlib.contextmanager
 def importing_inductor() -> Iterator[None]:
-    """Within the block no deprecation is passed on: inductor itself uses what torch has deprecated."""
+    """Within the block no deprecation is passed on: inductor itself uses what torch has deprecated.
+
+    Returns:
+        A context manager.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield

@@ -27,6 +27,9 @@ def suggestions(name: str, known: Iterable[str]) -> list[str]:
     ['training.updates']
     >>> suggestions("mnsit", ["mnist:dynamic", "digits"])
     ['mnist:dynamic']
+
+    Returns:
+        At most three of the known names.
     """
     likeness = {candidate: _likeness(name.lower(), candidate.lower()) for candidate in known}
     least = 1.0 if 1.0 in likeness.values() else _LEAST_LIKENESS
@@ -45,6 +48,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     ' did you mean planar?'
     >>> did_you_mean("xyz", ["planar", "radial"])
     ''
+
+    Returns:
+        With a blank before it, or empty.
     """
     near = suggestions(name, known)
     return f" did you mean {' or '.join(near)}?" if near else ""
@@ -65,6 +71,9 @@ def unknown(
 
     >>> str(unknown("posterior", "plnar", ["planar", "radial"]))
     "no posterior named 'plnar'; did you mean planar? known: planar, radial"
+
+    Returns:
+        One line.
     """
     names = list(known)
     question = did_you_mean(name if like is None else like, names)

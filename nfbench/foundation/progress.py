@@ -18,17 +18,15 @@ class Progress:
     """How far pieces of work are; a context manager around all of them.
 
     On a terminal there is a bar for all, and one for each piece that runs, below the lines of those that have ended.
+
+    Args:
+        total: pieces of work.
+        title: of the bar of all.
+        animated: a thread redraws the bars; else they are drawn only when something is said, so that no thread takes
+            its time from what is measured.
     """
 
     def __init__(self, total: int, title: str, *, animated: bool = True) -> None:
-        """Show nothing yet.
-
-        Args:
-            total: pieces of work.
-            title: of the bar of all.
-            animated: a thread redraws the bars; else they are drawn only when something is said, so that no thread
-                takes its time from what is measured.
-        """
         self.total = total
         self._stream = StandardError()
         console = Console(file=self._stream)  # type: ignore[arg-type]  # it needs no more than this one has

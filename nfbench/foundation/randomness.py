@@ -32,6 +32,9 @@ def seeded(seed: int, *names: str | int) -> Iterator[None]:
     Args:
         seed: of a cell or a fit.
         names: what the numbers are for.
+
+    Returns:
+        A context manager.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream(seed, *names).initial_seed())

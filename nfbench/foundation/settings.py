@@ -29,6 +29,9 @@ def backend() -> Backend:
 
     ``auto`` takes the fused kernels of the device where the draws are, and plain PyTorch where there are none.
 
+    Returns:
+        Its name.
+
     Raises:
         InputError: ``NFBENCH_BACKEND`` has another value.
     """
@@ -45,6 +48,9 @@ def using_backend(name: str | None) -> Iterator[None]:
 
     Args:
         name: of the backend; None: what the user said stays, and is only checked.
+
+    Returns:
+        A context manager.
 
     Raises:
         InputError: there is no such backend.
@@ -63,7 +69,11 @@ def using_backend(name: str | None) -> Iterator[None]:
 
 
 def data_folders() -> list[Path]:
-    """The folders that ``NFBENCH_DATA`` names, in its order; ``~`` is the user's home."""
+    """The folders that ``NFBENCH_DATA`` names, in its order; ``~`` is the user's home.
+
+    Returns:
+        Paths, whether there are such folders or not.
+    """
     return [Path(part).expanduser() for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
 
 
@@ -78,5 +88,9 @@ def prepend_data_folder(folder: Path) -> None:
 
 
 def triton_interpreted() -> bool:
-    """Whether Triton runs its kernels in Python on the CPU: ``TRITON_INTERPRET=1``, set before its first import."""
+    """Whether Triton runs its kernels in Python on the CPU: ``TRITON_INTERPRET=1``, set before its first import.
+
+    Returns:
+        True if it is set.
+    """
     return os.environ.get(TRITON_VARIABLE, "0").lower() in _TRUE

@@ -32,7 +32,11 @@ class StandardError:
             self._stream.flush()
 
     def isatty(self) -> bool:
-        """Whether a person may be looking."""
+        """Whether a person may be looking.
+
+        Returns:
+            True on a terminal.
+        """
         try:
             return self._stream.isatty()
         except _FAULTS:

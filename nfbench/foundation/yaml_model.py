@@ -23,6 +23,9 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
         model: what it should hold.
         overrides: dotted key -> value that replaces the file's.
 
+    Returns:
+        The validated model.
+
     Raises:
         InputError: ``file:line: key: reason`` for the first thing that is wrong.
     """

@@ -192,6 +192,9 @@ def digest(data: Any) -> str:
 
     Args:
         data: what JSON can hold.
+
+    Returns:
+        16 characters.
     """
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 

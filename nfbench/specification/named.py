@@ -13,7 +13,7 @@ from nfbench.foundation.names import unknown
 _LOADING = threading.RLock()  # one for all kinds: a module may register several, and look up others meanwhile
 
 
-class Registered(Protocol):
+class _Registered(Protocol):
     """What can be registered."""
 
     @property
@@ -25,7 +25,7 @@ class Registered(Protocol):
         """The function behind it: its module and qualified name say whose the name is."""
 
 
-E = TypeVar("E", bound=Registered)
+E = TypeVar("E", bound=_Registered)
 
 
 class Named(Generic[E]):
@@ -75,12 +75,20 @@ class Named(Generic[E]):
         return entry
 
     def names(self) -> list[str]:
-        """All known names, sorted."""
+        """All known names, sorted.
+
+        Returns:
+            A new list.
+        """
         self._load()
         return sorted(self._entries)
 
     def in_order(self) -> list[E]:
-        """All things, in the order in which they were registered."""
+        """All things, in the order in which they were registered.
+
+        Returns:
+            A new list.
+        """
         self._load()
         return list(self._entries.values())
 
@@ -130,6 +138,6 @@ class Named(Generic[E]):
                 warnings.warn(f"{place}: {reason}; skipped", stacklevel=2)
 
 
-def _owner(entry: Registered) -> tuple[str, str]:
+def _owner(entry: _Registered) -> tuple[str, str]:
     maker = entry.made_by
     return getattr(maker, "__module__", None) or "?", getattr(maker, "__qualname__", None) or repr(maker)

@@ -66,8 +66,16 @@ class Entry:
         return "K" in self.options
 
     def variants(self) -> list[str]:
-        """Spec strings (without K), one for each combination of the options that are a `Literal` choice."""
-        choices = {name: typing.get_args(kind) for name, (kind, _) in self.options.items() if _is_choice(kind)}
+        """Spec strings (without K), one for each combination of the options that are a `Literal` choice.
+
+        Returns:
+            One at least.
+        """
+        choices = {
+            name: typing.get_args(kind)
+            for name, (kind, _) in self.options.items()
+            if typing.get_origin(kind) is Literal
+        }
         return [
             str(Spec(self.name, tuple(zip(choices, values, strict=True))))
             for values in itertools.product(*choices.values())
@@ -76,7 +84,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Choice:
-    """An entry with every option given a typed value: what a spec string means."""
+    """An entry with every option given a typed value: what a spec string means.
+
+    Attributes:
+        entry: what was chosen.
+        options: a typed value for every option.
+    """
 
     entry: Entry
     options: dict[str, Any]
@@ -102,7 +115,14 @@ class Choice:
         return self.entry.label.format(**self.options)
 
     def build(self, **supplied: Any) -> Any:
-        """Call the factory with the options and with those of `supplied` that it takes."""
+        """Call the factory with the options and with those of `supplied` that it takes.
+
+        Args:
+            supplied: reserved parameters, such as `dim`.
+
+        Returns:
+            What the factory makes.
+        """
         wanted = inspect.signature(self.entry.factory).parameters
         options = {"depth" if key == "K" else key: value for key, value in self.options.items()}
         return self.entry.factory(**{key: value for key, value in supplied.items() if key in wanted}, **options)
@@ -195,7 +215,7 @@ class Registry(Named[Entry]):
                 options[key] = TypeAdapter(entry.options[key][0]).validate_python(text)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
-                raise InputError(f"{self.kind} {str(spec)!r}: {key}={text}: {_lower(reason)}") from None
+                raise InputError(f"{self.kind} {str(spec)!r}: {key}={text}: {reason[:1].lower()}{reason[1:]}") from None
         return Choice(entry, options)
 
 
@@ -209,14 +229,6 @@ def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...])
             raise ValueError(f"{owner}: parameter {key!r} needs a type and a default (reserved: {', '.join(reserved)})")
         options["K" if key == "depth" else key] = (_DEPTH if key == "depth" else hints[key], parameter.default)
     return options
-
-
-def _is_choice(kind: Any) -> bool:
-    return typing.get_origin(kind) is Literal
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 posteriors = Registry("posterior", "nfbench.posteriors", ("nfbench.posteriors.families",), reserved=("dim", "features"))
@@ -278,19 +290,9 @@ def register_data(
     Raises:
         ValueError: as `Registry.register`.
     """
-
-    def decorate(make: Callable[..., Any]) -> Callable[..., Any]:
-        register = protocols.register(name, label=label, cite=cite, year=year, origin=origin)
-        return register(functools.cache(make))
-
-    return decorate
+    register = protocols.register(name, label=label, cite=cite, year=year, origin=origin)
+    return lambda make: register(functools.cache(make))
 
 
-__getattr__ = moved(
-    __name__,
-    {
-        "posterior": "nfbench.register_posterior",
-        "target": "nfbench.register_target",
-        "protocol": "nfbench.register_data",
-    },
-)
+_OLD_NAMES = {"posterior": "posterior", "target": "target", "protocol": "data"}
+__getattr__ = moved(__name__, {old: f"nfbench.register_{new}" for old, new in _OLD_NAMES.items()})

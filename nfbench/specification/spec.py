@@ -12,7 +12,12 @@ _FORM = "expected name or name:option=value,option=value"
 
 @dataclass(frozen=True)
 class Spec:
-    """A name with its options, still as text: the registry knows their types."""
+    """A name with its options, still as text: the registry knows their types.
+
+    Attributes:
+        name: of a family or target.
+        options: (key, value) in the order in which they were written.
+    """
 
     name: str
     options: tuple[tuple[str, str], ...] = ()
@@ -32,6 +37,9 @@ def expand(text: str) -> list[Spec]:
     ['planar:K=2', 'planar:K=8']
     >>> [str(spec) for spec in expand("gaussian")]
     ['gaussian']
+
+    Returns:
+        One spec for each combination of the listed values.
 
     Raises:
         InputError: the text is not of that form, or an option stands twice or has no value.
@@ -71,6 +79,9 @@ def parse(text: str) -> Spec:
 
     >>> parse("nice:K=10,mixing=orthogonal").options
     (('K', '10'), ('mixing', 'orthogonal'))
+
+    Returns:
+        The one spec.
 
     Raises:
         InputError: not a spec, or a list where one value is needed.

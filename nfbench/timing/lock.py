@@ -25,6 +25,9 @@ def lane(*, wait: bool = True, say: Callable[[str], None] = print, file: Path | 
         say: is given one line before a wait.
         file: of the lock; one for all users of the machine if None.
 
+    Returns:
+        A context manager.
+
     Raises:
         InputError: another process holds the lock and `wait` is False, or the file cannot be opened.
     """

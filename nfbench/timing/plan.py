@@ -61,7 +61,14 @@ class Profiles(Strict):
 
 
 class Where(NamedTuple):
-    """Profile, torch device, dtype and threads of torch: the same for all cases of a run."""
+    """Profile, torch device, dtype and threads of torch: the same for all cases of a run.
+
+    Attributes:
+        profile: its name.
+        device: of torch.
+        dtype: ``float32`` or ``float64``.
+        threads: of torch.
+    """
 
     profile: str
     device: str
@@ -70,7 +77,13 @@ class Where(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A case, the family it is of, and the contenders to run on it."""
+    """A case, the family it is of, and the contenders to run on it.
+
+    Attributes:
+        case: what is timed.
+        choice: the family with its options.
+        versus: names of contenders, nfbench first.
+    """
 
     case: Case
     choice: Choice
@@ -82,6 +95,9 @@ def profile(name: str) -> Profile:
 
     Args:
         name: such as ``quick``.
+
+    Returns:
+        How thoroughly is measured, and at which sizes.
 
     Raises:
         InputError: there is none of that name.
@@ -98,6 +114,9 @@ def narrowed(sizes: Iterable[Sizes], modes: Sequence[Mode]) -> list[Sizes]:
     Args:
         sizes: of a profile.
         modes: that are wanted.
+
+    Returns:
+        Those sizes that have such a mode.
 
     Raises:
         InputError: nothing is left.
@@ -124,6 +143,9 @@ def plan(
         where: what the cases have in common.
         specs: posteriors in place of all those that `sizes` mean.
         vs: contenders in place of those that `sizes` name.
+
+    Returns:
+        Each case with its contenders.
 
     Raises:
         InputError: unknown posterior, target or contender.

@@ -32,14 +32,26 @@ REFERENCE = "reference"  # the group of contenders whose float64 outcome counts 
 
 
 class Undone(NamedTuple):
-    """Why a contender has no time."""
+    """Why a contender has no time.
+
+    Attributes:
+        status: ``lacking``, it cannot do the case; ``failed``, it broke.
+        message: one line.
+    """
 
     status: Literal["lacking", "failed"]
     message: str
 
 
 class Ready(NamedTuple):
-    """A contender after its warm-up, checked and weighed."""
+    """A contender after its warm-up, checked and weighed.
+
+    Attributes:
+        work: what the clock runs.
+        warm: seconds of a steady call and of the first calls beyond it.
+        agreement: with the float64 reference; None where the contender claims no outcome.
+        peak: bytes of memory at once.
+    """
 
     work: Work
     warm: Warm
@@ -81,6 +93,9 @@ def run(
         protocol: how thoroughly.
         note: is told what is being made ready, outside the clock.
         done: is given every record.
+
+    Returns:
+        The stored records, in order.
     """
     common = _Run(root, protocol, uuid.uuid4().hex[:12], load(), contenders(), note, done)
     return [timing for place, planned in enumerate(plan) for timing in _time(common, planned, place)]
@@ -102,6 +117,9 @@ def threads(count: int) -> Iterator[None]:
 
     Args:
         count: at least 1.
+
+    Returns:
+        A context manager.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -253,6 +271,9 @@ def reason(error: Exception) -> str:
 
     Args:
         error: of a contender.
+
+    Returns:
+        At most about 200 characters.
     """
     lines = str(error).strip().splitlines() or ["no message"]
     line = lines[0] if len(lines[0]) <= _LONGEST else f"{lines[0][:_LONGEST]} ..."

@@ -73,14 +73,22 @@ class File:
 
 
 def cache() -> Path:
-    """The folder of this user's downloads."""
+    """The folder of this user's downloads.
+
+    Returns:
+        A path, whether there is such a folder or not.
+    """
     import pooch
 
     return Path(pooch.os_cache("nfbench"))
 
 
 def folders() -> list[Path]:
-    """Where data files are looked for, in this order: the folders that ``NFBENCH_DATA`` names, then the cache."""
+    """Where data files are looked for, in this order: the folders that ``NFBENCH_DATA`` names, then the cache.
+
+    Returns:
+        Paths, whether there are such folders or not.
+    """
     return [*data_folders(), cache()]
 
 
@@ -125,6 +133,9 @@ def nowhere(file: File, source: str) -> NoReturn:
     Args:
         file: what is missing.
         source: by which ``nfbench data get`` knows it.
+
+    Returns:
+        Never.
 
     Raises:
         MissingDataError: always.

@@ -27,6 +27,9 @@ def matlab(content: bytes) -> dict[str, NDArray[Any]]:
 
     Returns:
         Array by name.
+
+    Raises:
+        ValueError: it is something else.
     """
     from scipy.io import loadmat
 
@@ -37,7 +40,14 @@ def matlab(content: bytes) -> dict[str, NDArray[Any]]:
 
 
 def binary(content: bytes) -> Rows:
-    """0 and 1, in MATLAB's array `X` or as text (.amat; some files of that name are MATLAB's)."""
+    """0 and 1, in MATLAB's array `X` or as text (.amat; some files of that name are MATLAB's).
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        (n, pixels) of 0 and 1.
+    """
     if content.startswith(_MATLAB):
         return np.ascontiguousarray(matlab(content)["X"], np.uint8)
     return text(content)
@@ -48,6 +58,15 @@ def text(content: bytes) -> Rows:
 
     >>> text(b"0 1 1\n1 0 0\n").tolist()
     [[0, 1, 1], [1, 0, 0]]
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        (n, pixels) of 0 and 1.
+
+    Raises:
+        ValueError: it is something else.
     """
     columns = len(content[: content.find(b"\n")].split())
     signs = np.frombuffer(content, np.uint8)
@@ -58,7 +77,17 @@ def text(content: bytes) -> Rows:
 
 
 def idx(content: bytes) -> Rows:
-    """Images of MNIST's format, compressed or not."""
+    """Images of MNIST's format, compressed or not.
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        (n, height width).
+
+    Raises:
+        ValueError: it is something else.
+    """
     raw = gzip.decompress(content) if content.startswith(_GZIP) else content
     magic, num, height, width = np.frombuffer(raw, ">i4", 4).tolist()
     if magic != _IDX_IMAGES:
@@ -67,7 +96,14 @@ def idx(content: bytes) -> Rows:
 
 
 def frey(content: bytes) -> Rows:
-    """28 x 20 faces from a numpy array, or from the columns of MATLAB's `ff`."""
+    """28 x 20 faces from a numpy array, or from the columns of MATLAB's `ff`.
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        (n, 560).
+    """
     if content.startswith(_NUMPY):
         faces = np.load(io.BytesIO(content), allow_pickle=False)
         return _bytes(faces.reshape(len(faces), -1))
@@ -75,13 +111,30 @@ def frey(content: bytes) -> Rows:
 
 
 def characters(content: bytes) -> Rows:
-    """28 x 28 characters from the array `x` of a numpy archive."""
+    """28 x 28 characters from the array `x` of a numpy archive.
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        (n, 784).
+    """
     images = _archive(content)
     return _bytes(images.reshape(len(images), -1))
 
 
 def omniglot(content: bytes) -> Rows:
-    """IWAE's characters, training before test: grey between 0 and 1 in 255 steps, pictures stored column by column."""
+    """IWAE's characters, training before test: grey between 0 and 1 in 255 steps, pictures stored column by column.
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        (n, 784).
+
+    Raises:
+        ValueError: grey is not between 0 and 1.
+    """
     arrays = matlab(content)
     grey = np.concatenate([arrays["data"].T, arrays["testdata"].T]).astype(np.float64)
     if grey.min() < 0 or grey.max() > 1:
@@ -91,7 +144,14 @@ def omniglot(content: bytes) -> Rows:
 
 
 def cifar(content: bytes) -> Rows:
-    """All images of CIFAR's archive of binary batches, training before test; a colour after the other."""
+    """All images of CIFAR's archive of binary batches, training before test; a colour after the other.
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        (n, 3072).
+    """
     return _batches(content, _CIFAR_MEMBERS)
 
 

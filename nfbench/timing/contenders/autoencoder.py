@@ -15,7 +15,12 @@ from nfbench.training.objective import Inference
 
 
 class Maxout(nn.Module):
-    """An affine layer and the largest of every four of its outputs."""
+    """An affine layer and the largest of every four of its outputs.
+
+    Args:
+        inputs: numbers that come in.
+        units: numbers that go out.
+    """
 
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__()
@@ -27,7 +32,13 @@ class Maxout(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder, a head for mean and ln sigma, decoder: the layers of `DeepLatentGaussian` in torch's own modules."""
+    """Encoder, a head for mean and ln sigma, decoder: the layers of `DeepLatentGaussian` in torch's own modules.
+
+    Args:
+        pixels: of an image.
+        hidden: units of each hidden layer.
+        dim: D.
+    """
 
     def __init__(self, pixels: int, hidden: int, dim: int) -> None:
         super().__init__()
@@ -57,6 +68,9 @@ def autoencoder(model: Inference) -> Autoencoder | None:
 
     Args:
         model: target and posterior.
+
+    Returns:
+        A copy, with parameters of its own.
     """
     if not _fits(model):
         return None
@@ -75,6 +89,9 @@ def own_name(name: str) -> str:
 
     Args:
         name: of the textbook's parameter.
+
+    Returns:
+        Its name in a model of nfbench.
     """
     layer, _, kind = name.rpartition(".")
     return f"{NAMES[layer]}.{kind}"

@@ -22,6 +22,9 @@ def compiled(case: Case, inputs: Inputs) -> Work | None:
     Args:
         case: of any mode but ``step``.
         inputs: the same for every contender.
+
+    Returns:
+        What the clock runs and what is compared; None where there is no such form.
     """
     return form.work(case, inputs, {family: _compiled(written) for family, written in (FORMS | SLICED).items()})
 
@@ -32,6 +35,9 @@ def split(case: Case, inputs: Inputs) -> Work | None:
     Args:
         case: of any mode but ``step``.
         inputs: the same for every contender.
+
+    Returns:
+        What the clock runs and what is compared; None where there is no such form.
     """
     if not case.amortized:
         return None

@@ -20,7 +20,8 @@ class Inputs(NamedTuple):
     Attributes:
         noise: (S, B, N) standard normal.
         state: parameters and buffers of nfbench's own posterior, by its names; peers map them to theirs.
-        to_z: (S, B, D), to_log_q: (S, B): the gradient that comes back; the loss is sum(z to_z) + sum(ln q to_log_q).
+        to_z: (S, B, D), the gradient that comes back to z: the loss is sum(z to_z) + sum(ln q to_log_q).
+        to_log_q: (S, B), that which comes back to ln q.
         points: (S, B, D) where ln q is asked for by ``inverse``.
     """
 
@@ -82,6 +83,9 @@ class Contender:
         Args:
             case: what is timed.
             inputs: the same for every contender.
+
+        Returns:
+            What the clock runs and what is compared; None where there is no such form.
         """
         build = self.step if case.mode == "step" else self.build
         return None if build is None else build(case, inputs)
@@ -94,7 +98,11 @@ PEERS = "peers"  # the group of other people's libraries
 
 
 def contenders() -> dict[str, Contender]:
-    """All contenders by name: nfbench first, other people's libraries last, else in the order of registration."""
+    """All contenders by name: nfbench first, other people's libraries last, else in the order of registration.
+
+    Returns:
+        A new dictionary.
+    """
     ordered = sorted(CONTENDERS.in_order(), key=lambda entry: (entry.name != BASE, entry.group == PEERS))
     return {entry.name: entry for entry in ordered}
 
@@ -104,6 +112,9 @@ def versus(words: Sequence[str]) -> list[str]:
 
     Args:
         words: names or groups of contenders, several in one word with commas between them.
+
+    Returns:
+        In the order of `contenders`.
 
     Raises:
         InputError: neither the name nor the group of a contender.

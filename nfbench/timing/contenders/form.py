@@ -39,7 +39,14 @@ class Setting(NamedTuple):
         return list(self.state["source.base"].chunk(2, -1))
 
     def maps(self, *sizes: int) -> list[Tensor]:
-        """The parts of theta, map by map: (points, size) each, or (size,) where all points share them."""
+        """The parts of theta, map by map: (points, size) each, or (size,) where all points share them.
+
+        Args:
+            sizes: of the kinds of numbers of a map, in the order of theta.
+
+        Returns:
+            K tensors for each kind, those of a map together.
+        """
         theta = self.state.get("source.theta", self.state["source.base"][:, :0])
         shared = theta[0] if self.points == 1 else theta
         return list(torch.split(shared, self.depth * list(sizes), -1))
@@ -78,6 +85,9 @@ def work(case: Case, inputs: Inputs, forms: Mapping[str, Form]) -> Work | None:
         case: what is timed.
         inputs: the same for every contender.
         forms: by the name of a family.
+
+    Returns:
+        What the clock runs and what is compared.
     """
     choice = posteriors.choose(case.posterior)
     form = forms.get(choice.entry.name)
@@ -224,6 +234,9 @@ def mixing(setting: Setting) -> Tensor:
 
     Args:
         setting: of a NICE flow.
+
+    Returns:
+        Orthogonal matrices.
     """
     products = setting.state["flow.basis"]
     identity = torch.eye(products.shape[-1], dtype=products.dtype, device=products.device)
@@ -249,6 +262,9 @@ def grouped(numbers: list[Number], size: int) -> tuple[list[Number], list[list[N
     Args:
         numbers: the base's two, then those of the maps, one map after the other.
         size: numbers of a map.
+
+    Returns:
+        The base, and a list for each map.
     """
     rest = numbers[2:]
     return numbers[:2], [rest[first : first + size] for first in range(0, len(rest), size)]

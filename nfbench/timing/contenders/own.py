@@ -19,6 +19,9 @@ def own(case: Case, inputs: Inputs) -> Work:
     Args:
         case: of any mode but ``step``.
         inputs: the same for every contender.
+
+    Returns:
+        What the clock runs and what is compared.
     """
     dtype = getattr(torch, case.dtype)
     points = case.batch if case.amortized else 1
@@ -64,6 +67,9 @@ def plain(case: Case, inputs: Inputs) -> Work:
     Args:
         case: of any mode but ``step``.
         inputs: the same for every contender.
+
+    Returns:
+        What the clock runs and what is compared.
     """
     work = own(case, inputs)
     return Work(with_reference(work.run), with_reference(work.outcome))

@@ -41,6 +41,9 @@ def program(case: Case, inputs: Inputs) -> Work:
     Args:
         case: of mode ``step``.
         inputs: of which the noise is used.
+
+    Returns:
+        What the clock runs and what is compared.
     """
     running, fresh = _program(case), _program(case)
 
@@ -62,6 +65,9 @@ def reference(case: Case, inputs: Inputs) -> Work:
     Args:
         case: of mode ``step``.
         inputs: of which the noise is used.
+
+    Returns:
+        What the clock runs and what is compared.
     """
     work = program(case, inputs)
     return work._replace(run=with_reference(work.run), outcome=with_reference(work.outcome))
@@ -73,6 +79,9 @@ def textbook(case: Case, inputs: Inputs) -> Work | None:
     Args:
         case: of mode ``step``.
         inputs: of which the noise is used.
+
+    Returns:
+        What the clock runs and what is compared.
     """
     model = _model(case, 0)
     written = _energy(case, model) or _images(case, model)

@@ -19,7 +19,12 @@ REQUIRED = {"inverse": ("log_q",), "step": ("loss",)}  # of a mode; the rest of 
 
 
 class Truth(NamedTuple):
-    """The outcome in float64, and how far from it a contender of the case's dtype may be."""
+    """The outcome in float64, and how far from it a contender of the case's dtype may be.
+
+    Attributes:
+        outcome: tensors by name, float64.
+        tolerance: relative deviation that a contender may have.
+    """
 
     outcome: Outcome
     tolerance: float
@@ -36,6 +41,9 @@ def truth(case: Case, inputs: Inputs, references: Iterable[Contender]) -> Truth 
         case: what is timed.
         inputs: the same for every contender.
         references: contenders that may give the truth; the first that can does.
+
+    Returns:
+        The outcome and its tolerance.
     """
     for reference in references:
         exact = _outcome(reference, case, inputs, "float64")
@@ -61,6 +69,9 @@ def agreement(case: Case, work: Work, true: Truth) -> Agreement | None:
         work: of the contender.
         true: the reference's outcome.
 
+    Returns:
+        Error and tolerance.
+
     Raises:
         ValueError: the outcome names something that the truth does not have, so that nothing could check it.
     """
@@ -81,6 +92,9 @@ def deviation(got: Outcome, wanted: Outcome, required: tuple[str, ...]) -> float
         got: an outcome.
         wanted: the true one; what `got` leaves out is not compared.
         required: names that must be there.
+
+    Returns:
+        At least 0, or NaN.
     """
     if any(name not in got for name in required):
         return math.nan

@@ -45,14 +45,24 @@ class Protocol(Strict):
 
 
 class Warm(NamedTuple):
-    """A contender after its warm-up: the time of one steady call, and what the first calls took beyond it."""
+    """A contender after its warm-up: the time of one steady call, and what the first calls took beyond it.
+
+    Attributes:
+        seconds: of one call.
+        first: seconds of the first calls beyond that.
+    """
 
     seconds: float
     first: float
 
 
 class Entrant(NamedTuple):
-    """What takes part in the rounds, and how long one call of it takes."""
+    """What takes part in the rounds, and how long one call of it takes.
+
+    Attributes:
+        run: one repetition.
+        seconds: that it takes.
+    """
 
     run: Run
     seconds: float
@@ -76,6 +86,9 @@ def wall(run: Run, repetitions: int) -> float:
     Args:
         run: what is timed.
         repetitions: at least 1.
+
+    Returns:
+        The mean over the repetitions.
     """
     begin = time.perf_counter_ns()
     for _ in range(repetitions):
@@ -116,6 +129,9 @@ def warm_up(run: Run, measured: Clock, protocol: Protocol) -> Warm:
         run: what is timed.
         measured: the clock.
         protocol: how long at least and at most.
+
+    Returns:
+        Seconds of a steady call, and of the first calls beyond it.
     """
     calls: list[float] = []
     while not _steady(calls, protocol):
@@ -206,6 +222,9 @@ def repeated(seconds: float, protocol: Protocol) -> int:
     Args:
         seconds: of one call.
         protocol: says how long a sample is.
+
+    Returns:
+        At least 1.
     """
     return min(MOST_REPETITIONS, math.ceil(protocol.sample / seconds)) if seconds > 0 else MOST_REPETITIONS
 
@@ -222,6 +241,9 @@ def spread(values: Sequence[float]) -> Spread:
 
     Args:
         values: at least one.
+
+    Returns:
+        In the unit of the values.
     """
     if len(values) == 1:
         return Spread(median=values[0], low=values[0], high=values[0])
@@ -235,6 +257,9 @@ def ratio(samples: Mapping[int, float], base: Mapping[int, float]) -> Spread:
     Args:
         samples: round -> seconds.
         base: the same of the contender that is divided by.
+
+    Returns:
+        Median and quartiles of the ratio.
     """
     return spread([samples[number] / base[number] for number in samples if number in base])
 

@@ -13,7 +13,12 @@ _TRIES = 4
 
 
 class Ceilings(NamedTuple):
-    """Bytes a second that a copy reads and writes, and flops a second of a matrix product."""
+    """Bytes a second that a copy reads and writes, and flops a second of a matrix product.
+
+    Attributes:
+        bandwidth: bytes a second.
+        rate: flops a second.
+    """
 
     bandwidth: float
     rate: float
@@ -25,6 +30,9 @@ def ceilings(device: str, dtype: str) -> Ceilings:
     Args:
         device: of torch.
         dtype: ``float32`` or ``float64``.
+
+    Returns:
+        Bandwidth and rate.
     """
     measured, kind = clock(device), getattr(torch, dtype)
     return Ceilings(_bandwidth(device, kind, measured), _rate(device, kind, measured))
@@ -36,12 +44,19 @@ def best(first: Ceilings, second: Ceilings) -> Ceilings:
     Args:
         first: measured before.
         second: measured after.
+
+    Returns:
+        The higher bandwidth and the higher rate.
     """
     return Ceilings(max(first.bandwidth, second.bandwidth), max(first.rate, second.rate))
 
 
 def load() -> float:
-    """Runnable processes of this machine, averaged over the last minute."""
+    """Runnable processes of this machine, averaged over the last minute.
+
+    Returns:
+        The system's load average of a minute, in hundredths.
+    """
     return round(os.getloadavg()[0], 2)
 
 

@@ -20,6 +20,9 @@ def peak(run: Run, device: str) -> int:
     Args:
         run: one repetition.
         device: where it runs.
+
+    Returns:
+        At least 0.
     """
     return _cuda(run, device) if device.startswith("cuda") else _cpu(run)
 

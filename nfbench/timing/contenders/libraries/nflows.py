@@ -54,7 +54,15 @@ def _nice(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
 
 
 def build(case: Case, inputs: Inputs) -> Work | None:
-    """The case's work by nflows."""
+    """The case's work by nflows.
+
+    Args:
+        case: of any mode but ``step``.
+        inputs: the same for every contender.
+
+    Returns:
+        What the clock runs and what is compared; None where the library has no such map or mode.
+    """
     return form.work(case, inputs, {"nice": Form(form.couplings, _nice)})
 
 

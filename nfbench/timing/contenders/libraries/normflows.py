@@ -91,7 +91,15 @@ FORMS = {
 
 
 def build(case: Case, inputs: Inputs) -> Work | None:
-    """The case's work by normflows."""
+    """The case's work by normflows.
+
+    Args:
+        case: of any mode but ``step``.
+        inputs: the same for every contender.
+
+    Returns:
+        What the clock runs and what is compared; None where the library has no such map or mode.
+    """
     return form.work(case, inputs, FORMS)
 
 

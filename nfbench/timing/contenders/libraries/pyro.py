@@ -58,7 +58,15 @@ FORMS = {"planar": Form(form.planar, _planar), "radial": Form(form.radial, _radi
 
 
 def build(case: Case, inputs: Inputs) -> Work | None:
-    """The case's work by Pyro."""
+    """The case's work by Pyro.
+
+    Args:
+        case: of any mode but ``step``.
+        inputs: the same for every contender.
+
+    Returns:
+        What the clock runs and what is compared; None where the library has no such map or mode.
+    """
     return form.work(case, inputs, FORMS)
 
 
