@@ -41,21 +41,6 @@ class Training(Strict):
             )
         return self
 
-    def beta(self, step: int) -> float:
-        """The annealing factor of update `step` (from 0), on the whole log p(x, z) (paper, eq. 20).
-
-        >>> paper = Training(learning_rate=1e-5, updates=500_000, anneal_updates=10_000)
-        >>> paper.beta(0), paper.beta(9_900)
-        (0.01, 1.0)
-
-        Args:
-            step: number of the update, from 0.
-
-        Returns:
-            Between `anneal_start` and 1.
-        """
-        return min(1.0, self.anneal_start + step / self.anneal_updates) if self.anneal_updates else 1.0
-
 
 class Evaluation(Strict):
     """One evaluation of bounds and likelihoods, the same for every family; counts of draws."""

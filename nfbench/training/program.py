@@ -15,7 +15,7 @@ from nfbench.targets.contract import LatentVariableModel
 from nfbench.training import checkpoint
 from nfbench.training.cuda_graph import Captured
 from nfbench.training.objective import Inference
-from nfbench.training.schedules import learning_rate
+from nfbench.training.schedules import annealing, learning_rate
 from nfbench.training.streams import Minibatches, Noise
 from nfbench.training.update import PLAIN, Acceleration, Update
 
@@ -75,7 +75,7 @@ class Program:
         torch_device, dtype = torch.device(device), getattr(torch, config.dtype)
         self.models = [model.to(device=torch_device, dtype=dtype) for model in models]
         self.update = Update(self.models, config, acceleration)
-        self.rate = learning_rate(config)
+        self.rate, self.beta = learning_rate(config), annealing(config)
         self.batches = _batches(self.models[0], self.seeds, config, torch_device, dtype)
         points = 1 if self.batches is None else self.batches.batch
         shape = config.draws, points, self.models[0].posterior.noise_dim
@@ -106,7 +106,7 @@ class Program:
     def advance(self) -> None:
         """Make one update."""
         inputs = self.noise(self.step), None if self.batches is None else self.batches(self.step)
-        beta, rate = self.config.beta(self.step), self.rate(self.step)
+        beta, rate = self.beta(self.step), self.rate(self.step)
         if self.acceleration.cuda_graph:
             self.settled = False
             self.captured = self.captured or self.update.captured(*inputs)
@@ -128,7 +128,7 @@ class Program:
         for e, value in enumerate(values):
             if self.diverged[e] is None and not abs(value) < float("inf"):
                 self.diverged[e] = self.step
-        self.points.append((self.step, self.config.beta(self.step - 1), self.rate(self.step), values))
+        self.points.append((self.step, self.beta(self.step - 1), self.rate(self.step), values))
         self.settled = True
 
     def latest(self) -> float:

@@ -1,4 +1,4 @@
-"""Learning rates in closed form: a function from the number of an update to its rate."""
+"""Schedules in closed form: functions from the number of an update to its learning rate and annealing factor."""
 
 import math
 from collections.abc import Callable
@@ -8,6 +8,24 @@ from nfbench.specification.config import Training
 # The one-cycle schedule, with torch's defaults: the rate rises for 30 % of the updates from 1/25 of its maximum, and
 # ends at 1/25e4 of its maximum.
 _RISE, _START, _END = 0.3, 1 / 25, 1 / 25e4
+
+
+def annealing(config: Training) -> Callable[[int], float]:
+    """The annealing factor beta_t on the whole ln p(x, z), by the number of an update (Rezende & Mohamed 2015, eq. 20).
+
+    Args:
+        config: the recipe: beta_t = min(1, anneal_start + t / anneal_updates), or 1 where `anneal_updates` is 0.
+
+    Returns:
+        The function from the number of an update, from 0, to its factor.
+
+    >>> beta = annealing(Training(learning_rate=1e-5, updates=500_000, anneal_updates=10_000))
+    >>> beta(0), beta(9_900)
+    (0.01, 1.0)
+    """
+    if not config.anneal_updates:
+        return lambda step: 1.0
+    return lambda step: min(1.0, config.anneal_start + step / config.anneal_updates)
 
 
 def learning_rate(config: Training) -> Callable[[int], float]:

@@ -146,20 +146,6 @@ def test_wrong_overrides_are_not_blamed_on_the_file(tmp_path, key, value, names)
     assert all(name in str(caught.value) for name in names), str(caught.value)
 
 
-def test_annealing_follows_the_paper():
-    """beta_t = min(1, 0.01 + t / 10000) reaches 1 at t = 9,900 and not one update before."""
-    paper = Training(learning_rate=1e-5, updates=500_000, anneal_updates=10_000)
-    assert paper.beta(0) == 0.01
-    assert paper.beta(5_000) == pytest.approx(0.51, abs=1e-15)
-    assert paper.beta(9_899) < 1.0
-    assert paper.beta(9_900) == paper.beta(499_999) == 1.0
-
-
-def test_no_annealing_is_beta_one():
-    """anneal_updates = 0 trains on the bound itself from the first update."""
-    assert Training(learning_rate=0.1, updates=1, anneal_updates=0).beta(0) == 1.0
-
-
 def test_annealing_must_end_within_the_training():
     """The longest annealing that reaches beta = 1 is accepted, a longer one is refused."""
     Training(learning_rate=0.1, updates=99, anneal_updates=100)

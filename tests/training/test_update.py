@@ -10,6 +10,7 @@ from nfbench.training.cuda_graph import Captured
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference
 from nfbench.training.program import Program
+from nfbench.training.schedules import annealing
 from nfbench.training.update import PLAIN, Acceleration
 
 CONFIG = Training(learning_rate=0.01, updates=40, draws=8, batch=20, anneal_updates=20, schedule="one-cycle")
@@ -53,7 +54,7 @@ def test_captured_updates_are_the_plain_ones(target_spec, optimizer):
         plain.advance()
         inputs = replayed.noise(step), replayed.batches and replayed.batches(step)
         captured = captured or _captured(replayed, *inputs)
-        captured(*inputs, CONFIG.beta(step), replayed.rate(step))
+        captured(*inputs, annealing(CONFIG)(step), replayed.rate(step))
     for name, value in plain.update.state().items():
         assert torch.allclose(replayed.update.state()[name], value, rtol=1e-12, atol=1e-12), name
 

@@ -26,6 +26,7 @@ from nfbench.timing.contenders.own import with_reference
 from nfbench.timing.contenders.textbook import FORMS
 from nfbench.training.objective import Inference
 from nfbench.training.program import Program
+from nfbench.training.schedules import annealing
 
 _BETA = 0.5
 _UPDATES = 10**6  # more than anybody times: the schedule must not end
@@ -94,12 +95,12 @@ def textbook(case: Case, inputs: Inputs) -> Work | None:
         optimizer, config.learning_rate, total_steps=_UPDATES, cycle_momentum=False
     )
     noise, _ = _given(case, inputs, model)
-    batches, steps = _minibatches(case, model), iter(range(_UPDATES))
+    batches, steps, beta = _minibatches(case, model), iter(range(_UPDATES)), annealing(config)
 
     def run() -> None:
         log_q, log_p = loss(torch.randn_like(noise), next(batches))
         optimizer.zero_grad()
-        (log_q - config.beta(next(steps)) * log_p).mean().backward()  # type: ignore[no-untyped-call]
+        (log_q - beta(next(steps)) * log_p).mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
 
