@@ -86,7 +86,11 @@ class Block:
 
     @staticmethod
     def seeds(rows: pd.DataFrame) -> str:
-        """How many of these rows a configuration has, fewest to most, as text; empty without rows."""
+        """How many of these rows a configuration has, fewest to most, as text; empty without rows.
+
+        Args:
+            rows: of a table of records.
+        """
         counts = sorted(set(rows.groupby(["target", "posterior"]).size()))
         if not counts:
             return ""
@@ -94,7 +98,11 @@ class Block:
         return f"{number} seed{'' if counts[-1] == 1 else 's'}"
 
     def has(self, metric: str) -> bool:
-        """Whether any record has a value of the metric."""
+        """Whether any record has a value of the metric.
+
+        Args:
+            metric: its name, a column of the rows where any record has it.
+        """
         return metric in self.rows and bool(self.rows[metric].notna().any())
 
     def ranking(self) -> str:
@@ -112,12 +120,20 @@ class Block:
 
 
 def metrics(frame: pd.DataFrame) -> list[str]:
-    """The metrics that any row of a table of records has, in the glossary's order."""
+    """The metrics that any row of a table of records has, in the glossary's order.
+
+    Args:
+        frame: a table of records.
+    """
     return ordered([str(name) for name in frame if f"{name}_se" in frame and frame[name].notna().any()])
 
 
 def blocks(frame: pd.DataFrame) -> Iterator[Block]:
-    """The blocks of a table of records, sorted by source, experiment, profile, recipe and data."""
+    """The blocks of a table of records, sorted by source, experiment, profile, recipe and data.
+
+    Args:
+        frame: a table of records.
+    """
     if len(frame):
         yield from (Block.of(rows) for _, rows in groups(frame, BLOCK, sort=True))
 

@@ -82,6 +82,9 @@ def curves(rows: pd.DataFrame, data_points: Mapping[str, DataPoints]) -> dict[st
 def mean_curve(curves: Iterable[Curve]) -> pd.DataFrame:
     """The mean over seeds at every S that all of them have.
 
+    Args:
+        curves: of each seed.
+
     Returns:
         Columns `draws` (S, ascending) and `nll` (nats).
     """

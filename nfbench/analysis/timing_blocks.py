@@ -86,14 +86,22 @@ class TimingBlock:
 
 
 def blocks(frame: pd.DataFrame) -> Iterator[TimingBlock]:
-    """The blocks of a table of timings, sorted by what their rows have in common."""
+    """The blocks of a table of timings, sorted by what their rows have in common.
+
+    Args:
+        frame: a table of timings.
+    """
     if len(frame):
         for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
             yield TimingBlock.of(rows)
 
 
 def cases(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Split a table of timings into its cases, each the rows of its contenders, in the order of the rows."""
+    """Split a table of timings into its cases, each the rows of its contenders, in the order of the rows.
+
+    Args:
+        frame: a table of timings.
+    """
     if len(frame):
         for _, rows in frame.groupby(list(CASE), dropna=False, sort=False):
             yield rows
@@ -101,6 +109,9 @@ def cases(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def three_digits(value: float) -> str:
     """A rate or a bandwidth as it is printed, written out.
+
+    Args:
+        value: in any unit.
 
     >>> three_digits(3827.4), three_digits(10.84), three_digits(51240.0)
     ('3,830', '10.8', '51,200')

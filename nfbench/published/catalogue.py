@@ -12,6 +12,9 @@ _FOLDER = Path(__file__).parent
 def published(name: str) -> Published | None:
     """The published table or figure of that name; None where there is none.
 
+    Args:
+        name: such as ``figure3``.
+
     >>> published("figure3").difference("u1", "planar", 8).value.__round__(3)
     0.047
     """
@@ -20,6 +23,9 @@ def published(name: str) -> Published | None:
 
 def sources(experiment: str) -> list[Published]:
     """Every published table and figure that is compared with the records of `experiment`, its namesake first.
+
+    Args:
+        experiment: its name.
 
     >>> [source.name for source in sources("figure3")]
     ['figure3']
@@ -30,6 +36,9 @@ def sources(experiment: str) -> list[Published]:
 
 def experiment_of(name: str) -> str:
     """The experiment whose records the table or figure `name` shows: any other name is an experiment's own.
+
+    Args:
+        name: of an experiment, or of a published table or figure.
 
     >>> experiment_of("figure3"), experiment_of("digits")
     ('figure3', 'digits')

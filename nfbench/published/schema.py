@@ -24,7 +24,12 @@ class Point(Strict):
     K: int = Field(ge=0)
 
     def describes(self, family: str, depth: int) -> bool:
-        """Whether a record's `family` (canonical spec without K) and `depth` are this configuration."""
+        """Whether a record's `family` (canonical spec without K) and `depth` are this configuration.
+
+        Args:
+            family: canonical spec without K.
+            depth: K.
+        """
         return depth == self.K and _agrees(self.posterior, family)
 
 
@@ -87,7 +92,11 @@ class Contrast(Strict):
     metrics: list[str] = Field(min_length=1)
 
     def is_base(self, family: str) -> bool:
-        """Whether a record's `family` (canonical spec without K) is the one that is subtracted."""
+        """Whether a record's `family` (canonical spec without K) is the one that is subtracted.
+
+        Args:
+            family: canonical spec without K.
+        """
         return _agrees(self.posterior, family)
 
 

@@ -126,6 +126,9 @@ TIMING_WORDS = {
 def measure(name: str) -> Measure:
     """The entry of a metric; one that this page does not know is shown under its own name.
 
+    Args:
+        name: of a metric.
+
     >>> measure("kl").title, measure("my_score").title
     ('KL (nats)', 'my score')
     """
@@ -133,6 +136,10 @@ def measure(name: str) -> Measure:
 
 
 def ordered(names: list[str]) -> list[str]:
-    """Known metrics in this page's order, then the others by name."""
+    """Known metrics in this page's order, then the others by name.
+
+    Args:
+        names: of metrics.
+    """
     known = list(MEASURES)
     return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))

@@ -1,4 +1,4 @@
-"""Records: the stored outcome of one cell, one JSON file each, and the table that they make together.
+"""Files of records: one JSON file for the outcome of each cell, with its arrays beside it.
 
 Layout: ``<root>/<experiment>/<id>.json``, with arrays (density images, per-example values) in ``<id>.npz`` beside it.
 """
@@ -20,12 +20,26 @@ from nfbench.specification.config import Cell
 
 
 def path(root: Path, experiment: str, identity: str) -> Path:
-    """Where a cell's record lies."""
+    """Where a cell's record lies.
+
+    Args:
+        root: folder of the records.
+        experiment: name of its folder.
+        identity: the record's id, a hash of its cell.
+    """
     return root / experiment / f"{identity}.json"
 
 
 def arrays(root: Path, experiment: str, identity: str) -> dict[str, np.ndarray]:
     """The arrays stored beside a record; empty where there are none.
+
+    Args:
+        root: folder of the records.
+        experiment: name of its folder.
+        identity: the record's id.
+
+    Returns:
+        The arrays by name.
 
     Raises:
         InputError: torn or foreign; the message names the file.
@@ -43,6 +57,14 @@ def arrays(root: Path, experiment: str, identity: str) -> dict[str, np.ndarray]:
 def write(root: Path, record: Record, images: Mapping[str, np.ndarray] | None = None) -> Path:
     """Store a record, and its arrays before it, each by an atomic rename.
 
+    Args:
+        root: folder of the records.
+        record: the outcome of a cell.
+        images: arrays to store beside it, by name.
+
+    Returns:
+        The file of the record.
+
     Raises:
         InputError: the folder cannot be written.
     """
@@ -57,6 +79,9 @@ def write(root: Path, record: Record, images: Mapping[str, np.ndarray] | None = 
 
 def read(file: Path) -> Record:
     """Read and validate one record.
+
+    Args:
+        file: ``<root>/<experiment>/<id>.json``.
 
     Raises:
         InputError: torn, foreign, of another schema, renamed or moved; the message names the file.
@@ -78,7 +103,12 @@ def read(file: Path) -> Record:
 
 
 def finished(root: Path, cell: Cell) -> bool:
-    """Whether a cell has an outcome that a second run would only repeat."""
+    """Whether a cell has an outcome that a second run would only repeat.
+
+    Args:
+        root: folder of the records.
+        cell: which outcome is asked for.
+    """
     file = path(root, cell.experiment, cell.id)
     if not os.path.exists(file):  # noqa: PTH110  Path.exists raises in a folder that cannot be read
         return False
@@ -91,6 +121,9 @@ def finished(root: Path, cell: Cell) -> bool:
 
 def records(root: Path) -> Iterator[Record]:
     """All readable records directly under a root (not its reference folder); the rest is named in a warning.
+
+    Args:
+        root: folder of the records; its folder ``timing`` is left out.
 
     Raises:
         InputError: the root cannot be read.

@@ -116,12 +116,24 @@ class Timing(Strict):
 
 
 def identity(case: Case, contender: str) -> str:
-    """The name of a record's file: a later measurement of the same thing replaces it."""
+    """The name of a record's file: a later measurement of the same thing replaces it.
+
+    Args:
+        case: the work.
+        contender: who does it.
+    """
     return digest({"case": case.model_dump(mode="json"), "contender": contender})
 
 
 def write(root: Path, timing: Timing) -> Path:
     """Store a record by an atomic rename.
+
+    Args:
+        root: folder of the records.
+        timing: the outcome.
+
+    Returns:
+        The file of the record.
 
     Raises:
         InputError: the folder cannot be written.
@@ -133,6 +145,9 @@ def write(root: Path, timing: Timing) -> Path:
 
 def read(file: Path) -> Timing:
     """Read and validate one record.
+
+    Args:
+        file: ``<root>/timing/<id>.json``.
 
     Raises:
         InputError: torn, foreign, of another schema, or renamed; the message names the file.
@@ -153,6 +168,9 @@ def read(file: Path) -> Timing:
 
 def timings(root: Path) -> Iterator[Timing]:
     """All readable timing records under a root; the rest is named in a warning.
+
+    Args:
+        root: folder of the records.
 
     Raises:
         InputError: their folder cannot be read.

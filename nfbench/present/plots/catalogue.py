@@ -60,6 +60,11 @@ def plot(results: StoredResults, name: str, out: Path) -> list[Path]:
 def figure(results: StoredResults, name: str, out: Path) -> Iterator[Saved]:
     """As `saved`, of a published figure that another experiment's records make: these against K, under its name.
 
+    Args:
+        results: the records; colours are assigned over all their families.
+        name: of the published figure.
+        out: folder of the files, made if missing.
+
     Raises:
         InputError: no record of that experiment, or `out` cannot be written.
     """

@@ -28,7 +28,12 @@ class Images(NamedTuple):
 
 
 def images(results: StoredResults, row: pd.Series) -> Images | None:
-    """The densities stored beside a record; None where it has none that can be read, which a warning tells."""
+    """The densities stored beside a record; None where it has none that can be read, which a warning tells.
+
+    Args:
+        results: where the arrays lie.
+        row: of a table of records.
+    """
     try:
         stored = results.arrays(row)
         p = _density(stored, "p") if "p" in stored else None
@@ -143,7 +148,17 @@ def _target(figure: Figure, column: list[Axes], stored: Images, top: float) -> N
 
 
 def draw(axis: Axes, density: np.ndarray, half_width: float, top: float) -> AxesImage:
-    """One density on the square box, z2 upwards, colours from 0 to `top`."""
+    """One density on the square box, z2 upwards, colours from 0 to `top`.
+
+    Args:
+        axis: to draw on.
+        density: (n, n), row 0 at the lowest z2.
+        half_width: of the box.
+        top: the density that has the last colour.
+
+    Returns:
+        The image, which a colour bar can stand for.
+    """
     extent = (-half_width, half_width, -half_width, half_width)
     axis.set(xticks=[], yticks=[])
     return axis.imshow(

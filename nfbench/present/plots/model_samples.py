@@ -63,7 +63,15 @@ def _spread(images: np.ndarray) -> np.ndarray:
 
 
 def tiled(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images `(number, H, W, C)` in rows of `columns` as one picture, with white lines between them."""
+    """Images `(number, H, W, C)` in rows of `columns` as one picture, with white lines between them.
+
+    Args:
+        images: (number, H, W, C) in bytes.
+        columns: images in a row.
+
+    Returns:
+        One picture (height, width, C) in bytes; places without an image are white.
+    """
     number, height, width, channels = images.shape
     lines = -(-number // columns)
     sheet = np.full((lines * (height + 1) - 1, columns * (width + 1) - 1, channels), 255, np.uint8)

@@ -37,7 +37,11 @@ class Look(NamedTuple):
 
 
 def looks(families: Iterable[str]) -> dict[str, Look]:
-    """Colour (safe for colour-blind readers) and mark of each family, by the sorted order of their names."""
+    """Colour (safe for colour-blind readers) and mark of each family, by the sorted order of their names.
+
+    Args:
+        families: canonical specs without K, in any order, repeated or not.
+    """
     names = sorted(set(families))
     colours = sns.color_palette("colorblind", 10)
     return {name: Look(colours[i % len(colours)], _MARKS[i % len(_MARKS)]) for i, name in enumerate(names)}
@@ -61,7 +65,16 @@ def theme() -> Iterator[None]:
 
 
 def panels(num: int, columns: int = 2, size: tuple[float, float] = (3.5, 2.6)) -> tuple[Figure, list[Axes]]:
-    """A figure with `num` panels, row by row; `size` is of one panel in inches."""
+    """A figure with `num` panels, row by row; `size` is of one panel in inches.
+
+    Args:
+        num: of panels.
+        columns: at most, in a row.
+        size: width and height of one panel in inches.
+
+    Returns:
+        The figure and its panels (num,).
+    """
     columns = min(num, columns)
     rows = -(-num // columns)
     size = (max(size[0], 4.6), size[1]) if columns == 1 else size
@@ -77,7 +90,14 @@ def panels(num: int, columns: int = 2, size: tuple[float, float] = (3.5, 2.6)) -
 
 
 def legend(figure: Figure, axes: Iterable[Axes], more: Iterable[Artist] = (), line: float = 2.0) -> None:
-    """One legend for all panels, under them; `more` stands last, `line` is the length of a line in font sizes."""
+    """One legend for all panels, under them; `more` stands last, `line` is the length of a line in font sizes.
+
+    Args:
+        figure: that gets the legend.
+        axes: whose labelled lines are its entries, each label once.
+        more: further entries, which stand last.
+        line: length of an entry's line in font sizes.
+    """
     entries: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -93,6 +113,9 @@ def legend(figure: Figure, axes: Iterable[Axes], more: Iterable[Artist] = (), li
 def slug(text: str) -> str:
     """Text as a part of a file name.
 
+    Args:
+        text: any.
+
     >>> slug("quick[training.updates=100]"), slug("u2:walls=0.25")
     ('quick-training.updates-100', 'u2-walls-0.25')
     """
@@ -102,6 +125,9 @@ def slug(text: str) -> str:
 def title(row: pd.Series | dict[Any, Any]) -> str:
     """A configuration's posterior as text: its label, and K where the family has maps.
 
+    Args:
+        row: with posterior, label and K.
+
     >>> title({"posterior": "planar:K=0", "label": "Planar flow", "K": 0})
     'Planar flow, K=0'
     """
@@ -110,17 +136,36 @@ def title(row: pd.Series | dict[Any, Any]) -> str:
 
 
 def named(kind: str, target: str, block: Block) -> str:
-    """The name of a picture of one target: its kind, and the target where the block has several."""
+    """The name of a picture of one target: its kind, and the target where the block has several.
+
+    Args:
+        kind: such as ``spread``.
+        target: spec of the target that is shown.
+        block: the records that the picture is made from.
+    """
     return f"{kind}-{slug(target)}" if block.rows["target"].nunique() > 1 else kind
 
 
 def estimated(block: Block) -> str:
-    """How the -ln p(x) of a picture was estimated, for its caption."""
+    """How the -ln p(x) of a picture was estimated, for its caption.
+
+    Args:
+        block: the records that are shown.
+    """
     return f"-ln p(x) is importance-sampled with S = {block.importance_draws:,} draws of q"
 
 
 def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
-    """Write a picture as PNG and as SVG, the same bytes for the same content."""
+    """Write a picture as PNG and as SVG, the same bytes for the same content.
+
+    Args:
+        picture: with the stem of its file name.
+        out: an existing folder.
+        suffix: the end of the stem.
+
+    Returns:
+        The PNG and the SVG file.
+    """
     stem = out / f"{picture.name}-{suffix}"
     files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     with theme():

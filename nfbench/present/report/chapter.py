@@ -52,7 +52,13 @@ class Chapter(NamedTuple):
 
 
 def chapter(results: StoredResults, out: Path, name: str) -> Chapter:
-    """Tables, pictures and the list of records of one experiment; the pictures are written to `out`."""
+    """Tables, pictures and the list of records of one experiment; the pictures are written to `out`.
+
+    Args:
+        results: all that is reported.
+        out: folder of the report.
+        name: of the experiment.
+    """
     rows = results.frame[results.frame["experiment"] == name]
     pictures = shots(saved(results, name, out / FIGURES))
     lines, note = _beside(rows)
@@ -60,7 +66,14 @@ def chapter(results: StoredResults, out: Path, name: str) -> Chapter:
 
 
 def shots(drawn: Iterable[Saved]) -> list[list[Shot]]:
-    """Pictures with their files inlined, those of one name together."""
+    """Pictures with their files inlined, those of one name together.
+
+    Args:
+        drawn: pictures that have just been written.
+
+    Returns:
+        One list a name: own and reference records side by side.
+    """
     by_name: dict[str, list[Shot]] = {}
     for source, picture, files in drawn:
         data = base64.b64encode(files[0].read_bytes()).decode()
@@ -99,16 +112,32 @@ def _configurations(results: StoredResults, out: Path, rows: pd.DataFrame) -> li
 
 
 def link(results: StoredResults, out: Path, row: Row) -> str:
-    """The path from the folder of the report to the file of a record, with forward slashes."""
+    """The path from the folder of the report to the file of a record, with forward slashes.
+
+    Args:
+        results: where the record lies.
+        out: folder of the report.
+        row: of a table of records or of timings.
+    """
     return Path(os.path.relpath(results.file(row).resolve(), out.resolve())).as_posix()
 
 
 def cell(results: StoredResults, out: Path, row: dict[Any, Any]) -> dict[str, Any]:
-    """A record as the report's lists show it, with the path from `out` to its file."""
+    """A record as the report's lists show it, with the path from `out` to its file.
+
+    Args:
+        results: where the record lies.
+        out: folder of the report.
+        row: of a table of records.
+    """
     shown = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")
     return {name: row[name] for name in shown} | {"name": row["seed"], "file": link(results, out, row)}
 
 
 def anchor(key: Iterable[str]) -> str:
-    """The HTML id of a configuration's entry in the appendix."""
+    """The HTML id of a configuration's entry in the appendix.
+
+    Args:
+        key: the configuration or case as text.
+    """
     return "c" + hashlib.sha256("\n".join(key).encode()).hexdigest()[:12]

@@ -18,14 +18,23 @@ from nfbench.specification.choices import TIMING
 
 
 def chapter(results: Results, out: Path) -> Chapter:
-    """Tables, pictures and the list of records of all timings; the pictures are written to `out`."""
+    """Tables, pictures and the list of records of all timings; the pictures are written to `out`.
+
+    Args:
+        results: all that is reported.
+        out: folder of the report.
+    """
     times = results.timings
     pictures = shots(timings(times, out / FIGURES))
     return Chapter(TIMING, tables(times), [], "", pictures, _entries(results, out), "cases and sweeps")
 
 
 def verdicts(times: pd.DataFrame) -> list[str]:
-    """A sentence for each block: what became of its timings, and how nfbench compares."""
+    """A sentence for each block: what became of its timings, and how nfbench compares.
+
+    Args:
+        times: a table of timings.
+    """
     return [_verdict(block) for block in blocks(times)]
 
 
@@ -52,7 +61,11 @@ def _range(ratios: pd.Series) -> str:
 
 
 def checks(times: pd.DataFrame) -> list[tuple[str, Check]]:
-    """What must hold of any timings, with the block that it is about."""
+    """What must hold of any timings, with the block that it is about.
+
+    Args:
+        times: a table of timings.
+    """
     return [(f"{block.title} ({block.place})", check) for block in blocks(times) for check in _checks(block.rows)]
 
 

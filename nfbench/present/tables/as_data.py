@@ -135,7 +135,11 @@ def _difference(row: dict[Any, Any] | None) -> list[str]:
 
 
 def remeasured(source: Published) -> list[Table]:
-    """The values of others who repeated the published experiment, over K: one table, or none where nobody did."""
+    """The values of others who repeated the published experiment, over K: one table, or none where nobody did.
+
+    Args:
+        source: the published table or figure.
+    """
     if not source.remeasured:
         return []
     values_by_depth = [by_depth for repetition in source.remeasured for by_depth in repetition.values.values()]

@@ -49,6 +49,10 @@ def table(frame: pd.DataFrame, name: str, fmt: Format) -> str:
 def select(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of one experiment, or of that which a published table or figure is compared with.
 
+    Args:
+        frame: a table of records.
+        name: of an experiment, or of a published table or figure.
+
     Raises:
         InputError: there is none; the message names the experiments that have records.
     """
@@ -87,7 +91,11 @@ def everything(frame: pd.DataFrame, experiment: str) -> list[Table]:
 
 
 def overview(frame: pd.DataFrame) -> Table:
-    """One short row a configuration: the metric that ranks its seeds, with half the 95 % interval of its mean."""
+    """One short row a configuration: the metric that ranks its seeds, with half the 95 % interval of its mean.
+
+    Args:
+        frame: a table of records.
+    """
     head = ["Experiment", "Records", "Target", "Posterior", "K", "seeds", "Metric", "Mean"]
     rows = []
     for row in summary(frame).to_dict("records"):

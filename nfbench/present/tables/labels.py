@@ -13,22 +13,37 @@ from nfbench.specification.spec import parse
 
 
 def key(row: dict[Any, Any]) -> tuple[str, ...]:
-    """A row's configuration as text."""
+    """A row's configuration as text.
+
+    Args:
+        row: of a summary.
+    """
     return tuple("" if pd.isna(row[name]) else str(row[name]) for name in CONFIGURATION)
 
 
 def depth(row: dict[Any, Any]) -> str:
-    """K as text; a dash for a family that has no depth."""
+    """K as text; a dash for a family that has no depth.
+
+    Args:
+        row: with posterior and K.
+    """
     return str(row["K"]) if "K" in dict(parse(row["posterior"]).options) else NOTHING
 
 
 def spread(estimate: Estimate) -> str:
-    """An estimate as text."""
+    """An estimate as text.
+
+    Args:
+        estimate: a mean over seeds.
+    """
     return interval(estimate.mean, estimate.low, estimate.high)
 
 
 def seeds(row: dict[Any, Any]) -> str:
     """How many seeds a mean is over, and what became of the others.
+
+    Args:
+        row: of a summary, with the counts of `OUTCOMES` and `seeds`, their sum.
 
     >>> seeds({"seeds": 5, "done": 4, "diverged": 1, "failed": 0, "interrupted": 0})
     '4 of 5 (1 diverged)'
@@ -95,13 +110,22 @@ def _draws(block: Block) -> str:
 
 
 def read(source: Published) -> str:
-    """How the published values were obtained."""
+    """How the published values were obtained.
+
+    Args:
+        source: the published table or figure.
+    """
     how = "digitised" if source.mark == "D" else "as printed"
     return f"{how}, ± {source.reading:g}"
 
 
 def reasons(block: Block, source: Published) -> list[str]:
-    """Why targets of a block are not comparable with the published ones: a sentence a reason, with its targets."""
+    """Why targets of a block are not comparable with the published ones: a sentence a reason, with its targets.
+
+    Args:
+        block: our records.
+        source: the published table or figure.
+    """
     targets_of: dict[str, list[str]] = {}
     for target in block.rows["target"].unique():
         if reason := source.objection(target, block.data):

@@ -33,6 +33,11 @@ class Table(NamedTuple):
 def number(value: float | None, decimals: int = 3, form: str = "") -> str:
     """A number as text, with a sign (`form` "+") or thousands apart (","); a dash where there is none.
 
+    Args:
+        value: None or NaN for none.
+        decimals: digits after the point.
+        form: flags of Python's format, such as ``+`` or ``,``.
+
     >>> number(0.03141), number(float("nan"))
     ('0.031', '—')
     """
@@ -41,6 +46,12 @@ def number(value: float | None, decimals: int = 3, form: str = "") -> str:
 
 def interval(value: float | None, low: float | None, high: float | None, *, sign: str = "") -> str:
     """A mean with half its interval; without an interval, the mean alone.
+
+    Args:
+        value: a mean, None or NaN for none.
+        low: lower end of its interval.
+        high: upper end.
+        sign: ``+`` to print it always.
 
     >>> interval(0.0312, 0.0271, 0.0353), interval(0.0312, None, None), interval(0.5, 0.49999, 0.50001)
     ('0.031 ± 0.004', '0.031', '0.500 ± <0.001')
@@ -55,6 +66,10 @@ def interval(value: float | None, low: float | None, high: float | None, *, sign
 def significant(value: float | None, digits: int = 3) -> str:
     """A number to so many significant digits, never as a power of ten; a dash where there is none.
 
+    Args:
+        value: None or an infinite one for none.
+        digits: that count.
+
     >>> significant(0.041234), significant(466.6), significant(12345.6), significant(None)
     ('0.0412', '467', '12,346', '—')
     """
@@ -65,6 +80,12 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 def quartiles(value: float | None, low: float | None, high: float | None, *, factor: float = 1.0) -> str:
     """A median with its quartiles, if they are known, to the digits of the median; `factor` changes the unit.
+
+    Args:
+        value: a median, None for none.
+        low: first quartile.
+        high: third quartile.
+        factor: on all three, to change the unit.
 
     >>> quartiles(0.00041234, 0.000405, 0.000421, factor=1e6), quartiles(2.0, None, None), quartiles(None, None, None)
     ('412 [405, 421]', '2.00', '—')
@@ -83,7 +104,11 @@ def _decimals(value: float, digits: int) -> int:
 
 
 def markdown(table: Table) -> str:
-    """A table with its heading, protocol and notes."""
+    """A table with its heading, protocol and notes.
+
+    Args:
+        table: what to write.
+    """
     lines = [table.head, ["---"] * len(table.head), *table.rows]
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
     notes = "\n".join(f"- {note}" for note in table.notes).replace("* ", "\\* ")
@@ -91,14 +116,22 @@ def markdown(table: Table) -> str:
 
 
 def html(table: Table) -> str:
-    """The head and the rows as an HTML table, every text escaped."""
+    """The head and the rows as an HTML table, every text escaped.
+
+    Args:
+        table: what to write.
+    """
     lines = [("th", table.head), *(("td", row) for row in table.rows)]
     cells = ("".join(f"<{tag}>{html_escape(cell)}</{tag}>" for cell in line) for tag, line in lines)
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>"
 
 
 def latex(table: Table) -> str:
-    """A longtable with booktabs' rules (needs both packages); pandas writes and escapes it."""
+    """A longtable with booktabs' rules (needs both packages); pandas writes and escapes it.
+
+    Args:
+        table: what to write.
+    """
     frame = pd.DataFrame(table.rows, columns=table.head)
     style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
     text = style.to_latex(
@@ -117,12 +150,20 @@ _ESCAPES |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
 
 
 def escape(text: str) -> str:
-    """Plain text for LaTeX."""
+    """Plain text for LaTeX.
+
+    Args:
+        text: any.
+    """
     return symbols("".join(_ESCAPES.get(letter, letter) for letter in text))
 
 
 def symbols(text: str) -> str:
-    """The symbols of this module in plain LaTeX, so that no font or input encoding is needed."""
+    """The symbols of this module in plain LaTeX, so that no font or input encoding is needed.
+
+    Args:
+        text: LaTeX with symbols of this module.
+    """
     text = (
         text.replace("±", r"$\pm$")
         .replace(NOTHING, "--")

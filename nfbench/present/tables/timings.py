@@ -60,7 +60,11 @@ def _plain(frame: pd.DataFrame) -> list[dict[Any, Any]]:
 
 
 def tables(frame: pd.DataFrame) -> list[Table]:
-    """Of each block: the comparison, every contender, and the fits that its sweeps allow."""
+    """Of each block: the comparison, every contender, and the fits that its sweeps allow.
+
+    Args:
+        frame: a table of timings.
+    """
     return [table for block in blocks(frame) for table in _tables(block)]
 
 
@@ -77,17 +81,29 @@ def _without_empty(table: Table) -> Table:
 
 
 def key(row: dict[Any, Any]) -> tuple[str, ...]:
-    """A row's case as text."""
+    """A row's case as text.
+
+    Args:
+        row: of a table of timings.
+    """
     return ("timing", *("" if pd.isna(row[name]) else str(row[name]) for name in CASE))
 
 
 def fit_key(row: dict[Any, Any]) -> tuple[str, ...]:
-    """The records that a line was fitted to."""
+    """The records that a line was fitted to.
+
+    Args:
+        row: of `exponents` or `memory`.
+    """
     return ("timing", row["source"], *row["records"])
 
 
 def protocol(block: TimingBlock) -> str:
-    """What was timed, and where, in sentences."""
+    """What was timed, and where, in sentences.
+
+    Args:
+        block: the timings of a table.
+    """
     return (
         f"Mode {block.mode}: {MODES[block.mode]}. Machine: {block.machine}; {block.number_of_threads}, device "
         f"{block.device}, {block.dtype}. Profile {block.profile}, {block.source} records."
