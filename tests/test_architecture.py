@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import nfbench
+from nfbench.records.glossary import KINDS, LETTERS
 
 ROOT = Path(nfbench.__file__).parent
 
@@ -142,3 +143,18 @@ def test_the_top_has_few_rooms():
 def test_files_stay_readable(file):
     """No file of the package is longer than 300 lines."""
     assert len(file.read_text().splitlines()) <= 300
+
+
+def test_the_package_explains_its_letters_as_the_glossary_does():
+    """`help(nfbench)` and the report say the same of letters and words."""
+    text = " ".join(nfbench.__doc__.replace("*", "").split())
+    assert all(f"{letter} {meaning}" in text for letter, meaning in LETTERS.items())
+    assert KINDS in text
+
+
+def test_nobody_below_imports_the_public_face():
+    """`nfbench/__init__.py` hands names on from all floors, so that only the command line may import it."""
+    for file in FILES:
+        name = name_of(file)
+        if name not in (PUBLIC_FACE, "__main__") and not name.startswith("cli"):
+            assert "nfbench" not in list(imports(ast.parse(file.read_text()))), name

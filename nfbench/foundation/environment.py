@@ -21,17 +21,25 @@ _LIBRARIES = ("torch", "numpy", "numba", "scipy", "pandas", "scikit-learn", "pyd
 def provenance() -> dict[str, Any]:
     """Facts of this process that a number may depend on: the same for every record that the process writes."""
     return {
-        "nfbench": _version("nfbench"),
+        "nfbench": installed_version("nfbench"),
         "revision": _revision(),
         "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "libraries": {name: installed_version(name) for name in _LIBRARIES},
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
     }
 
 
-def _version(distribution: str) -> str | None:
+def installed_version(distribution: str) -> str | None:
+    """The version of an installed distribution; None where it is not installed.
+
+    Args:
+        distribution: such as ``nfbench`` or ``torch``.
+
+    Returns:
+        Such as ``2.13.0``.
+    """
     try:
         return version(distribution)
     except PackageNotFoundError:

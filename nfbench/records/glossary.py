@@ -2,6 +2,23 @@
 
 from dataclasses import dataclass
 
+# The letters of shapes, and the kinds of things that there are: `help(nfbench)` says the same.
+LETTERS = {
+    "E": "seeds trained together",
+    "S": "draws",
+    "B": "data points",
+    "D": "latent dimensions",
+    "K": "depth: number of maps in a flow, as in the paper",
+    "P": "numbers a flow wants for each data point",
+    "N": "noise dimensions",
+    "F": "features that an encoder gives for each data point",
+}
+KINDS = (
+    "A family is a registered kind of posterior, a target what is inferred, an experiment a grid of cells (one target, "
+    "family, K, seed and configuration), a record the stored outcome of a cell, a profile the size of an experiment's "
+    "budget. Losses and bounds are in nats, times in seconds."
+)
+
 
 @dataclass(frozen=True)
 class Measure:

@@ -28,7 +28,7 @@ def test_facts_are_those_of_this_process(fresh):
 
 def test_a_missing_distribution_is_none():
     """A library that is not installed has no version, and asking is no error."""
-    assert environment._version("no-such-distribution-anywhere") is None
+    assert environment.installed_version("no-such-distribution-anywhere") is None
 
 
 def _git(folder, *words):

@@ -1,8 +1,6 @@
 """The report: everything that stored records show, as one HTML file that opens offline, and as Markdown and LaTeX."""
 
-import inspect
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,9 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-import nfbench
 from nfbench.analysis.blocks import Block, blocks, metrics
 from nfbench.analysis.checks import checks
+from nfbench.foundation.environment import installed_version
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import replace
 from nfbench.present.report import timings as timing_chapter
@@ -22,7 +20,7 @@ from nfbench.present.results import Results
 from nfbench.present.tables.render import NOTHING, escape, latex, markdown
 from nfbench.published.catalogue import sources
 from nfbench.records.cells import Record
-from nfbench.records.glossary import MEASURES, TIMING_WORDS, WORDS
+from nfbench.records.glossary import KINDS, LETTERS, MEASURES, TIMING_WORDS, WORDS
 from nfbench.records.timings import Timing
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -68,7 +66,7 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
     names = sorted(frame["experiment"].unique(), key=lambda name: (not sources(name), name))
     papers = [source for name in names for source in sources(name)]
     return {
-        "version": nfbench.__version__,
+        "version": installed_version("nfbench"),
         "span": (min(finished), max(finished)),
         "cells": len(frame),
         "timings": len(times),
@@ -79,8 +77,8 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
         + ([timing_chapter.chapter(results, out)] if len(times) else []),
         "lost": [cell(results, out, row) for row in frame[frame["status"] != "done"].to_dict("records")],
         "environments": _environments(records, timings),
-        "letters": _letters(),
-        "words": _own_words(),
+        "letters": list(LETTERS.items()),
+        "words": KINDS,
         "measures": [MEASURES[name] for name in metrics(frame) if name in MEASURES],
         "terms": (WORDS if len(frame) else {}) | (TIMING_WORDS if len(times) else {}),
         "citations": sorted(_citations(records, timings) | {paper.citation for paper in papers}),
@@ -123,17 +121,6 @@ def _citations(records: list[Record], timings: Iterable[Timing]) -> set[str]:
     families += [(timing.facts.label, timing.facts.cite) for timing in timings]
     own = {f"{label}: {cite}" for label, cite in families if cite}
     return own | {f"{fact.target_label}: {fact.target_cite}" for fact in facts if fact.target_cite}
-
-
-def _letters() -> list[tuple[str, str]]:
-    """The letters that the package's docstring defines."""
-    return re.findall(r"^([A-Z]) {3,}(.+)$", inspect.getdoc(nfbench) or "", flags=re.MULTILINE)
-
-
-def _own_words() -> str:
-    """The paragraph of the package's docstring that says what a family, a target and a cell are."""
-    paragraphs = (inspect.getdoc(nfbench) or "").split("\n\n")
-    return " ".join(next((text for text in paragraphs if "*family*" in text), "").replace("*", "").split())
 
 
 def _environment(template: str) -> jinja2.Environment:
