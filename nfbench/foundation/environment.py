@@ -8,8 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nfbench.foundation.names import unknown
 from nfbench.foundation.settings import backend
 
@@ -78,6 +76,8 @@ def runtime(device: str) -> dict[str, Any]:
     Returns:
         Name of the device, threads of torch, and the backend that the user chose.
     """
+    import torch
+
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return {"device": name, "threads": torch.get_num_threads(), "backend": backend()}
 
@@ -88,6 +88,8 @@ def devices() -> list[str]:
     Returns:
         ``cpu`` first.
     """
+    import torch
+
     names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     return [*names, "mps"] if torch.backends.mps.is_available() else names
 
@@ -104,6 +106,8 @@ def check_device(name: str) -> str:
     Raises:
         InputError: no such device.
     """
+    import torch
+
     known = devices()
     if name in known or f"{name}:0" in known:
         return name

@@ -10,6 +10,7 @@ from nfbench.foundation.errors import InputError, MissingDataError
 from nfbench.specification.config import Experiment
 from nfbench.specification.registry import targets
 from nfbench.targets.build import target
+from nfbench.training.schedules import annealing
 
 PAPER = {"optimizer": "rmsprop", "learning_rate": 1e-5, "momentum": 0.9, "schedule": "constant"}
 
@@ -66,8 +67,8 @@ def test_quick_annealing_ends_after_two_fifths():
     """Annealing reaches 1 at 40 % of the updates of both trained quick profiles, and not at 39 %."""
     for name in ("figure3", "digits"):
         training = load(name).profiles["quick"].training
-        assert training.beta(int(0.39 * training.updates)) < 1.0
-        assert training.beta(int(0.40 * training.updates)) == 1.0
+        assert annealing(training)(int(0.39 * training.updates)) < 1.0
+        assert annealing(training)(int(0.40 * training.updates)) == 1.0
 
 
 def test_digits_paper_profile_is_section_six():
