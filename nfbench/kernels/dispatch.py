@@ -42,7 +42,7 @@ def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] 
             f"{VARIABLE}=triton: draws are {z.dtype} on {z.device}; expected float32 or float64 on a CUDA device "
             "(on the CPU only with TRITON_INTERPRET=1), and triton installed"
         )
-    if choice == "reference" or not fits or differentiated():
+    if choice == "reference" or not fits:
         return None
     if device == "cpu" and choice != "triton":
         return "cpu"
@@ -65,6 +65,7 @@ def differentiated() -> bool:
 
     The custom operators of kernels have a gradient for `backward` and a rule for vmap, nothing else: within a
     `torch.func` transform that differentiates, under dual numbers and while a trace is recorded, plain PyTorch runs.
+    Where it is True, `transformed` is True as well.
     """
     if torch.compiler.is_compiling():
         return False

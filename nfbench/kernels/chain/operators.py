@@ -18,7 +18,7 @@ from nfbench.kernels import shapes
 from nfbench.kernels.autograd import Node, by_kernel
 from nfbench.kernels.chain.groups import grouped, ungrouped
 from nfbench.kernels.diagonal import reference as diagonal
-from nfbench.kernels.dispatch import Chain, kernels, transformed
+from nfbench.kernels.dispatch import Chain, differentiated, kernels, transformed
 
 
 class Fused(NamedTuple):
@@ -77,6 +77,8 @@ def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
         if not transformed():
             results: tuple[Tensor, Tensor] = _Chain.applied(_kernels(name, kind), reference, z, maps)
             return results
+        if differentiated():
+            return reference(z, maps)
         z_k, log_det, _ = forward_operator(grouped(z, maps.shape[0]), maps)
         return ungrouped(z_k, z.shape), ungrouped(log_det, z.shape)
 
