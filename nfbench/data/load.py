@@ -19,6 +19,9 @@ def load(name: str, **options: Any) -> "Observations":
         options: of the protocol. None and False count as not set, so that a caller may pass options that only some
             protocols take.
 
+    Returns:
+        Training, validation and test data of the protocol.
+
     Raises:
         InputError: unknown protocol, an option that it does not take, or data that are missing or not the protocol's.
     """

@@ -35,5 +35,13 @@ class Observations:
     redraw: Redraw | None = None
 
     def observe(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Make observations (B, pixels) of training rows (B, ...)."""
+        """Make observations of training rows.
+
+        Args:
+            rows: (B, ...) of `train`.
+            generator: of random numbers, for protocols that draw observations anew; others leave it untouched.
+
+        Returns:
+            (B, pixels); the rows themselves where the protocol has no `redraw`.
+        """
         return rows if self.redraw is None else self.redraw(rows, generator)

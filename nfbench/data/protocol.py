@@ -41,6 +41,9 @@ class Protocol:
             name: of the data set.
             kind: how images become observations.
             parts: training, validation and test rows.
+
+        Returns:
+            The protocol with the numbers of these rows and their sha256.
         """
         train, valid, test = map(len, parts)
         return cls(name, kind, (train, valid, test), sha256(*parts))
@@ -80,6 +83,9 @@ class Protocol:
 
 def sha256(*parts: NDArray[Any]) -> str:
     """Hash arrays' numbers in little-endian order, row by row, one array after the other.
+
+    Args:
+        parts: arrays of any shape and numeric type.
 
     Returns:
         64 hexadecimal digits.

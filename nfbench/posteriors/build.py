@@ -37,8 +37,13 @@ def posterior(
     >>> z.shape, log_q.shape
     (torch.Size([5, 1, 2]), torch.Size([5, 1]))
 
+    Returns:
+        The posterior at its start, a module that turns noise into draws and ln q; a flow with its diagonal base.
+
     Raises:
-        InputError: unknown family or option, a dimension that the family cannot have, or a number that is none.
+        InputError: unknown family or option, a dimension that the family cannot have, or an argument that is no whole
+            number, too small, or in conflict with another.
+        TypeError: the family's factory returned neither a `Flow` nor a `Posterior`.
     """
     choice = posteriors.choose(spec)
     owner = f"posterior {str(spec)!r}"

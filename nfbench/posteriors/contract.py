@@ -34,7 +34,10 @@ def combine(*parts: tuple[float, Cost]) -> Cost:
     Cost(numbers=2, flops=23)
 
     Args:
-        parts: how many times, and which cost.
+        parts: pairs of a number of times and the cost of each time.
+
+    Returns:
+        The sum of all costs, each as often as its pair says.
     """
     return Cost(sum(times * cost.numbers for times, cost in parts), sum(times * cost.flops for times, cost in parts))
 
@@ -43,6 +46,11 @@ class Flow(nn.Module, ABC):
     """A chain of K invertible maps with `num_params` = P numbers for each data point.
 
     Weights that all data points share are the module's own parameters; what depends on x comes in through theta.
+
+    Args:
+        dim: D.
+        depth: K.
+        num_params: P.
 
     Attributes:
         checks: whether `draw` and `inverse` themselves refuse tensors that do not fit. It holds for the methods of the
@@ -110,7 +118,11 @@ class Flow(nn.Module, ABC):
 
     @abstractmethod
     def initial(self) -> Tensor:
-        """Theta (P,) at the start of training: near the identity, drawn from torch's own generator."""
+        """Draw theta for the start of training, near the identity, from torch's own generator.
+
+        Returns:
+            (P,).
+        """
 
     def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost | None:
         """The least work for S draws of each of B data points and their ln q, base included; None where it is unknown.
@@ -120,12 +132,19 @@ class Flow(nn.Module, ABC):
             batch: B.
             points: rows of theta: B, or 1 where all data points share one.
             gradient: forward and backward, else forward alone.
+
+        Returns:
+            Numbers moved and flops, or None.
         """
         return None
 
 
 class Identity(Flow):
-    """The chain of no maps."""
+    """The chain of no maps.
+
+    Args:
+        dim: D.
+    """
 
     checks = True
 
@@ -154,6 +173,15 @@ class Identity(Flow):
 
         Flops, where a square root, division, exp, ln or tanh counts as one: 4 D + 1 a draw, 2 D a row; with gradient
         3 D + 1 a draw (sums of dz, of dz noise and of the gradient of ln q) and 2 D a row more.
+
+        Args:
+            draws: S.
+            batch: B.
+            points: rows of theta, B or 1.
+            gradient: forward and backward, else forward alone.
+
+        Returns:
+            Numbers moved and flops.
         """
         D = self.dim
         per_draw, per_row = Cost(2 * D + 1, 4 * D + 1), Cost(2 * D, 2 * D)

@@ -17,19 +17,17 @@ class FlowPosterior(Posterior):
 
     The data points B of noise, or of z, are those of the features, or `points`. One row of features, or `points` = 1,
     serves any number of data points; noise for one data point serves every row. B = 0 gives empty results.
+
+    Args:
+        flow: the chain of maps.
+        features: F, width of the encoder's features; None for a free posterior.
+        points: number of rows of a free posterior's numbers, B or 1.
+
+    Raises:
+        InputError: the flow's `initial` has not the shape (P,).
     """
 
     def __init__(self, flow: Flow, features: int | None = None, *, points: int = 1) -> None:
-        """Make the source of numbers.
-
-        Args:
-            flow: the chain of maps.
-            features: F, width of the encoder's features; None for a free posterior.
-            points: number of rows of a free posterior's numbers, B or 1.
-
-        Raises:
-            InputError: the flow's `initial` has not the shape (P,).
-        """
         super().__init__()
         self.dim = self.noise_dim = flow.dim
         self.points = points
@@ -54,7 +52,15 @@ class FlowPosterior(Posterior):
     def forward(
         self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The draws, as `Posterior.forward` says.
+        """Draw from the base and push the draws through the flow.
+
+        Args:
+            noise: standard normal (S, B, D), of the parameters' dtype.
+            features: of the encoder (B, F); None for a free posterior.
+            log_joint: ignored: a flow does not follow the target's gradient.
+
+        Returns:
+            z_K (S, B, D) and ln q(z_K|x) (S, B), in nats.
 
         Raises:
             InputError: noise or features of another shape, dtype or device than the parameters ask for; features
@@ -68,10 +74,18 @@ class FlowPosterior(Posterior):
         return self.flow.draw(noise, base, theta)
 
     def log_prob(self, z: Tensor, features: Tensor | None = None) -> Tensor:
-        """The density, as `Posterior.log_prob` says; where there are no data points, z (S, D) gives ln q (S,) too.
+        """The log-density at any points, by the inverse of the flow.
+
+        Args:
+            z: (S, B, D); also (S, D) where there are no data points.
+            features: of the encoder (B, F); None for a free posterior.
+
+        Returns:
+            ln q(z|x) in nats, (S, B); (S,) for z (S, D).
 
         Raises:
-            InputError: as `forward`, of z.
+            InputError: z or features of another shape, dtype or device than the parameters ask for; features missing,
+                or given to a free posterior.
         """
         if z.dim() == 2 and features is None and self.points == 1:
             return self.log_prob(z.unsqueeze(1)).squeeze(1)

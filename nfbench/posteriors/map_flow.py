@@ -28,6 +28,11 @@ class MapFlow(Flow):
 
     A family says what `chain` and `chain_inverse` do with the numbers of all maps, and gives `initial` and `map_cost`.
 
+    Args:
+        dim: D.
+        depth: K.
+        numbers: R.
+
     Attributes:
         name: the family, as messages about tensors that do not fit begin.
     """
@@ -36,7 +41,6 @@ class MapFlow(Flow):
     name: str
 
     def __init__(self, dim: int, depth: int, numbers: int) -> None:
-        """Make a chain of `depth` = K maps in `dim` = D dimensions with `numbers` = R numbers each."""
         super().__init__(dim, depth, depth * numbers)
         self.numbers = numbers
 
@@ -86,6 +90,9 @@ class MapFlow(Flow):
 
         Args:
             gradient: forward and backward, else forward alone.
+
+        Returns:
+            The costs for each draw, for each row of theta, and of what all data points share.
         """
 
     def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,23 +118,63 @@ class Kernel(Protocol):
     NAME: str
 
     def numbers(self, dim: int) -> int:
-        """D -> R, how many numbers a map has."""
+        """Count the numbers of a map.
+
+        Args:
+            dim: D.
+
+        Returns:
+            R.
+        """
 
     def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """As `MapFlow.chain`."""
+        """Push points through the chain.
+
+        Args:
+            z: (S, B, D).
+            maps: (B or 1, K, R).
+
+        Returns:
+            z_K (S, B, D) and ln|det dz_K/dz| (S, B).
+        """
 
     def inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """As `MapFlow.chain_inverse`."""
+        """Undo `chain`.
+
+        Args:
+            z: z_K (S, B, D).
+            maps: (B or 1, K, R).
+
+        Returns:
+            z (S, B, D) and ln|det dz/dz_K| (S, B).
+        """
 
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor, depth: int | None = None) -> tuple[Tensor, Tensor]:
-        """As `Flow.draw`, with K = `depth`; refuses tensors that do not fit."""
+        """Draw from the diagonal base and push the draws through the chain.
+
+        Args:
+            noise: standard normal (S, B, D).
+            base: (B or 1, 2 D), mean and ln sigma.
+            theta: (B or 1, K R), the numbers of all maps.
+            depth: K; None: theta's width divided by R.
+
+        Returns:
+            z_K (S, B, D) and ln q(z_K) (S, B), in nats.
+
+        Raises:
+            InputError: tensors that do not fit each other, of several dtypes or on several devices.
+        """
 
 
 class KernelFlow(MapFlow):
     """K maps that a kernel computes, base and chain at once; a family adds `initial` and `map_cost`.
 
+    Args:
+        dim: D.
+        depth: K.
+
     Attributes:
-        kernel: the map's functions.
+        kernel: the functions that compute the chain.
     """
 
     checks = True

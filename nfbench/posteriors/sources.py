@@ -28,10 +28,13 @@ class Free(nn.Module):
         self.register_parameter("theta", nn.Parameter(theta.repeat(points, 1)) if theta.numel() else None)
 
     def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The numbers of base and flow, (points, 2 D) and (points, P).
+        """The numbers of base and flow.
 
         Args:
             features: must be None.
+
+        Returns:
+            Base (points, 2 D) and theta (points, P).
 
         Raises:
             InputError: features were given.
@@ -66,10 +69,13 @@ class Amortized(nn.Module):
         self.theta = _affine(weights[1] / self.scale, theta) if theta.numel() else None
 
     def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The numbers of base and flow, (B, 2 D) and (B, P).
+        """The numbers of base and flow.
 
         Args:
             features: (B, F).
+
+        Returns:
+            Base (B, 2 D) and theta (B, P), of the weights' dtype.
 
         Raises:
             InputError: no features, of another F or number of axes, of another dtype (but under autocast) or device.

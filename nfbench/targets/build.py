@@ -16,6 +16,9 @@ def target(spec: str) -> Target:
     >>> round(target("u1").log_z, 6)
     1.877502
 
+    Returns:
+        The target, on the CPU.
+
     Raises:
         InputError: unknown name, unknown option, or a value outside its type.
     """

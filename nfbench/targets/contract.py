@@ -27,7 +27,14 @@ class Box:
     log_z: float
 
     def contains(self, z: Tensor) -> Tensor:
-        """Whether points lie in the box, `z (..., D) -> (...)`."""
+        """Whether points lie in the box.
+
+        Args:
+            z: (..., D).
+
+        Returns:
+            Booleans (...).
+        """
         return (z.abs() <= self.half_width).all(-1)
 
 
@@ -74,9 +81,15 @@ class Target(nn.Module, ABC):
         """
 
     def checked(self, z: Tensor) -> Tensor:
-        """Return `z (..., D)` unchanged if it has D coordinates.
+        """Refuse points of another dimension than the target's.
 
-        Without this check a density whose formula fits any number of coordinates would return a value of another one.
+        A density whose formula works for any number of coordinates would otherwise give that of another dimension.
+
+        Args:
+            z: (..., D).
+
+        Returns:
+            z unchanged.
 
         Raises:
             InputError: the last dimension of z is not D.
@@ -93,7 +106,7 @@ class Target(nn.Module, ABC):
             generator: of random numbers; draws are on its device.
 
         Returns:
-            (num, D).
+            (num, D), in torch's default dtype.
 
         Raises:
             NotImplementedError: no exact sampler is known.
@@ -125,15 +138,33 @@ class LatentVariableModel(Target):
 
     @abstractmethod
     def features(self, batch: Tensor) -> Tensor:
-        """The encoder's features of observations, `batch (B, ...) -> (B, F)`."""
+        """The encoder's features of observations.
+
+        Args:
+            batch: observations (B, ...).
+
+        Returns:
+            (B, F).
+        """
 
     @abstractmethod
     def splits(self) -> Splits:
-        """All data, on the CPU."""
+        """The training, validation and test data.
+
+        Returns:
+            Rows on the CPU.
+        """
 
     @abstractmethod
     def mean(self, z: Tensor) -> Tensor:
-        """The mean of p(x|z), or its median where the mean has no closed form, `z (S, B, D) -> (S, B, pixels)`."""
+        """The mean of p(x|z), or its median where the mean has no closed form.
+
+        Args:
+            z: (S, B, D).
+
+        Returns:
+            (S, B, pixels).
+        """
 
     def observe(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Make observations of training rows.

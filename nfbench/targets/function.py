@@ -64,7 +64,11 @@ class FunctionTarget(Target):
         return value
 
     def stacks(self) -> bool:
-        """Whether the function works under `torch.vmap`, so that several seeds can train as one program."""
+        """Whether the function works under `torch.vmap`, so that several seeds can train as one program.
+
+        Returns:
+            False where a trial with zeros raises any error.
+        """
         try:
             with torch.no_grad():
                 torch.vmap(self.log_joint)(torch.zeros(2, 3, 1, self.dim))

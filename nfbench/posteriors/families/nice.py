@@ -31,6 +31,12 @@ class Nice(MapFlow):
     Its output is divided by sqrt(K hidden), so that a step of an optimizer moves z about as far at every depth and
     width: one learning rate serves them all.
 
+    Args:
+        dim: D, at least 2.
+        depth: K.
+        mixing: whether a fixed random permutation or rotation comes before each coupling.
+        hidden: H, units of each shift network's hidden layer.
+
     Attributes:
         basis: (K, D, D), the products M_1 ... M_k of the mixings.
         reads: (K, D), the unmixed coordinates that a coupling reads (`reference.used`).
@@ -38,6 +44,9 @@ class Nice(MapFlow):
         w_in: (K, |A|, hidden) weights of the hidden layers.
         w_out: (K, hidden, |B|) weights of the output layers, before they are scaled.
         b_out: (K, |B|) their biases, before they are scaled.
+
+    Raises:
+        InputError: `dim` is 1, so that there is nothing to couple.
     """
 
     name = "nice"
@@ -110,6 +119,12 @@ class Nice(MapFlow):
         each way, 2 D^2 - D or, folded into both layers' weights, 2 D H: what is less.
 
         Flops of the weights: M (H + 1) for their scale, with gradient twice.
+
+        Args:
+            gradient: forward and backward, else forward alone.
+
+        Returns:
+            The costs for each draw, for each row of theta, and of the shared weights.
         """
         D, H, M = self.dim, self.hidden, self.dim // 2
         weights, mixing = (D - M) * H + H * M + M, D * D if self.rotates else D
@@ -134,5 +149,18 @@ def _orthogonal(dim: int) -> Tensor:
 
 @register_posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)
 def nice(dim: int, depth: int = 8, mixing: Mixing = "permutation", hidden: Annotated[int, Field(ge=1)] = 32) -> Flow:
-    """Volume-preserving flow: K additive couplings, each after a fixed random permutation or rotation."""
+    """Volume-preserving flow: K additive couplings, each after a fixed random permutation or rotation.
+
+    Args:
+        dim: latent dimensions D, at least 2.
+        depth: number of maps.
+        mixing: what comes before each coupling: a fixed random permutation, or a rotation.
+        hidden: units of the hidden tanh layer of each shift network.
+
+    Returns:
+        The chain, with its mixings and weights drawn from torch's own generator.
+
+    Raises:
+        InputError: `dim` is 1.
+    """
     return Nice(dim, depth, mixing, hidden)

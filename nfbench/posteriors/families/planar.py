@@ -46,6 +46,12 @@ class Planar(KernelFlow):
         2 D, dz.u_hat 2 D - 1, the sums of h dz and of da z 4 D, da w added to dz 2 D, da = d ln q/da and sums 12.
 
         Flops a row: u_hat of w and u 6 D + 4; with gradient that again, and 10 D + 7 to go back through it.
+
+        Args:
+            gradient: forward and backward, else forward alone.
+
+        Returns:
+            The costs for each draw and for each row of theta.
         """
         D = self.dim
         if gradient:
@@ -55,5 +61,13 @@ class Planar(KernelFlow):
 
 @register_posterior("planar", label="Planar flow", cite="Rezende & Mohamed 2015, eq. 10", year=2015)
 def planar(dim: int, depth: int = 8) -> Flow:
-    """Planar flow: K maps z + u_hat tanh(w.z + b), u_hat constrained as in the paper's App. A.1."""
+    """Planar flow: K maps z + u_hat tanh(w.z + b), u_hat constrained as in the paper's App. A.1.
+
+    Args:
+        dim: latent dimensions D.
+        depth: number of maps.
+
+    Returns:
+        The chain, whose numbers are all in theta.
+    """
     return Planar(dim, depth)

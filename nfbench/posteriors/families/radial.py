@@ -36,6 +36,12 @@ class Radial(KernelFlow):
         also: z - c and z rebuilt 3 D, its product with dz 2 D - 1, dz passed on 4 D, the sum for c D, scalars 30.
 
         Flops a row: two softplus and what follows from alpha and s 9; with gradient that again, and 4 to go back.
+
+        Args:
+            gradient: forward and backward, else forward alone.
+
+        Returns:
+            The costs for each draw and for each row of theta.
         """
         D = self.dim
         if gradient:
@@ -45,5 +51,13 @@ class Radial(KernelFlow):
 
 @register_posterior("radial", label="Radial flow", cite="Rezende & Mohamed 2015, eq. 14", year=2015)
 def radial(dim: int, depth: int = 8) -> Flow:
-    """Radial flow: K maps z + beta_hat (z - c)/(alpha + |z - c|), constrained as in the paper's App. A.2."""
+    """Radial flow: K maps z + beta_hat (z - c)/(alpha + |z - c|), constrained as in the paper's App. A.2.
+
+    Args:
+        dim: latent dimensions D.
+        depth: number of maps.
+
+    Returns:
+        The chain, whose numbers are all in theta.
+    """
     return Radial(dim, depth)

@@ -42,7 +42,14 @@ class Maxout(nn.Module):
         self.affine = nn.Linear(inputs, window * units)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer, `x (..., inputs) -> (..., units)`."""
+        """Apply the layer.
+
+        Args:
+            x: (..., inputs).
+
+        Returns:
+            (..., units).
+        """
         most = maxout(x.reshape(-1, x.shape[-1]), self.affine.weight, self.affine.bias, self.window)
         return most.reshape(*x.shape[:-1], -1)
 
@@ -58,7 +65,7 @@ class DeepLatentGaussian(LatentVariableModel):
         observations: the data; binary ones get a Bernoulli likelihood, grey levels a logit-normal one.
         layers: number of deterministic layers of the encoder, and of the decoder.
         activation: their non-linearity.
-        window: of maxout.
+        window: how many neighbours compete in maxout.
     """
 
     def __init__(
@@ -101,7 +108,15 @@ class DeepLatentGaussian(LatentVariableModel):
         return standard_normal_log_prob(self.checked(z)) + self.log_likelihood(z, batch)
 
     def log_likelihood(self, z: Tensor, batch: Tensor) -> Tensor:
-        """Evaluate ln p(x|z) in nats, `z (S, B, D), batch (B, pixels) -> (S, B)`."""
+        """Evaluate ln p(x|z).
+
+        Args:
+            z: (S, B, D).
+            batch: observations (B, pixels).
+
+        Returns:
+            (S, B), in nats.
+        """
         return self.likelihood.log_prob(self.hidden(self.checked(z)), batch)
 
     def mean(self, z: Tensor) -> Tensor:
@@ -145,7 +160,13 @@ def dlgm(
         hidden: units of each of these layers.
         counted: whether `hidden` counts units after maxout or before it, which the paper leaves open.
         activation: non-linearity of the deterministic layers.
-        window: of maxout.
+        window: how many neighbours compete in maxout.
+
+    Returns:
+        The model, its weights drawn from torch's own generator.
+
+    Raises:
+        InputError: `hidden`, counted before maxout, is no multiple of `window`; an unknown protocol; missing data.
     """
     observations = load(data, merge_valid=merge_valid, dequantise=dequantise)
     units = hidden

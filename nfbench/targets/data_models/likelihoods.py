@@ -35,7 +35,14 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def centre(self, units: Tensor) -> Tensor:
-        """The mean or median of p(x|z), `units (..., H) -> (..., pixels)`."""
+        """The mean of p(x|z), or its median where the mean has no closed form.
+
+        Args:
+            units: the decoder's hidden units (..., H).
+
+        Returns:
+            (..., pixels).
+        """
 
 
 class Bernoulli(Likelihood):
@@ -62,7 +69,6 @@ class Bernoulli(Likelihood):
         return bernoulli.log_prob(self.logits(units).to(x.dtype), x)
 
     def centre(self, units: Tensor) -> Tensor:
-        """The mean."""
         return torch.sigmoid(self.logits(units))
 
 
@@ -73,6 +79,7 @@ class LogitNormal(Likelihood):
     alpha = 0.001 + softplus(a), mu and a affine. The least variance keeps the density of pixels that are black or white
     in many patches from growing without bound; between mid-grey levels, logit x moves by 0.016, half the standard
     deviation that it allows. At the start mu and alpha are each pixel's mean and variance in the training observations.
+    The mean of x has no closed form: `centre` gives the median, sigmoid(mu).
 
     Args:
         hidden: H, units of the layer before.
@@ -99,7 +106,6 @@ class LogitNormal(Likelihood):
         return log_p
 
     def centre(self, units: Tensor) -> Tensor:
-        """The median: the mean of a logit-normal has no closed form."""
         return torch.sigmoid(self.numbers(units).chunk(2, -1)[0])
 
 

@@ -18,7 +18,16 @@ _ONES = 0.13  # share of pixels that are 1: the mean grey of handwritten digits
     "specks", label="Specks (D={dim}, {pixels} pixels)", cite="none: nothing can be learned from it", year=2026
 )
 def specks(pixels: Count = 64, dim: Count = 10, hidden: Count = 64) -> Target:
-    """Deep latent Gaussian model of images whose pixels are independent specks: for timing, at any size."""
+    """Deep latent Gaussian model of images whose pixels are independent specks: for timing, at any size.
+
+    Args:
+        pixels: of an image.
+        dim: D, number of latent variables.
+        hidden: units of the encoder's and of the decoder's one layer.
+
+    Returns:
+        The model, its weights drawn from torch's own generator.
+    """
     return DeepLatentGaussian(dim, hidden, _observations(pixels))
 
 

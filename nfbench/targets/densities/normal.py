@@ -12,7 +12,11 @@ from nfbench.targets.contract import Target
 
 
 class StandardNormal(Target):
-    """ln N(z; 0, I) on R^D, so that ln Z = 0."""
+    """ln N(z; 0, I) on R^D, so that ln Z = 0.
+
+    Args:
+        dim: D.
+    """
 
     log_z = 0.0
 
@@ -24,11 +28,17 @@ class StandardNormal(Target):
         return standard_normal_log_prob(self.checked(z))
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """Draw `num` points (num, D), in torch's default dtype."""
         return torch.randn(num, self.dim, generator=generator, device=generator.device)
 
 
 @register_target("normal", label="Unit Gaussian", cite="Rezende & Mohamed 2015, Figure 1", year=2015)
 def normal(dim: Annotated[int, Field(ge=1)] = 2) -> Target:
-    """The standard normal distribution on R^dim."""
+    """The standard normal distribution on R^dim.
+
+    Args:
+        dim: latent dimensions D.
+
+    Returns:
+        The target.
+    """
     return StandardNormal(dim)

@@ -58,7 +58,15 @@ class Strip(Target):
         return log_p - 0.5 * ((z1.abs() - _HALF_WIDTH).relu() / _WALL_SCALE).square()
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """Draw `num` points (num, 2), in torch's default dtype; without walls, of the target truncated to its box."""
+        """Draw exactly; without walls, from the target truncated to its box.
+
+        Args:
+            num: how many draws.
+            generator: of random numbers; draws are on its device.
+
+        Returns:
+            (num, 2), in torch's default dtype.
+        """
         if self.box is None:
             return self._across(_walled(num, generator), generator)
         return fill(functools.partial(self._inside, self.box, generator), num)
@@ -78,7 +86,14 @@ class Strip(Target):
 
 
 def w1(z1: Tensor) -> Tensor:
-    """The wave sin(2 pi z1 / 4) that all three follow (paper, Table 1), (...) -> (...)."""
+    """The wave w1 = sin(2 pi z1 / 4) that U2, U3 and U4 follow (paper, Table 1).
+
+    Args:
+        z1: (...).
+
+    Returns:
+        (...).
+    """
     return torch.sin(0.5 * math.pi * z1)
 
 

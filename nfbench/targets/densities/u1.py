@@ -29,7 +29,15 @@ class Ring(Target):
         return ring + torch.logaddexp(_crescent(z1, _CENTRE), _crescent(z1, -_CENTRE))
 
     def sample(self, num: int, generator: torch.Generator) -> Tensor:
-        """Draw `num` points (num, 2), in torch's default dtype, by rejection in polar coordinates."""
+        """Draw exactly, by rejection in polar coordinates.
+
+        Args:
+            num: how many draws.
+            generator: of random numbers; draws are on its device.
+
+        Returns:
+            (num, 2), in torch's default dtype.
+        """
         z = fill(functools.partial(_right_crescent, generator), num)
         mirror = torch.rand(num, generator=generator, device=generator.device) < 0.5
         return torch.stack([torch.where(mirror, -z[:, 0], z[:, 0]), z[:, 1]], -1)
@@ -37,7 +45,11 @@ class Ring(Target):
 
 @register_target("u1", label="U1", cite="Rezende & Mohamed 2015, Table 1", year=2015)
 def u1() -> Target:
-    """Two crescents that face each other on a ring of radius 2."""
+    """Two crescents that face each other on a ring of radius 2.
+
+    Returns:
+        The target.
+    """
     return Ring()
 
 

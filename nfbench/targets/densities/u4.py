@@ -10,12 +10,26 @@ from nfbench.targets.densities.strip import Strip, Walls, w1
 
 @register_target("u4", label="U4 (walls: {walls})", cite="Rezende & Mohamed 2015, Table 1", year=2015)
 def u4(walls: Walls = "gaussian") -> Target:
-    """A sine wave that forks at z1 = 1: branches at w1 of scale 0.4 and w1 - w3 of scale 0.35, as printed."""
+    """A sine wave that forks at z1 = 1: branches at w1 of scale 0.4 and w1 - w3 of scale 0.35, as printed.
+
+    Args:
+        walls: Gaussian walls outside |z1| <= 4, or none: then ln Z is infinite and draws are from [-4, 4]^2.
+
+    Returns:
+        The target.
+    """
     return Strip(_means, (0.4, 0.35), walls)
 
 
 def w3(z1: Tensor) -> Tensor:
-    """3 sigmoid((z1 - 1) / 0.3), the distance of the branches at z1, (...) -> (...)."""
+    """The distance of the branches, w3 = 3 sigmoid((z1 - 1) / 0.3) (paper, Table 1).
+
+    Args:
+        z1: (...).
+
+    Returns:
+        (...).
+    """
     return 3 * torch.sigmoid((z1 - 1) / 0.3)
 
 

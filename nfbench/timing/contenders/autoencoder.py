@@ -47,7 +47,15 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(Maxout(dim, hidden), nn.Linear(hidden, pixels))
 
     def forward(self, noise: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`noise (B, D), x (B, pixels) -> ln q(z|x), ln p(x, z), each (B,)`, z reparametrised."""
+        """Draw z = mean + sigma noise for each image, and evaluate both densities there.
+
+        Args:
+            noise: standard normal (B, D).
+            x: binary images (B, pixels).
+
+        Returns:
+            ln q(z|x) and ln p(x, z), each (B,), in nats.
+        """
         mean, log_sigma = self.head(self.encoder(x)).chunk(2, -1)
         z = mean + log_sigma.exp() * noise
         log_q = (-0.5 * noise.square() - log_sigma - 0.5 * math.log(2 * math.pi)).sum(-1)

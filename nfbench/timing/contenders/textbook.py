@@ -36,6 +36,9 @@ def textbook(family: str, numbers: Callable[[Setting], list[Tensor]], per_map: i
         family: its registered name.
         numbers: the family's learned tensors, made from nfbench's.
         per_map: how many of them a map has.
+
+    Returns:
+        A decorator that enters the form in `FORMS`; the decorated name is then None.
     """
 
     def decorate(layers: Callable[[Setting, list[list[nn.Parameter]]], list[nn.Module]]) -> None:
@@ -55,6 +58,9 @@ def sliced(written: Form, function: Callable[..., tuple[Tensor, Tensor]], *sizes
         written: the family's form, which stays what it is where one set of numbers serves all points.
         function: a map, ``(z, its numbers) -> f(z), ln|det|``.
         sizes: of a map's numbers, kind by kind; None stands for D.
+
+    Returns:
+        The form, with one tensor (B, K, size) a kind where B > 1 and K > 0.
     """
 
     def numbers(setting: Setting) -> list[Tensor]:

@@ -34,7 +34,14 @@ class Chain(nn.Module):
         return z, log_q
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """`z (S, B, D) -> ln q (S, B)` for layers that have an inverse."""
+        """The log-density at any points, for layers that all have an inverse.
+
+        Args:
+            z: (S, B, D).
+
+        Returns:
+            ln q(z) (S, B), in nats.
+        """
         log_det = z.new_zeros(())
         for layer in reversed(self.layers):
             z, change = cast(Invertible, layer).inverse(z)
@@ -71,7 +78,14 @@ class Invertible(nn.Module, ABC):
 
     @abstractmethod
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """`z' -> z, ln|det dz/dz'|`."""
+        """Undo `forward`.
+
+        Args:
+            z: z' = f(z), (S, B, D).
+
+        Returns:
+            z (S, B, D) and ln|det dz/dz'| (S, B), or () where it is 0 everywhere.
+        """
 
 
 class Planar(nn.Module):
@@ -92,7 +106,17 @@ class Planar(nn.Module):
 
     @staticmethod
     def map(z: Tensor, w: Tensor, u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """`z (S, B, D), w and u (D,) or (B, D), b (1,) or (B, 1) -> f(z), ln|det|`."""
+        """Apply the map.
+
+        Args:
+            z: (S, B, D).
+            w: (D,) or (B, D).
+            u: (D,) or (B, D), before the constraint.
+            b: (1,) or (B, 1).
+
+        Returns:
+            f(z) (S, B, D) and ln|det| (S, B).
+        """
         wu = (w * u).sum(-1, keepdim=True)
         u_hat = u + (softplus(wu) - 1 - wu) * w / w.square().sum(-1, keepdim=True)
         h = torch.tanh((z * w).sum(-1, keepdim=True) + b)
@@ -120,7 +144,17 @@ class Radial(Invertible):
 
     @staticmethod
     def map(z: Tensor, centre: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """`z (S, B, D), centre (D,) or (B, D), a and b (1,) or (B, 1) -> f(z), ln|det|`."""
+        """Apply the map.
+
+        Args:
+            z: (S, B, D).
+            centre: (D,) or (B, D).
+            a: raw alpha, (1,) or (B, 1).
+            b: raw beta, (1,) or (B, 1).
+
+        Returns:
+            f(z) (S, B, D) and ln|det| (S, B).
+        """
         alpha = softplus(a)
         beta = softplus(b) - alpha
         offset = z - centre
@@ -129,7 +163,14 @@ class Radial(Invertible):
         return z + beta * h * offset, Radial._log_det(r, h, beta, z.shape[-1])
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """|z' - c| = r (1 + beta h) is a quadratic equation in r."""
+        """Undo `forward`: |z' - c| = r (1 + beta h) is a quadratic equation in r.
+
+        Args:
+            z: z' = f(z), (S, B, D).
+
+        Returns:
+            z (S, B, D) and ln|det dz/dz'| (S, B).
+        """
         alpha = softplus(self.a)
         beta = softplus(self.b) - alpha
         offset = z - self.centre
