@@ -22,16 +22,29 @@ class Node(torch.autograd.Function):
 
     @classmethod
     def applied(cls, *arguments: Any) -> Any:
-        """The outputs of ``forward``: torch's `apply` in half its time, as it skips the checks for `torch.func`."""
+        """The outputs of ``forward``: torch's `apply` in half its time, as it skips the checks for `torch.func`.
+
+        Args:
+            arguments: of ``forward`` but for the context.
+
+        Returns:
+            The tensor, or tuple of tensors, that ``forward`` returns, as outputs of a node of the graph.
+        """
         return super(torch.autograd.Function, cls).apply(*arguments)  # type: ignore[misc]
 
     @staticmethod
     def plain(ctx: Any) -> tuple[Callable[..., Any], Sequence[Tensor | None]]:
         """The node in plain PyTorch.
 
+        Args:
+            ctx: the node's context, as ``forward`` left it.
+
         Returns:
             A function of the node's differentiable inputs with its outputs, and for every argument of ``forward`` the
             input itself, as it was saved, or None for one that has no gradient.
+
+        Raises:
+            NotImplementedError: the node has no plain form.
         """
         raise NotImplementedError
 
@@ -44,6 +57,9 @@ def by_kernel(backward: Backward) -> Backward:
 
     Args:
         backward: of a `Node`, a static method of the context and the gradients of the outputs.
+
+    Returns:
+        The ``backward`` that chooses between the two.
     """
 
     @functools.wraps(backward)

@@ -50,7 +50,12 @@ def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] 
 
 
 def transformed() -> bool:
-    """Whether tensors may be no plain ones: traced, under a transform of `torch.func`, or in a dispatch mode."""
+    """Whether tensors may be no plain ones.
+
+    Returns:
+        True while `torch.compile` or `torch.jit.trace` traces, within a transform of `torch.func`, in a dispatch mode,
+        and under forward-mode differentiation.
+    """
     return bool(
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
@@ -65,7 +70,9 @@ def differentiated() -> bool:
 
     The custom operators of kernels have a gradient for `backward` and a rule for vmap, nothing else: within a
     `torch.func` transform that differentiates, under dual numbers and while a trace is recorded, plain PyTorch runs.
-    Where it is True, `transformed` is True as well.
+
+    Returns:
+        Where it is True, `transformed` is True as well; False while `torch.compile` traces.
     """
     if torch.compiler.is_compiling():
         return False

@@ -1,9 +1,7 @@
 """Checks that tensors fit each other, made once, where a public function takes them, before any kernel runs.
 
-A compiled loop reads and writes memory as the shapes tell it. With tensors that do not fit each other it would touch
-memory that belongs to something else, so every public entry of a kernel calls a function of this module.
-Only shapes, dtypes and devices are read: a check costs about a microsecond, works under `torch.func.vmap`, where it
-sees the shapes of one example, and can be traced by `torch.compile`.
+A compiled loop that gets tensors which do not fit each other touches memory of something else: every public entry of a
+kernel calls a function of this module. A check takes about a microsecond; `torch.func.vmap` and `torch.compile` run it.
 
 Draws for B data points fit numbers with B rows, or with one row, which then serves every data point; draws for one data
 point fit numbers with several rows, each of which then gets the same noise. B may be 0.
@@ -19,7 +17,7 @@ from nfbench.foundation.errors import InputError
 
 
 def dimensions(owner: str, name: str, draws: Tensor) -> int:
-    """The size D of draws.
+    """The size of draws, `draws (S, B, D) -> D`.
 
     Args:
         owner: the family or kernel that checks, the first word of the message.
@@ -94,7 +92,12 @@ def check_draw(
 
 
 def check_base(owner: str, noise: Tensor, base: Tensor) -> None:
-    """Check noise (S, B, D) against the numbers of the base alone (B or 1, 2 D), mean and ln sigma.
+    """Check noise against the numbers of the base alone.
+
+    Args:
+        owner: the family or kernel that checks, the first word of the message.
+        noise: (S, B, D).
+        base: (B or 1, 2 D), mean and ln sigma.
 
     Raises:
         InputError: another number of axes, a size that does not fit, several dtypes or devices.
@@ -157,9 +160,7 @@ def check_flow(owner: str, z: Tensor, theta: Tensor, dim: int, width: int) -> No
 
 
 def check_input(owner: str, features: Tensor, weight: Tensor) -> None:
-    """Check features against the weight that they are multiplied by.
-
-    Under autocast, which casts both, their dtypes may differ.
+    """Check features against the weight that they are multiplied by; autocast casts both, so that dtypes may differ.
 
     Args:
         owner: the part that checks, the first word of the message.
@@ -180,7 +181,7 @@ def check_input(owner: str, features: Tensor, weight: Tensor) -> None:
 
 
 def check_features(owner: str, name: str, draws: Tensor, features: Tensor) -> None:
-    """Check that draws (S, B, D), `name` in the message, and features (B or 1, F) are of the same data points.
+    """Check that draws have the features' data points, `owner, name, draws (S, B, D), features (B or 1, F) -> None`.
 
     Raises:
         InputError: another number of axes, or of data points.
@@ -267,7 +268,7 @@ def check_forms(owner: str, *tensors: tuple[str, Tensor, str]) -> dict[str, int]
 
 
 def autocast(*tensors: Tensor) -> bool:
-    """Whether autocast is on and casts all these tensors: it leaves float64 alone."""
+    """Whether autocast is on and casts all these tensors, `*tensors -> bool`: it leaves float64 alone."""
     return torch.is_autocast_enabled(tensors[0].device.type) and all(
         tensor.dtype != torch.float64 for tensor in tensors
     )

@@ -25,19 +25,43 @@ def grouped(draws: Tensor, rows: int) -> Tensor:
 
 
 def ungrouped(values: Tensor, shape: torch.Size) -> Tensor:
-    """Undo `grouped`: `values (G, N, ...) -> (S, B, ...)`, where `shape` begins with S, B."""
+    """Put draws that are in groups back into their order: the inverse of `grouped`.
+
+    Args:
+        values: (G, N, ...), a value of each draw.
+        shape: begins with S, B.
+
+    Returns:
+        (S, B, ...), not always contiguous.
+    """
     if values.shape[0] == 1:
         return values.reshape(shape[0], shape[1], *values.shape[2:])
     return values.transpose(0, 1)
 
 
 def grouped_array(draws: np.ndarray, rows: int) -> np.ndarray:
-    """`grouped` for a contiguous array (S, B, ...), with a contiguous result (G, N, ...)."""
+    """`grouped` for arrays.
+
+    Args:
+        draws: (S, B, ...), contiguous.
+        rows: of numbers, 1 or B.
+
+    Returns:
+        (G, N, ...), contiguous.
+    """
     if rows == 1:
         return draws.reshape(1, draws.shape[0] * draws.shape[1], *draws.shape[2:])
     return np.ascontiguousarray(draws.swapaxes(0, 1))
 
 
 def ungrouped_array(values: np.ndarray, shape: torch.Size) -> Tensor:
-    """`ungrouped` for an array (G, N, ...): a tensor (S, B, ...) on its memory."""
+    """`ungrouped` for arrays, with a tensor as result.
+
+    Args:
+        values: (G, N, ...), contiguous.
+        shape: begins with S, B; where G = 1 its first axes, as many as `values` has, are the result's shape.
+
+    Returns:
+        (S, B, ...), a tensor on the array's memory.
+    """
     return torch.from_numpy(values.reshape(shape[: values.ndim]) if len(values) == 1 else values.swapaxes(0, 1))

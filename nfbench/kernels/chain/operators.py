@@ -51,6 +51,9 @@ def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
         name: of the map and its folder.
         reference: the chain in plain PyTorch: it runs where no kernel does, and where there are no draws or points.
         numbers: the function D -> R, how many numbers a map has.
+
+    Returns:
+        The map's chain and draw, which run the kernels where they can.
     """
 
     def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -233,6 +236,9 @@ def folding(operator: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
         operator: a custom operator of tensors.
+
+    Returns:
+        The rule, for the operator's `register_vmap`.
     """
 
     def rule(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Any, Any]:

@@ -78,7 +78,15 @@ def used(basis: Tensor, split: int) -> tuple[Tensor, Tensor]:
 
 
 def compiled(z: Tensor, depth: int) -> bool:
-    """Whether the compiled loops run on draws (S, B, D): on the CPU, in float32 or float64, at least `FEW` of them."""
+    """Whether the compiled loops run: on the CPU, in float32 or float64, for at least `FEW` draws.
+
+    Args:
+        z: draws (S, B, D).
+        depth: K.
+
+    Returns:
+        Whether they do; not where K = 0, ``NFBENCH_BACKEND`` asks for other code, or `differentiated` is True.
+    """
     fits = z.device.type == "cpu" and z.dtype in (torch.float32, torch.float64) and depth > 0
     few = z.shape[0] * z.shape[1] < FEW
     return fits and not few and backend() in ("auto", "numba") and not differentiated()

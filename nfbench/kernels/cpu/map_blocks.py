@@ -22,7 +22,15 @@ BLOCK = 4  # maps: their sums for four vectors of draws fill 16 of 32 registers
 
 @inlined
 def products(rows: Any, at: Any, tile: Any, scalars: Any, row: Any) -> None:
-    """The products of the maps' vectors with all draws: scalars[i] = sum_d rows[i, d] tile[d]."""
+    """The products of the maps' vectors with all draws: scalars[i] = sum_d rows[i, d] tile[d].
+
+    Args:
+        rows: vectors of maps.
+        at: index in `rows` of the block's first vector.
+        tile: (D TILE,).
+        scalars: of maps and draws, four rows of them written.
+        row: index in `scalars` of the first map's row.
+    """
     dim, zeros = tile.shape[0] // TILE, _zeros(tile)
     for n in range(0, TILE, 4 * width(tile)):
         a, b, c, e = zeros, zeros, zeros, zeros
@@ -38,7 +46,15 @@ def products(rows: Any, at: Any, tile: Any, scalars: Any, row: Any) -> None:
 
 @inlined
 def move(rows: Any, at: Any, scalars: Any, row: Any, tile: Any) -> None:
-    """Move all draws along the maps' vectors: tile[d] += sum_i rows[i, d] scalars[i]."""
+    """Move all draws along the maps' vectors: tile[d] += sum_i rows[i, d] scalars[i].
+
+    Args:
+        rows: vectors of maps.
+        at: index in `rows` of the block's first vector.
+        scalars: of maps and draws.
+        row: index in `scalars` of the first map's row.
+        tile: (D TILE,), moved.
+    """
     dim = tile.shape[0] // TILE
     for n in range(0, TILE, 4 * width(tile)):
         a, b = four(scalars, row + n), four(scalars, row + TILE + n)
@@ -93,14 +109,30 @@ def move_and_sum(
 
 @inlined
 def shift(scalars: Any, row: Any, number: Any, source: Any) -> None:
-    """Add a multiple of one row of scalars to another: scalars[row] += number scalars[source]."""
+    """Add a multiple of one row of scalars to another: scalars[row] += number scalars[source].
+
+    Args:
+        scalars: of maps and draws, changed.
+        row: index in `scalars` of the row that is changed.
+        number: the factor.
+        source: index in `scalars` of the row that is added.
+    """
     for n in range(0, TILE, 4 * width(scalars)):
         put(scalars, row + n, *_add_scaled(spread(number), four(scalars, source + n), four(scalars, row + n)))
 
 
 @inlined
 def product(scalars: Any, row: Any, other_row: Any) -> Any:
-    """The sum over the draws of a tile of scalars[row] scalars[other_row]."""
+    """The sum over a tile's draws of the products of two rows of scalars.
+
+    Args:
+        scalars: of maps and draws.
+        row: index in `scalars` of the first row.
+        other_row: index in `scalars` of the second row.
+
+    Returns:
+        The sum, a number.
+    """
     sums = spread(scalars.dtype.type(0))
     for n in range(0, TILE, 4 * width(scalars)):
         sums = _add_products(four(scalars, row + n), four(scalars, other_row + n), sums)

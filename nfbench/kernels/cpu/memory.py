@@ -18,9 +18,16 @@ _in_use: dict[int, tuple[weakref.ref[np.ndarray], memoryview]] = {}
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array `shape` of `dtype` with any content.
+    """An array with any content.
 
     Large memory is used again once the array, all views of it and all tensors on it are gone.
+
+    Args:
+        shape: of the array.
+        dtype: of its numbers.
+
+    Returns:
+        The array, contiguous.
     """
     if _use_torch[0]:
         memory: np.ndarray = torch.empty(math.prod(shape) * dtype.itemsize, dtype=torch.uint8).numpy()
@@ -36,14 +43,25 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def array(tensor: torch.Tensor) -> np.ndarray:
-    """The tensor's numbers as a contiguous array: its own memory, or a copy where that is not contiguous."""
+    """The tensor's numbers as a contiguous array.
+
+    Args:
+        tensor: on the CPU.
+
+    Returns:
+        An array on the tensor's own memory, or a copy where that is not contiguous.
+    """
     memory: np.ndarray = (tensor.detach() if tensor.requires_grad else tensor).numpy()
     return memory if memory.flags.c_contiguous else np.ascontiguousarray(memory)
 
 
 @contextlib.contextmanager
 def counted() -> Iterator[None]:
-    """Within the `with` block let torch allocate all memory anew, so that its profiler sees it come and go."""
+    """Within the `with` block let torch allocate all memory anew, so that its profiler sees it come and go.
+
+    Yields:
+        Nothing.
+    """
     before, _use_torch[0] = _use_torch[0], True
     try:
         yield

@@ -35,7 +35,15 @@ def take(points: Any, side: Any, numbers: Any, first: Any, size: Any) -> None:
 
 @inlined
 def give(points: Any, side: Any, numbers: Any, first: Any, size: Any) -> None:
-    """Copy points from scratch memory back to `numbers (G, D)`: `take` the other way."""
+    """Copy points from scratch memory back to an array: `take` the other way.
+
+    Args:
+        points: scratch (LANES side,).
+        side: D rounded up to whole vectors.
+        numbers: (G, D), written.
+        first: the first point.
+        size: how many points.
+    """
     dim = numbers.shape[1]
     for j in range(size):
         numbers[first + j] = points[j * side : j * side + dim]
@@ -103,7 +111,15 @@ def downward(first: Any, k: Any, depth: Any, row: Any) -> Any:
 
 @inlined
 def save(activations: Any, at: Any, scalars: Any, place: Any, size: Any) -> None:
-    """Save the activations of `size` points in one map: `scalars[place:]` to `activations[at:]`."""
+    """Save the activations of some points in one map.
+
+    Args:
+        activations: (G K,), written.
+        at: index in `activations` of the first point's activation (`intersect_block`).
+        scalars: scratch, a scalar for each of LANES points.
+        place: index in `scalars` of the first point's scalar.
+        size: how many points.
+    """
     vector = width(scalars)
     for j in range(0, size, vector):
         store(activations, at + j, min(vector, size - j), load(scalars, place + j, vector))
@@ -111,7 +127,15 @@ def save(activations: Any, at: Any, scalars: Any, place: Any, size: Any) -> None
 
 @inlined
 def recall(activations: Any, at: Any, scalars: Any, place: Any, size: Any) -> None:
-    """Load what `save` saved; the scalars of lanes without a point become zero."""
+    """Load what `save` saved; the scalars of lanes without a point become zero.
+
+    Args:
+        activations: (G K,).
+        at: index in `activations` of the first point's activation (`intersect_block`).
+        scalars: scratch, a scalar for each of LANES points, written.
+        place: index in `scalars` of the first point's scalar.
+        size: how many points.
+    """
     vector = width(scalars)
     for j in range(0, LANES, vector):
         store(scalars, place + j, vector, load(activations, at + j, min(vector, size - j)))

@@ -72,7 +72,14 @@ def combined(shares: Shares, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
 
 
 def added(sums: np.ndarray) -> torch.Tensor:
-    """The gradient: memory of `combined`, (R, *shape), summed over its rows."""
+    """Sum up a gradient over the shares that added to it.
+
+    Args:
+        sums: memory of `combined`, (R, *shape).
+
+    Returns:
+        The gradient, of that shape.
+    """
     return torch.from_numpy(np.add.reduce(sums) if len(sums) > 1 else sums[0])  # torch's sum wakes threads: 0.1 ms
 
 

@@ -51,7 +51,15 @@ Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
 @inlined
 def own(sums: Any, share: Any) -> Any:
-    """The row of `sums (R, ...)` that a share adds to: its own, or the only one (`shares.combined`)."""
+    """The part of a kernel's sums that a share adds to.
+
+    Args:
+        sums: (R, ...), memory of `shares.combined`, or one row for each share.
+        share: a `Share`.
+
+    Returns:
+        The row of the share's number, or the only row; on the memory of `sums`.
+    """
     return sums[share[0] % sums.shape[0]]
 
 

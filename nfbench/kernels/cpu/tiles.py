@@ -20,7 +20,15 @@ width, _spread_narrow, (_width_wide, _load, _spread, _) = narrow.width, narrow.s
 
 @inlined
 def room(size: Any, like: Any) -> Any:
-    """Zeros `(size,)` of the dtype of `like`, from a cache line on: a vector across two lines takes two accesses."""
+    """Memory that begins with a cache line: a vector across two lines takes two accesses.
+
+    Args:
+        size: how many numbers.
+        like: an array of their dtype.
+
+    Returns:
+        Zeros (size,).
+    """
     memory = np.zeros(size + LINE // like.itemsize, like.dtype)
     first = (LINE - memory.ctypes.data % LINE) % LINE // like.itemsize
     return memory[first : first + size]
@@ -28,16 +36,28 @@ def room(size: Any, like: Any) -> Any:
 
 @inlined
 def squares(dim: Any, like: Any) -> Any:
-    """Zeros for D wide vectors, side by side, rounded up to whole squares (W vectors of W numbers)."""
+    """Memory for wide vectors, side by side, in whole squares (W vectors of W numbers).
+
+    Args:
+        dim: how many vectors, rounded up to whole squares.
+        like: an array of their dtype.
+
+    Returns:
+        Zeros, flat.
+    """
     vector = _width_wide(like)
     return room((dim + (-dim) % vector) * vector, like)
 
 
 @inlined
 def fill(tile: Any, numbers: Any, at: Any, count: Any) -> None:
-    """Copy `count` <= TILE draws, one after the other from `numbers.flat[at]` on, into `tile (D TILE,)`.
+    """Copy draws, one after the other, into a tile.
 
-    The tile's other places become zero.
+    Args:
+        tile: (D TILE,), written; places without a draw become zero.
+        numbers: draws, contiguous, of any shape.
+        at: index in `numbers` of the first draw's first number.
+        count: how many draws, at most TILE.
     """
     dim, side, nothing = tile.shape[0] // TILE, width(tile), _spread_narrow(tile.dtype.type(0))
     draws, dims = count - count % side, dim - dim % side
@@ -53,7 +73,14 @@ def fill(tile: Any, numbers: Any, at: Any, count: Any) -> None:
 
 @inlined
 def empty(tile: Any, numbers: Any, at: Any, count: Any) -> None:
-    """Copy the first `count` draws of `tile (D TILE,)` to `numbers`, one after the other from `numbers.flat[at]` on."""
+    """Copy a tile's first draws back into an array, one after the other.
+
+    Args:
+        tile: (D TILE,).
+        numbers: draws, contiguous, of any shape, written.
+        at: index in `numbers` of the first draw's first number.
+        count: how many draws, at most TILE.
+    """
     dim, side = tile.shape[0] // TILE, width(tile)
     draws, dims = count - count % side, dim - dim % side
     for n in range(0, draws, side):
@@ -66,7 +93,15 @@ def empty(tile: Any, numbers: Any, at: Any, count: Any) -> None:
 
 @inlined
 def four(numbers: Any, at: Any) -> Any:
-    """Load four wide vectors, one after the other, from `numbers.flat[at]` on."""
+    """Load four wide vectors, one after the other.
+
+    Args:
+        numbers: contiguous, of any shape.
+        at: index in `numbers` of the first vector's first number.
+
+    Returns:
+        The four vectors.
+    """
     vector = _width_wide(numbers)
     low = _load(numbers, at, vector), _load(numbers, at + vector, vector)
     return (*low, _load(numbers, at + 2 * vector, vector), _load(numbers, at + 3 * vector, vector))
@@ -74,7 +109,16 @@ def four(numbers: Any, at: Any) -> Any:
 
 @inlined
 def put(numbers: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> None:
-    """Store four wide vectors, one after the other, from `numbers.flat[at]` on."""
+    """Store four wide vectors, one after the other.
+
+    Args:
+        numbers: contiguous, of any shape, written.
+        at: index in `numbers` of the first vector's first number.
+        a: the first vector.
+        b: the second.
+        c: the third.
+        d: the fourth.
+    """
     vector = _width_wide(numbers)
     store(numbers, at, vector, a)
     store(numbers, at + vector, vector, b)

@@ -66,7 +66,15 @@ def backward(
 
 
 def sums_for(shares: Shares, sigma: np.ndarray) -> np.ndarray:
-    """Memory (R, B or 1, 2 D) for the gradient in the base: R = 1 where every point has a row, else one a share."""
+    """Memory for the gradient in the base.
+
+    Args:
+        shares: of the kernel that sums.
+        sigma: (B or 1, D).
+
+    Returns:
+        (R, B or 1, 2 D): with one row of numbers R is the number of shares, else as in `shares.combined`.
+    """
     rows, dim = sigma.shape
     if rows > 1:
         return combined(shares, (rows, 2 * dim), sigma.dtype)

@@ -86,7 +86,15 @@ def draw(noise: Tensor, base: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loops(noise: Tensor, base: Tensor) -> Loops | None:
-    """The module that draws from this noise as one node of the graph; None where plain operations should run."""
+    """The module that draws from this noise as one node of autograd's graph.
+
+    Args:
+        noise: (S, B, D).
+        base: (B or 1, 2 D), mean and ln sigma.
+
+    Returns:
+        The compiled loops or torch's operations; None where `reference` should run, without a node.
+    """
     choice = backend()
     if transformed() or choice == "reference":
         return None
@@ -96,7 +104,15 @@ def loops(noise: Tensor, base: Tensor) -> Loops | None:
 
 
 def for_each(noise: Tensor, base: Tensor) -> Tensor:
-    """Noise for each row of the base: `noise (S, 1, D)` is repeated, without a copy, where the base has B > 1 rows."""
+    """Repeat noise for each row of the base, without a copy.
+
+    Args:
+        noise: (S, B or 1, D).
+        base: (B or 1, ...), a row for each data point, or one for all.
+
+    Returns:
+        (S, B, D), where the noise has one data point and the base several rows; else the noise as it is.
+    """
     return noise.expand(-1, len(base), -1) if noise.shape[1] == 1 < len(base) else noise
 
 

@@ -11,9 +11,16 @@ kernel: Callable[..., Any] = triton.jit  # decorator of kernels and of functions
 
 @kernel
 def tanh(x: tl.tensor) -> tl.tensor:
-    """Hyperbolic tangent: below 1/2 by Lambert's continued fraction, x P(x^2) / Q(x^2) (off by 2e-16), else by exp.
+    """Hyperbolic tangent.
 
-    There it is 1 - 2 t / (1 + t) with t = e^(-2|x|), exactly 1 in saturation however the device rounds quotients.
+    Where |x| < 1/2 it is Lambert's continued fraction, x P(x^2) / Q(x^2), off by 2e-16; elsewhere, for x > 0, it is
+    1 - 2 t / (1 + t) with t = e^(-2|x|), exactly 1 in saturation however the device rounds quotients.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        tanh(x), in the shape of x.
     """
     size = tl.abs(x)
     small = size < 0.5
@@ -28,7 +35,14 @@ def tanh(x: tl.tensor) -> tl.tensor:
 
 @kernel
 def log1p_exp(x: tl.tensor) -> tl.tensor:
-    """ln(1 + t) with t = e^x for x <= 0, corrected for the rounding of 1 + t as Kahan does."""
+    """ln(1 + t) with t = e^x, corrected for the rounding of 1 + t as Kahan does.
+
+    Args:
+        x: any shape, not above 0.
+
+    Returns:
+        ln(1 + e^x), in the shape of x.
+    """
     t = tl.exp(x)
     rounded = 1.0 + t
     added = rounded - 1.0
@@ -37,12 +51,26 @@ def log1p_exp(x: tl.tensor) -> tl.tensor:
 
 @kernel
 def softplus(x: tl.tensor) -> tl.tensor:
-    """ln(1 + e^x), without overflow, and accurate where it is small."""
+    """Softplus, without overflow, and accurate where it is small.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        ln(1 + e^x), in the shape of x.
+    """
     return tl.where(x > 0, x, 0.0) + log1p_exp(-tl.abs(x))
 
 
 @kernel
 def sigmoid(x: tl.tensor) -> tl.tensor:
-    """1 / (1 + e^-x), the derivative of `softplus`."""
+    """The derivative of `softplus`.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        1 / (1 + e^-x), in the shape of x.
+    """
     t = tl.exp(-tl.abs(x))
     return tl.where(x < 0, t, 1.0) / (1.0 + t)

@@ -44,7 +44,14 @@ class Tile:
 
 
 def tile_of(z: Tensor) -> Tile:
-    """The tile for `z (G, N, D)`: as large as registers allow, but small enough to keep all multiprocessors busy."""
+    """Choose the tile: as large as registers allow, but small enough to keep all multiprocessors busy.
+
+    Args:
+        z: (G, N, D), not empty.
+
+    Returns:
+        The tile of each program of the launch.
+    """
     groups, draws, dim = z.shape
     dims, warp, least = _power(dim), 32 * _THREAD_BYTES // z.element_size(), _LEAST_BYTES // z.element_size()
     warps = min(_WARPS, max(1, _LEAST_DRAWS * dims // warp))
@@ -104,5 +111,12 @@ def installed() -> bool:
 
 
 def runs(device: str) -> bool:
-    """Whether Triton kernels can run on tensors of that device: CUDA, or the CPU while the interpreter is on."""
+    """Whether Triton kernels can run on tensors of a device.
+
+    Args:
+        device: type of the device, such as ``cuda``.
+
+    Returns:
+        Whether it is CUDA, or the CPU while Triton's interpreter is on, and Triton is installed.
+    """
     return (device == "cuda" or (device == "cpu" and triton_interpreted())) and installed()

@@ -25,14 +25,15 @@ _verdicts: dict[tuple[str, str, torch.dtype], bool] = {}
 def usable(name: str, reference: Reference, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether a map's Triton kernels agree with plain PyTorch: tried at the first call, then remembered.
 
-    Where they disagree, or do not run at all, one warning says so, and the caller should run the plain chain.
-
     Args:
         name: the map; its kernels are `nfbench.kernels.<name>.triton`.
         reference: the chain in plain PyTorch, differentiable: `z (S, B, D), maps (B, K, R) -> z_K (S, B, D), ln|det|
             (S, B)`.
         device: where the kernels are to run.
         dtype: float32 or float64.
+
+    Returns:
+        False where they disagree, or do not run at all: one warning says so, and the caller should run the plain chain.
     """
     key = (name, str(device), dtype)
     if key not in _verdicts:

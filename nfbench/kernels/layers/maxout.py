@@ -75,10 +75,16 @@ def _compiled(weight: Tensor) -> bool:
 
 
 def largest(windows: Tensor) -> Tensor:
-    """The maximum over windows of four, (U, 4, R) -> (U, R).
+    """The maximum over windows of four.
 
     torch's own `amax` divides the gradient among equal numbers, and takes five passes over all of them to count those.
     Here pairs are compared, and the winners of pairs, once: 1 where the first of two wins, else 0.
+
+    Args:
+        windows: (U, 4, R), U units of R rows.
+
+    Returns:
+        (U, R).
     """
     if torch.compiler.is_compiling() or differentiated() or not torch.is_grad_enabled():  # no winners are needed
         return windows.amax(-2)

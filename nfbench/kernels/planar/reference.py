@@ -45,14 +45,28 @@ def log_det(h: Tensor, s: Tensor) -> Tensor:
 
 
 def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Split `maps (B, K, 2 D + 1)` into w (B, K, D), u (B, K, D) and b (B, K)."""
+    """Split the numbers of maps into their parts.
+
+    Args:
+        maps: (B, K, 2 D + 1).
+
+    Returns:
+        w (B, K, D), u (B, K, D) and b (B, K).
+    """
     dim = maps.shape[-1] // 2
     w, u, b = torch.split(maps, [dim, dim, 1], -1)
     return w, u, b.squeeze(-1)
 
 
 def numbers(dim: int) -> int:
-    """R = 2 D + 1, how many numbers a map has in D dimensions."""
+    """How many numbers a map has: w, u and b.
+
+    Args:
+        dim: D.
+
+    Returns:
+        R = 2 D + 1.
+    """
     return 2 * dim + 1
 
 

@@ -11,13 +11,31 @@ from nfbench.kernels.simd.arithmetic import inlined
 
 @inlined
 def across(r: Any, alpha: Any, s: Any) -> Any:
-    """The factor of |det| for each of the D - 1 directions at right angles to z - c: 1 + q."""
+    """The factor of |det| for each of the D - 1 directions at right angles to z - c.
+
+    Args:
+        r: radius |z - c|.
+        alpha: of the map, positive.
+        s: alpha + beta_hat of the map, positive.
+
+    Returns:
+        1 + q.
+    """
     return (r + s) / (alpha + r)
 
 
 @inlined
 def along(r: Any, alpha: Any, s: Any) -> Any:
-    """The factor of |det| along z - c: 1 + alpha beta_hat / (alpha + r)^2."""
+    """The factor of |det| along z - c.
+
+    Args:
+        r: radius |z - c|.
+        alpha: of the map, positive.
+        s: alpha + beta_hat of the map, positive.
+
+    Returns:
+        1 + alpha beta_hat / (alpha + r)^2.
+    """
     reach = alpha + r
     return (r * (reach + alpha) + alpha * s) / (reach * reach)
 
@@ -30,11 +48,14 @@ def slopes(r: Any, alpha: Any, s: Any, count: Any, grad_log: Any) -> Any:
     (alpha - s) / rho (e + 2 alpha / a), ((r (s - 2 alpha) - alpha s) / a - (D - 1)) / rho, and e + alpha / a.
 
     Args:
-        r: radius.
-        alpha: of the map.
-        s: of the map.
+        r: radius |z - c|.
+        alpha: of the map, positive.
+        s: alpha + beta_hat of the map, positive.
         count: D - 1.
         grad_log: gradient in ln|det|.
+
+    Returns:
+        The three gradients.
     """
     reach, outer = alpha + r, count / (r + s)
     inner = r * (reach + alpha) + alpha * s
@@ -46,7 +67,19 @@ def slopes(r: Any, alpha: Any, s: Any, count: Any, grad_log: Any) -> Any:
 
 @inlined
 def slopes_with_q(r: Any, alpha: Any, s: Any, count: Any, grad_log: Any, grad_q: Any) -> Any:
-    """The gradients in r, alpha and s through ln|det| (`slopes`) and through q, whose own gradient is `grad_q`."""
+    """The gradients in r, alpha and s that come through ln|det| (`slopes`) and through q.
+
+    Args:
+        r: radius |z - c|.
+        alpha: of the map, positive.
+        s: alpha + beta_hat of the map, positive.
+        count: D - 1.
+        grad_log: gradient in ln|det|.
+        grad_q: gradient in q.
+
+    Returns:
+        The three gradients, each the sum of both parts.
+    """
     to_r, to_alpha, to_s = slopes(r, alpha, s, count, grad_log)
     to_beta = grad_q / (alpha + r)
     to_q = to_beta / (alpha + r)

@@ -31,14 +31,28 @@ def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
 
 
 def split(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Split `maps (B, K, D + 2)` into centre (B, K, D), alpha (B, K) and s (B, K), softplus of the raw numbers."""
+    """Split the numbers of maps into their parts.
+
+    Args:
+        maps: (B, K, D + 2), the numbers of a map in the order (c, raw alpha, raw beta).
+
+    Returns:
+        The centre c (B, K, D), and alpha (B, K) and s = alpha + beta_hat (B, K), softplus of the raw numbers.
+    """
     centre, raw = torch.split(maps, [maps.shape[-1] - 2, 2], -1)
     alpha, s = softplus(raw).unbind(-1)
     return centre, alpha, s
 
 
 def numbers(dim: int) -> int:
-    """R = D + 2, how many numbers a map has in D dimensions."""
+    """How many numbers a map has: centre, alpha and beta.
+
+    Args:
+        dim: D.
+
+    Returns:
+        R = D + 2.
+    """
     return dim + 2
 
 

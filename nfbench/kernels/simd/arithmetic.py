@@ -48,7 +48,7 @@ _SINGLE, _DOUBLE = _Bits(np.float32, np.int32, 23, 127, 8), _Bits(np.float64, np
 
 
 def tanh(x: float) -> float:
-    """Hyperbolic tangent to 2 units in the last place; exactly 1 where that is the nearest number."""
+    """Tanh, `x -> (e^x - e^-x) / (e^x + e^-x)`, to 2 units in the last place; exactly 1 where that is nearest."""
     return math.tanh(x)
 
 
@@ -114,19 +114,36 @@ def _full_range(bits: _Bits) -> Exponential:
 
 
 def tanh_constants(element: Any) -> Exponential:
-    """The constants of `tanh`, for numba's float32 or float64."""
+    """The constants of `tanh`.
+
+    Args:
+        element: numba's float32 or float64.
+
+    Returns:
+        The constants, in that type.
+    """
     return _exponential(_WIDTHS[element])
 
 
 def decay_constants(element: Any) -> Exponential:
-    """The constants of `decay`, for numba's float32 or float64."""
+    """The constants of `decay`.
+
+    Args:
+        element: numba's float32 or float64.
+
+    Returns:
+        The constants, in that type.
+    """
     return _full_range(_WIDTHS[element])
 
 
 def factor(x: float) -> tuple[float, float]:
-    """Split x >= 0 into f 2^e with 1 <= f < 2.
+    """Split x into f 2^e with 1 <= f < 2.
 
     A sum of many logarithms costs one: it is the logarithm of the product of all f, plus ln 2 times the sum of all e.
+
+    Args:
+        x: a number, not below 0.
 
     Returns:
         f and e; x and 0 where x has no such form (0, NaN, infinity).
@@ -151,7 +168,7 @@ def _factor(bits: _Bits) -> Callable[[Any], Any]:
 
 
 def logarithm(f: float, e: float) -> float:
-    """ln(f 2^e) for f >= 1 or what `factor` returns for 0, NaN and infinity."""
+    """Logarithm of f 2^e, `f, e -> ln f + e ln 2`, for f >= 1 or what `factor` returns for 0, NaN and infinity."""
     return math.log(f) + e * math.log(2)
 
 
@@ -167,7 +184,7 @@ def _logarithm(bits: _Bits) -> Callable[[Any, Any], Any]:
 
 
 def softplus(x: float) -> float:
-    """ln(1 + e^x), without overflow."""
+    """Softplus, `x -> ln(1 + e^x)`, without overflow."""
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
@@ -194,7 +211,7 @@ def _softplus(bits: _Bits) -> Callable[[Any], Any]:
 
 
 def sigmoid(x: float) -> float:
-    """1 / (1 + e^-x), the derivative of softplus."""
+    """The derivative of softplus, `x -> 1 / (1 + e^-x)`."""
     return 1 / (1 + math.exp(-x))
 
 
@@ -209,7 +226,7 @@ def _sigmoid(bits: _Bits) -> Callable[[Any], Any]:
 
 
 def decay(x: float) -> float:
-    """e^-|x|."""
+    """Exponential decay to both sides of 0, `x -> e^-|x|`."""
     return math.exp(-abs(x))
 
 
@@ -267,9 +284,13 @@ def _(x: Any) -> Callable[..., Any]:
 
 @inlined
 def renormalise(f: Any, e: Any) -> None:
-    """Move powers of two from products `f (n,)` of factors to exponents `e (n,)`, in place, before f overflows.
+    """Move powers of two from products of factors to exponents, before the products overflow.
 
-    At most `ROUND` factors below 2 may be multiplied into f between two calls.
+    At most `ROUND` factors below 2 may be multiplied into a product between two calls.
+
+    Args:
+        f: products (n,), changed.
+        e: exponents (n,), changed.
     """
     for n in range(f.shape[0]):
         part, power = factor(f[n])

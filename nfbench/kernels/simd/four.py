@@ -15,10 +15,12 @@ Four = list[Any]  # four LLVM values of one vector type
 class Together:
     """Emits LLVM operations on four vectors of one type, each for all four before the next operation.
 
-    Attributes:
+    Args:
         builder: llvmlite's, at the place where instructions go.
         llvm_type: of a vector of floats.
-        integers: of the vector of integers of the same width.
+
+    Attributes:
+        integers: the type of a vector of as many integers of the same width.
     """
 
     def __init__(self, builder: Any, llvm_type: Any) -> None:
@@ -27,31 +29,80 @@ class Together:
         self.integers = ir.VectorType(ir.IntType(bits), llvm_type.count)
 
     def each(self, operation: Callable[..., Any], *values: Four) -> Four:
-        """`operation(a, b, ...)` for the first vectors of all values, for the second, and so on."""
+        """Apply an operation to the first vectors of all values, then to the second ones, and so on.
+
+        Args:
+            operation: emits code for one vector of each value, and returns a vector.
+            values: its operands, four vectors each.
+
+        Returns:
+            Its four results.
+        """
         return [operation(*operands) for operands in zip(*values, strict=True)]
 
     def call(self, name: str, *values: Four) -> Four:
-        """LLVM's intrinsic function `name` of floats, such as ``fabs``, lane by lane."""
+        """Call one of LLVM's intrinsic functions of floats, lane by lane.
+
+        Args:
+            name: of the function, such as ``fabs``.
+            values: its arguments, four vectors of floats each.
+
+        Returns:
+            Its four results.
+        """
         suffix = f"v{self.llvm_type.count}f{self.integers.element.width}"
         kind = ir.FunctionType(self.llvm_type, [self.llvm_type] * len(values))
         function = get_or_insert_function(self.builder.module, kind, f"llvm.{name}.{suffix}")
         return self.each(lambda *operands: self.builder.call(function, operands), *values)
 
     def real(self, number: Any) -> Four:
-        """Four vectors that hold one float everywhere."""
+        """The same float in all lanes.
+
+        Args:
+            number: the float.
+
+        Returns:
+            Four equal vectors.
+        """
         return [ir.Constant(self.llvm_type, [float(number)] * self.llvm_type.count)] * 4
 
     def integer(self, number: Any) -> Four:
-        """Four vectors that hold one integer everywhere."""
+        """The same integer in all lanes.
+
+        Args:
+            number: the integer.
+
+        Returns:
+            Four equal vectors.
+        """
         return [ir.Constant(self.integers, [int(number)] * self.llvm_type.count)] * 4
 
     def select(self, sign: str, left: Four, right: Four, then: Four, otherwise: Four) -> Four:
-        """`then` where `left < right`, or as `sign` says, else `otherwise`; no comparison with NaN holds."""
+        """Choose between two values, lane by lane.
+
+        Args:
+            sign: of the comparison, such as ``<``.
+            left: its left side.
+            right: its right side.
+            then: taken where it holds.
+            otherwise: taken where it does not, or where a side is NaN.
+
+        Returns:
+            What is taken, four vectors.
+        """
         holds = self.each(lambda a, b: self.builder.fcmp_ordered(sign, a, b), left, right)
         return self.each(self.builder.select, holds, then, otherwise)
 
     def exponential(self, y: Four, c: Exponential) -> tuple[Four, Four, Four]:
-        """The vectors 2^n, r and (e^r - 1) / r of e^y = 2^n e^r for y <= 0, by the constants of `arithmetic`."""
+        """Emit e^y = 2^n e^r, where |r| = |y - n ln 2| <= ln 2 / 2.
+
+        Args:
+            y: floats, not above 0.
+            c: constants of `arithmetic` for the floats' type.
+
+        Returns:
+            2^n, r and (e^r - 1) / r, four vectors each.
+        """
         builder = self.builder
         y = self.select("<", y, self.real(c.end), self.real(c.end), y)
         scaled = self.call("fmuladd", y, self.real(c.log2e), self.real(-0.5))

@@ -27,8 +27,11 @@ _FAST = ("reassoc", "contract", "arcp", "nsz")  # as in `arithmetic`
 class Vector(types.Type):
     """Numba's type of a SIMD vector.
 
-    Attributes:
+    Args:
         element: numba's float32 or float64.
+        size: of the vector, in bytes.
+
+    Attributes:
         width: how many numbers the vector holds.
     """
 
