@@ -9,9 +9,9 @@ The rule, for each function, class and method without a leading underscore:
 - an error that the body itself raises has `Raises:`.
 
 A method that overrides one of a base class is not asked, as its contract stands where it is declared. Fields of
-pydantic models are not checked: comments beside them describe those that need it. In neither list are `kernels`, which
-have ways of their own; the command line's commands, whose options have their help beside them; and modules that are
-still to be described.
+pydantic models are not checked: comments beside them describe those that need it. Functions that numba or Triton
+compiles are asked as all others; numba's intrinsics and functions with a cache are not. In neither list are the command
+line's commands, whose options have their help beside them, and modules that are still to be described.
 """
 
 import ast
@@ -40,6 +40,7 @@ COVERED = (
     "executors",
     "experiments",
     "foundation",
+    "kernels",
     "posteriors",
     "present.tables.published",
     "records.cells",
@@ -98,6 +99,11 @@ def named(docstring: str, *titles: str) -> set[str]:
 def parameters(function: Callable[..., object]) -> list[str]:
     """The parameters' names, but for `self` and `cls`."""
     return [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+
+
+def plain(thing: object) -> object:
+    """The Python function that numba (`py_func`) or Triton (`fn`) has compiled; any other object as it is."""
+    return getattr(thing, "py_func", getattr(thing, "fn", thing))
 
 
 def raises(function: Callable[..., object]) -> bool:
@@ -170,8 +176,8 @@ def left_out(module: ModuleType, least: int = 1) -> list[str]:
             continue
         if inspect.isclass(thing):
             lines += of_class(name, thing, least)
-        elif inspect.isfunction(thing):
-            lines += of_function(name, inspect.unwrap(thing), least)
+        elif inspect.isfunction(function := plain(thing)):
+            lines += of_function(name, inspect.unwrap(function), least)
     return lines
 
 
@@ -195,10 +201,11 @@ def test_every_listed_unit_exists(unit):
 
 
 def test_what_a_docstring_leaves_out_is_seen(tmp_path):
-    """The check can fail: a parameter, a result, an error, a class's field and a method's parameter are missed."""
+    """The check can fail: a parameter, a result, an error, a field, what a method or a kernel takes are missed."""
     code = '''
 import dataclasses
 import typing
+import numba
 def f(x, y) -> int:
     """One thing.
 
@@ -232,6 +239,9 @@ class F(typing.Protocol):
     """A thing."""
     def method(self, z) -> None:
         """Do it."""
+@numba.njit
+def k(x) -> int:
+    """A kernel."""
 '''
     file = tmp_path / "trial.py"
     file.write_text(textwrap.dedent(code))
@@ -247,5 +257,7 @@ class F(typing.Protocol):
         "C.method: Args without z",
         "E: no Raises",
         "F.method: Args without z",
+        "k: Args without x",
+        "k: no Returns",
     ]
     assert left_out(module, least=2) == ["f: Args without y", "h: no docstring"]
