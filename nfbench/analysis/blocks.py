@@ -54,6 +54,9 @@ class Block:
         Args:
             rows: of a table of records, at least one.
 
+        Returns:
+            The rows as a block, with what they have in common.
+
         Raises:
             ValueError: there is no row, or the rows are of several blocks.
         """
@@ -86,10 +89,13 @@ class Block:
 
     @staticmethod
     def seeds(rows: pd.DataFrame) -> str:
-        """How many of these rows a configuration has, fewest to most, as text; empty without rows.
+        """How many of these rows a target and posterior have, fewest to most, as text.
 
         Args:
             rows: of a table of records.
+
+        Returns:
+            Such as ``5 seeds``, or ``2 to 5 seeds`` where numbers differ; empty without rows.
         """
         counts = sorted(set(rows.groupby(["target", "posterior"]).size()))
         if not counts:
@@ -102,11 +108,17 @@ class Block:
 
         Args:
             metric: its name, a column of the rows where any record has it.
+
+        Returns:
+            True where at least one row has a value.
         """
         return metric in self.rows and bool(self.rows[metric].notna().any())
 
     def ranking(self) -> str:
         """The metric that ranks the seeds.
+
+        Returns:
+            Name of the first metric of `RANKING` that any record has.
 
         Raises:
             StopIteration: no cell has one.
@@ -114,7 +126,11 @@ class Block:
         return next(metric for metric in RANKING if self.has(metric))
 
     def by_target(self) -> Iterator[tuple[str, Self]]:
-        """Each target with its part of the block, in the order of the rows."""
+        """Split the block by target, in the order of the rows.
+
+        Yields:
+            The target's spec, and the part of the block with this target.
+        """
         for target, rows in self.rows.groupby("target", sort=False):
             yield str(target), replace(self, rows=rows)
 
@@ -124,6 +140,9 @@ def metrics(frame: pd.DataFrame) -> list[str]:
 
     Args:
         frame: a table of records.
+
+    Returns:
+        Names of columns with at least one value and with a column ``<name>_se`` beside them.
     """
     return ordered([str(name) for name in frame if f"{name}_se" in frame and frame[name].notna().any()])
 
@@ -133,6 +152,9 @@ def blocks(frame: pd.DataFrame) -> Iterator[Block]:
 
     Args:
         frame: a table of records.
+
+    Yields:
+        Each block; none of an empty table.
     """
     if len(frame):
         yield from (Block.of(rows) for _, rows in groups(frame, BLOCK, sort=True))
@@ -160,11 +182,14 @@ def groups(
 
 
 def where(frame: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
-    """The rows that have these values; a missing one equals a missing one.
+    """The rows of a table that have certain values; a missing value matches a missing one.
 
     Args:
         frame: any table.
         values: by column.
+
+    Returns:
+        The matching rows of `frame`, in its order.
     """
     matches = pd.Series(data=True, index=frame.index)
     for name, value in values.items():

@@ -10,7 +10,13 @@ from nfbench.analysis.summary import depth_steps, summary
 
 
 class Check(NamedTuple):
-    """One thing that must hold of any results: its name, whether it does, and the numbers behind that."""
+    """One thing that must hold of any results, and whether it does.
+
+    Attributes:
+        name: what must hold, in words.
+        passed: whether it does.
+        detail: the numbers behind that, in words.
+    """
 
     name: str
     passed: bool

@@ -17,16 +17,29 @@ _CHANNELS = (1, 3)  # grey, or red, green and blue
 
 
 class Curve(NamedTuple):
-    """-ln p(x) by importance sampling against the number of draws S, mean over data points."""
+    """-ln p(x) by importance sampling against the number of draws S, mean over data points.
 
-    draws: np.ndarray  # (J,), ascending
-    nll: np.ndarray  # (J,), nats
-    se: np.ndarray  # (J,), of Monte Carlo
-    points: int | None  # M, data points that it is a mean over
+    Attributes:
+        draws: (J,), values of S, ascending.
+        nll: (J,), -ln p(x) with so many draws, in nats.
+        se: (J,), Monte-Carlo standard error of `nll`, in nats.
+        points: B, data points that each value is a mean over; None where it is not stored.
+    """
+
+    draws: np.ndarray
+    nll: np.ndarray
+    se: np.ndarray
+    points: int | None
 
 
 class Images(NamedTuple):
-    """Pictures of one record, each `(number, H, W, C)` in bytes; empty where the record has none."""
+    """Pictures of one record, each array (number, H, W, C) in bytes; number is 0 where the record has none.
+
+    Attributes:
+        samples: means of p(x|z) for draws z of the prior.
+        originals: data points that are shown.
+        reconstructions: of each original the mean of p(x|z) for a draw z of q(z|x).
+    """
 
     samples: np.ndarray
     originals: np.ndarray
@@ -39,8 +52,8 @@ class DataPoints:
 
     Attributes:
         curve: -ln p(x) against the number of draws S.
-        khat: (M,), Pareto shape of each point's importance weights.
-        gap: (N,), free energy less -ln p(x) of each point, in nats.
+        khat: (B,), Pareto shape of each point's importance weights.
+        gap: (B,), free energy less -ln p(x) of each point, in nats; B need not be that of `khat`.
         images: samples of the model, test data and their reconstructions.
     """
 
@@ -75,6 +88,9 @@ def curves(rows: pd.DataFrame, data_points: Mapping[str, DataPoints]) -> dict[st
     Args:
         rows: of a table of records.
         data_points: by record id.
+
+    Returns:
+        A list a posterior, empty where no seed has a curve.
     """
     return {name: [seed.curve for seed in seeds if seed.curve] for name, seeds in _by_posterior(rows, data_points)}
 

@@ -13,25 +13,37 @@ from nfbench.published.schema import Point, Published
 
 
 class Verdict(NamedTuple):
-    """Outcome of an equivalence test."""
+    """Outcome of an equivalence test.
+
+    Attributes:
+        verdict: ``reproduced``, ``lower than the paper's``, ``higher than the paper's``, ``undecided`` or ``not
+            tested``; in the tables of `compare` also ``not comparable`` or ``baseline``.
+        p_value: the larger one of the two one-sided tests; None where nothing is tested.
+        low: lower end of the 95 % interval of ours less theirs, in the metric's unit; None where nothing is tested.
+        high: upper end, likewise.
+    """
 
     verdict: str
-    p_value: float | None  # of the two one-sided tests
-    low: float | None  # interval of the deviation
+    p_value: float | None
+    low: float | None
     high: float | None
 
 
 def equivalence(ours: Estimate, theirs: float, their_se: float, margin: float) -> Verdict:
-    """Test whether our mean is within a margin of theirs by two one-sided t-tests (TOST), each at 1 - LEVEL.
+    """Test whether our mean is within a margin of theirs by two one-sided t-tests (TOST), each at 1 - LEVEL = 5 %.
 
-    Standard errors add in quadrature; the degrees of freedom are Welch and Satterthwaite's, theirs counting as known.
-    Not equivalent, it is *lower* or *higher* if the two-sided interval of the deviation excludes 0.
+    The test is Schuirmann's (1987, J. Pharmacokinet. Biopharm. 15). Standard errors add in quadrature; the degrees of
+    freedom are those of Welch (1947) and Satterthwaite (1946), with `their_se` taken as known. A mean that is not shown
+    to be equivalent is *lower* or *higher* if the two-sided interval of the deviation excludes 0, else *undecided*.
 
     Args:
         ours: mean and standard error over seeds.
-        theirs: the published value.
+        theirs: the published value, in the unit of ours.
         their_se: its standard error.
         margin: two results are equivalent where they differ by less.
+
+    Returns:
+        The verdict, with p-value and interval; ``not tested`` where ours has no standard error.
     """
     if ours.mean is None or ours.se is None:
         return Verdict("not tested", None, None, None)
@@ -118,6 +130,9 @@ def missing(frame: pd.DataFrame, source: Published) -> list[Point]:
     Args:
         frame: a table of records.
         source: the published table or figure.
+
+    Returns:
+        Posterior and K of each, in the order of the source's rows.
     """
     ours = set(zip(frame["family"], frame["K"], strict=True))
     rows = [row for row in source.rows if not any(row.describes(family, int(depth)) for family, depth in ours)]

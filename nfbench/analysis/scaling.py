@@ -14,7 +14,16 @@ _SAME = ("target", "family", "amortized", "contender")
 
 
 class Line(NamedTuple):
-    """A least-squares line through n points, its slope with standard error and t-interval."""
+    """A least-squares line y = intercept + slope x through n points, in the units of y and x.
+
+    Attributes:
+        n: number of points.
+        slope: of the line.
+        intercept: y at x = 0.
+        se: standard error of the slope.
+        low: lower end of the slope's 95 % t-interval.
+        high: upper end.
+    """
 
     n: int
     slope: float

@@ -21,7 +21,16 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its t-interval; what too few values leave open is None, never NaN."""
+    """A mean with its t-interval, in the unit of the values; what too few values leave open is None, never NaN.
+
+    Attributes:
+        n: number of values.
+        mean: of the values; None without any.
+        sd: their standard deviation, with n - 1 in the denominator; None for fewer than two values, as are the others.
+        se: standard error of the mean, sd / sqrt(n).
+        low: lower end of Student's t-interval of the mean at `LEVEL`.
+        high: upper end.
+    """
 
     n: int
     mean: float | None = None
@@ -36,6 +45,9 @@ def estimate(values: Iterable[float]) -> Estimate:
 
     Args:
         values: (n,), such as a metric over seeds; those that are not finite do not count.
+
+    Returns:
+        The estimate from the finite values.
 
     >>> estimate([1.0, 2.0, 3.0, float("nan")]).mean, estimate([1.0]).low
     (2.0, None)
@@ -90,7 +102,10 @@ def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
     Args:
         left: the cells of one configuration.
         right: the cells of another.
-        metric: whose difference.
+        metric: name of the metric that is subtracted.
+
+    Returns:
+        The mean difference with its t-interval; `n` counts the seeds that both have.
     """
     sides = [cells[cells["status"] == "done"].set_index("seed")[metric] for cells in (left, right)]
     assert all(side.index.is_unique for side in sides), "a configuration has one cell a seed"
@@ -103,7 +118,7 @@ def depth_steps(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Args:
         frame: a table of records.
-        metric: whose difference.
+        metric: name of the metric that is subtracted.
 
     Returns:
         One row a step: block, target, family, `K_from`, `K_to`, and the columns of an `Estimate`.
@@ -118,13 +133,17 @@ def depth_steps(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def against(frame: pd.DataFrame, metric: str, family: str, K: int | None = None) -> pd.DataFrame:
-    """Paired differences of every configuration to a baseline of the same block and target; one row each.
+    """Paired differences of every configuration to a baseline of the same block and target.
 
     Args:
-        frame: rows of records.
-        metric: whose difference.
-        family: the baseline's, as in the records.
+        frame: a table of records.
+        metric: name of the metric that is subtracted.
+        family: the baseline's canonical spec without K.
         K: the baseline's depth; None compares at equal depth.
+
+    Returns:
+        One row for each configuration that has a baseline beside it: the columns of `CONFIGURATION` and of an
+        `Estimate`.
     """
     rows = []
     for names, cells in groups(frame, CONFIGURATION):

@@ -51,6 +51,9 @@ class TimingBlock:
         Args:
             rows: of a table of timings, at least one.
 
+        Returns:
+            The rows as a block, with what they have in common.
+
         Raises:
             ValueError: there is no row, or the rows are of several blocks.
         """
@@ -90,6 +93,9 @@ def blocks(frame: pd.DataFrame) -> Iterator[TimingBlock]:
 
     Args:
         frame: a table of timings.
+
+    Yields:
+        Each block; none of an empty table.
     """
     if len(frame):
         for _, rows in frame.groupby(list(BLOCK), dropna=False, sort=True):
@@ -97,10 +103,13 @@ def blocks(frame: pd.DataFrame) -> Iterator[TimingBlock]:
 
 
 def cases(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Split a table of timings into its cases, each the rows of its contenders, in the order of the rows.
+    """Split a table of timings into its cases, in the order of the rows.
 
     Args:
         frame: a table of timings.
+
+    Yields:
+        The rows of each case, one a contender.
     """
     if len(frame):
         for _, rows in frame.groupby(list(CASE), dropna=False, sort=False):
@@ -108,10 +117,13 @@ def cases(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def three_digits(value: float) -> str:
-    """A rate or a bandwidth as it is printed, written out.
+    """A rate or a bandwidth as text.
 
     Args:
         value: in any unit.
+
+    Returns:
+        The value rounded to three significant digits, with commas between thousands and no power of ten.
 
     >>> three_digits(3827.4), three_digits(10.84), three_digits(51240.0)
     ('3,830', '10.8', '51,200')

@@ -111,6 +111,9 @@ def results(root: str | os.PathLike[str] = "results") -> Results:
     Args:
         root: the folder that ``nfbench run`` and ``nfbench time`` wrote to.
 
+    Returns:
+        Tables, pictures and statistics of the folder's records.
+
     Raises:
         InputError: not a path, or no folder.
     """

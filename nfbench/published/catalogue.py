@@ -10,10 +10,13 @@ _FOLDER = Path(__file__).parent
 
 
 def published(name: str) -> Published | None:
-    """The published table or figure of that name; None where there is none.
+    """The published table or figure of a name.
 
     Args:
         name: such as ``figure3``.
+
+    Returns:
+        The table or figure, read from its YAML file once; None where no file has that name.
 
     >>> published("figure3").difference("u1", "planar", 8).value.__round__(3)
     0.047
@@ -27,6 +30,9 @@ def sources(experiment: str) -> list[Published]:
     Args:
         experiment: its name.
 
+    Returns:
+        The sources; empty where nothing published is compared.
+
     >>> [source.name for source in sources("figure3")]
     ['figure3']
     """
@@ -35,10 +41,13 @@ def sources(experiment: str) -> list[Published]:
 
 
 def experiment_of(name: str) -> str:
-    """The experiment whose records the table or figure `name` shows: any other name is an experiment's own.
+    """The experiment whose records are shown under a name.
 
     Args:
         name: of an experiment, or of a published table or figure.
+
+    Returns:
+        The experiment of the published source called `name`, else `name` itself.
 
     >>> experiment_of("figure3"), experiment_of("digits")
     ('figure3', 'digits')

@@ -24,11 +24,14 @@ class Point(Strict):
     K: int = Field(ge=0)
 
     def describes(self, family: str, depth: int) -> bool:
-        """Whether a record's `family` (canonical spec without K) and `depth` are this configuration.
+        """Whether a record's configuration is this one.
 
         Args:
             family: canonical spec without K.
             depth: K.
+
+        Returns:
+            True where K and the posterior's name are equal, and every option that the published spec names.
         """
         return depth == self.K and _agrees(self.posterior, family)
 
@@ -92,17 +95,27 @@ class Contrast(Strict):
     metrics: list[str] = Field(min_length=1)
 
     def is_base(self, family: str) -> bool:
-        """Whether a record's `family` (canonical spec without K) is the one that is subtracted.
+        """Whether a record's family is the one that is subtracted.
 
         Args:
             family: canonical spec without K.
+
+        Returns:
+            True where the names are equal, and every option that the published spec names.
         """
         return _agrees(self.posterior, family)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A published value less its baseline's, with a standard error."""
+    """A published value less that of its baseline.
+
+    Attributes:
+        value: the difference, in the unit of the source's metric.
+        se: its standard error, from both error bars and the error of reading each.
+        hidden: whether it is in the source's file but not on its page.
+        is_baseline: whether this is the baseline itself, whose difference is 0.
+    """
 
     value: float
     se: float
@@ -112,11 +125,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class Value:
-    """A published value with what is known of its error."""
+    """A published value with what is known of its error, in the unit of its metric.
+
+    Attributes:
+        value: what the source prints or draws.
+        bar: half the height of its error bar, a standard error; None where the source has no error bars.
+        se: its standard error, from the bar and the error of reading it.
+        hidden: whether it is in the source's file but not on its page.
+    """
 
     value: float
-    bar: float | None  # None: the source has no error bars
-    se: float  # the bar and the error of reading it
+    bar: float | None
+    se: float
     hidden: bool
 
 
@@ -199,12 +219,15 @@ class Published(Strict):
         return list(dict.fromkeys(row.metric for row in self.rows))
 
     def difference(self, target: str, family: str, depth: int) -> Difference | None:
-        """The published difference to the baseline; None where the source has no such row.
+        """The published difference of a configuration to the baseline of the same target.
 
         Args:
             target: spec of a record's target.
             family: canonical spec without K.
             depth: K.
+
+        Returns:
+            The difference; None where the source has no such row, or no baseline.
         """
         row = self._row(target, family, depth, self.metric)
         if row is None or self.baseline is None:
@@ -220,13 +243,17 @@ class Published(Strict):
         return Difference(row.value - base.value, se, row.hidden, is_baseline=False)
 
     def value(self, target: str, family: str, depth: int, metric: str | None = None) -> Value | None:
-        """The published value; None where the source has no such row, or its level means nothing.
+        """The published value of a configuration.
 
         Args:
             target: spec of a record's target.
             family: canonical spec without K.
             depth: K.
-            metric: None: the source's own.
+            metric: its name; None for the source's own.
+
+        Returns:
+            The value; None where the source has no such row, or has a baseline, as then only differences are
+            comparable.
         """
         row = self._row(target, family, depth, metric or self.metric)
         if row is None or self.baseline is not None:
@@ -238,11 +265,14 @@ class Published(Strict):
         return next((row for row in rows if row.describes(family, depth)), None)
 
     def objection(self, target: str, data: str | None = None) -> str | None:
-        """Why results are not comparable with the published ones; None where they are.
+        """Why results are not comparable with the published ones.
 
         Args:
             target: spec of a record's target.
-            data: the protocol of its data.
+            data: the protocol of its data; None for a target without data.
+
+        Returns:
+            A sentence; None where they are comparable.
         """
         if reason := self.not_comparable.get(parse(target).name):
             return reason

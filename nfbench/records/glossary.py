@@ -22,7 +22,13 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric of a record: how to print it and what it is."""
+    """A metric of a record: how to print it and what it is.
+
+    Attributes:
+        label: short name, for the head of a table.
+        unit: such as ``nats``; empty for a pure number.
+        meaning: what it measures, in a sentence or two.
+    """
 
     label: str
     unit: str
@@ -141,10 +147,13 @@ TIMING_WORDS = {
 
 
 def measure(name: str) -> Measure:
-    """The entry of a metric; one that this page does not know is shown under its own name.
+    """Label, unit and meaning of a metric.
 
     Args:
         name: of a metric.
+
+    Returns:
+        Its entry; for a metric that is not in `MEASURES`, one that has its name as label.
 
     >>> measure("kl").title, measure("my_score").title
     ('KL (nats)', 'my score')
@@ -153,10 +162,13 @@ def measure(name: str) -> Measure:
 
 
 def ordered(names: list[str]) -> list[str]:
-    """Known metrics in this page's order, then the others by name.
+    """Sort metrics: those of `MEASURES` in the order they have there, then all others by name.
 
     Args:
         names: of metrics.
+
+    Returns:
+        The names in that order.
     """
     known = list(MEASURES)
     return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))

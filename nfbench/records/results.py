@@ -29,6 +29,9 @@ class StoredResults:
 
     Attributes:
         root: the folder.
+
+    Raises:
+        InputError: `root` is not a path, or no folder.
     """
 
     def __init__(self, root: str | os.PathLike[str] = "results") -> None:
@@ -76,16 +79,22 @@ class StoredResults:
         Args:
             row_or_id: a row of `frame`, or an id; where an id has an own and a reference record, the own one is meant.
 
+        Returns:
+            The record of that source and id.
+
         Raises:
             InputError: there is no such record.
         """
         return self.records[self._key(row_or_id)]
 
     def curves(self, row_or_id: Row | str) -> dict[str, list[float | None]]:
-        """The training curves of one cell by name, all of one length; ``step`` is their abscissa, in updates.
+        """The training curves of one cell, all of one length; ``step`` is their abscissa, in updates.
 
         Args:
             row_or_id: a row of `frame`, or an id; see `record`.
+
+        Returns:
+            Values by name; a value that was not finite is None. Empty where no curve is stored.
 
         Raises:
             InputError: there is no such record.
@@ -93,10 +102,13 @@ class StoredResults:
         return self.record(row_or_id).curves
 
     def arrays(self, row_or_id: Row | str) -> dict[str, np.ndarray]:
-        """The arrays stored beside a record by name, read from disk at every call; empty where there are none.
+        """The arrays stored beside a record, read from disk at every call; empty where there are none.
 
         Args:
             row_or_id: a row of `frame`, or an id; see `record`.
+
+        Returns:
+            The arrays by name, such as images and values of single data points.
 
         Raises:
             InputError: there is no such record, or its arrays cannot be read; the message names the file.
@@ -109,6 +121,9 @@ class StoredResults:
 
         Args:
             source: ``own`` or ``reference``.
+
+        Returns:
+            `root`, or its folder ``reference``.
         """
         return self.root / REFERENCE if source == REFERENCE else self.root
 
@@ -117,6 +132,9 @@ class StoredResults:
 
         Args:
             row: of `frame`, or of a table of timings, which has no column `experiment`.
+
+        Returns:
+            Its path; the file need not exist.
         """
         return path(self.folder(row["source"]), str(row.get("experiment", TIMING)), str(row["id"]))
 
@@ -125,6 +143,9 @@ class StoredResults:
 
         Args:
             ids: of cells or of timings; an id without a record adds nothing.
+
+        Returns:
+            Results with the same root that hold those records only.
 
         Raises:
             InputError: `ids` is one text, not a collection of them.

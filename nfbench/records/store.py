@@ -26,6 +26,9 @@ def path(root: Path, experiment: str, identity: str) -> Path:
         root: folder of the records.
         experiment: name of its folder.
         identity: the record's id, a hash of its cell.
+
+    Returns:
+        ``<root>/<experiment>/<identity>.json``; the file need not exist.
     """
     return root / experiment / f"{identity}.json"
 
@@ -83,6 +86,9 @@ def read(file: Path) -> Record:
     Args:
         file: ``<root>/<experiment>/<id>.json``.
 
+    Returns:
+        The record, whose id is the hash of its cell.
+
     Raises:
         InputError: torn, foreign, of another schema, renamed or moved; the message names the file.
     """
@@ -107,7 +113,10 @@ def finished(root: Path, cell: Cell) -> bool:
 
     Args:
         root: folder of the records.
-        cell: which outcome is asked for.
+        cell: the cell that is looked for.
+
+    Returns:
+        True for the outcomes in `FINISHED`; False where there is no record or it cannot be read, which a warning tells.
     """
     file = path(root, cell.experiment, cell.id)
     if not os.path.exists(file):  # noqa: PTH110  Path.exists raises in a folder that cannot be read
@@ -124,6 +133,9 @@ def records(root: Path) -> Iterator[Record]:
 
     Args:
         root: folder of the records; its folder ``timing`` is left out.
+
+    Yields:
+        Each record, in the order of experiments and ids.
 
     Raises:
         InputError: the root cannot be read.

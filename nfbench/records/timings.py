@@ -121,6 +121,9 @@ def identity(case: Case, contender: str) -> str:
     Args:
         case: the work.
         contender: who does it.
+
+    Returns:
+        The id: a hash of case and contender.
     """
     return digest({"case": case.model_dump(mode="json"), "contender": contender})
 
@@ -149,6 +152,9 @@ def read(file: Path) -> Timing:
     Args:
         file: ``<root>/timing/<id>.json``.
 
+    Returns:
+        The record, whose id is the hash of its case and contender.
+
     Raises:
         InputError: torn, foreign, of another schema, or renamed; the message names the file.
     """
@@ -171,6 +177,9 @@ def timings(root: Path) -> Iterator[Timing]:
 
     Args:
         root: folder of the records.
+
+    Yields:
+        Each record, in the order of ids.
 
     Raises:
         InputError: their folder cannot be read.

@@ -6,11 +6,14 @@ _NAMES = {"adam": ("Adam", "beta_1"), "rmsprop": ("RMSprop", "momentum")}  # and
 
 
 def words(training: Training, *, data: bool) -> str:
-    """Optimizer, rate, schedule, budget and annealing.
+    """Describe a training in words: budget, optimizer, rate, schedule, draws and annealing.
 
     Args:
         training: what to describe.
         data: whether the target has data, so that minibatches mean something.
+
+    Returns:
+        One phrase without a full stop.
 
     >>> words(Training(learning_rate=0.02, updates=4000, draws=256, anneal_updates=1600), data=False)
     '4,000 updates of Adam (rate 0.02, constant, beta_1 0.9), 256 draws an update, annealed over 1,600 updates'

@@ -32,7 +32,13 @@ __all__ = ["Saved", "plot", "saved", "timings"]
 
 
 class Saved(NamedTuple):
-    """A picture that was drawn, the source of its records, and its files: PNG, then SVG."""
+    """A picture that was drawn.
+
+    Attributes:
+        source: of its records, ``own`` or ``reference``.
+        picture: name, caption and figure.
+        files: its files, PNG, then SVG.
+    """
 
     source: str
     picture: Picture
@@ -58,12 +64,15 @@ def plot(results: StoredResults, name: str, out: Path) -> list[Path]:
 
 
 def figure(results: StoredResults, name: str, out: Path) -> Iterator[Saved]:
-    """As `saved`, of a published figure that another experiment's records make: these against K, under its name.
+    """Draw and write the pictures of a published figure: records of its experiment against K, beside its values.
 
     Args:
         results: the records; colours are assigned over all their families.
         name: of the published figure.
         out: folder of the files, made if missing.
+
+    Yields:
+        Each picture, once its files are written.
 
     Raises:
         InputError: no record of that experiment, or `out` cannot be written.
@@ -82,6 +91,9 @@ def saved(results: StoredResults, experiment: str, out: Path) -> Iterator[Saved]
         experiment: its name.
         out: folder of the files, made if missing.
 
+    Yields:
+        Each picture, once its files are written.
+
     Raises:
         InputError: no record of that experiment, or `out` cannot be written.
     """
@@ -96,6 +108,9 @@ def timings(frame: pd.DataFrame, out: Path) -> Iterator[Saved]:
     Args:
         frame: a table of timings.
         out: folder of the files, made if missing.
+
+    Yields:
+        Each picture, once its files are written.
 
     Raises:
         InputError: `out` cannot be written.

@@ -20,8 +20,11 @@ def pictures(block: Block, data_points: Mapping[str, DataPoints], looks: dict[st
 
     Args:
         block: the records that are shown.
-        data_points: by record id.
-        looks: by family.
+        data_points: arrays of single data points, by record id.
+        looks: colour and mark by family.
+
+    Yields:
+        Pictures named ``spread``; ``-<target>`` is added where the block has several targets.
     """
     for target, part in block.by_target():
         quantiles = {name: spreads(part.rows, data_points, name) for name in _TITLES}

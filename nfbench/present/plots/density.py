@@ -20,7 +20,13 @@ _PANEL = 1.55  # inches
 
 
 class Images(NamedTuple):
-    """Densities of one record on cell centres, row 0 at the lowest z2."""
+    """Densities of one record at the centres of n by n equal cells of a box, row 0 at the lowest z2.
+
+    Attributes:
+        p: (n, n), of the target, or of the base that maps were applied to; None where it is not stored.
+        q: (n, n), of the posterior, or of the base after the maps.
+        half_width: h of the box [-h, h]^2.
+    """
 
     p: np.ndarray | None
     q: np.ndarray
@@ -28,11 +34,14 @@ class Images(NamedTuple):
 
 
 def images(results: StoredResults, row: pd.Series) -> Images | None:
-    """The densities stored beside a record; None where it has none that can be read, which a warning tells.
+    """The densities stored beside a record.
 
     Args:
         results: where the arrays lie.
         row: of a table of records.
+
+    Returns:
+        The densities; None where the record has none that can be read, which a warning tells if they are damaged.
     """
     try:
         stored = results.arrays(row)
@@ -56,6 +65,9 @@ def pictures(results: StoredResults, block: Block) -> Iterator[Picture]:
     Args:
         results: where the densities lie.
         block: the records that are shown.
+
+    Yields:
+        Pictures named ``densities-<target>``.
     """
     for target, part in block.by_target():
         shown = _shown(results, part.rows)

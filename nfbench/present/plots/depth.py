@@ -25,7 +25,13 @@ PublishedLines = dict[str, dict[int, tuple[float, float | None]]]  # family -> K
 
 
 class Panel(NamedTuple):
-    """One metric of one target: the rows of the summary that have it."""
+    """One metric of one target.
+
+    Attributes:
+        target: its spec.
+        metric: name of the metric.
+        rows: of a summary, those of the target that have the metric.
+    """
 
     target: str
     metric: str
@@ -37,8 +43,11 @@ def pictures(block: Block, looks: dict[str, Look], sources: Sequence[Published])
 
     Args:
         block: the records that are shown.
-        looks: by family.
+        looks: colour and mark by family.
         sources: published values to draw beside ours, where they are comparable.
+
+    Yields:
+        One picture named ``depth``; none where every family has a single depth.
     """
     shown = list(_panels(summary(block.rows)))
     if not any(panel.rows.groupby("family")["K"].nunique().max() > 1 for panel in shown):

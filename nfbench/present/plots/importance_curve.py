@@ -20,12 +20,17 @@ _MARGIN = 0.06  # of the range of values
 
 
 def pictures(block: Block, data_points: Mapping[str, DataPoints], looks: dict[str, Look]) -> Iterator[Picture]:
-    """One picture for each target whose records hold curves, a panel a family; a family without K is in each.
+    """One picture for each target whose records hold curves, with a panel a family.
+
+    A family without K is drawn in every panel.
 
     Args:
         block: the records that are shown.
-        data_points: by record id.
-        looks: by family.
+        data_points: arrays of single data points, by record id.
+        looks: colour and mark by family.
+
+    Yields:
+        Pictures named ``draws``; ``-<target>`` is added where the block has several targets.
     """
     for target, part in block.by_target():
         by_posterior = {posterior: seeds for posterior, seeds in curves(part.rows, data_points).items() if seeds}
@@ -42,7 +47,7 @@ def _figure(posteriors: pd.DataFrame, by_posterior: dict[str, list[Curve]], look
     Args:
         posteriors: a row each, in the experiment's order.
         by_posterior: the curves of its seeds.
-        looks: by family.
+        looks: colour and mark by family.
     """
     deepest = posteriors.groupby("family")["K"].transform("max")
     flat, layered = posteriors[deepest == 0], posteriors[deepest > 0]

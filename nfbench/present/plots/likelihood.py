@@ -18,7 +18,10 @@ def pictures(block: Block, looks: dict[str, Look]) -> Iterator[Picture]:
 
     Args:
         block: the records that are shown.
-        looks: by family.
+        looks: colour and mark by family.
+
+    Yields:
+        Pictures named ``likelihood``; ``-<target>`` is added where the block has several targets.
     """
     for target, rows in summary(block.rows).groupby("target", sort=False):
         names = [name for name in _METRICS if name in rows and rows[name].notna().any()]

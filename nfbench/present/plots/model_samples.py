@@ -23,7 +23,12 @@ _HEAD = 0.24  # inches above a grid of samples, for its title
 
 
 class Shown(NamedTuple):
-    """A configuration with the pictures of its median seed."""
+    """A configuration with the pictures of its median seed.
+
+    Attributes:
+        row: of a table of records, that of the seed.
+        images: samples, originals and reconstructions of the seed.
+    """
 
     row: pd.Series
     images: Images
@@ -34,7 +39,10 @@ def pictures(block: Block, data_points: Mapping[str, DataPoints]) -> Iterator[Pi
 
     Args:
         block: the records that are shown.
-        data_points: by record id.
+        data_points: arrays of single data points, by record id.
+
+    Yields:
+        Pictures named ``samples`` and ``reconstructions``; ``-<target>`` is added where the block has several targets.
     """
     for target, part in block.by_target():
         shown = _chosen(part.rows, data_points)

@@ -19,6 +19,9 @@ def pictures(results: StoredResults, block: Block) -> Iterator[Picture]:
     Args:
         results: where the densities lie.
         block: the records that are shown.
+
+    Yields:
+        A picture named ``pushforward``; none without densities.
     """
     shown = {}
     for _, row in median_seeds(block.rows).iterrows():

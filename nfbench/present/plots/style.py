@@ -22,7 +22,13 @@ DPI = 110
 
 
 class Picture(NamedTuple):
-    """A figure with the name of its file and the sentence under it."""
+    """A figure with its name and the text under it.
+
+    Attributes:
+        name: stem of its file name.
+        caption: what is shown, in sentences.
+        figure: the drawing.
+    """
 
     name: str
     caption: str
@@ -30,17 +36,25 @@ class Picture(NamedTuple):
 
 
 class Look(NamedTuple):
-    """How a family is drawn, in every figure alike."""
+    """How a family is drawn, in every figure alike.
+
+    Attributes:
+        colour: red, green and blue, each from 0 to 1.
+        mark: a marker of matplotlib.
+    """
 
     colour: tuple[float, float, float]
     mark: str
 
 
 def looks(families: Iterable[str]) -> dict[str, Look]:
-    """Colour (safe for colour-blind readers) and mark of each family, by the sorted order of their names.
+    """Colour (safe for colour-blind readers) and mark of each family, by the sorted order of their specs.
 
     Args:
         families: canonical specs without K, in any order, repeated or not.
+
+    Returns:
+        The look of each family by its spec; it depends on which other families there are.
     """
     names = sorted(set(families))
     colours = sns.color_palette("colorblind", 10)
@@ -49,7 +63,11 @@ def looks(families: Iterable[str]) -> dict[str, Look]:
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Within the block, figures are drawn in the package's style; afterwards settings are as before."""
+    """Within the block, figures are drawn in the package's style; afterwards settings are as before.
+
+    Yields:
+        None.
+    """
     settings = {
         **sns.axes_style("ticks"),
         **sns.plotting_context("paper"),
@@ -65,11 +83,11 @@ def theme() -> Iterator[None]:
 
 
 def panels(num: int, columns: int = 2, size: tuple[float, float] = (3.5, 2.6)) -> tuple[Figure, list[Axes]]:
-    """A figure with `num` panels, row by row; `size` is of one panel in inches.
+    """A figure with panels, row by row.
 
     Args:
-        num: of panels.
-        columns: at most, in a row.
+        num: number of panels.
+        columns: the most panels that stand in a row.
         size: width and height of one panel in inches.
 
     Returns:
@@ -90,11 +108,11 @@ def panels(num: int, columns: int = 2, size: tuple[float, float] = (3.5, 2.6)) -
 
 
 def legend(figure: Figure, axes: Iterable[Axes], more: Iterable[Artist] = (), line: float = 2.0) -> None:
-    """One legend for all panels, under them; `more` stands last, `line` is the length of a line in font sizes.
+    """Draw one legend for all panels, under them.
 
     Args:
-        figure: that gets the legend.
-        axes: whose labelled lines are its entries, each label once.
+        figure: the figure that gets the legend.
+        axes: panels whose labelled lines are its entries, each label once.
         more: further entries, which stand last.
         line: length of an entry's line in font sizes.
     """
@@ -114,7 +132,10 @@ def slug(text: str) -> str:
     """Text as a part of a file name.
 
     Args:
-        text: any.
+        text: any text.
+
+    Returns:
+        The text with a hyphen for every run of characters other than letters, digits and points; none at the ends.
 
     >>> slug("quick[training.updates=100]"), slug("u2:walls=0.25")
     ('quick-training.updates-100', 'u2-walls-0.25')
@@ -126,7 +147,10 @@ def title(row: pd.Series | dict[Any, Any]) -> str:
     """A configuration's posterior as text: its label, and K where the family has maps.
 
     Args:
-        row: with posterior, label and K.
+        row: with the columns `posterior` (a spec), `label` and `K`.
+
+    Returns:
+        Such as ``Planar flow, K=8``.
 
     >>> title({"posterior": "planar:K=0", "label": "Planar flow", "K": 0})
     'Planar flow, K=0'
@@ -142,6 +166,9 @@ def named(kind: str, target: str, block: Block) -> str:
         kind: such as ``spread``.
         target: spec of the target that is shown.
         block: the records that the picture is made from.
+
+    Returns:
+        Such as ``spread-u1``, or ``spread`` where the block has one target only.
     """
     return f"{kind}-{slug(target)}" if block.rows["target"].nunique() > 1 else kind
 
@@ -151,6 +178,9 @@ def estimated(block: Block) -> str:
 
     Args:
         block: the records that are shown.
+
+    Returns:
+        A clause that names S.
     """
     return f"-ln p(x) is importance-sampled with S = {block.importance_draws:,} draws of q"
 
@@ -159,9 +189,9 @@ def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
     """Write a picture as PNG and as SVG, the same bytes for the same content.
 
     Args:
-        picture: with the stem of its file name.
+        picture: what to write; its name begins the files' names.
         out: an existing folder.
-        suffix: the end of the stem.
+        suffix: what follows the picture's name and a hyphen.
 
     Returns:
         The PNG and the SVG file.

@@ -24,11 +24,17 @@ _INK = "0.25"
 
 
 def pictures(block: TimingBlock, looks: dict[str, Look]) -> Iterator[Picture]:
-    """The pictures that one block's timings allow; bare products, which train nothing, are in none.
+    """The pictures that one block's timings allow: time against sizes, ratios to nfbench's time, and the roofline.
+
+    Products alone (the contender `BARE`), which train nothing, are in none.
 
     Args:
         block: the timings that are shown.
-        looks: by family.
+        looks: colour and mark by family.
+
+    Yields:
+        Pictures named ``<mode>-time-<letter>`` for each size that some family has several values of, then
+        ``<mode>-ratios`` and ``<mode>-roofline``.
     """
     trained = replace(block, rows=block.rows[block.rows["contender"] != BARE])
     done = replace(block, rows=trained.rows[trained.rows["status"] == "done"])

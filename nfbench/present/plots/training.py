@@ -20,7 +20,10 @@ def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> It
     Args:
         results: where the curves are.
         block: the records that are shown.
-        looks: by family.
+        looks: colour and mark by family.
+
+    Yields:
+        A picture named ``training``.
     """
     done = block.done.sort_values("order")
     deepest = done[done["K"] == done.groupby(["target", "family"])["K"].transform("max")]

@@ -52,7 +52,10 @@ def verdicts(frame: pd.DataFrame, experiment: str) -> list[str]:
 
     Args:
         frame: a table of records.
-        experiment: rows of others are left out.
+        experiment: its name; rows of other experiments are left out.
+
+    Returns:
+        The sentences, in the order of the blocks.
     """
     rows, papers = frame[frame["experiment"] == experiment], sources(experiment)
     return [verdict.sentence(block, papers) for block in blocks(rows)]

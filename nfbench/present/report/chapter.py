@@ -22,17 +22,31 @@ FIGURES = "figures"  # folder beside the report
 
 
 class Shot(NamedTuple):
-    """A drawn picture and where its files are."""
+    """A drawn picture and where its files are.
+
+    Attributes:
+        name: of the picture.
+        caption: the text under it.
+        source: of its records, ``own`` or ``reference``.
+        file: the PNG's path from the folder of the report.
+        data: the PNG in base64.
+    """
 
     name: str
     caption: str
     source: str
-    file: str  # PNG, relative to the report
-    data: str  # the PNG in base64
+    file: str
+    data: str
 
 
 class Pair(NamedTuple):
-    """Own and reference results of one configuration, as text, with the keys of both."""
+    """Own and reference results of one configuration.
+
+    Attributes:
+        cells: a row of a table as text: target, posterior, K, metric, own, reference and their paired difference.
+        own: the own configuration's key.
+        reference: the reference configuration's key.
+    """
 
     cells: list[str]
     own: tuple[str, ...]
@@ -40,24 +54,37 @@ class Pair(NamedTuple):
 
 
 class Chapter(NamedTuple):
-    """What the report says of one experiment, or of all timings."""
+    """What the report says of one experiment, or of all timings.
+
+    Attributes:
+        name: of the experiment, or ``timing``.
+        tables: in the order of the page.
+        beside: own and reference results of equal configuration.
+        beside_note: how to read these, or why there are none; empty where only one source has records.
+        pictures: lists of pictures of one name, own and reference side by side.
+        configurations: entries of the appendix, each with anchor, title and records.
+        counted: what these entries are, in the plural.
+    """
 
     name: str
     tables: list[Table]
     beside: list[Pair]
     beside_note: str
-    pictures: list[list[Shot]]  # own and reference of one kind stand together
-    configurations: list[dict[str, Any]]  # of the appendix: anchor, title and records
-    counted: str = "configurations"  # what these are
+    pictures: list[list[Shot]]
+    configurations: list[dict[str, Any]]
+    counted: str = "configurations"
 
 
 def chapter(results: StoredResults, out: Path, name: str) -> Chapter:
-    """Tables, pictures and the list of records of one experiment; the pictures are written to `out`.
+    """Make the chapter of one experiment: tables, pictures, which are written to `out`, and the list of records.
 
     Args:
         results: all that is reported.
         out: folder of the report.
         name: of the experiment.
+
+    Returns:
+        The chapter.
     """
     rows = results.frame[results.frame["experiment"] == name]
     pictures = shots(saved(results, name, out / FIGURES))
@@ -118,6 +145,9 @@ def link(results: StoredResults, out: Path, row: Row) -> str:
         results: where the record lies.
         out: folder of the report.
         row: of a table of records or of timings.
+
+    Returns:
+        A relative path.
     """
     return Path(os.path.relpath(results.file(row).resolve(), out.resolve())).as_posix()
 
@@ -129,6 +159,9 @@ def cell(results: StoredResults, out: Path, row: dict[Any, Any]) -> dict[str, An
         results: where the record lies.
         out: folder of the report.
         row: of a table of records.
+
+    Returns:
+        Facts of the record by name, with ``name`` (its seed) and ``file``.
     """
     shown = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")
     return {name: row[name] for name in shown} | {"name": row["seed"], "file": link(results, out, row)}
@@ -139,5 +172,8 @@ def anchor(key: Iterable[str]) -> str:
 
     Args:
         key: the configuration or case as text.
+
+    Returns:
+        Letter c and twelve hexadecimal digits of a hash; equal for equal keys.
     """
     return "c" + hashlib.sha256("\n".join(key).encode()).hexdigest()[:12]

@@ -18,11 +18,14 @@ from nfbench.specification.choices import TIMING
 
 
 def chapter(results: Results, out: Path) -> Chapter:
-    """Tables, pictures and the list of records of all timings; the pictures are written to `out`.
+    """Make the chapter of all timings: tables, pictures, which are written to `out`, and the list of records.
 
     Args:
         results: all that is reported.
         out: folder of the report.
+
+    Returns:
+        The chapter.
     """
     times = results.timings
     pictures = shots(timings(times, out / FIGURES))
@@ -34,6 +37,9 @@ def verdicts(times: pd.DataFrame) -> list[str]:
 
     Args:
         times: a table of timings.
+
+    Returns:
+        The sentences, in the order of the blocks.
     """
     return [_verdict(block) for block in blocks(times)]
 
@@ -65,6 +71,9 @@ def checks(times: pd.DataFrame) -> list[tuple[str, Check]]:
 
     Args:
         times: a table of timings.
+
+    Returns:
+        Pairs of a block's title and place, and a check; two for each block.
     """
     return [(f"{block.title} ({block.place})", check) for block in blocks(times) for check in _checks(block.rows)]
 

@@ -18,6 +18,9 @@ def sentence(block: Block, sources: Sequence[Published]) -> str:
     Args:
         block: our records.
         sources: published tables and figures of the same experiment.
+
+    Returns:
+        One or several sentences.
     """
     counts = ", ".join(f"{count} {status}" for status, count in block.rows["status"].value_counts().items())
     text = f"{block.title}: {len(block.rows)} cells, {counts}."

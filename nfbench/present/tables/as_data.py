@@ -20,11 +20,14 @@ _FEW = (
 
 
 def tables(block: Block, source: Published) -> list[Table]:
-    """A block beside each metric of the source, then families at equal K.
+    """A block beside published values: each metric of the source, then differences of families at equal K.
 
     Args:
         block: our records.
         source: published values that are compared as they are.
+
+    Returns:
+        A table for each metric, then one for each family that others are subtracted from, where the source has any.
     """
     names = [name for name in source.metrics if name in metrics(block.rows)] or source.metrics[:1]
     first, *others = (_table(block, source, name) for name in names)
@@ -135,10 +138,13 @@ def _difference(row: dict[Any, Any] | None) -> list[str]:
 
 
 def remeasured(source: Published) -> list[Table]:
-    """The values of others who repeated the published experiment, over K: one table, or none where nobody did.
+    """The values of others who repeated the published experiment, over K.
 
     Args:
         source: the published table or figure.
+
+    Returns:
+        One table, or none where nobody did.
     """
     if not source.remeasured:
         return []

@@ -32,6 +32,9 @@ def table(frame: pd.DataFrame, name: str, fmt: Format) -> str:
         name: of the experiment, or of a published table or figure that its records are compared with.
         fmt: ``md``, ``latex``, ``csv`` or ``json``.
 
+    Returns:
+        The text, with all tables of the experiment one below the other.
+
     Raises:
         InputError: unknown format, or no record of that experiment.
     """
@@ -53,6 +56,9 @@ def select(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         frame: a table of records.
         name: of an experiment, or of a published table or figure.
 
+    Returns:
+        Those rows of `frame`, at least one.
+
     Raises:
         InputError: there is none; the message names the experiments that have records.
     """
@@ -66,11 +72,14 @@ def select(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def tables(frame: pd.DataFrame, name: str) -> list[Table]:
-    """The tables of each block of an experiment, then what does not depend on them.
+    """The tables of each block of an experiment.
 
     Args:
         frame: a table of records of that experiment only.
         name: under which they are shown: the experiment's, or that of a published table or figure.
+
+    Returns:
+        One or several tables a block; for a source without a baseline, what others measured follows.
     """
     source = published(name)
     if source and source.baseline is None:
@@ -85,6 +94,9 @@ def everything(frame: pd.DataFrame, experiment: str) -> list[Table]:
     Args:
         frame: a table of records of that experiment only.
         experiment: its name.
+
+    Returns:
+        The tables of every published source in turn; without any, the experiment's own.
     """
     names = [source.name for source in sources(experiment)] or [experiment]
     return [table for name in names for table in tables(frame, name)]
@@ -95,6 +107,9 @@ def overview(frame: pd.DataFrame) -> Table:
 
     Args:
         frame: a table of records.
+
+    Returns:
+        One table.
     """
     head = ["Experiment", "Records", "Target", "Posterior", "K", "seeds", "Metric", "Mean"]
     rows = []

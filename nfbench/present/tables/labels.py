@@ -17,15 +17,21 @@ def key(row: dict[Any, Any]) -> tuple[str, ...]:
 
     Args:
         row: of a summary.
+
+    Returns:
+        The values of `CONFIGURATION`; a missing one is empty.
     """
     return tuple("" if pd.isna(row[name]) else str(row[name]) for name in CONFIGURATION)
 
 
 def depth(row: dict[Any, Any]) -> str:
-    """K as text; a dash for a family that has no depth.
+    """K as text.
 
     Args:
-        row: with posterior and K.
+        row: with the columns `posterior` (a spec) and `K`.
+
+    Returns:
+        K, or a dash for a family that has no depth.
     """
     return str(row["K"]) if "K" in dict(parse(row["posterior"]).options) else NOTHING
 
@@ -35,6 +41,9 @@ def spread(estimate: Estimate) -> str:
 
     Args:
         estimate: a mean over seeds.
+
+    Returns:
+        The mean ± half its interval, as `interval` prints them.
     """
     return interval(estimate.mean, estimate.low, estimate.high)
 
@@ -44,6 +53,9 @@ def seeds(row: dict[Any, Any]) -> str:
 
     Args:
         row: of a summary, with the counts of `OUTCOMES` and `seeds`, their sum.
+
+    Returns:
+        The number done; where that is not all, also of how many, and how the others ended.
 
     >>> seeds({"seeds": 5, "done": 4, "diverged": 1, "failed": 0, "interrupted": 0})
     '4 of 5 (1 diverged)'
@@ -80,6 +92,9 @@ def budget(block: Block, source: Published | None = None) -> str:
     Args:
         block: the records of a table.
         source: published values beside them.
+
+    Returns:
+        A sentence.
     """
     records = f"Profile {block.profile}, recipe {block.recipe}, {block.source} records"
     if source is None or source.setup is None:
@@ -114,6 +129,9 @@ def read(source: Published) -> str:
 
     Args:
         source: the published table or figure.
+
+    Returns:
+        ``digitised`` or ``as printed``, with the error of reading.
     """
     how = "digitised" if source.mark == "D" else "as printed"
     return f"{how}, ± {source.reading:g}"
@@ -125,6 +143,9 @@ def reasons(block: Block, source: Published) -> list[str]:
     Args:
         block: our records.
         source: the published table or figure.
+
+    Returns:
+        The sentences; empty where all are comparable.
     """
     targets_of: dict[str, list[str]] = {}
     for target in block.rows["target"].unique():

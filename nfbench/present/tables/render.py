@@ -18,25 +18,39 @@ _MANY = 16  # columns that LaTeX sets smaller
 
 
 class Table(NamedTuple):
-    """One block's results as text, ready for any format."""
+    """One block's results as text, ready for any format.
+
+    Attributes:
+        title: what the table shows.
+        protocol: how its numbers came about, in sentences.
+        head: (columns,), a title for each column.
+        rows: (rows, columns), the cells.
+        keys: (rows,), of each row the configuration or case as text; empty for a row that has no records.
+        notes: sentences under the table.
+        leading: the first columns, which say what a row is; the others are results.
+        folded: on a page that can, only the title shows until the table is asked for.
+    """
 
     title: str
     protocol: str
     head: list[str]
     rows: list[list[str]]
-    keys: list[tuple[str, ...]]  # of each row: its configuration
+    keys: list[tuple[str, ...]]
     notes: list[str]
-    leading: int = 3  # columns that say what a row is; the others are results
-    folded: bool = False  # on a page that can, only its title shows until it is asked for
+    leading: int = 3
+    folded: bool = False
 
 
 def number(value: float | None, decimals: int = 3, form: str = "") -> str:
-    """A number as text, with a sign (`form` "+") or thousands apart (","); a dash where there is none.
+    """A number as text.
 
     Args:
         value: None or NaN for none.
         decimals: digits after the point.
         form: flags of Python's format, such as ``+`` or ``,``.
+
+    Returns:
+        The text; a dash where there is no number.
 
     >>> number(0.03141), number(float("nan"))
     ('0.031', '—')
@@ -53,6 +67,9 @@ def interval(value: float | None, low: float | None, high: float | None, *, sign
         high: upper end.
         sign: ``+`` to print it always.
 
+    Returns:
+        ``mean ± half width`` to three decimals; a dash where there is no mean.
+
     >>> interval(0.0312, 0.0271, 0.0353), interval(0.0312, None, None), interval(0.5, 0.49999, 0.50001)
     ('0.031 ± 0.004', '0.031', '0.500 ± <0.001')
     """
@@ -64,11 +81,14 @@ def interval(value: float | None, low: float | None, high: float | None, *, sign
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """A number to so many significant digits, never as a power of ten; a dash where there is none.
+    """A number to some significant digits as text, never as a power of ten.
 
     Args:
         value: None or an infinite one for none.
-        digits: that count.
+        digits: how many.
+
+    Returns:
+        The text, with commas between thousands; a dash where there is no number.
 
     >>> significant(0.041234), significant(466.6), significant(12345.6), significant(None)
     ('0.0412', '467', '12,346', '—')
@@ -79,13 +99,16 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def quartiles(value: float | None, low: float | None, high: float | None, *, factor: float = 1.0) -> str:
-    """A median with its quartiles, if they are known, to the digits of the median; `factor` changes the unit.
+    """A median with its quartiles, if they are known, to three significant digits of the median.
 
     Args:
         value: a median, None for none.
         low: first quartile.
         high: third quartile.
-        factor: on all three, to change the unit.
+        factor: multiplies all three, to change the unit.
+
+    Returns:
+        ``median [first, third]``; a dash where there is no median.
 
     >>> quartiles(0.00041234, 0.000405, 0.000421, factor=1e6), quartiles(2.0, None, None), quartiles(None, None, None)
     ('412 [405, 421]', '2.00', '—')
@@ -104,10 +127,13 @@ def _decimals(value: float, digits: int) -> int:
 
 
 def markdown(table: Table) -> str:
-    """A table with its heading, protocol and notes.
+    """A table with its title as a heading, its protocol and notes, as Markdown.
 
     Args:
         table: what to write.
+
+    Returns:
+        Markdown that ends with a line break.
     """
     lines = [table.head, ["---"] * len(table.head), *table.rows]
     body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -120,6 +146,9 @@ def html(table: Table) -> str:
 
     Args:
         table: what to write.
+
+    Returns:
+        A ``<table>`` element.
     """
     lines = [("th", table.head), *(("td", row) for row in table.rows)]
     cells = ("".join(f"<{tag}>{html_escape(cell)}</{tag}>" for cell in line) for tag, line in lines)
@@ -127,10 +156,13 @@ def html(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A longtable with booktabs' rules (needs both packages); pandas writes and escapes it.
+    """A table as LaTeX's longtable with the rules of booktabs (needs both packages); pandas writes and escapes it.
 
     Args:
         table: what to write.
+
+    Returns:
+        LaTeX that ends with a line break.
     """
     frame = pd.DataFrame(table.rows, columns=table.head)
     style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
@@ -153,7 +185,10 @@ def escape(text: str) -> str:
     """Plain text for LaTeX.
 
     Args:
-        text: any.
+        text: any text.
+
+    Returns:
+        LaTeX that prints the text.
     """
     return symbols("".join(_ESCAPES.get(letter, letter) for letter in text))
 
@@ -163,6 +198,9 @@ def symbols(text: str) -> str:
 
     Args:
         text: LaTeX with symbols of this module.
+
+    Returns:
+        LaTeX with a command in place of each.
     """
     text = (
         text.replace("±", r"$\pm$")

@@ -41,6 +41,9 @@ def table(frame: pd.DataFrame, fmt: Format) -> str:
         frame: a table of timings.
         fmt: ``md``, ``latex``, ``csv`` or ``json``.
 
+    Returns:
+        The text, with all tables one below the other.
+
     Raises:
         InputError: unknown format.
     """
@@ -64,6 +67,9 @@ def tables(frame: pd.DataFrame) -> list[Table]:
 
     Args:
         frame: a table of timings.
+
+    Returns:
+        Up to four tables a block.
     """
     return [table for block in blocks(frame) for table in _tables(block)]
 
@@ -81,7 +87,7 @@ def _without_empty(table: Table) -> Table:
 
 
 def key(row: dict[Any, Any]) -> tuple[str, ...]:
-    """A row's case as text.
+    """A row's case as text, `row -> key`: ``timing`` and the values of `CASE`, of which a missing one is empty.
 
     Args:
         row: of a table of timings.
@@ -90,7 +96,7 @@ def key(row: dict[Any, Any]) -> tuple[str, ...]:
 
 
 def fit_key(row: dict[Any, Any]) -> tuple[str, ...]:
-    """The records that a line was fitted to.
+    """The records that a line was fitted to as text, `row -> key`: ``timing``, their source and their ids.
 
     Args:
         row: of `exponents` or `memory`.
@@ -99,7 +105,7 @@ def fit_key(row: dict[Any, Any]) -> tuple[str, ...]:
 
 
 def protocol(block: TimingBlock) -> str:
-    """What was timed, and where, in sentences.
+    """What was timed, and where, `block -> sentences`: mode, machine, threads, device, precision, profile and source.
 
     Args:
         block: the timings of a table.
