@@ -115,9 +115,9 @@ def save(activations: Any, at: Any, scalars: Any, place: Any, size: Any) -> None
 
     Args:
         activations: (G K,), written.
-        at: index in `activations` of the first point's activation (`intersect_block`).
-        scalars: scratch, a scalar for each of LANES points.
-        place: index in `scalars` of the first point's scalar.
+        at: index in `activations` of the first point's activation in this map.
+        scalars: scratch, in rows of LANES numbers.
+        place: index in `scalars` of the activations' row.
         size: how many points.
     """
     vector = width(scalars)
@@ -131,9 +131,9 @@ def recall(activations: Any, at: Any, scalars: Any, place: Any, size: Any) -> No
 
     Args:
         activations: (G K,).
-        at: index in `activations` of the first point's activation (`intersect_block`).
-        scalars: scratch, a scalar for each of LANES points, written.
-        place: index in `scalars` of the first point's scalar.
+        at: index in `activations` of the first point's activation in this map.
+        scalars: scratch, in rows of LANES numbers, written.
+        place: index in `scalars` of the activations' row.
         size: how many points.
     """
     vector = width(scalars)
