@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nfbench.foundation.names import unknown
-from nfbench.foundation.settings import backend
+from nfbench.foundation.settings import backend, without_git
 
 _TORCH_NAMES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"}  # of devices
 _LIBRARIES = ("torch", "numpy", "numba", "scipy", "pandas", "scikit-learn", "pydantic")
@@ -45,9 +45,13 @@ def installed_version(distribution: str) -> str | None:
 
 
 def _revision() -> str | None:
-    """The git revision of the source tree, with ``+changes`` where tracked files differ; None outside a checkout."""
+    """The git revision of the source tree, with ``+changes`` where tracked files differ; None outside a checkout.
+
+    A repository in which the package merely lies, as in a virtual environment of a user's project, is not its own.
+    """
     here = Path(__file__).parents[1]  # the package, not this folder of it
     try:
+        _git(here, "ls-files", "--error-unmatch", str(Path(__file__).relative_to(here)))
         head = _git(here, "rev-parse", "HEAD")
         return f"{head}+changes" if _git(here, "status", "--porcelain", "--untracked-files=no", "--", ".") else head
     except (OSError, subprocess.CalledProcessError):
@@ -55,7 +59,9 @@ def _revision() -> str | None:
 
 
 def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    command = ["git", "-c", "core.fsmonitor=false", *words]  # no program of the repository's is run
+    done = subprocess.run(command, cwd=folder, env=without_git(), check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def _processor() -> str:

@@ -2,9 +2,12 @@
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator
 
 import torch
+
+_OF_ALL_THREADS = threading.RLock()
 
 
 def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -29,6 +32,8 @@ def stream(seed: int, *names: str | int, device: torch.device | str = "cpu") -> 
 def seeded(seed: int, *names: str | int) -> Iterator[None]:
     """Within the block, torch's own CPU generator is that of ``stream(seed, *names)``; afterwards it is as before.
 
+    The generator belongs to the process: threads that come here wait for each other, so that each has its own numbers.
+
     Args:
         seed: of a cell or a fit.
         names: what the numbers are for.
@@ -36,6 +41,6 @@ def seeded(seed: int, *names: str | int) -> Iterator[None]:
     Returns:
         A context manager.
     """
-    with torch.random.fork_rng(devices=[]):
+    with _OF_ALL_THREADS, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream(seed, *names).initial_seed())
         yield

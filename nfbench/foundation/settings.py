@@ -22,6 +22,7 @@ TRITON_VARIABLE = "TRITON_INTERPRET"
 Backend = Literal["auto", "reference", "numba", "triton"]
 _BACKENDS = get_args(Backend)
 _TRUE = ("1", "true", "yes", "on", "y")  # as Triton reads it
+_GIT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
 
 
 def backend() -> Backend:
@@ -85,6 +86,15 @@ def prepend_data_folder(folder: Path) -> None:
     """
     before = os.environ.get(DATA_VARIABLE)
     os.environ[DATA_VARIABLE] = os.pathsep.join([str(folder.resolve()), *([before] if before else [])])
+
+
+def without_git() -> dict[str, str]:
+    """The environment of a git command that asks about a folder: without what a hook or a user has set for another one.
+
+    Returns:
+        All variables but those which point git to a repository, an index or a work tree.
+    """
+    return {name: value for name, value in os.environ.items() if name not in _GIT}
 
 
 def triton_interpreted() -> bool:
