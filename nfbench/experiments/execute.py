@@ -9,7 +9,7 @@ from typing import Any
 
 from nfbench.executors.local import execute as execute_locally
 from nfbench.experiments.library import load
-from nfbench.experiments.plan import label, parse_seeds, plan, profile_of
+from nfbench.experiments.plan import label, parse_seeds, plan, profile_of, typed
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.foundation.checks import whole_number
 from nfbench.foundation.environment import check_device
@@ -88,6 +88,7 @@ def plan_experiment(
     changes = dict(overrides or {})
     if changes:
         experiment = load(name, {f"profiles.{profile}.{key}": value for key, value in changes.items()})
+        changes = typed(profile_of(experiment, profile), changes)
     return plan(
         experiment, profile, posteriors=posteriors, targets=targets, seeds=numbers, overrides_label=label(changes)
     )

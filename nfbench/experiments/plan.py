@@ -144,6 +144,25 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
+def typed(profile: Profile, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides with the values that the changed profile has, so that two spellings of a number have one name.
+
+    Args:
+        profile: with the overrides in it.
+        overrides: dotted keys of the profile -> values as they were written: 1e-3, which YAML takes for a text.
+
+    Returns:
+        The same keys; a number, text or truth value is the profile's own, anything else as it was written.
+    """
+    values = {}
+    for key, written in overrides.items():
+        value: Any = profile
+        for part in key.split("."):
+            value = getattr(value, part, None)
+        values[key] = value if isinstance(value, str | int | float) else written
+    return values
+
+
 def label(overrides: Mapping[str, Any]) -> str:
     """Name the changes of a profile, as records append them to its name.
 
@@ -161,7 +180,9 @@ def label(overrides: Mapping[str, Any]) -> str:
 
 
 def _yaml_value(text: str, value: str) -> Any:
-    """The value of a ``key=value`` text, typed as in YAML."""
+    """The value of a ``key=value`` text, typed as in YAML; digits alone are a decimal number, in YAML 0100 is 64."""
+    if value.isascii() and value.isdecimal():
+        return int(value)
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from nfbench.experiments import plan as grid
+from nfbench.experiments.execute import plan_experiment
 from nfbench.experiments.library import load, names
-from nfbench.experiments.plan import label, parse_overrides, parse_seeds, plan
+from nfbench.experiments.plan import label, parse_overrides, parse_seeds, plan, typed
 from nfbench.foundation.errors import InputError, MissingDataError
 from nfbench.specification.config import Experiment
 from nfbench.specification.registry import targets
@@ -221,3 +222,36 @@ def test_wrong_overrides_are_refused(texts):
     with pytest.raises(InputError, match="--set") as caught:
         parse_overrides(texts)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "spellings"),
+    [
+        ("training.learning_rate", ["0.001", "1e-3", "1.0e-3", "0.0010"]),
+        ("training.updates", ["100", "0100", "1_00", "+100"]),
+        ("training.momentum", ["0", "0.0", "0e0"]),
+    ],
+)
+def test_spellings_of_a_number_are_one_cell(key, spellings):
+    """However a number is written, the changed profile has one name and its cells have one id."""
+    plans = [
+        plan_experiment(
+            "figure3",
+            "quick",
+            ["gaussian"],
+            ["u1"],
+            [0],
+            parse_overrides([f"{key}={text}", "training.anneal_updates=0"]),
+        )
+        for text in spellings
+    ]
+    assert len({groups[0].cells[0].id for groups in plans}) == 1
+    assert len({groups[0].cells[0].profile for groups in plans}) == 1
+
+
+def test_committed_names_of_changed_profiles_stay():
+    """The name of a profile that committed records were made with is spelled as it was."""
+    changes = {"training.updates": 30_000, "training.anneal_updates": 3000}
+    experiment = load("table2", {f"profiles.standard.{key}": value for key, value in changes.items()})
+    name = "standard" + label(typed(experiment.profiles["standard"], changes))
+    assert name == "standard[training.anneal_updates=3000,training.updates=30000]"
