@@ -112,9 +112,10 @@ def test_compare_ranks_by_free_energy():
 
 def test_an_interval_is_never_narrower_than_its_monte_carlo_error():
     """Two seeds that happen to agree do not hide the error of their draws."""
+    from nfbench.analysis.summary import estimate
     from nfbench.experiments.compare import _interval
 
-    found = _interval("kl", 1.0, 1e-6, 2, [0.1, 0.1])
+    found = _interval("kl", estimate([1.0 - 1e-6, 1.0 + 1e-6]), [0.1, 0.1])
     assert found["kl_high"] - found["kl"] > 1.9 * 0.1 / math.sqrt(2)
 
 

@@ -19,11 +19,11 @@ import pytest
 import torch
 
 from nfbench.evaluation.evaluate import evaluate
-from nfbench.experiments.run_group import _model
 from nfbench.foundation.environment import provenance
 from nfbench.foundation.settings import VARIABLE
 from nfbench.specification.config import Cell, Evaluation, Training
 from nfbench.training.loop import train
+from nfbench.training.objective import initial_model
 
 STORED = Path(__file__).parent / "data" / "same_numbers.json"
 POSTERIORS = ("gaussian", "planar:K=3", "radial:K=3", "nice:K=3", "nice:K=3,mixing=orthogonal")
@@ -54,7 +54,7 @@ def outcome(target, posterior, seeds):
              training=TRAINING, evaluation=EVALUATION)
         for seed in seeds
     ]  # fmt: skip
-    trained = train([_model(cell) for cell in cells], seeds, TRAINING)
+    trained = train([initial_model(cell.posterior, cell.target, cell.seed) for cell in cells], seeds, TRAINING)
     parameters = hashlib.sha256()
     for model in trained.models:
         for _, value in sorted(model.named_parameters()):

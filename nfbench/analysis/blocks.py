@@ -17,6 +17,20 @@ DIVERGENCES = ("kl", "forward_kl", "box_kl")
 RANKING = ("kl", "box_kl", "nll", "free_energy", "entropy")  # the first that is there ranks the seeds
 
 
+def check_one(rows: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Refuse rows that are not of one block.
+
+    Args:
+        rows: of a table of records or of timings.
+        columns: in which the rows of a block agree.
+
+    Raises:
+        ValueError: there is no row, or the rows are of several blocks.
+    """
+    if rows[list(columns)].drop_duplicates().shape[0] != 1:
+        raise ValueError(f"one block has one {', '.join(columns)}; got {len(rows)} rows of another number of them")
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Records that may stand in one table, with what all of them have in common.
@@ -60,8 +74,7 @@ class Block:
         Raises:
             ValueError: there is no row, or the rows are of several blocks.
         """
-        if rows[list(BLOCK)].drop_duplicates().shape[0] != 1:
-            raise ValueError(f"one block has one {', '.join(BLOCK)}; got {len(rows)} rows of another number of them")
+        check_one(rows, BLOCK)
         common: dict[str, Any] = {}
         for name in (*BLOCK, *SETTINGS):
             value: Any = rows[name].iloc[0]

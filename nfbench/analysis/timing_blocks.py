@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import pandas as pd
 
+from nfbench.analysis.blocks import check_one
+
 OURS, TEXTBOOK, COMPILE, SPLIT = "nfbench", "textbook", "compile", "split"
 BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it
 HOUSE = (OURS, TEXTBOOK, COMPILE, SPLIT, "reference", BARE)  # all others are peers, libraries of other people
@@ -57,8 +59,7 @@ class TimingBlock:
         Raises:
             ValueError: there is no row, or the rows are of several blocks.
         """
-        if rows[list(BLOCK)].drop_duplicates().shape[0] != 1:
-            raise ValueError(f"one block has one {', '.join(BLOCK)}; got {len(rows)} rows of another number of them")
+        check_one(rows, BLOCK)
         common: dict[str, Any] = {name: rows[name].iloc[0] for name in BLOCK}
         return cls(rows, **(common | {"threads": int(common["threads"])}))
 

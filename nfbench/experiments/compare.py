@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from nfbench.analysis.summary import LEVEL, estimate
+from nfbench.analysis.summary import LEVEL, Estimate, estimate
 from nfbench.experiments.evaluate_fitted import evaluate_fitted
 from nfbench.foundation.checks import whole_number
 from nfbench.foundation.errors import InputError
@@ -78,24 +78,20 @@ def _row(cells: list[Fitted]) -> dict[str, float]:
     for name in done[0].index if done else ["free_energy"]:
         frames = [frame for frame in done if name in frame.index]
         values, errors = ([float(frame[column].loc[name]) for frame in frames] for column in ("value", "se"))
-        over_seeds = estimate(values)
-        row |= _interval(name, over_seeds.mean, over_seeds.se, over_seeds.n, errors)
+        row |= _interval(name, estimate(values), errors)
     return row | {"params": cells[0].num_params, "seconds": sum(cell.seconds for cell in cells) / len(cells)}
 
 
-def _interval(name: str, mean: float | None, se: float | None, n: int, errors: list[float]) -> dict[str, float]:
+def _interval(name: str, over_seeds: Estimate, errors: list[float]) -> dict[str, float]:
     """A mean over seeds with its 95 % t-interval, which is never narrower than the Monte-Carlo error.
 
     Args:
         name: of the metric.
-        mean: over n seeds; None without seeds.
-        se: standard error over seeds; None for a single seed.
-        n: number of seeds.
+        over_seeds: its values' mean and interval.
         errors: Monte-Carlo standard errors of the seeds' values; NaN for metrics without one.
     """
-    if mean is None:
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), math.nan)
-    monte_carlo = math.sqrt(sum(error**2 for error in errors if error == error)) / max(1, n)
-    level = (1 + LEVEL) / 2
-    half = math.nan if se is None else max(stats.t.ppf(level, n - 1) * se, stats.norm.ppf(level) * monte_carlo)
+    mean = math.nan if over_seeds.mean is None else over_seeds.mean
+    half = math.nan if over_seeds.high is None else over_seeds.high - mean
+    monte_carlo = math.sqrt(sum(error**2 for error in errors if error == error)) / max(1, over_seeds.n)
+    half = max(half, float(stats.norm.ppf((1 + LEVEL) / 2)) * monte_carlo)  # NaN, which comes first, stays
     return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}

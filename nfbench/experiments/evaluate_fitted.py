@@ -4,11 +4,10 @@ import copy
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from nfbench.evaluation.evaluate import evaluate
+from nfbench.foundation.checks import settings
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.names import did_you_mean
 from nfbench.specification.config import Evaluation
 from nfbench.targets.contract import LatentVariableModel, Target
 from nfbench.targets.function import FunctionTarget
@@ -38,20 +37,11 @@ def evaluate_fitted(
     target = target or fitted.target
     if target is None:
         raise InputError("evaluate: the file keeps no target, as it was a function; expected evaluate(fitted, target)")
-    for name in changes:
-        if name not in Evaluation.model_fields:
-            known = list(Evaluation.model_fields)
-            hint = did_you_mean(name, known)
-            raise InputError(f"evaluate: no setting {name!r};{hint} known: {', '.join(known)}")
     # A user's function may hold numbers of its own in float32: it is asked in the dtype of the training.
     defaults: dict[str, Any] = {"dtype": fitted.training.dtype} if isinstance(target, FunctionTarget) else {}
     if isinstance(target, LatentVariableModel):
         defaults |= {"draws": 100}
-    try:
-        config = Evaluation.model_validate(defaults | changes, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"evaluate: {'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg']}") from None
+    config = settings("evaluate", Evaluation, defaults, changes)
     model = copy.deepcopy(Inference(target, fitted.posterior))  # the evaluation may cast it
     metrics, _ = evaluate(model, config, fitted.seed if seed is None else seed)
     rows = {name: {"value": metric.value, "se": metric.se} for name, metric in metrics.items()}

@@ -17,7 +17,6 @@ from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.evaluation.evaluate import evaluate, finite
 from nfbench.foundation.environment import provenance, runtime
 from nfbench.foundation.errors import reason
-from nfbench.foundation.randomness import seeded
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
@@ -26,10 +25,10 @@ from nfbench.records.store import finished, write
 from nfbench.specification.config import Cell, Group, digest
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target
-from nfbench.targets.contract import LatentVariableModel, Target
+from nfbench.targets.contract import Target
 from nfbench.training.contracts import check_maps, check_model
 from nfbench.training.loop import train
-from nfbench.training.objective import Inference
+from nfbench.training.objective import initial_model
 from nfbench.training.program import Trained
 from nfbench.training.update import PLAIN, Acceleration
 
@@ -162,7 +161,7 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     if cells[0].training is None:
         raise ValueError(f"cell {cells[0].id} has neither training nor push")
     checkpoint = run.root / cells[0].experiment / "checkpoints" / f"{digest([cell.id for cell in cells])}.pt"
-    models = [_model(cell) for cell in cells]
+    models = [initial_model(cell.posterior, cell.target, cell.seed) for cell in cells]
     for cell, model in zip(cells, models, strict=True):
         model.to(device=run.device, dtype=getattr(torch, cells[0].training.dtype))
         check_model(model, cell.target, cell.posterior, cell.seed)
@@ -185,14 +184,6 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     with contextlib.suppress(OSError):  # others may still be in training
         checkpoint.parent.rmdir()
     return records
-
-
-def _model(cell: Cell) -> Inference:
-    """A cell's target and posterior with the initial parameters of its seed."""
-    with seeded(cell.seed, "target"):
-        built = target(cell.target)
-    features = built.num_features if isinstance(built, LatentVariableModel) else None
-    return Inference(built, posterior(cell.posterior, built.dim, features, seed=cell.seed))
 
 
 def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:

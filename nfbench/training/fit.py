@@ -7,14 +7,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import ValidationError
 
-from nfbench.foundation.checks import whole_number
+from nfbench.foundation.checks import settings, whole_number
 from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.names import did_you_mean
 from nfbench.foundation.randomness import seeded
-from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.posteriors.contract import Posterior
 from nfbench.specification.config import Training
 from nfbench.specification.registry import posteriors, targets
@@ -24,7 +21,7 @@ from nfbench.targets.function import FunctionTarget, LogDensity
 from nfbench.training.contracts import check_model
 from nfbench.training.fitted import Fitted
 from nfbench.training.loop import train
-from nfbench.training.objective import Inference
+from nfbench.training.objective import Inference, initial_model
 
 # The budgets of `figure3` and `digits` at the profile quick, where they were chosen for all families alike: Adam with
 # one cycle of the learning rate, and beta rising over the first two fifths of the updates.
@@ -83,19 +80,10 @@ def recipe(target: Target, updates: int, changes: dict[str, Any]) -> Training:
     Raises:
         InputError: an unknown field, or a value outside its range; the message names it.
     """
-    fields = Training.model_fields
-    for name in changes:
-        if name not in fields:
-            raise InputError(f"fit: no setting {name!r};{did_you_mean(name, fields)} known: {', '.join(fields)}")
     defaults = _OF_DATA if isinstance(target, LatentVariableModel) else _OF_DENSITIES
     annealed = int(_ANNEALED * updates) if isinstance(updates, int) else 0
-    try:
-        settings = {"schedule": "one-cycle", "updates": updates, "anneal_updates": annealed, **defaults, **changes}
-        return Training.model_validate(settings, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "settings"
-        raise InputError(f"fit: {where}={first['input']!r}: {first['msg'].removeprefix('Value error, ')}") from None
+    budget = {"schedule": "one-cycle", "updates": updates, "anneal_updates": annealed}
+    return settings("fit", Training, budget | defaults, changes)
 
 
 def fit_seeds(
@@ -159,8 +147,7 @@ def _model(posterior: AnyPosterior, target: AnyTarget, dim: int | None, seed: in
     own_target = copy.deepcopy(target) if isinstance(target, Target) and not alone else target
     built = as_target(own_target, dim, seed)
     if isinstance(posterior, str):
-        features = built.num_features if isinstance(built, LatentVariableModel) else None
-        return Inference(built, build_posterior(posterior, built.dim, features, seed=seed))
+        return initial_model(posterior, built, seed)
     if not isinstance(posterior, Posterior):
         raise InputError(f"posterior {posterior!r}: expected a spec such as planar:K=8, or a Posterior")
     if not alone:

@@ -2,7 +2,10 @@
 
 from torch import Tensor, nn
 
+from nfbench.foundation.randomness import seeded
+from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.posteriors.contract import Posterior
+from nfbench.targets.build import target as build_target
 from nfbench.targets.contract import LatentVariableModel, Target
 
 
@@ -50,6 +53,27 @@ class Inference(nn.Module):
 
         z, log_q = self.posterior(noise, self.features(batch), log_joint)
         return log_q, log_joint(z)
+
+
+def initial_model(posterior: str, target: str | Target, seed: int) -> Inference:
+    """A target and a posterior with the initial parameters that a seed gives.
+
+    Args:
+        posterior: a spec.
+        target: a spec, or a target as it is.
+        seed: of the decoder's parameters, where the target is built here, and of the posterior's.
+
+    Returns:
+        Both in one module, on the CPU in torch's default dtype.
+
+    Raises:
+        InputError: unknown name or option, or a dimension that the family cannot have.
+    """
+    if isinstance(target, str):
+        with seeded(seed, "target"):
+            target = build_target(target)
+    features = target.num_features if isinstance(target, LatentVariableModel) else None
+    return Inference(target, build_posterior(posterior, target.dim, features, seed=seed))
 
 
 def free_energy(log_q: Tensor, log_p: Tensor, beta: float | Tensor = 1.0) -> Tensor:

@@ -26,6 +26,7 @@ from nfbench.specification.config import Evaluation, Experiment, Profile, Push, 
 from nfbench.targets.contract import Target
 from nfbench.targets.densities.u1 import Ring
 from nfbench.training import loop as training
+from nfbench.training.objective import initial_model
 from nfbench.training.update import Acceleration
 
 TRAINING = Training(learning_rate=0.01, updates=12, draws=8, anneal_updates=4)
@@ -416,8 +417,9 @@ def test_start_of_a_seed_is_its_own(tmp_path):
     (group,) = _plan(["nice:K=2"], ["digits:dim=2,hidden=3"], seeds=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        models = [running._model(cell) for cell in group.cells]
-        again = running._model(group.cells[2])
+        models = [initial_model(cell.posterior, cell.target, cell.seed) for cell in group.cells]
+        last = group.cells[2]
+        again = initial_model(last.posterior, last.target, last.seed)
     for name, value in models[2].state_dict().items():
         assert torch.equal(value, again.state_dict()[name])
     weights = [model.target.likelihood.logits.weight for model in models]

@@ -11,20 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.randomness import seeded, stream
-from nfbench.posteriors.build import posterior
+from nfbench.foundation.randomness import stream
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.records.timings import Case
 from nfbench.specification.config import Training
 from nfbench.specification.registry import posteriors
-from nfbench.targets.build import target
 from nfbench.targets.contract import LatentVariableModel
 from nfbench.timing.contenders import autoencoder, form
 from nfbench.timing.contenders.contract import Inputs, Work
 from nfbench.timing.contenders.form import Setting
 from nfbench.timing.contenders.own import with_reference
 from nfbench.timing.contenders.textbook import FORMS
-from nfbench.training.objective import Inference
+from nfbench.training.objective import Inference, initial_model
 from nfbench.training.program import Program
 from nfbench.training.schedules import annealing
 
@@ -149,13 +147,10 @@ def _model(case: Case, seed: int) -> Inference:
     """A model at its start, on the case's device."""
     if case.target is None:
         raise InputError("a timed step needs a target, got none; expected e.g. u1")
-    with seeded(seed, "target"):
-        built = target(case.target)
-    features = built.num_features if isinstance(built, LatentVariableModel) else None
-    if features is None and case.batch != 1:
+    model = initial_model(case.posterior, case.target, seed)
+    if not isinstance(model.target, LatentVariableModel) and case.batch != 1:
         raise InputError(f"a step on {case.target} with batch={case.batch}: expected 1, as the target has no data")
-    q = posterior(case.posterior, built.dim, features, seed=seed)
-    return Inference(built, q).to(device=case.device, dtype=getattr(torch, case.dtype))
+    return model.to(device=case.device, dtype=getattr(torch, case.dtype))
 
 
 def _program(case: Case) -> Program:
