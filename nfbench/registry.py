@@ -2,7 +2,8 @@
 
 from nfbench.foundation.deprecated import moved
 
-_SAME = ("Choice", "Entry", "Registry", "posteriors", "protocols", "targets")
+_ENTRIES = ("Choice", "Entry")
+_REGISTRIES = ("Registry", "posteriors", "protocols", "targets")
 
 __getattr__ = moved(
     __name__,
@@ -10,6 +11,7 @@ __getattr__ = moved(
         "posterior": "nfbench.register_posterior",
         "target": "nfbench.register_target",
         "protocol": "nfbench.register_data",
-        **{name: f"nfbench.specification.registry.{name}" for name in _SAME},
+        **{name: f"nfbench.specification.entry.{name}" for name in _ENTRIES},
+        **{name: f"nfbench.specification.registry.{name}" for name in _REGISTRIES},
     },
 )

@@ -23,6 +23,7 @@ from nfbench.foundation import settings
 from nfbench.published import catalogue
 from nfbench.records import cells, glossary, timings
 from nfbench.specification import config, registry
+from nfbench.specification.entry import Entry
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -289,7 +290,7 @@ def _public(directive: str, chosen: Callable[[Any], bool], options: str = "") ->
     return eval_rst("\n".join(blocks))
 
 
-def section(entry: registry.Entry) -> str:
+def section(entry: Entry) -> str:
     """A registry's entry as a section: names, source, options, docstrings of its module and factory.
 
     Args:
@@ -319,7 +320,7 @@ def section(entry: registry.Entry) -> str:
     )
 
 
-def _label(entry: registry.Entry, variant: str) -> str:
+def _label(entry: Entry, variant: str) -> str:
     options = {name: default for name, (_, default) in entry.options.items()}
     chosen = dict(part.split("=", 1) for part in variant.removeprefix(entry.name).lstrip(":").split(",") if part)
     return entry.label.format(**(options | chosen))

@@ -11,7 +11,8 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
 
 if TYPE_CHECKING:
-    from nfbench.specification.registry import Entry, Registry
+    from nfbench.specification.entry import Entry
+    from nfbench.specification.registry import Registry
 
 Kind = Literal["posteriors", "targets", "experiments"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -60,7 +60,8 @@ def evaluate_density(model: Inference, config: Evaluation, seed: int) -> dict[st
 
     Returns:
         Metrics in nats with Monte-Carlo standard errors: `free_energy`; `kl` where ln Z is exact; `forward_kl` where
-        there is a sampler too; `box_mass` (a probability) and `box_kl` where the target has a box.
+        there is a sampler too and the posterior has a density at points; `box_mass` (a probability) and `box_kl` where
+        the target has a box.
     """
     target = model.target
     pairs = [(free_energy(*model(block)), block) for block in noise.blocks(model, config.draws, 1, seed)]
@@ -68,7 +69,7 @@ def evaluate_density(model: Inference, config: Evaluation, seed: int) -> dict[st
     metrics = {"free_energy": _mean(values)}
     if target.log_z is not None:
         metrics["kl"] = Metric(value=metrics["free_energy"].value + target.log_z, se=metrics["free_energy"].se)
-        if target.has_sampler:
+        if target.has_sampler and model.posterior.has_density:
             metrics["forward_kl"] = _forward_kl(model, target.log_z, config, seed)
     if target.box is not None:
         z = torch.cat([model.posterior(block)[0] for _, block in pairs]).squeeze(1)

@@ -33,7 +33,7 @@ def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
 
     - `free_energy`: F = E_q[ln q - ln p(x, z)]; for a target with data the mean over the test data.
     - `kl`: KL(q||p) = F + ln Z, where ln Z is exact.
-    - `forward_kl`: KL(p||q) from exact samples, where there is a sampler.
+    - `forward_kl`: KL(p||q) from exact samples, where there is a sampler and q has a density at points.
     - `box_kl`, `box_mass`: KL of the pair truncated to the target's box, and q's probability of the box.
     - for a target with data those of `likelihood.evaluate_data`, from the test data.
 
@@ -50,7 +50,8 @@ def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
     # Not inference mode: a posterior may follow the target's gradient.
     with torch.no_grad():
         if not isinstance(model.target, LatentVariableModel):
-            arrays = density_grid.of_model(model, config) if density_grid.drawable(model.target) else {}
+            drawable = density_grid.drawable(model.target) and model.posterior.has_density
+            arrays = density_grid.of_model(model, config) if drawable else {}
             return Evaluated(finite(evaluate_density(model, config, seed)), arrays)
         data = observed(model, model.target)
         metrics, arrays = evaluate_data(model, model.target, data, config, seed)

@@ -12,7 +12,8 @@ from nfbench.foundation.randomness import seeded
 from nfbench.specification import registry
 from nfbench.specification.choices import REFERENCE, TIMING
 from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile
-from nfbench.specification.registry import Choice, Registry
+from nfbench.specification.entry import Choice
+from nfbench.specification.registry import Registry
 from nfbench.specification.spec import Spec, expand
 from nfbench.targets.build import target
 from nfbench.targets.contract import LatentVariableModel

@@ -200,8 +200,12 @@ class Posterior(nn.Module, ABC):
         dim: D, dimensions of z.
         noise_dim: N, numbers of noise that a draw takes.
         points: data points B that a free posterior has parameters for; 1: the same for all.
+        has_density: whether `log_prob` exists. Where it does not, as in families with auxiliary variables, `forward`
+            returns a log_q for which E[p(x, z) / q] = p(x) all the same, `log_prob` raises `NotImplementedError`, and
+            everything that needs the density at a point is left out.
     """
 
+    has_density: ClassVar[bool] = True
     dim: int
     noise_dim: int
     points: int = 1

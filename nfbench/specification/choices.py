@@ -7,9 +7,22 @@ Schedule = Literal["constant", "one-cycle"]
 Dtype = Literal["float32", "float64"]  # of tensors
 Mode = Literal["sample", "forward", "backward", "inverse", "step"]  # of a timed case
 Format = Literal["md", "latex", "csv", "json"]  # of a table
+Kind = Literal[  # of posterior families, their groups in tables
+    "gaussian",
+    "heavy-tailed",
+    "mixture",
+    "linear",
+    "residual",
+    "coupling",
+    "autoregressive",
+    "continuous",
+    "auxiliary",
+    "other",
+]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 FORMATS: tuple[Format, ...] = get_args(Format)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 REFERENCE = "reference"  # the folder under a root of results that holds the committed records
 TIMING = "timing"  # the folder under a root of results that holds timings, and what the command line calls them

@@ -8,19 +8,19 @@ A module registers its factory with `register_posterior`, `register_target` or `
 
 import functools
 import inspect
-import itertools
 import re
 import sys
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from nfbench.foundation.deprecated import moved
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
+from nfbench.specification.choices import KINDS, Kind
+from nfbench.specification.entry import Choice, Declared, Entry, Fact
 from nfbench.specification.named import Named
 from nfbench.specification.spec import Spec, parse
 
@@ -29,103 +29,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _DATA_NAME = re.compile(r"[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)?")  # the data set, and how it is made observations
 _DEPTH = Annotated[int, Field(ge=0)]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One registered factory and the facts that tables, plots and documents show of it.
-
-    Attributes:
-        name: by which specs call it.
-        factory: what makes the thing.
-        label: for people; ``{option}`` stands for an option's value.
-        cite: who published it, and where in the publication it stands.
-        year: of the publication.
-        summary: the first line of the factory's docstring; the label where Python has dropped docstrings (``-OO``).
-        options: option -> (type, default).
-        origin: where data come from, a `nfbench.data.source.Source`; None for everything else.
-    """
-
-    name: str
-    factory: Callable[..., Any]
-    label: str
-    cite: str
-    year: int | None
-    summary: str
-    options: dict[str, tuple[Any, Any]] = field(repr=False)
-    origin: Any = field(default=None, repr=False)
-
-    @property
-    def made_by(self) -> Callable[..., Any]:
-        """The factory, by whose module and name a repeated registration is known."""
-        return self.factory
-
-    @property
-    def has_depth(self) -> bool:
-        """Whether the factory takes K, the number of maps in a flow."""
-        return "K" in self.options
-
-    def variants(self) -> list[str]:
-        """Spec strings (without K), one for each combination of the options that are a `Literal` choice.
-
-        Returns:
-            One at least.
-        """
-        choices = {
-            name: typing.get_args(kind)
-            for name, (kind, _) in self.options.items()
-            if typing.get_origin(kind) is Literal
-        }
-        return [
-            str(Spec(self.name, tuple(zip(choices, values, strict=True))))
-            for values in itertools.product(*choices.values())
-        ]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An entry with every option given a typed value: what a spec string means.
-
-    Attributes:
-        entry: what was chosen.
-        options: a typed value for every option.
-    """
-
-    entry: Entry
-    options: dict[str, Any]
-
-    def __str__(self) -> str:
-        """The canonical spec: every option, defaults too, so that a changed default is a changed spec."""
-        return str(Spec(self.entry.name, tuple((key, str(value)) for key, value in self.options.items())))
-
-    @property
-    def depth(self) -> int:
-        """K; 0 for a family without depth."""
-        return int(self.options.get("K", 0))
-
-    @property
-    def family(self) -> str:
-        """The canonical spec without K: what a curve over K is a curve of."""
-        options = ((key, str(value)) for key, value in self.options.items() if key != "K")
-        return str(Spec(self.entry.name, tuple(options)))
-
-    @property
-    def label(self) -> str:
-        """The entry's label, its ``{option}`` placeholders filled in."""
-        return self.entry.label.format(**self.options)
-
-    def build(self, **supplied: Any) -> Any:
-        """Call the factory with the options and with those of `supplied` that it takes.
-
-        Args:
-            supplied: reserved parameters, such as `dim`.
-
-        Returns:
-            What the factory makes.
-        """
-        wanted = inspect.signature(self.entry.factory).parameters
-        options = {"depth" if key == "K" else key: value for key, value in self.options.items()}
-        return self.entry.factory(**{key: value for key, value in supplied.items() if key in wanted}, **options)
 
 
 class Registry(Named[Entry]):
@@ -152,7 +55,14 @@ class Registry(Named[Entry]):
         self._reserved = reserved
 
     def register(
-        self, name: str, *, label: str, cite: str, year: int | None = None, origin: Any = None
+        self,
+        name: str,
+        *,
+        label: str,
+        cite: str,
+        year: int | None = None,
+        origin: Any = None,
+        declared: Declared | None = None,
     ) -> Callable[[F], F]:
         """Decorate a factory so that it is known by `name`.
 
@@ -162,6 +72,7 @@ class Registry(Named[Entry]):
             cite: who published it.
             year: of the publication.
             origin: of data, a `nfbench.data.source.Source`.
+            declared: what a posterior family says of itself.
 
         Returns:
             A decorator that gives the factory back as it is.
@@ -179,7 +90,8 @@ class Registry(Named[Entry]):
                 label.format(**{key: default for key, (_, default) in options.items()})
             except (LookupError, ValueError) as error:
                 raise ValueError(f"{self.kind} {name!r}: label {label!r} names no option: {error}") from None
-            self.add(Entry(name, factory, label, cite, year, self._summary(name, label, factory), options, origin))
+            summary = self._summary(name, label, factory)
+            self.add(Entry(name, factory, label, cite, year, summary, options, origin, declared))
             return factory
 
         return decorate
@@ -236,7 +148,17 @@ targets = Registry("target", "nfbench.targets", ("nfbench.targets.densities", "n
 protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_DATA_NAME)
 
 
-def register_posterior(name: str, *, label: str, cite: str, year: int | None = None) -> Callable[[F], F]:
+def register_posterior(
+    name: str,
+    *,
+    label: str,
+    cite: str,
+    year: int | None = None,
+    kind: Kind = "other",
+    volume_preserving: Fact = False,
+    linear: Fact = False,
+    autoregressive: Fact = False,
+) -> Callable[[F], F]:
     """Decorate the factory of a posterior family, ``(dim, options) -> Flow`` or ``-> Posterior``.
 
     Args:
@@ -244,14 +166,22 @@ def register_posterior(name: str, *, label: str, cite: str, year: int | None = N
         label: for tables and plots; ``{option}`` stands for an option's value.
         cite: who published it, and where in the publication it stands.
         year: of the publication.
+        kind: the group in tables, one of `nfbench.specification.choices.KINDS`.
+        volume_preserving: whether every chain of the family's maps has ln|det| = 0. This and the following facts are
+            booleans, or functions of the options' values by name that return one; `nfbench verify` proves them.
+        linear: whether z is an affine function of the noise.
+        autoregressive: whether the Jacobian of one map is triangular, in some order of its rows and of its columns.
 
     Returns:
         A decorator that gives the factory back as it is.
 
     Raises:
-        ValueError: as `Registry.register`.
+        ValueError: `kind` is not in the list; or as `Registry.register`.
     """
-    return posteriors.register(name, label=label, cite=cite, year=year)
+    if kind not in KINDS:
+        raise ValueError(f"posterior {name!r}: kind={kind!r}: expected one of {', '.join(KINDS)}")
+    declared = Declared(kind, volume_preserving, linear, autoregressive)
+    return posteriors.register(name, label=label, cite=cite, year=year, declared=declared)
 
 
 def register_target(name: str, *, label: str, cite: str, year: int | None = None) -> Callable[[F], F]:

@@ -12,7 +12,8 @@ from nfbench.foundation.yaml_model import read_yaml
 from nfbench.records.timings import Case, identity
 from nfbench.specification.choices import Mode
 from nfbench.specification.config import Strict
-from nfbench.specification.registry import Choice, posteriors, targets
+from nfbench.specification.entry import Choice
+from nfbench.specification.registry import posteriors, targets
 from nfbench.specification.spec import Spec, expand
 from nfbench.targets.build import target
 from nfbench.timing.contenders.contract import contenders, versus

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nfbench.foundation.errors import InputError
 from nfbench.specification import registry
+from nfbench.specification.entry import Declared
 from nfbench.specification.registry import Registry
 
 
@@ -204,3 +205,29 @@ def test_every_builtin_states_its_facts():
             assert entry.summary.endswith(".")
             for variant in entry.variants():
                 assert kind.choose(variant).label.count("{") == 0
+
+
+def test_declared_facts_follow_the_options():
+    """A family's facts are booleans or functions of its options; its kind is one of the list."""
+    fresh = Registry("posterior", "nfbench.nowhere", (), reserved=("dim",))
+    fresh._loaded = True
+    declared = Declared("linear", volume_preserving=lambda options: options["K"] == 0, linear=True)
+    fresh.register("turns", label="Turns", cite="Nobody 2026", declared=declared)(_turns)
+    assert fresh["turns"].declared.kind == "linear"
+    assert fresh.choose("turns:K=0").facts == {"volume_preserving": True, "linear": True, "autoregressive": False}
+    assert fresh.choose("turns:K=3").facts == {"volume_preserving": False, "linear": True, "autoregressive": False}
+
+
+def _turns(dim: int, depth: int = 2) -> None:
+    """Summary."""
+
+
+def test_a_kind_that_is_not_listed_is_refused():
+    """Families are grouped by a fixed list of kinds, which the message names."""
+    with pytest.raises(ValueError, match=r"posterior 'turns': kind='round': expected one of gaussian, "):
+        registry.register_posterior("turns", label="Turns", cite="Nobody 2026", kind="round")
+
+
+def test_own_families_declare_their_kind():
+    """No family of the package is left in the group of those that said nothing."""
+    assert [entry.name for entry in registry.posteriors if entry.declared.kind == "other"] == []

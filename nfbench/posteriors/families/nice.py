@@ -147,7 +147,14 @@ def _orthogonal(dim: int) -> Tensor:
     return signed
 
 
-@register_posterior("nice", label="NICE ({mixing})", cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18", year=2014)
+@register_posterior(
+    "nice",
+    label="NICE ({mixing})",
+    cite="Dinh et al. 2014; Rezende & Mohamed 2015, eq. 18",
+    year=2014,
+    kind="coupling",
+    volume_preserving=True,
+)
 def nice(dim: int, depth: int = 8, mixing: Mixing = "permutation", hidden: Annotated[int, Field(ge=1)] = 32) -> Flow:
     """Volume-preserving flow: K additive couplings, each after a fixed random permutation or rotation.
 

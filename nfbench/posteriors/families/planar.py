@@ -59,7 +59,7 @@ class Planar(KernelFlow):
         return MapCost(Cost(0, 4 * D + 7), Cost(2 * D + 1, 6 * D + 4))
 
 
-@register_posterior("planar", label="Planar flow", cite="Rezende & Mohamed 2015, eq. 10", year=2015)
+@register_posterior("planar", label="Planar flow", cite="Rezende & Mohamed 2015, eq. 10", year=2015, kind="residual")
 def planar(dim: int, depth: int = 8) -> Flow:
     """Planar flow: K maps z + u_hat tanh(w.z + b), u_hat constrained as in the paper's App. A.1.
 

@@ -49,7 +49,7 @@ class Radial(KernelFlow):
         return MapCost(Cost(0, 5 * D + 14), Cost(D + 2, 9))
 
 
-@register_posterior("radial", label="Radial flow", cite="Rezende & Mohamed 2015, eq. 14", year=2015)
+@register_posterior("radial", label="Radial flow", cite="Rezende & Mohamed 2015, eq. 14", year=2015, kind="residual")
 def radial(dim: int, depth: int = 8) -> Flow:
     """Radial flow: K maps z + beta_hat (z - c)/(alpha + |z - c|), constrained as in the paper's App. A.2.
 
