@@ -20,7 +20,7 @@ import torch
 
 from nfbench.evaluation.evaluate import evaluate
 from nfbench.foundation.environment import provenance
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.specification.config import Cell, Evaluation, Training
 from nfbench.training.loop import train
 from nfbench.training.objective import initial_model
@@ -70,7 +70,7 @@ def outcome(target, posterior, seeds):
 @pytest.mark.parametrize("posterior", POSTERIORS)
 def test_numbers_are_those_of_before(posterior, target, seeds, backend, monkeypatch):
     """Parameters and metrics are the stored ones: bit by bit where the machine is the same, else within rounding."""
-    monkeypatch.setenv(VARIABLE, backend)
+    monkeypatch.setenv(BACKEND_VARIABLE, backend)
     stored = json.loads(STORED.read_text())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -89,7 +89,7 @@ def write():
     torch.set_num_threads(1)
     cells = {}
     for posterior, target, seeds, backend in itertools.product(POSTERIORS, TARGETS, SEEDS, BACKENDS):
-        os.environ[VARIABLE] = backend
+        os.environ[BACKEND_VARIABLE] = backend
         parameters, digest, values = outcome(target, posterior, SEEDS[seeds])
         key = f"{posterior}, {target}, {seeds}, {backend}"
         cells[key] = {"parameters": parameters, "digest": digest, "metrics": values}

@@ -16,7 +16,7 @@ from typing import Literal, cast, get_args
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
 
-VARIABLE = "NFBENCH_BACKEND"
+BACKEND_VARIABLE = "NFBENCH_BACKEND"
 DATA_VARIABLE = "NFBENCH_DATA"
 TRITON_VARIABLE = "TRITON_INTERPRET"
 Backend = Literal["auto", "reference", "numba", "triton"]
@@ -36,10 +36,10 @@ def backend() -> Backend:
     Raises:
         InputError: ``NFBENCH_BACKEND`` has another value.
     """
-    value = os.environ.get(VARIABLE) or "auto"
+    value = os.environ.get(BACKEND_VARIABLE) or "auto"
     if value not in _BACKENDS:
         hint = did_you_mean(value, _BACKENDS)
-        raise InputError(f"{VARIABLE}={value!r}:{hint} expected one of {', '.join(_BACKENDS)}")
+        raise InputError(f"{BACKEND_VARIABLE}={value!r}:{hint} expected one of {', '.join(_BACKENDS)}")
     return cast(Backend, value)
 
 
@@ -56,17 +56,17 @@ def using_backend(name: str | None) -> Iterator[None]:
     Raises:
         InputError: there is no such backend.
     """
-    before = os.environ.get(VARIABLE)
+    before = os.environ.get(BACKEND_VARIABLE)
     try:
         if name is not None:
-            os.environ[VARIABLE] = name
+            os.environ[BACKEND_VARIABLE] = name
         backend()
         yield
     finally:
         if before is None:
-            os.environ.pop(VARIABLE, None)
+            os.environ.pop(BACKEND_VARIABLE, None)
         else:
-            os.environ[VARIABLE] = before
+            os.environ[BACKEND_VARIABLE] = before
 
 
 def data_folders() -> list[Path]:

@@ -9,7 +9,7 @@ from torch._C._functorch import TransformType
 from torch.autograd import forward_ad
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.settings import VARIABLE, backend
+from nfbench.foundation.settings import BACKEND_VARIABLE, backend
 from nfbench.kernels.gpu import launch, self_check
 
 # z (S, B, D), maps (B or 1, K, R) -> z_K (S, B, D), ln|det| (S, B)
@@ -36,11 +36,13 @@ def kernels(name: str, z: Tensor, reference: Chain) -> Literal["cpu", "triton"] 
     choice, device = backend(), z.device.type
     fits = z.dtype in (torch.float32, torch.float64)
     if choice == "numba" and not (fits and device == "cpu"):
-        raise InputError(f"{VARIABLE}=numba: draws are {z.dtype} on {z.device}; expected float32 or float64 on the CPU")
+        raise InputError(
+            f"{BACKEND_VARIABLE}=numba: draws are {z.dtype} on {z.device}; expected float32 or float64 on the CPU"
+        )
     if choice == "triton" and not (fits and launch.runs(device)):
         raise InputError(
-            f"{VARIABLE}=triton: draws are {z.dtype} on {z.device}; expected float32 or float64 on a CUDA device "
-            "(on the CPU only with TRITON_INTERPRET=1), and triton installed"
+            f"{BACKEND_VARIABLE}=triton: draws are {z.dtype} on {z.device}; expected float32 or float64 "
+            "on a CUDA device (on the CPU only with TRITON_INTERPRET=1), and triton installed"
         )
     if choice == "reference" or not fits:
         return None

@@ -14,7 +14,7 @@ from nfbench.cli.app import main
 from nfbench.cli.time_table import table
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.progress import Progress
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.records import timings
 from nfbench.records.timings import Spread
 from nfbench.timing import lock as lanes
@@ -33,14 +33,14 @@ def nf(capsys, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("a regular file")
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(command, "_SLOW", 0.0)  # what this machine does beside the tests is not theirs
-    before = os.environ.get(VARIABLE)
+    before = os.environ.get(BACKEND_VARIABLE)
 
     def run(line):
         capsys.readouterr()
         with pytest.raises(SystemExit) as caught:
             main(line.split())
         printed = capsys.readouterr()
-        assert os.environ.get(VARIABLE) == before
+        assert os.environ.get(BACKEND_VARIABLE) == before
         return caught.value.code, printed.out, printed.err
 
     return run
@@ -84,7 +84,7 @@ def test_wrong_input_is_one_line_and_exit_code_two(nf, monkeypatch, tmp_path, li
 
 def test_a_wrong_variable_is_refused_before_anything_runs(nf, monkeypatch):
     """``NFBENCH_BACKEND`` counts where the option is not given."""
-    monkeypatch.setenv(VARIABLE, "fast")
+    monkeypatch.setenv(BACKEND_VARIABLE, "fast")
     with pytest.raises(SystemExit) as caught:
         main(["time"])
     assert caught.value.code == 2
@@ -146,12 +146,12 @@ def test_numbers_for_each_data_point(nf, tmp_path):
 
 def test_the_backend_is_the_users(nf, tmp_path, monkeypatch):
     """``--backend`` holds for this run only, and its name is in the record of nfbench."""
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(BACKEND_VARIABLE, raising=False)
     with pytest.raises(SystemExit) as caught:
         main(f"time {FAST} --posterior planar --mode sample --backend numba".split())
     found = {one.contender: one.provenance["backend"] for one in timings.timings(tmp_path / "results")}
     assert (caught.value.code, found) == (0, {"nfbench": "numba", "reference": "reference"})
-    assert VARIABLE not in os.environ
+    assert BACKEND_VARIABLE not in os.environ
 
 
 def test_a_failed_contender_is_exit_code_one(nf, monkeypatch):

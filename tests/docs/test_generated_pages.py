@@ -114,7 +114,8 @@ def test_every_environment_variable_is_listed(generated):
 
     text = generated.variables()
     assert all(
-        f"| `{name}` |" in text for name in (settings.VARIABLE, settings.DATA_VARIABLE, settings.TRITON_VARIABLE)
+        f"| `{name}` |" in text
+        for name in (settings.BACKEND_VARIABLE, settings.DATA_VARIABLE, settings.TRITON_VARIABLE)
     )
 
 

@@ -29,15 +29,15 @@ def test_the_environment_is_read_in_one_place():
 @pytest.mark.parametrize(("value", "chosen"), [(None, "auto"), ("", "auto"), ("numba", "numba")])
 def test_backend(monkeypatch, value, chosen):
     """Unset and empty mean ``auto``."""
-    monkeypatch.delenv(settings.VARIABLE, raising=False)
+    monkeypatch.delenv(settings.BACKEND_VARIABLE, raising=False)
     if value is not None:
-        monkeypatch.setenv(settings.VARIABLE, value)
+        monkeypatch.setenv(settings.BACKEND_VARIABLE, value)
     assert settings.backend() == chosen
 
 
 def test_a_wrong_backend_is_named(monkeypatch):
     """The variable, its value, what was meant and what is expected."""
-    monkeypatch.setenv(settings.VARIABLE, "numbr")
+    monkeypatch.setenv(settings.BACKEND_VARIABLE, "numbr")
     with pytest.raises(InputError, match=r"NFBENCH_BACKEND='numbr': did you mean numba\? expected one of auto, "):
         settings.backend()
 
@@ -45,15 +45,15 @@ def test_a_wrong_backend_is_named(monkeypatch):
 @pytest.mark.parametrize("before", [None, "numba"])
 def test_a_backend_for_a_block(monkeypatch, before):
     """It holds within the block; a wrong one is refused and leaves nothing behind."""
-    monkeypatch.delenv(settings.VARIABLE, raising=False)
+    monkeypatch.delenv(settings.BACKEND_VARIABLE, raising=False)
     if before:
-        monkeypatch.setenv(settings.VARIABLE, before)
+        monkeypatch.setenv(settings.BACKEND_VARIABLE, before)
     with settings.using_backend("reference"):
         assert settings.backend() == "reference"
-    assert os.environ.get(settings.VARIABLE) == before
+    assert os.environ.get(settings.BACKEND_VARIABLE) == before
     with pytest.raises(InputError), settings.using_backend("fast"):
         pass
-    assert os.environ.get(settings.VARIABLE) == before
+    assert os.environ.get(settings.BACKEND_VARIABLE) == before
     with settings.using_backend(None):
         assert settings.backend() == (before or "auto")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.families import normal
 
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.cpu import shares
 from nfbench.kernels.layers.bernoulli import log_prob, reference
 
@@ -166,7 +166,7 @@ def test_one_node_or_the_operations(monkeypatch):
         assert node(*given) == "NegBackward0"
         assert torch.equal(log_prob(*given), reference(*given))
     assert log_prob(logits.detach(), x).grad_fn is None
-    monkeypatch.setenv(VARIABLE, "reference")
+    monkeypatch.setenv(BACKEND_VARIABLE, "reference")
     assert node(logits, x) == "NegBackward0"
 
 

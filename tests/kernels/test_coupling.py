@@ -5,7 +5,7 @@ import torch
 from support.families import normal
 
 from nfbench import posterior
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.coupling import operators, reference
 from nfbench.kernels.cpu import shares
 from nfbench.kernels.cpu.shares import FEW, TILE
@@ -43,7 +43,7 @@ def _given(shape, mixing, seed=1):
 
 def _results(z, basis, learned, monkeypatch, value="numba", weights=None):
     """z_K and the gradients in z and all that is learned, of a fixed mixture of z_K's numbers."""
-    monkeypatch.setenv(VARIABLE, value)
+    monkeypatch.setenv(BACKEND_VARIABLE, value)
     given = [one.detach().clone().requires_grad_() for one in (z, *learned)]
     w_in, b_in, w_out, b_out = given[1:]
     found = reference.chain(given[0], basis, w_in, b_in, w_out, b_out)
@@ -112,7 +112,7 @@ def test_no_couplings():
 @pytest.mark.parametrize("value", ["reference", "numba", "auto", "triton"])
 def test_backend(value, monkeypatch):
     """`NFBENCH_BACKEND` decides; the loops are the CPU's."""
-    monkeypatch.setenv(VARIABLE, value)
+    monkeypatch.setenv(BACKEND_VARIABLE, value)
     z, basis, learned = _given((20, 1, 1, 3, 2, 4), "permutation")
     found = reference.chain(z.requires_grad_(), basis, *learned)
     steps, seen = [found.grad_fn], set()

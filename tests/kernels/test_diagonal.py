@@ -4,7 +4,7 @@ import pytest
 import torch
 from support.families import normal
 
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.diagonal import cpu, reference, torch_node
 
 SHAPES = [
@@ -36,7 +36,7 @@ def _results(function, given):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_agrees_with_the_reference(shape, backend, monkeypatch):
     """Values and gradients, with numbers for all points or each its own, and without draws or points."""
-    monkeypatch.setenv(VARIABLE, backend)
+    monkeypatch.setenv(BACKEND_VARIABLE, backend)
     given = _given(shape)
     for ours, theirs in zip(_results(reference.draw, given), _results(reference.reference, given), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
@@ -51,7 +51,7 @@ def test_one_node(monkeypatch):
     """Autograd sees one step, of compiled loops on the CPU, of torch's operations elsewhere."""
     given = _given((3, 2, 1, 2))
     for backend, loops in (("auto", cpu), ("triton", torch_node)):
-        monkeypatch.setenv(VARIABLE, backend)
+        monkeypatch.setenv(BACKEND_VARIABLE, backend)
         node = reference.draw(*given)[0].grad_fn
         assert type(node).__name__ == "_DrawBackward"
         assert node.loops is loops
@@ -75,7 +75,7 @@ def _moved_back(noise, base):
 
 def test_the_reference_backend_takes_the_operations(monkeypatch):
     """`NFBENCH_BACKEND=reference` is plain PyTorch through and through."""
-    monkeypatch.setenv(VARIABLE, "reference")
+    monkeypatch.setenv(BACKEND_VARIABLE, "reference")
     assert type(reference.draw(*_given((3, 2, 1, 2)))[0].grad_fn).__name__ == "AddBackward0"
 
 

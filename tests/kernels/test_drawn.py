@@ -131,6 +131,6 @@ def test_a_nan_stays_in_its_draw(name):
 @EVERY
 def test_the_reference_backend_takes_the_operations(name, monkeypatch):
     """`NFBENCH_BACKEND=reference` is plain PyTorch through and through."""
-    monkeypatch.setenv(settings.VARIABLE, "reference")
+    monkeypatch.setenv(settings.BACKEND_VARIABLE, "reference")
     given = [one.requires_grad_() for one in _given(name, (20, 1, 1, 3, 4))]
     assert type(MAPS[name][0].draw(*given)[1].grad_fn).__name__ == "SubBackward0"

@@ -260,22 +260,22 @@ def test_backend_is_chosen_by_the_environment(monkeypatch):
     for dtype in (torch.float64, torch.float32):
         before = len(calls)
         for value, expected in (("reference", 0), ("auto", 1), ("numba", 2), ("", 3)):
-            monkeypatch.setenv(settings.VARIABLE, value)
+            monkeypatch.setenv(settings.BACKEND_VARIABLE, value)
             planar.chain(z.to(dtype), maps.to(dtype))
             assert len(calls) == before + expected
-    monkeypatch.setenv(settings.VARIABLE, "auto")
+    monkeypatch.setenv(settings.BACKEND_VARIABLE, "auto")
     assert planar.chain(z.half(), maps.half())[0].dtype == torch.float16
-    monkeypatch.setenv(settings.VARIABLE, "numba")
+    monkeypatch.setenv(settings.BACKEND_VARIABLE, "numba")
     with pytest.raises(InputError, match=r"NFBENCH_BACKEND=numba: draws are torch\.float16"):
         planar.chain(z.half(), maps.half())
-    monkeypatch.setenv(settings.VARIABLE, "cuda")
+    monkeypatch.setenv(settings.BACKEND_VARIABLE, "cuda")
     with pytest.raises(InputError, match="NFBENCH_BACKEND='cuda': expected one of auto, reference, numba, triton"):
         planar.chain(z, maps)
 
 
 def test_triton_is_refused_where_it_cannot_run(monkeypatch):
     """Asked for without a GPU and without the interpreter, Triton's kernels are refused in one line."""
-    monkeypatch.setenv(settings.VARIABLE, "triton")
+    monkeypatch.setenv(settings.BACKEND_VARIABLE, "triton")
     monkeypatch.setattr(dispatch.launch, "triton_interpreted", lambda: False)
     with pytest.raises(InputError, match=r"NFBENCH_BACKEND=triton: draws are torch\.float64 on cpu; expected"):
         planar.chain(normal(10, 1, 2, seed=17), _maps("planar", 1, 2, 2, seed=18))
@@ -283,7 +283,7 @@ def test_triton_is_refused_where_it_cannot_run(monkeypatch):
 
 def test_a_map_without_kernels_that_fit_takes_its_reference(monkeypatch):
     """Where the check at first use refuses a map's Triton kernels, the plain chain runs."""
-    monkeypatch.setenv(settings.VARIABLE, "triton")
+    monkeypatch.setenv(settings.BACKEND_VARIABLE, "triton")
     monkeypatch.setattr(dispatch.launch, "triton_interpreted", lambda: True)
     monkeypatch.setattr(dispatch.launch, "installed", lambda: True)
     monkeypatch.setattr(dispatch.self_check, "usable", lambda *_: False)

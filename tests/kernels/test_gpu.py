@@ -8,7 +8,7 @@ import torch
 from support.families import normal
 from support.triton_chains import DEVICES, DTYPES, EVERY, MAPS, by_points, wild
 
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.gpu import launch, self_check
 
 
@@ -110,7 +110,7 @@ def test_refuses_what_does_not_run(name, monkeypatch):
 def test_chains_go_through_the_kernels(name, device, dtype, points, seeds, monkeypatch):
     """The package's own chain passes the check at first use, runs on the kernels, and gives its reference's numbers."""
     chains = importlib.import_module(f"nfbench.kernels.{name}.reference")
-    monkeypatch.setenv(VARIABLE, "triton")
+    monkeypatch.setenv(BACKEND_VARIABLE, "triton")
     monkeypatch.setattr(self_check, "_verdicts", {})
     monkeypatch.setattr(launch, "_FILL", 1)
     calls, forward = [], MAPS[name][0].forward

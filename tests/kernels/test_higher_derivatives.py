@@ -6,7 +6,7 @@ from support.families import normal, specs
 from torch.func import functional_call
 
 from nfbench import posterior
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 
 pytestmark = [
     pytest.mark.usefixtures("compiled"),
@@ -29,9 +29,9 @@ def case(spec, source):
 
 def compared(monkeypatch, function):
     """What a function returns under the kernels, and under plain PyTorch."""
-    monkeypatch.setenv(VARIABLE, "numba")
+    monkeypatch.setenv(BACKEND_VARIABLE, "numba")
     ours = function()
-    monkeypatch.setenv(VARIABLE, "reference")
+    monkeypatch.setenv(BACKEND_VARIABLE, "reference")
     theirs = function()
     return ours, theirs
 
@@ -130,7 +130,7 @@ def test_checkpointed_and_traced(spec, monkeypatch):
 @EVERY
 def test_batched_gradients(spec, monkeypatch):
     """A vectorised Jacobian (`is_grads_batched`) is the one that is taken row by row."""
-    monkeypatch.setenv(VARIABLE, "numba")
+    monkeypatch.setenv(BACKEND_VARIABLE, "numba")
     q, noise, _ = case(spec, "free")
 
     def value(noise):

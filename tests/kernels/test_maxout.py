@@ -4,7 +4,7 @@ import pytest
 import torch
 from support.families import normal
 
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.cpu import shares
 from nfbench.kernels.layers import maxout as module
 from nfbench.kernels.layers.maxout import largest, maxout
@@ -80,7 +80,7 @@ def _plain(x, weight, bias, window=4):
 @pytest.mark.parametrize("threads_", [1, 3])
 def test_a_layer(size, value, threads_, monkeypatch):
     """Value and gradients are those of torch's maximum, also where threads share the units or the rows."""
-    monkeypatch.setenv(VARIABLE, value)
+    monkeypatch.setenv(BACKEND_VARIABLE, value)
     monkeypatch.setattr(shares, "GRAIN", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads_)
     given, to = _layer(*size), normal(size[0], size[2], seed=9)
@@ -111,7 +111,7 @@ def test_a_layers_gradient_has_a_gradient():
 @pytest.mark.parametrize("place", range(4))
 def test_a_layer_gives_equals_gradient_to_the_first(place, value, monkeypatch):
     """Where several are largest, the whole gradient goes to the first of them."""
-    monkeypatch.setenv(VARIABLE, value)
+    monkeypatch.setenv(BACKEND_VARIABLE, value)
     x, weight, bias = torch.zeros(2, 1), torch.zeros(4, 1), torch.zeros(4)
     bias[place:] = 1.0
     bias.requires_grad_()
@@ -124,7 +124,7 @@ def test_a_layer_gives_equals_gradient_to_the_first(place, value, monkeypatch):
 @pytest.mark.parametrize("learned", [False, True])
 def test_nan_is_seen(place, learned, value, monkeypatch):
     """A NaN among the four is their largest."""
-    monkeypatch.setenv(VARIABLE, value)
+    monkeypatch.setenv(BACKEND_VARIABLE, value)
     bias = torch.arange(8.0)
     bias[4 + place] = torch.nan
     weight = torch.zeros(8, 1).requires_grad_(learned)

@@ -7,7 +7,7 @@ import torch
 from support.families import normal
 from support.triton_chains import DEVICES, DTYPES, EVERY, wild
 
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.diagonal import reference
 from nfbench.kernels.gpu import launch, self_check
 
@@ -25,7 +25,7 @@ def _outcome(function, given, device):
 @pytest.mark.parametrize("points", [1, 3])
 def test_agrees_with_the_reference(name, device, dtype, points, monkeypatch):
     """Values and gradients are those of base and chain in plain PyTorch, and autograd sees one step."""
-    monkeypatch.setenv(VARIABLE, "triton")
+    monkeypatch.setenv(BACKEND_VARIABLE, "triton")
     monkeypatch.setattr(self_check, "_verdicts", {})
     monkeypatch.setattr(launch, "_FILL", 1)  # the interpreter is slow for each program
     chains = importlib.import_module(f"nfbench.kernels.{name}.reference")

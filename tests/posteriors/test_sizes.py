@@ -8,14 +8,14 @@ from support.families import normal, specs, wild
 from support.refused import DEEP, EVERY, refused, zeros
 
 from nfbench import posterior
-from nfbench.foundation.settings import VARIABLE
+from nfbench.foundation.settings import BACKEND_VARIABLE
 
 
 def _both(call, monkeypatch):
     """What a call returns by the kernels and by the reference."""
     found = []
     for value in ("auto", "reference"):
-        monkeypatch.setenv(VARIABLE, value)
+        monkeypatch.setenv(BACKEND_VARIABLE, value)
         found.append(call())
     return found
 

@@ -10,7 +10,7 @@ from support.families import specs
 from support.timed import MODES, QUICK, case_of, planned
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.settings import VARIABLE, backend
+from nfbench.foundation.settings import BACKEND_VARIABLE, backend
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Flow
 from nfbench.records import timings
@@ -123,11 +123,11 @@ def test_the_reference_runs_plain_chains_whatever_the_user_set(monkeypatch):
         "nfbench.kernels.diagonal.reference.standard_normal_log_prob", lambda z: seen.append(backend()) or z.sum(-1)
     )
     for value in ("auto", None):
-        monkeypatch.delenv(VARIABLE, raising=False)
+        monkeypatch.delenv(BACKEND_VARIABLE, raising=False)
         if value:
-            monkeypatch.setenv(VARIABLE, value)
+            monkeypatch.setenv(BACKEND_VARIABLE, value)
         work.run()
-        assert os.environ.get(VARIABLE) == value
+        assert os.environ.get(BACKEND_VARIABLE) == value
     assert seen == ["reference", "reference"]
 
 
