@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -196,6 +197,27 @@ class TestInput:
             file.write_bytes(content)
             with pytest.raises(InputError, match=r"q\.safetensors"):
                 nfbench.load(file)
+
+    def test_a_changed_number_is_named(self, fitted, tmp_path):
+        """One other bit in a stored parameter is refused; a file of before there were digests is read as it is."""
+        file = fitted.save(tmp_path / "q.safetensors")
+        whole = bytearray(file.read_bytes())
+        whole[-1] ^= 1
+        file.write_bytes(whole)
+        with pytest.raises(InputError, match=r"q\.safetensors is not as it was stored"):
+            nfbench.load(file)
+        start = int.from_bytes(whole[:8], "little")
+        header = json.loads(whole[8 : 8 + start])
+        del header["__metadata__"]["sha256"]
+        text = json.dumps(header).encode()
+        file.write_bytes(len(text).to_bytes(8, "little") + text + whole[8 + start :])
+        assert nfbench.load(file).training == fitted.training
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path):
+        """A pipe in a file's place is named at once."""
+        os.mkfifo(tmp_path / "q.safetensors")
+        with pytest.raises(InputError, match="it is a pipe or device"):
+            nfbench.load(tmp_path / "q.safetensors")
 
     def test_a_folder_that_cannot_be_written(self, fitted, tmp_path):
         """Saving below a file names the file."""

@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
-from nfbench.foundation.errors import InputError
+from nfbench.foundation.errors import InputError, first_line
 from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import seeded
+from nfbench.foundation.yaml_model import yaml_value
 from nfbench.specification import registry
 from nfbench.specification.choices import REFERENCE, TIMING
 from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile
@@ -182,12 +183,14 @@ def label(overrides: Mapping[str, Any]) -> str:
 
 def _yaml_value(text: str, value: str) -> Any:
     """The value of a ``key=value`` text, typed as in YAML; digits alone are a decimal number, in YAML 0100 is 64."""
-    if value.isascii() and value.isdecimal():
-        return int(value)
     try:
-        return yaml.safe_load(value)
+        return int(value) if value.isascii() and value.isdecimal() else yaml_value(value)
     except yaml.YAMLError as error:
         raise InputError(f"--set {text!r}: the value is not YAML: {getattr(error, 'problem', error)}") from None
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # month 13, thousands of digits, lists without end
+        raise InputError(f"--set {text[:200]!r}: the value is not YAML: {first_line(error)}") from None
 
 
 def _choices(registry: Registry, texts: Sequence[str]) -> dict[str, Choice]:

@@ -1,14 +1,41 @@
-"""Files and folders: atomic writes, listings that say why they fail, a check that a folder can be written."""
+"""Files and folders: durable atomic writes, reads that nothing odd can stop, listings that say why they fail.
+
+A file that is being written lies beside its place as ``.<name>.<host>.<process>.<random>.part`` and is locked until it
+gets its name, so that `sweep` can tell the remains of a killed process from the work of a living one, also of one in
+another container.
+"""
 
 import contextlib
+import errno
+import fcntl
 import os
+import platform
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from nfbench.foundation.errors import InputError
 
+_PART = re.compile(r"\..+\.[\w-]{1,32}\.\d+\.[0-9a-f]{8}\.part")
+_ABANDONED = 24 * 3600.0  # seconds after which a partial file that cannot be locked is nobody's
+_LONGEST = 100  # characters of a file's name that its partial file's name repeats: both fit into 255
+
+
+class UnreadableError(InputError):
+    """A file that is there and cannot be read: no permission, no regular file, too large, or a device's error."""
+
+
+class AbsentError(UnreadableError):
+    """A file that is not there."""
+
 
 def replace(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all; once this returns it outlasts a loss of power.
+
+    The content is flushed to the disk before the file gets its name (``fsync``), and so is the name in its folder.
 
     Args:
         file: its folder is made where it is missing.
@@ -17,16 +44,126 @@ def replace(file: Path, content: bytes) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
-    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(file)
+        make_folder(file.parent)
+        with partial(file) as (handle, part):
+            _write(handle, content)
+            os.fsync(handle)
+            part.replace(file)
+        _flush_folder(file.parent)
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def partial(file: Path) -> Iterator[tuple[int, Path]]:
+    """A new locked file beside `file` that nobody looks for; it is removed after the block unless it was renamed.
+
+    Args:
+        file: what the content shall become; its folder exists.
+
+    Yields:
+        A handle that can be written, and the new file's path.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    handle, part = _create_locked(file)
+    try:
+        yield handle, part
     finally:
         with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove the partial files that killed processes left in a folder; those of living processes stay.
+
+    Args:
+        folder: where files were written by `replace`; it need not exist.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    return [part for part in entries(folder) if _PART.fullmatch(part.name) and _remove_abandoned(part)]
+
+
+def read(file: Path, most: int, kind: str = "file") -> bytes:
+    """The content of a regular file, or of one that a link leads to.
+
+    Args:
+        file: what is read.
+        most: bytes that such a file may have.
+        kind: what the file is called in messages.
+
+    Returns:
+        All bytes.
+
+    Raises:
+        AbsentError: there is no such file.
+        UnreadableError: a folder, pipe or device, too large, or not to be read.
+    """
+    try:
+        _check_regular(os.stat(file), file, kind)  # noqa: PTH116  before it is opened: to open a device may move it
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            status = os.fstat(handle)
+            _check_regular(status, file, kind)
+            if status.st_size > most:
+                raise UnreadableError(f"cannot read {kind} {file}: it is larger than {most:,} bytes")
+            return stream.read()
+    except InputError:
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise AbsentError(f"cannot read {kind} {file}: No such file or directory") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise UnreadableError(f"cannot read {kind} {file}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def set_aside(file: Path) -> Path:
+    """Rename a file that is not what its name says, so that nothing is written over it.
+
+    Args:
+        file: what is renamed.
+
+    Returns:
+        Its new name: ``<name>.damaged``, or ``<name>.damaged-2`` and so on where that is taken.
+
+    Raises:
+        InputError: it cannot be renamed.
+    """
+    taken = {entry.name for entry in entries(file.parent)}
+    names = (f"{file.name}.damaged{'' if number == 1 else f'-{number}'}" for number in range(1, len(taken) + 2))
+    new = file.with_name(next(name for name in names if name not in taken))
+    try:
+        file.rename(new)
+    except OSError as error:
+        raise InputError(f"cannot rename {file} to {new.name}: {error.strerror}") from None
+    _flush_folder(file.parent)
+    return new
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are missing; their names outlast a loss of power.
+
+    Args:
+        folder: to be made.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    _flush_folder(folder.parent)
 
 
 def entries(folder: Path) -> list[Path]:
@@ -58,12 +195,69 @@ def check_writable(root: Path) -> None:
     Raises:
         InputError: the folder cannot be made or written.
     """
-    probe = root / f".probe.{os.getpid()}.part"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        make_folder(root)
+        with partial(root / "probe"):
+            pass
     except OSError as error:
         raise InputError(
             f"cannot write to folder {str(root)!r}: {error.strerror}; expected a writable folder"
         ) from None
+
+
+def _create_locked(file: Path) -> tuple[int, Path]:
+    """A new partial file of a name that nobody else has, locked; another where `sweep` came between the two."""
+    host = re.sub(r"[^\w-]", "-", platform.node())[:32] or "host"
+    while True:
+        part = file.with_name(f".{file.name[:_LONGEST]}.{host}.{os.getpid()}.{secrets.token_hex(4)}.part")
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, part
+        os.close(handle)
+
+
+def _write(handle: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the file system can; some refuse ``fsync`` of a folder."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _check_regular(status: os.stat_result, file: Path, kind: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        is_folder = stat.S_ISDIR(status.st_mode)
+        raise UnreadableError(f"cannot read {kind} {file}: it is a {'folder' if is_folder else 'pipe or device'}")
+
+
+def _remove_abandoned(part: Path) -> bool:
+    """Remove a partial file if its writer has ended: the lock is free; where there are no locks, if it is old."""
+    try:
+        handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            abandoned = os.fstat(handle).st_nlink > 0
+        except BlockingIOError:
+            return False
+        except OSError:
+            abandoned = time.time() - os.fstat(handle).st_mtime > _ABANDONED
+        if abandoned:
+            part.unlink(missing_ok=True)
+        return abandoned
+    except OSError:
+        return False
+    finally:
+        os.close(handle)

@@ -10,9 +10,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import read
 from nfbench.foundation.names import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
+MOST_BYTES = 2**20  # of a YAML file
+MOST_VALUES = 100_000  # of a YAML text, with every alias written out
 
 
 def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = None) -> M:
@@ -44,14 +47,36 @@ def read_yaml(path: Path, model: type[M], overrides: Mapping[str, Any] | None = 
         raise InputError(": ".join(part for part in (place, where, _reason(model, first)) if part)) from None
 
 
+def yaml_value(text: str) -> Any:
+    """The value that a YAML text stands for.
+
+    Args:
+        text: YAML of a few levels.
+
+    Returns:
+        Numbers, texts, lists and dictionaries.
+
+    Raises:
+        InputError: aliases that stand for more than `MOST_VALUES` values, or for themselves.
+        yaml.YAMLError: it is not YAML.
+        ValueError: a scalar of YAML's own types that Python refuses, such as month 13.
+
+    >>> yaml_value("[1, a]")
+    [1, 'a']
+    """
+    _check_expanded(text, yaml.compose(text, Loader=yaml.SafeLoader), {})
+    return yaml.safe_load(text)
+
+
 def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:
     """A YAML file as nodes, which know their lines, and as data."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read(path, MOST_BYTES).decode()
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_expanded(path, node, {})
         _refuse_repeated_keys(path, node)
         return node, yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"cannot read {path}: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -63,6 +88,31 @@ def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:
         raise
     except ValueError as error:  # a scalar of YAML's own types that Python refuses, such as month 13
         raise InputError(f"{path}: not YAML: {error}") from None
+
+
+def _check_expanded(place: Path | str, node: yaml.Node | None, sizes: dict[int, int | None]) -> int:
+    """Count the values below a node with every alias written out; refuse too many before anything walks through them.
+
+    Args:
+        place: the file or text, for messages.
+        node: what is counted.
+        sizes: by node's identity what was counted before; None while a node's own values are being counted.
+    """
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in sizes:
+        size = sizes[id(node)]
+        if size is None:
+            raise InputError(f"{place}:{node.start_mark.line + 1}: nested without end: an alias that holds itself")
+        return size
+    sizes[id(node)] = None
+    parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+    size = 1 + sum(_check_expanded(place, part, sizes) for part in parts)
+    if size > MOST_VALUES:
+        line = node.start_mark.line + 1
+        raise InputError(f"{place}:{line}: aliases that stand for {size:,} values; expected at most {MOST_VALUES:,}")
+    sizes[id(node)] = size
+    return size
 
 
 def _set_there(where: str, overrides: Iterable[str]) -> bool:

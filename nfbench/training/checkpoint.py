@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from nfbench.foundation.files import replace
+from nfbench.foundation import files
 
 _MARK = b"nfbench checkpoint 1\n"
+MOST_BYTES = 2**37  # parameters and two moments of each, for every seed
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -26,7 +27,7 @@ def write(file: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    replace(file, _MARK + hashlib.sha256(content).digest() + content)
+    files.replace(file, _MARK + hashlib.sha256(content).digest() + content)
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -39,10 +40,9 @@ def read(file: Path) -> dict[str, Any]:
         The state, with its tensors on the CPU.
 
     Raises:
-        ValueError: the file is empty, torn, changed since it was written, or no checkpoint at all.
-        OSError: the file cannot be read.
+        ValueError: the file is empty, torn, changed since it was written, no checkpoint at all, or it cannot be read.
     """
-    stored = file.read_bytes()
+    stored = files.read(file, MOST_BYTES, "checkpoint")
     start = len(_MARK) + _DIGEST
     if len(stored) <= start or not stored.startswith(_MARK):
         raise ValueError("it is no whole checkpoint")

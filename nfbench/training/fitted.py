@@ -1,5 +1,6 @@
 """A fitted posterior with its curves and recipe, and the file that stores it."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,20 +8,43 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
 from nfbench.foundation.environment import provenance
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import replace
+from nfbench.foundation.files import AbsentError, read, replace
 from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.posteriors.contract import Posterior
-from nfbench.specification.config import Training
+from nfbench.specification.choices import Dtype
+from nfbench.specification.config import Strict, Training
 from nfbench.targets.build import target as build_target
 from nfbench.targets.contract import LatentVariableModel, Target
 
-_KEY = "nfbench"  # of the file's metadata
+_KEY, _DIGEST = "nfbench", "sha256"  # of the file's metadata
 _FORMAT = 1
+MOST_BYTES = 2**37  # of a file
+_LENGTH = 8  # bytes at a file's start that say how long its JSON is
+
+
+class _Facts(Strict):
+    """What a file says of its tensors."""
+
+    format: int
+    posterior: str | None
+    target: str | None
+    dim: int
+    features: int | None
+    points: int
+    dtype: Dtype
+    training: Training
+    seed: int
+    curves: dict[str, list[float | None]]
+    seconds: float
+    diverged: int | None
+    made_by: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +111,8 @@ class Fitted:
         if self.target is not None:
             tensors |= {f"target.{name}": value for name, value in self.target.state_dict().items()}
         plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        replace(Path(file), to_bytes(plain, {_KEY: json.dumps(self._facts())}))
+        facts = json.dumps(self._facts())
+        replace(Path(file), to_bytes(plain, {_KEY: facts, _DIGEST: _digest(facts, plain)}))
         return Path(file)
 
     def _facts(self) -> dict[str, Any]:
@@ -151,15 +176,39 @@ def load(file: str | Path, posterior: Posterior | None = None, target: Target | 
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What a file holds: facts and tensors, which are those that were stored."""
     try:
-        with safe_open(file, framework="pt") as stored:
-            facts = json.loads((stored.metadata() or {})[_KEY])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  it is no dict
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        content = read(file, MOST_BYTES, "fitted posterior")
+        tensors = from_bytes(content)
+        start = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
+        metadata = json.loads(content[_LENGTH:start]).get("__metadata__") or {}
+        text = metadata[_KEY]
+        facts = json.loads(text)
+    except AbsentError:
+        raise InputError(f"{file} is not a fitted posterior: No such file; expected a file of Fitted.save") from None
+    except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{file} is not a fitted posterior: {error}; expected a file of Fitted.save") from None
-    if facts.get("format") != _FORMAT:
-        raise InputError(f"{file} has format {facts.get('format')!r}; this nfbench reads format {_FORMAT}")
+    version = facts.get("format") if isinstance(facts, dict) else None
+    if version != _FORMAT:
+        raise InputError(f"{file} has format {version!r}; this nfbench reads format {_FORMAT}")
+    if metadata.get(_DIGEST, expected := _digest(text, tensors)) != expected:
+        raise InputError(f"{file} is not as it was stored: its content has digest {expected[:12]}, not the one it says")
+    try:
+        _Facts.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{file} is not a fitted posterior: {where}: {first['msg']}") from None
     return facts, tensors
+
+
+def _digest(facts: str, tensors: dict[str, torch.Tensor]) -> str:
+    """The sha256 over facts and tensors: names, dtypes, shapes and bytes."""
+    total = hashlib.sha256(facts.encode())
+    for name, value in sorted(tensors.items()):
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
 
 
 def _fill(file: str | Path, name: str, module: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:

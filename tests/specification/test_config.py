@@ -1,8 +1,12 @@
 """Configuration: rules of a training, and errors that name the line."""
 
+import os
+import time
+
 import pytest
 from pydantic import ValidationError
 
+from nfbench.experiments.plan import parse_overrides
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.yaml_model import read_yaml
 from nfbench.specification.config import Cell, Evaluation, Experiment, Group, Training
@@ -116,6 +120,47 @@ def test_what_python_cannot_hold_is_refused(tmp_path, text, reason):
     assert str(caught.value).startswith(str(file))
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _nested(line):
+    """Nine levels of ten aliases each, which stand for 10^9 values; `line` writes a level from its name and parts."""
+    levels = ["&l0 {a: x}", *(line(number, ", ".join(10 * [f"*l{number - 1}"])) for number in range(1, 10))]
+    return f"[{', '.join(levels)}]"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda number, parts: f"&l{number} [{parts}]",
+        lambda number, parts: f"&l{number} {{a: [{parts}], b: [{parts}]}}",
+        lambda number, parts: f"&l{number} {{<<: [{parts}]}}",
+    ],
+    ids=["lists", "mappings", "merged"],
+)
+def test_aliases_of_aliases_are_refused_before_they_are_written_out(tmp_path, line):
+    """A short file that stands for a thousand million values is one line within a second, as is such a value."""
+    started = time.process_time()
+    with pytest.raises(InputError, match=r"mine\.yaml:\d+: aliases that stand for [\d,]+ values; expected at most"):
+        read_yaml(written(tmp_path, f"title: {_nested(line)}\n"), Experiment)
+    with pytest.raises(InputError, match="aliases that stand for"):
+        parse_overrides([f"targets={_nested(line)}"])
+    assert time.process_time() - started < 1
+
+
+def test_an_alias_is_as_good_as_what_it_stands_for(tmp_path):
+    """Two profiles may share what is written once."""
+    text = GOOD.replace("training:", "training: &t") + "  again: {seeds: 1, training: *t}\n"
+    profiles = read_yaml(written(tmp_path, text), Experiment).profiles
+    assert profiles["again"].training == profiles["quick"].training
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """A pipe and a file of more than a mebibyte are refused by name."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(InputError, match=r"cannot read .*pipe\.yaml: it is a pipe or device"):
+        read_yaml(tmp_path / "pipe.yaml", Experiment)
+    with pytest.raises(InputError, match=r"mine\.yaml: it is larger than 1,048,576 bytes"):
+        read_yaml(written(tmp_path, "#" * (2**20 + 1)), Experiment)
 
 
 def test_overrides_replace_what_is_written(tmp_path):
