@@ -46,6 +46,22 @@ def log_mean_exp(x: Tensor, dim: int) -> Tensor:
     return x.logsumexp(dim) - math.log(x.shape[dim])
 
 
+def full_product(a: Tensor, b: Tensor) -> Tensor:
+    """Matrix product in the dtype of its arguments, under autocast too: bfloat16 is too coarse for a point of a flow.
+
+    Args:
+        a: (..., n, m).
+        b: (..., m, k), broadcast as `torch.matmul` does.
+
+    Returns:
+        (..., n, k).
+    """
+    if not torch.is_autocast_enabled(a.device.type):
+        return a @ b
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b
+
+
 def monotone_root(
     function: Callable[[Tensor], tuple[Tensor, Tensor]], lower: Tensor, upper: Tensor, steps: int = 200
 ) -> Tensor:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from support.families import EVERY, FEATURES, MODES, draw, features_for, normal, specs, wild
+from support.families import EVERY, FEATURES, MODES, deep, draw, features_for, normal, specs, wild
 
 from nfbench import InputError, posterior
 from nfbench.posteriors.contract import Posterior
@@ -109,7 +109,7 @@ def test_finite_at_plus_minus_twenty(spec, seed):
     assert all(parameter.grad.isfinite().all() for parameter in q.parameters() if parameter.grad is not None)
 
 
-@pytest.mark.parametrize("spec", specs(0))
+@pytest.mark.parametrize("spec", ["gaussian", *deep(0)])
 @MODES
 def test_no_maps_is_the_gaussian(spec, features):
     """With K = 0 and the same numbers, every family is the diagonal Gaussian."""

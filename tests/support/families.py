@@ -19,6 +19,11 @@ def specs(*depths: int) -> list[str]:
     return found
 
 
+def deep(*depths: int) -> list[str]:
+    """The spec of every variant at each depth, of the families that have one."""
+    return [spec for spec in specs(*depths) if posteriors.choose(spec).entry.has_depth]
+
+
 def wild(spec: str, dim: int, seed: int, *, scale: float = 1.0, features: int | None = None) -> Posterior:
     """A float64 posterior whose every parameter is drawn from N(0, scale^2): nowhere near its start."""
     q = posterior(spec, dim, features, dtype=torch.float64)
