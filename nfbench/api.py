@@ -122,7 +122,7 @@ def compare(
         settings: further arguments of `fit`: ``dim``, ``device``, ``learning_rate`` and others.
 
     Returns:
-        The table, the lowest free energy first, and the fitted posteriors. An interval is a 95 % t-interval over seeds,
+        The table, the lowest free energy first, and the fitted posteriors. An interval is a 95 % interval over seeds,
         never narrower than the Monte-Carlo error of the values behind it.
 
     Raises:

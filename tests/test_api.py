@@ -111,13 +111,15 @@ def test_compare_ranks_by_free_energy():
     assert "<table" in found._repr_html_()
 
 
-def test_an_interval_is_never_narrower_than_its_monte_carlo_error():
-    """Two seeds that happen to agree do not hide the error of their draws."""
+def test_two_seeds_are_shown_and_three_have_an_interval():
+    """Of two seeds the ends are both values; three that happen to agree do not hide the error of their draws."""
     from nfbench.analysis.summary import estimate
-    from nfbench.experiments.compare import _interval
+    from nfbench.experiments.compare import _columns
 
-    found = _interval("kl", estimate([1.0 - 1e-6, 1.0 + 1e-6]), [0.1, 0.1])
-    assert found["kl_high"] - found["kl"] > 1.9 * 0.1 / math.sqrt(2)
+    two = _columns("kl", estimate([1.5, 1.0], [0.1, 0.1]))
+    assert two == {"kl": 1.25, "kl_low": 1.0, "kl_high": 1.5}
+    three = _columns("kl", estimate([1.0 - 1e-6, 1.0, 1.0 + 1e-6], [0.1] * 3))
+    assert three["kl_high"] - three["kl"] > 1.9 * 0.1 / math.sqrt(3)
 
 
 def test_a_function_that_cannot_be_stacked_is_fitted_seed_by_seed():

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from nfbench.analysis.blocks import DIVERGENCES, OUTCOMES, metrics
-from nfbench.analysis.summary import depth_steps, summary
+from nfbench.analysis.summary import LEVEL, depth_steps, summary
 
 
 class Check(NamedTuple):
@@ -57,10 +58,11 @@ def _not_negative(table: pd.DataFrame, metric: str) -> Check:
 
 def _falls(frame: pd.DataFrame, metric: str) -> Check | None:
     steps = depth_steps(frame, metric)
-    known = steps[steps["low"].notna()] if len(steps) else steps
+    known = steps[steps["n"] > 1] if len(steps) else steps
     if known.empty:
         return None
-    rising = known[known["low"].astype(float) > 0]
+    half = stats.t.ppf((1 + LEVEL) / 2, known["n"].astype(int) - 1) * known["se"].astype(float)
+    rising = known[known["mean"].astype(float) - half > 0]  # also of two seeds, which show no interval
     names = "; ".join(f"{row.target} {row.family} K={row.K_from} to {row.K_to}" for row in rising.itertuples())
     detail = f"{len(known)} paired steps, {len(rising)} with an interval above 0{': ' + names if names else ''}"
     return Check(f"{metric} does not rise with K", rising.empty, detail)

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from nfbench.analysis.blocks import BLOCK, CONFIGURATION, groups, metrics, where
-from nfbench.analysis.summary import LEVEL, Estimate, against, estimate, paired
+from nfbench.analysis.summary import LEVEL, Estimate, against, over, paired
 from nfbench.published.catalogue import sources
 from nfbench.published.schema import Point, Published
 
@@ -43,9 +43,9 @@ def equivalence(ours: Estimate, theirs: float, their_se: float, margin: float) -
         margin: two results are equivalent where they differ by less.
 
     Returns:
-        The verdict, with p-value and interval; ``not tested`` where ours has no standard error.
+        The verdict, with p-value and interval; ``not tested`` where ours is no mean over at least two values.
     """
-    if ours.mean is None or ours.se is None:
+    if ours.mean is None or ours.se is None or ours.n < 2:
         return Verdict("not tested", None, None, None)
     deviation, se = ours.mean - theirs, math.hypot(ours.se, their_se)
     freedom = (ours.n - 1) * (se / ours.se) ** 4 if ours.se > 0 else math.inf
@@ -106,15 +106,16 @@ def _values(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
             theirs = source.value(names["target"], cells["family"].iloc[0], int(cells["K"].iloc[0]), metric)
             if theirs is None:
                 continue
-            ours = estimate(cells.loc[cells["status"] == "done", metric]) if metric in cells else Estimate(0)
+            ours = over(cells[cells["status"] == "done"], metric) if metric in cells else Estimate(0)
             reason = _objection(names, source)
             verdict = equivalence(ours, theirs.value, theirs.se, source.margin[metric])
             if reason:
                 verdict = Verdict("not comparable", None, None, None)
             row = names | {"metric": metric, "n": ours.n, "value": ours.mean, "margin": source.margin[metric]}
             row |= {"paper": theirs.value, "paper_bar": theirs.bar, "paper_se": theirs.se}
-            row |= {"difference": None if reason or ours.mean is None else ours.mean - theirs.value}
-            row |= {"difference_low": verdict.low, "difference_high": verdict.high}
+            ends = {"": ours.mean, "_least": ours.least, "_largest": ours.largest}
+            row |= {f"difference{end}": None if reason or x is None else x - theirs.value for end, x in ends.items()}
+            row |= {"difference_n": ours.n, "difference_low": verdict.low, "difference_high": verdict.high}
             row |= {"p_value": verdict.p_value, "verdict": verdict.verdict}
             rows.append(row | {"reason": reason, "hidden": theirs.hidden})
     return pd.DataFrame(rows)

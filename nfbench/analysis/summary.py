@@ -7,7 +7,7 @@ block's target and posterior; its cells differ in seed only. No mean goes over m
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,23 @@ from scipy import stats
 from nfbench.analysis.blocks import BLOCK, CONFIGURATION, FACTS, OUTCOMES, SETTINGS, groups, metrics, where
 
 LEVEL = 0.95
+FEWEST = 3  # values that make an interval
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its t-interval, in the unit of the values; what too few values leave open is None, never NaN.
+    """A mean with its interval, in the unit of the values; what too few values leave open is None, never NaN.
 
     Attributes:
         n: number of values.
         mean: of the values; None without any.
-        sd: their standard deviation, with n - 1 in the denominator; None for fewer than two values, as are the others.
-        se: standard error of the mean, sd / sqrt(n).
-        low: lower end of Student's t-interval of the mean at `LEVEL`.
+        sd: their standard deviation, with n - 1 in the denominator; None for fewer than two values.
+        se: standard error of the mean, the larger one of sd / sqrt(n) and its Monte-Carlo error; of one value its
+            Monte-Carlo error, None where that is not known.
+        low: lower end of the interval of the mean at `LEVEL`; None for fewer than `FEWEST` values.
         high: upper end.
+        least: the smallest value; with `largest` it says all of two values.
+        largest: the largest value.
     """
 
     n: int
@@ -38,29 +42,51 @@ class Estimate:
     se: float | None = None
     low: float | None = None
     high: float | None = None
+    least: float | None = None
+    largest: float | None = None
 
 
-def estimate(values: Iterable[float]) -> Estimate:
-    """Mean, standard deviation, standard error and t-interval at `LEVEL`.
+PARTS = tuple(field.name for field in fields(Estimate) if field.name != "mean")
+
+
+def estimate(values: Iterable[float], errors: Iterable[float] | None = None) -> Estimate:
+    """Mean, standard deviation, standard error and interval at `LEVEL`.
+
+    Half the interval's width is the larger one of t sd / sqrt(n), with Student's t of n - 1 degrees of freedom, and
+    z sqrt(mean(errors^2) / n), with the normal quantile z. The spread over seeds contains their Monte-Carlo error, but
+    the spread of a few seeds can be small by chance, and their mean is then still not known better than the draws of
+    each allow. Two values make no interval: with one degree of freedom t is 12.7.
 
     Args:
         values: (n,), such as a metric over seeds; those that are not finite do not count.
+        errors: (n,), Monte-Carlo standard errors of the values, independent of each other; NaN where one has none.
 
     Returns:
         The estimate from the finite values.
 
     >>> estimate([1.0, 2.0, 3.0, float("nan")]).mean, estimate([1.0]).low
     (2.0, None)
+    >>> round(estimate([1.0, 1.0, 1.0], [0.3, 0.3, 0.3]).high, 3)  # 1 + 1.96 * 0.3 / sqrt(3)
+    1.339
     """
     sample = np.asarray(list(values), dtype=float)
-    sample = sample[np.isfinite(sample)]
-    n = len(sample)
-    if n < 2:
-        return Estimate(n, float(sample[0]) if n else None)
-    mean, sd = float(sample.mean()), float(sample.std(ddof=1))
-    se = sd / math.sqrt(n)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * se
-    return Estimate(n, mean, sd, se, mean - half, mean + half)
+    variances = np.full(len(sample), np.nan) if errors is None else np.asarray(list(errors), dtype=float) ** 2
+    finite = np.isfinite(sample)
+    sample, variances = sample[finite], variances[finite]
+    n, known = len(sample), variances[np.isfinite(variances)]
+    if not n:
+        return Estimate(0)
+    monte_carlo = math.sqrt(float(known.mean()) / n) if len(known) else None
+    mean, least, largest = float(sample.mean()), float(sample.min()), float(sample.max())
+    if n == 1:
+        return Estimate(1, mean, se=monte_carlo, least=least, largest=largest)
+    sd = float(sample.std(ddof=1))
+    se = max(sd / math.sqrt(n), monte_carlo or 0.0)
+    if n < FEWEST:
+        return Estimate(n, mean, sd, se, least=least, largest=largest)
+    student, normal = stats.t.ppf((1 + LEVEL) / 2, n - 1), stats.norm.ppf((1 + LEVEL) / 2)
+    half = float(max(student * sd / math.sqrt(n), normal * (monte_carlo or 0.0)))
+    return Estimate(n, mean, sd, se, mean - half, mean + half, least, largest)
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
@@ -71,8 +97,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row a configuration, sorted by block and, within it, by the experiment's order: facts, counts of outcomes,
-        and for each metric m the columns m, m_n, m_sd, m_se, m_low and m_high. With one seed m_se is that cell's
-        Monte-Carlo standard error.
+        and for each metric m the columns m, m_n, m_sd, m_se, m_low, m_high, m_least and m_largest, as of an `Estimate`.
     """
     names = metrics(frame)
     rows = [_summarise(cells, names) for _, cells in groups(frame, CONFIGURATION)]
@@ -87,17 +112,29 @@ def _summarise(cells: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     row |= {"seeds": len(cells)} | {outcome: int((cells["status"] == outcome).sum()) for outcome in OUTCOMES}
     row |= {"seconds": float(done["seconds"].mean()) if len(done) else None}
     for name in names:
-        over_seeds = estimate(done[name])
-        row |= {name: over_seeds.mean} | {
-            f"{name}_{part}": getattr(over_seeds, part) for part in ("n", "sd", "se", "low", "high")
-        }
-        if over_seeds.n == 1:
-            row[f"{name}_se"] = done.loc[done[name].notna(), f"{name}_se"].iloc[0]  # the Monte-Carlo error of one cell
+        over_seeds = over(done, name)
+        row |= {name: over_seeds.mean} | {f"{name}_{part}": getattr(over_seeds, part) for part in PARTS}
     return row
+
+
+def over(cells: pd.DataFrame, metric: str) -> Estimate:
+    """The mean of a metric over cells, with an interval that is never narrower than their Monte-Carlo error.
+
+    Args:
+        cells: the done cells of one configuration.
+        metric: its name.
+
+    Returns:
+        The estimate from the cells that have a value.
+    """
+    return estimate(cells[metric], cells[f"{metric}_se"].astype(float))
 
 
 def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
     """The difference `left` - `right` of two configurations over the seeds that are done in both.
+
+    The Monte-Carlo error of a difference is taken as that of independent draws, which is at least what it is where
+    both sides have some of their draws in common. Records of one id have all of them in common, and none.
 
     Args:
         left: the cells of one configuration.
@@ -105,12 +142,15 @@ def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
         metric: name of the metric that is subtracted.
 
     Returns:
-        The mean difference with its t-interval; `n` counts the seeds that both have.
+        The mean difference with its interval; `n` counts the seeds that both have.
     """
-    sides = [cells[cells["status"] == "done"].set_index("seed")[metric] for cells in (left, right)]
+    columns = [metric, f"{metric}_se", "id"]
+    sides = [cells[cells["status"] == "done"].set_index("seed")[columns] for cells in (left, right)]
     assert all(side.index.is_unique for side in sides), "a configuration has one cell a seed"
     both = pd.concat(sides, axis=1, join="inner", keys=["left", "right"])
-    return estimate(both["left"] - both["right"])
+    mine, theirs = both["left"], both["right"]
+    errors = np.hypot(mine[f"{metric}_se"].astype(float), theirs[f"{metric}_se"].astype(float))
+    return estimate(mine[metric] - theirs[metric], np.where(mine["id"] == theirs["id"], 0.0, errors))
 
 
 def depth_steps(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -172,7 +212,7 @@ def beside(frame: pd.DataFrame) -> pd.DataFrame:
             continue
         names = agreed | {name: cells.iloc[0][name] for name in FACTS}
         for metric in metrics(cells):
-            mine, stored = (estimate(side.loc[side["status"] == "done", metric]) for side in (own, reference))
+            mine, stored = (over(side[side["status"] == "done"], metric) for side in (own, reference))
             rows.append(
                 names | {"metric": metric, "own": mine, "reference": stored, "paired": paired(own, reference, metric)}
             )

@@ -17,7 +17,7 @@ from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.terminal import say
+from nfbench.foundation.terminal import say, spell_what_is_missing
 
 app = typer.Typer(
     add_completion=False,
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: words of a command line without the program; None: those of this process.
     """
+    spell_what_is_missing()
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _each_once()
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _outcome(arguments: Sequence[str] | None) -> int:
     try:
-        code = int(app(arguments, prog_name="nfbench", standalone_mode=False) or 0)
+        words = [_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+        code = int(app(words, prog_name="nfbench", standalone_mode=False) or 0)
         print(end="", flush=True)
         return code
     except InputError as error:
@@ -71,6 +73,18 @@ def _outcome(arguments: Sequence[str] | None) -> int:
         if not hasattr(error, "format_message"):
             raise
         return _usage(error)
+
+
+def _at_home(word: str) -> str:
+    """An argument ``--option=~/folder`` with the home folder in full: a shell expands ``~`` only where a word begins.
+
+    >>> _at_home("--set=name=~/x"), _at_home("~/x")
+    ('--set=name=~/x', '~/x')
+    """
+    option, is_there, value = word.partition("=")
+    if option.startswith("--") and is_there and value.startswith("~"):
+        return f"{option}={os.path.expanduser(value)}"  # noqa: PTH111  Path.expanduser raises for a user that is unknown
+    return word
 
 
 def _usage(error: Any) -> int:

@@ -24,7 +24,7 @@ CudaGraph = Annotated[bool, typer.Option("--cuda-graph", help="An update is capt
 Force = Annotated[bool, typer.Option("--force", help="Run finished cells again.")]
 Posteriors = Annotated[
     list[str] | None,
-    typer.Option("--posterior", metavar="SPEC", help="Instead of the experiment's, e.g. planar:K=2|8; repeatable."),
+    typer.Option("--posterior", metavar="SPEC", help="Instead of the experiment's, e.g. 'planar:K=2|8'; repeatable."),
 ]
 Targets = Annotated[
     list[str] | None, typer.Option("--target", metavar="SPEC", help="Instead of the experiment's; repeatable.")

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _BUSY = 1.0  # runnable processes of the last minute, of which one may have been an earlier command
 _SLOW = 0.8  # of the best rate of a matrix product: a machine that is held up now and then is between
-_NUMBERS = "e.g. 2|40; repeatable"
+_NUMBERS = "e.g. '2|40'; repeatable"
 
 Specs = Annotated[
     list[str] | None,
-    typer.Option("--posterior", metavar="SPEC", help="Instead of all families, e.g. planar:K=2|8; repeatable."),
+    typer.Option("--posterior", metavar="SPEC", help="Instead of all families, e.g. 'planar:K=2|8'; repeatable."),
 ]
 Modes = Annotated[
     list[str] | None,
@@ -120,7 +120,7 @@ def _numbers(name: str, texts: Sequence[str], least: int) -> list[int]:
     numbers = []
     for part in (part.strip() for text in texts for part in text.split("|")):
         if not part.isdecimal() or int(part) < least:
-            raise InputError(f"{name} {part!r}: expected a whole number of at least {least}, or several: 2|40")
+            raise InputError(f"{name} {part!r}: expected a whole number of at least {least}, or several: '2|40'")
         numbers.append(int(part))
     return list(dict.fromkeys(numbers))
 

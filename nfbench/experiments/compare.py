@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
-from nfbench.analysis.summary import LEVEL, Estimate, estimate
+from nfbench.analysis.summary import Estimate, estimate
 from nfbench.experiments.evaluate_fitted import evaluate_fitted
 from nfbench.foundation.checks import whole_number
 from nfbench.foundation.errors import InputError
@@ -22,7 +21,8 @@ class Comparison:
 
     Attributes:
         frame: one row for each posterior, the lowest free energy first. Columns: `seeds`, the number that did not
-            diverge; for each metric its mean over seeds and the ends `_low` and `_high` of its 95 % interval, in nats;
+            diverge; for each metric its mean over seeds and the ends `_low` and `_high` of its 95 % interval, in nats,
+            with two seeds both values in their place;
             `params`, the number of learned parameters; and `seconds`, the training time of one seed.
         fitted: spec -> the fitted posteriors, one for each seed.
     """
@@ -62,7 +62,7 @@ def compare(
     """
     if isinstance(posteriors, str) or not isinstance(posteriors, Sequence) or not posteriors:
         raise InputError(f"posteriors {posteriors!r}: expected a list of specs, e.g. ['gaussian', 'planar:K=8']")
-    whole_number("compare", "seeds", seeds, least=2)  # an interval needs two
+    whole_number("compare", "seeds", seeds, least=2)  # a spread needs two
     fitted = {}
     for spec in dict.fromkeys(posteriors):
         fitted[spec] = fit_seeds(spec, target, range(seeds), updates=updates, **options)
@@ -78,20 +78,14 @@ def _row(cells: list[Fitted]) -> dict[str, float]:
     for name in done[0].index if done else ["free_energy"]:
         frames = [frame for frame in done if name in frame.index]
         values, errors = ([float(frame[column].loc[name]) for frame in frames] for column in ("value", "se"))
-        row |= _interval(name, estimate(values), errors)
+        row |= _columns(name, estimate(values, errors))
     return row | {"params": cells[0].num_params, "seconds": sum(cell.seconds for cell in cells) / len(cells)}
 
 
-def _interval(name: str, over_seeds: Estimate, errors: list[float]) -> dict[str, float]:
-    """A mean over seeds with its 95 % t-interval, which is never narrower than the Monte-Carlo error.
-
-    Args:
-        name: of the metric.
-        over_seeds: its values' mean and interval.
-        errors: Monte-Carlo standard errors of the seeds' values; NaN for metrics without one.
-    """
-    mean = math.nan if over_seeds.mean is None else over_seeds.mean
-    half = math.nan if over_seeds.high is None else over_seeds.high - mean
-    monte_carlo = math.sqrt(sum(error**2 for error in errors if error == error)) / max(1, over_seeds.n)
-    half = max(half, float(stats.norm.ppf((1 + LEVEL) / 2)) * monte_carlo)  # NaN, which comes first, stays
-    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
+def _columns(name: str, over_seeds: Estimate) -> dict[str, float]:
+    """A mean over seeds with the ends of its interval; of two seeds, which make none, both values are the ends."""
+    low, high = over_seeds.low, over_seeds.high
+    if over_seeds.n == 2:
+        low, high = over_seeds.least, over_seeds.largest
+    ends = {name: over_seeds.mean, f"{name}_low": low, f"{name}_high": high}
+    return {column: math.nan if value is None else value for column, value in ends.items()}

@@ -52,7 +52,7 @@ def replace(file: Path, content: bytes) -> None:
             part.replace(file)
         _flush_folder(file.parent)
     except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror or error}") from None
+        raise InputError(f"cannot write {file}: {dangling_link(file.parent) or error.strerror or error}") from None
 
 
 @contextlib.contextmanager

@@ -1,7 +1,13 @@
-"""Standard error, whose faults are no reason to stop: closed, full or absent, it takes every line."""
+"""The terminal: its faults are no reason to stop, whether it is closed, full, absent, or lacks a letter.
 
+Standard error takes every line. On a terminal in ASCII or Latin-1 a symbol that it lacks is written in letters that it
+has, such as ``+-`` for a plus-minus sign.
+"""
+
+import codecs
 import contextlib
 import sys
+import unicodedata
 
 _FAULTS = (AttributeError, OSError, ValueError)  # the stream is absent; full or broken; closed
 
@@ -52,3 +58,38 @@ def say(text: str) -> None:
     stream = StandardError()
     stream.write(f"{text}\n")
     stream.flush()
+
+
+_LETTERS = {"—": "-", "±": "+-", "µ": "u", "≤": "<=", "≥": ">=", "…": "...", "√": "sqrt", "‖": "||", "→": "->"}
+_LETTERS |= {"\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "\N{MULTIPLICATION SIGN}": "x", "\N{BULLET}": "*"}
+_LETTERS |= {"\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{GREEK SMALL LETTER MU}": "u", "\N{FULL BLOCK}": "#"}
+_LETTERS |= dict.fromkeys("─━═╌╴╶", "-") | dict.fromkeys("│┃║╎", "|")  # lines of tables
+_HANDLER = "nfbench.letters"
+
+
+def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A codec's error handler: letters in place of what an encoding lacks, a question mark where there are none."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_spelled, error.object[error.start : error.end])), error.end
+
+
+def _spelled(letter: str) -> str:
+    """A character in ASCII.
+
+    >>> _spelled("±"), _spelled("é"), _spelled("雪")
+    ('+-', 'e', '?')
+    """
+    if letter in _LETTERS:
+        return _LETTERS[letter]
+    if "BOX DRAWINGS" in unicodedata.name(letter, ""):
+        return "+"
+    return unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or "?"
+
+
+def spell_what_is_missing() -> None:
+    """Let standard output and standard error spell the characters that their encodings lack, from now on."""
+    codecs.register_error(_HANDLER, _replaced)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(*_FAULTS):
+            stream.reconfigure(errors=_HANDLER)  # type: ignore[union-attr]  # of what is no text file: suppressed

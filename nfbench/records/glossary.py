@@ -98,8 +98,10 @@ MEASURES = {
 }
 
 WORDS = {
-    "interval": "Student's t, 95 %, over seeds: what a repetition of the whole training would vary. Printed as ± half "
-    "its width; one seed has none.",
+    "interval": "95 %, over seeds: what a repetition of the whole training would vary. Printed as ± half its width, "
+    "which is the larger one of t s / sqrt(n) (s: standard deviation over n seeds, t: Student's with n - 1 degrees of "
+    "freedom) and 1.96 sqrt(mean e^2 / n) (e: a seed's Monte-Carlo standard error), so that a few seeds that agree by "
+    "chance do not claim more than their draws can tell. Two seeds show both values instead, one seed has none.",
     "paired difference": "The difference of two configurations seed by seed, so that what both share cancels.",
     "recipe": "A hash of everything that cells of one comparable set share: profile, training and evaluation. Results "
     "of different recipes are never averaged together, and neither are those of different data.",

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import dangling_link
 from nfbench.records.cells import Record
 from nfbench.records.frame import frame_of
 from nfbench.records.store import arrays, path, records
@@ -47,7 +48,9 @@ class StoredResults:
             raise InputError(f"results folder {root!r}: expected a path, as text or as a pathlib.Path")
         self.root = Path(root)
         if not os.path.isdir(self.root):  # noqa: PTH112  Path.is_dir raises in a folder that cannot be read
-            raise InputError(f"no results folder {str(root)!r}; expected what 'nfbench run' wrote, or 'nfbench time'")
+            link = f" ({link})" if (link := dangling_link(self.root)) else ""
+            expected = "expected what 'nfbench run' wrote, or 'nfbench time'"
+            raise InputError(f"no results folder {str(root)!r}{link}; {expected}")
         self._whole: Self | None = None  # of narrowed results: those that they are a part of
         self._ids: frozenset[str] = frozenset()  # and the ids of that part
 

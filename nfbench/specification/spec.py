@@ -66,9 +66,9 @@ def expand(text: str) -> list[Spec]:
 
 
 def _list_meant(option: str, rest: list[str]) -> str:
-    """A question, where values follow an option after commas: of ``K=2`` and ``8`` it asks for ``K=2|8``."""
+    """A question, where values follow an option after commas: of ``K=2`` and ``8`` it asks for ``'K=2|8'``."""
     values = [part.strip() for part in itertools.takewhile(lambda part: part.strip() and "=" not in part, rest)]
-    return f" did you mean {'|'.join([option.strip(), *values])}?" if values else ""
+    return f" did you mean {'|'.join([option.strip(), *values])!r}?" if values else ""
 
 
 def parse(text: str) -> Spec:

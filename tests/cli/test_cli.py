@@ -1,6 +1,7 @@
 """The command line as its users see it: output, one line for what is wrong, exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -75,7 +76,7 @@ WRONG = [
     ("run tiny.yaml --device cuda", ["'cuda'", "known: cpu"]),
     ("run tiny.yaml --device gpu", ["'gpu'", "known: cpu", "what torch calls cuda is not here"]),
     ("run tiny.yaml --set updates=10", ["updates: unknown key", "did you mean training.updates?"]),
-    ("run tiny.yaml --posterior planar:K=2,8", ["'8' is not option=value", "did you mean K=2|8?"]),
+    ("run tiny.yaml --posterior planar:K=2,8", ["'8' is not option=value", "did you mean 'K=2|8'?"]),
     ("run tiny.yaml --jobs 0", ["--jobs", "greater than or equal to 1"]),
     ("run tiny.yaml --results file/results", ["'file/results'", "expected a writable folder"]),
     ("run tiny.yaml --results taken", ["'taken/tiny'", "expected a writable folder"]),
@@ -292,6 +293,43 @@ def test_a_closed_pipe_is_no_traceback():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout == "experiment figure3\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("encoding", "symbols"), [("ascii", ["+-", " - "]), ("latin-1", ["±", " - "])])
+def test_a_terminal_that_lacks_letters_gets_others(tmp_path, encoding, symbols):
+    """In ASCII or Latin-1 a table, a list and an error are printed, each missing symbol in letters that are there."""
+    of_images(Plan(tmp_path / "results", seeds=3), TABLE2)
+    for words in (["table", "table2"], ["info", "planar"], ["ls"], ["table", "µ±雪"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "nfbench", *words], cwd=tmp_path, capture_output=True, check=False,
+            env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        )  # fmt: skip
+        assert done.returncode == (2 if words[-1] == "µ±雪" else 0)
+        assert b"Traceback" not in done.stderr
+        text = done.stdout.decode(encoding)
+        assert words[-1] != "table2" or all(symbol in text for symbol in symbols)
+
+
+def test_a_home_folder_after_an_equals_sign(nf, monkeypatch, tmp_path):
+    """``--results=~/x`` is the home folder's, as ``--results ~/x`` is by the shell."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    code, _, _ = nf("run", "tiny.yaml", "--jobs=1", "--posterior=gaussian", "--seeds=0", "--results=~/x")
+    assert code == 0
+    assert len(list(store.records(tmp_path / "home" / "x"))) == 1
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize(
+    "line", ["run tiny.yaml --results link", "report --out link", "plot tiny --out link", "table tiny --results link"]
+)
+def test_a_link_that_leads_nowhere_is_named(nf, tmp_path, line):
+    """A dangling link in place of a folder is one line that says where it leads, not that a file exists."""
+    nf("run", "tiny.yaml", "--jobs", 1, "--posterior", "planar:K=1|2")
+    (tmp_path / "link").symlink_to("nowhere/at/all")
+    code, _, err = nf(*line.split())
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "'link' is a link to 'nowhere/at/all', which is not there" in err
 
 
 def test_reproduce_runs_shows_and_reports(nf, tmp_path):

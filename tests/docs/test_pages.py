@@ -47,6 +47,42 @@ def test_commands_exist():
         assert {word for word in words if word.startswith("--")} <= options, (name_of(page), words)
 
 
+SPECIAL = re.compile(r"[|&;<>()$`*?\[\]{}!~#\"']")  # a shell acts on these where nothing quotes them
+
+
+def bare(line):
+    """A line of a shell block without its comment, and without what is quoted."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "quoted", re.sub(r"(^|\s)#.*", "", line)).replace("\\\n", " ")
+
+
+@pytest.mark.parametrize("page", EVERY, ids=name_of)
+def test_commands_survive_a_shell(page):
+    """Pasted into a shell, every word of a command reaches the program: what a shell acts on is quoted."""
+    for block in blocks(page, "sh"):
+        for command in (part.strip() for line in bare(block).splitlines() for part in line.split("&&")):
+            assert not SPECIAL.search(command), (name_of(page), command)
+
+
+def specs(text):
+    """What a user may copy from a text and type after a command: specs and lists of numbers with a bar in them."""
+    return re.findall(r"[\w:=,.-]*\w\|\w[\w:=,.|-]*", re.sub("'[^']*'", "", text))
+
+
+def test_helps_quote_what_a_shell_acts_on():
+    """Every example with a bar in the help of a command is quoted, so that it can be typed as it stands."""
+    from typer.main import get_command
+
+    from nfbench.cli.app import app
+
+    pending, helps = [get_command(app)], []
+    while pending:
+        command = pending.pop()
+        pending += getattr(command, "commands", {}).values()
+        helps += [command.help or "", *(getattr(parameter, "help", None) or "" for parameter in command.params)]
+    assert len(helps) > 60
+    assert [text for text in helps if specs(text)] == []
+
+
 @pytest.mark.parametrize("page", EVERY, ids=name_of)
 def test_links_lead_somewhere(page):
     """Every picture and file of the repository that a page links to exists."""

@@ -12,8 +12,9 @@ from nfbench.analysis.blocks import Block
 from nfbench.analysis.data_points import DataPoints, read_data_points
 from nfbench.present.plots import data_points, depth, importance_curve, model_samples, training
 from nfbench.present.plots.catalogue import saved
+from nfbench.present.plots.looks import looks
 from nfbench.present.plots.model_samples import tiled
-from nfbench.present.plots.style import DPI, looks
+from nfbench.present.plots.style import DPI
 from nfbench.present.report.build import report
 from nfbench.present.results import results as read
 from nfbench.present.tables.render import escape

@@ -1,5 +1,8 @@
 """Pictures: which ones the records ask for, how many panels they have, and that files are written."""
 
+import subprocess
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -9,7 +12,8 @@ from nfbench.analysis.blocks import Block
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import density, depth, likelihood, pushforward, training
 from nfbench.present.plots.catalogue import plot
-from nfbench.present.plots.style import looks, slug
+from nfbench.present.plots.looks import _LISTED, look, looks
+from nfbench.present.plots.style import slug
 from nfbench.present.results import results as read
 from nfbench.published.catalogue import sources
 from nfbench.records import store
@@ -119,7 +123,7 @@ def test_depth_picture_has_a_panel_a_target_and_the_papers_marks_on_u1_only(fram
 
 
 def test_depth_picture_shows_the_interval(frame):
-    """The error bars are the t-intervals of the statistics."""
+    """The error bars are the intervals of the statistics."""
     rows = rows_of(frame, "figure3").query("target == 'u1'")
     axis = next(depth.pictures(Block.of(rows), looks(frame["family"]), [])).figure.axes[0]
     segment = axis.containers[0].lines[2][0].get_segments()[0][:, 1]
@@ -221,3 +225,50 @@ def test_bad_input_is_named(results, tmp_path):
 def test_slug_is_safe_in_a_file_name():
     """No separator or bracket of a spec or profile reaches a path."""
     assert slug("../quick[training.updates=100]") == "..-quick-training.updates-100"
+
+
+FAMILIES = ["gaussian", "planar", "radial", "nice:mixing=permutation", "nice:mixing=orthogonal"]
+
+
+def test_a_family_looks_the_same_whatever_else_is_shown():
+    """Colour, mark and line are a family's own: they do not change when others join it or leave."""
+    every = looks(FAMILIES)
+    for name in FAMILIES:
+        assert looks([name])[name] == every[name]
+        assert looks(["another:n=3", *FAMILIES[1:], name])[name] == every[name]
+
+
+def test_thirty_families_can_be_told_apart():
+    """The listed families all look different; of 30 that nobody listed hardly two look alike, in any process."""
+    assert len(_LISTED) == 30
+    assert len({look(name) for name in _LISTED}) == 29  # `nice` alone is drawn as with its default
+    assert len({(one.colour, one.mark) for one in map(look, _LISTED)}) == 29
+    strangers = [f"family-{number}" for number in range(30)]
+    assert len(set(map(look, strangers))) >= 29
+    code = "from nfbench.present.plots.looks import look; print([look(f'family-{n}') for n in range(30)])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str([look(name) for name in strangers])
+
+
+def test_options_of_a_family_change_its_mark_only():
+    """Two versions of a listed family share its colour and line, and have marks of their own."""
+    first, second = look("sylvester:mixing=householder"), look("sylvester:mixing=orthogonal")
+    assert (
+        (first.colour, first.line) == (second.colour, second.line) == (look("sylvester").colour, look("sylvester").line)
+    )
+    assert first.mark != second.mark
+
+
+def test_two_seeds_are_two_dots(tmp_path):
+    """A mean over two seeds has no interval: both values are drawn, and the caption says so."""
+    digits(Plan(tmp_path, seeds=2))
+    block = Block.of(read(tmp_path).frame)
+    for drawn in (depth.pictures(block, looks(FAMILIES), []), likelihood.pictures(block, looks(FAMILIES))):
+        picture = next(iter(drawn))
+        dots = [line for axis in picture.figure.axes for line in axis.lines if line.get_marker() == "."]
+        assert sum(len(line.get_xdata()) == 2 for line in dots) >= 15
+        assert "of two seeds with both values (dots)" in picture.caption
+        bars = [box for axis in picture.figure.axes for box in axis.containers]
+        assert all(
+            np.ptp(np.array(path)[:, :], axis=0).max() == 0 for box in bars for path in box.lines[2][0].get_segments()
+        )

@@ -10,6 +10,7 @@ from support.synthetic import Plan, digits, figure1, figure3
 from nfbench.foundation.errors import InputError
 from nfbench.present.report.build import report, verdicts
 from nfbench.present.results import results as read
+from nfbench.records import store
 
 LOST = ("u1", "planar:K=8", 1)
 
@@ -87,12 +88,14 @@ def test_every_number_links_to_an_entry_of_the_appendix(text, page):
 
 
 def test_own_and_reference_stand_side_by_side(text):
-    """Equal configurations have one row with both means and the paired difference, and pictures come in pairs."""
+    """Equal configurations have one row with both sides and the paired differences, and pictures come in pairs."""
     table = text.split('<table class="sortable beside">')[1].split("</table>")[0]
     rows = re.findall(r"<tr><td>(.*?)</tr>", table)
     assert len(rows) == 12
     assert all(row.count("<a href") == 2 for row in rows)
-    assert sum(row.count("±") == 3 for row in rows) == 11  # of one, a single seed is left
+    two = r"-?[\d.]+, -?[\d.]+ \(2\)"
+    both = [row for row in rows if len(re.findall(two, row)) == 2 and re.search(r"± [\d.<]+ \(3\)", row)]
+    assert len(both) == 11  # own of two seeds, reference of three; of one configuration a single seed is left
     figure = next(part for part in text.split('<div class="pair">') if "densities" in part or "U1: density" in part)
     assert figure.split("</div>")[0].count("<img") == 2
 
@@ -163,6 +166,26 @@ def test_rendering_again_gives_the_same_files(tmp_path):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
+HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(2))\n# not a heading"
+
+
+def test_markdown_shows_what_records_say_as_text(tmp_path):
+    """Tags, links, bars and line breaks in labels, targets, messages and provenance do nothing in `report.md`."""
+    plan = Plan(tmp_path / "results", seeds=2, failed={("u1", "planar:K=8", 1)}, revision=HOSTILE)
+    for record in figure3(plan, targets=("u1",), kls={"planar": {2: 0.3, 8: 0.1}}):
+        facts = record.facts.model_copy(update=dict.fromkeys(("label", "target_label", "cite"), HOSTILE))
+        message = record.message and HOSTILE
+        store.write(plan.root, record.model_copy(update={"facts": facts, "message": message}))
+    report(read(tmp_path / "results"), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert text.count("&lt;script>alert(1)&lt;/script>") > 5
+    assert "<script" not in text
+    assert "](javascript" not in text
+    assert "\n# not" not in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows if "U1" in line or "alert" in line} <= {5, 13}
+
+
 def test_no_records_is_an_input_error(tmp_path):
     """An empty folder is refused in one line."""
     with pytest.raises(InputError, match="no records under"):
@@ -190,8 +213,10 @@ def test_verdict_of_values_names_the_budget(images):
 def test_verdict_states_families_at_equal_depth_as_found(images):
     """NICE less planar flows, paired, each K with its difference; of what the paper does not have, nothing."""
     (text,) = verdicts(read(images / "results").frame, "table2")
-    assert "NICE (permutation) less Planar flow at equal K, paired by seed, -ln p(x) in nats: +1.000 ± " in text
-    assert "(K=10), +1.700 ± " in text
+    assert (
+        "NICE (permutation) less Planar flow at equal K, paired by seed, -ln p(x) in nats: +1.000, +1.000 (K=10); +1.7"
+        in text
+    )
     assert "Radial" not in text
 
 

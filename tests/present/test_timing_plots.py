@@ -11,7 +11,8 @@ from nfbench.cli.app import main
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import timings as pictures_of
 from nfbench.present.plots.catalogue import timings
-from nfbench.present.plots.style import looks, theme
+from nfbench.present.plots.looks import looks
+from nfbench.present.plots.style import theme
 from nfbench.present.results import results as read
 
 WRONG = {"error": 0.5, "tolerance": 1e-4}

@@ -12,6 +12,7 @@ from nfbench.analysis.data_points import read_data_points
 from nfbench.analysis.timing_blocks import TimingBlock
 from nfbench.analysis.timing_blocks import blocks as timing_blocks
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import dangling_link
 from nfbench.present.plots import (
     data_points,
     density,
@@ -23,7 +24,8 @@ from nfbench.present.plots import (
     training,
 )
 from nfbench.present.plots import timings as timing_pictures
-from nfbench.present.plots.style import Look, Picture, looks, save, slug, theme
+from nfbench.present.plots.looks import Look, looks
+from nfbench.present.plots.style import Picture, save, slug, theme
 from nfbench.published.catalogue import experiment_of, published, sources
 from nfbench.records.results import StoredResults
 from nfbench.specification.choices import TIMING
@@ -133,7 +135,7 @@ def _written(
             named = picture._replace(name=f"{prefix}-{picture.name}")
             yield Saved(block.source, named, save(named, out, suffixes[block]))
     except OSError as error:
-        reason = error.strerror or error
+        reason = dangling_link(out) or error.strerror or error
         raise InputError(f"cannot write figures to {out}: {reason}; expected a writable folder") from None
 
 

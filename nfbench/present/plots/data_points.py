@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from nfbench.analysis.blocks import Block
 from nfbench.analysis.data_points import QUANTILES, DataPoints, spreads
-from nfbench.present.plots.style import Look, Picture, named, panels, title
+from nfbench.present.plots.looks import Look
+from nfbench.present.plots.style import Picture, named, panels, title
 from nfbench.records.glossary import measure
 
 MARKS = (0.5, 0.7)  # k-hat below the first: finite variance; above the second: not to be relied on

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from nfbench.analysis.blocks import DIVERGENCES, Block
 from nfbench.analysis.summary import summary
-from nfbench.present.plots.style import Look, Picture, estimated, legend, panels
+from nfbench.present.plots.looks import Look
+from nfbench.present.plots.style import Picture, estimated, half_interval, legend, panels, two_values, with_interval
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 from nfbench.specification.spec import parse
@@ -98,14 +99,17 @@ def _draw(axis: Axes, panel: Panel, places: dict[int, float], looks: dict[str, L
         look, label = looks[str(family)], line["label"].iloc[0]
         line = line.sort_values("K")
         value = line[metric].astype(float)
-        half = (line[f"{metric}_high"].astype(float) - value).fillna(0.0)
+        half = half_interval(line, metric)
         if line["K"].max() == 0:
             axis.axhline(value.iloc[0], color=look.colour, ls="--", lw=1.1)
             if half.iloc[0] > 0:
                 span = float(value.iloc[0] - half.iloc[0]), float(value.iloc[0] + half.iloc[0])
                 axis.axhspan(*span, color=look.colour, alpha=0.12, lw=0)
         x = [places[depth] * _aside(rows, str(family)) for depth in line["K"]]
-        axis.errorbar(x, value, half, color=look.colour, marker=look.mark, ms=4.5, lw=1.3, capsize=2.5, label=label)
+        style: dict[str, Any] = {"color": look.colour, "marker": look.mark, "ls": look.line}
+        axis.errorbar(x, value, half, ms=4.5, lw=1.3, capsize=2.5, label=label, **style)
+        for place, values in zip(x, two_values(line, metric), strict=True):
+            axis.plot([place] * len(values), values, color=look.colour, marker=".", ms=4, ls="none", label="_seeds")
     axis.set_xscale("log", base=2)
     axis.set_xticks(list(places.values()), labels=[str(depth) for depth in places])
     axis.minorticks_off()
@@ -170,7 +174,7 @@ def _draw_published(
         x = [places[depth] * _aside(panel.rows, family) for depth in line]
         value, bar = zip(*line.values(), strict=True)
         bars = None if None in bar else bar
-        colour, mark = looks[family]
+        colour, mark, _ = looks[family]
         axis.errorbar(x, value, bars, color=colour, marker=mark, mfc="none", ms=7, lw=0.8, ls=":", capsize=2)
 
 
@@ -181,7 +185,7 @@ def _named(source: Published) -> str:
 
 
 def _caption(block: Block, shown: list[Panel], drawn: list[Published], objection: str | None) -> str:
-    text = "Mean over seeds with its 95 % t-interval against the number of maps K"
+    text = f"Mean over seeds against the number of maps K, {with_interval(block)}"
     if any(panel.metric in DIVERGENCES for panel in shown):
         text += f"; the axis of a divergence is linear below {_LINEAR:g} nats and cuts intervals that reach far below 0"
     if any(panel.metric == "gap" for panel in shown):

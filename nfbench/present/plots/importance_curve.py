@@ -11,7 +11,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from nfbench.analysis.blocks import Block
 from nfbench.analysis.data_points import Curve, DataPoints, curves, mean_curve
-from nfbench.present.plots.style import Look, Picture, legend, named, panels
+from nfbench.present.plots.looks import Look
+from nfbench.present.plots.style import Picture, legend, named, panels
 from nfbench.records.glossary import measure
 
 _DEPTH_COLOURS = "mako_r"  # from pale to dark with K

@@ -7,7 +7,17 @@ from matplotlib.axes import Axes
 
 from nfbench.analysis.blocks import Block
 from nfbench.analysis.summary import summary
-from nfbench.present.plots.style import Look, Picture, estimated, named, panels, title
+from nfbench.present.plots.looks import Look
+from nfbench.present.plots.style import (
+    Picture,
+    estimated,
+    half_interval,
+    named,
+    panels,
+    title,
+    two_values,
+    with_interval,
+)
 from nfbench.records.glossary import measure
 
 _METRICS = ("free_energy", "nll", "gap")
@@ -38,17 +48,19 @@ def pictures(block: Block, looks: dict[str, Look]) -> Iterator[Picture]:
 
 def _panel(axis: Axes, rows: pd.DataFrame, metric: str, looks: dict[str, Look]) -> None:
     labels = [title(row) for _, row in rows.iterrows()]
+    halves, values = half_interval(rows, metric), two_values(rows, metric)
     for place, (_, row) in enumerate(rows.iterrows()):
         if pd.isna(row[metric]):
             axis.text(0.5, place, "no seed is done", transform=axis.get_yaxis_transform(), ha="center", va="center")
             continue
-        half = 0.0 if pd.isna(row[f"{metric}_high"]) else row[f"{metric}_high"] - row[metric]
-        look = looks[row["family"]]
-        axis.errorbar(row[metric], place, xerr=half, color=look.colour, marker=look.mark, ms=5, capsize=2.5, ls="none")
+        look, style = looks[row["family"]], {"ls": "none"}
+        half = halves.iloc[place]
+        axis.errorbar(row[metric], place, xerr=half, color=look.colour, marker=look.mark, ms=5, capsize=2.5, **style)
+        axis.plot(values[place], [place] * len(values[place]), color=look.colour, marker=".", ms=4, **style)
     axis.set_yticks(range(len(labels)), labels=labels)
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.set_xlabel(measure(metric).title)
 
 
 def _caption(block: Block) -> str:
-    return f"Mean over seeds with its 95 % t-interval; lower is better; {estimated(block)}. {block.protocol}."
+    return f"Mean over seeds, {with_interval(block)}; lower is better; {estimated(block)}. {block.protocol}."

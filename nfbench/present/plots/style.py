@@ -1,4 +1,4 @@
-"""What all pictures share: theme, colours and marks of families, names of files, and how a picture is saved."""
+"""What all pictures share: theme, panels, legends, names of files, and how a picture is saved."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,6 @@ from nfbench.analysis.blocks import Block
 from nfbench.specification.spec import parse
 
 DENSITY_COLOURS = "mako_r"
-_MARKS = "osD^vPX<>"  # nine to ten colours: 90 families before a pair repeats
 DPI = 110
 
 
@@ -33,32 +32,6 @@ class Picture(NamedTuple):
     name: str
     caption: str
     figure: Figure
-
-
-class Look(NamedTuple):
-    """How a family is drawn, in every figure alike.
-
-    Attributes:
-        colour: red, green and blue, each from 0 to 1.
-        mark: a marker of matplotlib.
-    """
-
-    colour: tuple[float, float, float]
-    mark: str
-
-
-def looks(families: Iterable[str]) -> dict[str, Look]:
-    """Colour (safe for colour-blind readers) and mark of each family, by the sorted order of their specs.
-
-    Args:
-        families: canonical specs without K, in any order, repeated or not.
-
-    Returns:
-        The look of each family by its spec; it depends on which other families there are.
-    """
-    names = sorted(set(families))
-    colours = sns.color_palette("colorblind", 10)
-    return {name: Look(colours[i % len(colours)], _MARKS[i % len(_MARKS)]) for i, name in enumerate(names)}
 
 
 @contextmanager
@@ -183,6 +156,48 @@ def estimated(block: Block) -> str:
         A clause that names S.
     """
     return f"-ln p(x) is importance-sampled with S = {block.importance_draws:,} draws of q"
+
+
+def half_interval(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Half the width of each mean's interval.
+
+    Args:
+        rows: of a summary.
+        metric: its name.
+
+    Returns:
+        One number a row, in the metric's unit; 0 where there is no interval.
+    """
+    return (rows[f"{metric}_high"].astype(float) - rows[metric].astype(float)).fillna(0.0)
+
+
+def two_values(rows: pd.DataFrame, metric: str) -> list[list[float]]:
+    """The values of two seeds, which stand in place of an interval.
+
+    Args:
+        rows: of a summary.
+        metric: its name.
+
+    Returns:
+        A list for each row: both values where the row has two, else none.
+    """
+    ends = rows[[f"{metric}_n", f"{metric}_least", f"{metric}_largest"]].to_numpy()
+    return [[float(least), float(largest)] if n == 2 else [] for n, least, largest in ends]
+
+
+def with_interval(block: Block) -> str:
+    """What stands beside the means of a picture, for its caption.
+
+    Args:
+        block: the records that are shown.
+
+    Returns:
+        A clause that names intervals, both values of two seeds, or that there are none.
+    """
+    counts = set(block.done.groupby(["target", "posterior"]).size())
+    parts = ["with its 95 % interval"] if max(counts, default=0) > 2 else []
+    parts += ["of two seeds with both values (dots)"] if 2 in counts else []
+    return " and ".join(parts) or "without an interval"
 
 
 def save(picture: Picture, out: Path, suffix: str) -> list[Path]:

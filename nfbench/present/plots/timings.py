@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nfbench.analysis.timing_blocks import BARE, HOUSE, OURS, SIZES, TimingBlock, cases, three_digits
-from nfbench.present.plots.style import Look, Picture, legend, panels
+from nfbench.present.plots.looks import Look
+from nfbench.present.plots.style import Picture, legend, panels
 from nfbench.records.glossary import MODES
 
 _STYLES = ("-", "--", ":", "-.", (0, (9, 2)), (0, (5, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (9, 2, 3, 2)), (0, (3, 5)))

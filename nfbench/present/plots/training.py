@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 
 from nfbench.analysis.blocks import Block
 from nfbench.analysis.summary import curve_bands
-from nfbench.present.plots.style import Look, Picture, legend, panels, title
+from nfbench.present.plots.looks import Look
+from nfbench.present.plots.style import Picture, legend, panels, title
 from nfbench.records.results import StoredResults
 
 _LINEAR = 0.1  # nats, below which the axis is linear where ln Z is known

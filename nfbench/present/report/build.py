@@ -17,13 +17,19 @@ from nfbench.present.report import timings as timing_chapter
 from nfbench.present.report import verdict
 from nfbench.present.report.chapter import anchor, cell, chapter
 from nfbench.present.results import Results
-from nfbench.present.tables.render import NOTHING, escape, latex, markdown
+from nfbench.present.tables.render import NOTHING, escape, latex, markdown, markdown_row, plain
 from nfbench.published.catalogue import sources
 from nfbench.records.cells import Record
 from nfbench.records.glossary import KINDS, LETTERS, MEASURES, TIMING_WORDS, WORDS
 from nfbench.records.timings import Timing
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Markdown(str):
+    """Text that is Markdown already; any other is shown as it is."""
+
+    __slots__ = ()
 
 
 def report(results: Results, out: Path) -> Path:
@@ -86,7 +92,8 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
         "terms": (WORDS if len(frame) else {}) | (TIMING_WORDS if len(times) else {}),
         "citations": sorted(_citations(records, timings) | {paper.citation for paper in papers}),
         "anchor": anchor,
-        "markdown": markdown,
+        "markdown": lambda table: Markdown(markdown(table)),
+        "line": lambda cells: Markdown(markdown_row(cells)),
         "latex": latex,
         "nothing": NOTHING,
     }
@@ -127,7 +134,7 @@ def _citations(records: list[Record], timings: Iterable[Timing]) -> set[str]:
 
 
 def _environment(template: str) -> jinja2.Environment:
-    """Jinja with autoescape for HTML; LaTeX gets delimiters of its own and an escaping filter."""
+    """Jinja that escapes by itself for HTML and Markdown; LaTeX gets delimiters of its own and an escaping filter."""
     options: dict[str, Any] = {}
     if template.endswith(".tex"):
         options = {"block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<"}
@@ -141,5 +148,7 @@ def _environment(template: str) -> jinja2.Environment:
         keep_trailing_newline=True,
         **options,
     )
+    if template.endswith(".md"):
+        environment.finalize = lambda value: value if isinstance(value, Markdown) else plain(str(value))
     environment.filters["tex"] = escape
     return environment

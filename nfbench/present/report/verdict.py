@@ -7,7 +7,7 @@ import pandas as pd
 
 from nfbench.analysis.blocks import Block
 from nfbench.analysis.published import compare, contrasts
-from nfbench.present.tables.render import interval
+from nfbench.present.tables.labels import statistic
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 
@@ -77,6 +77,6 @@ def _contrast(block: Block, source: Published) -> str:
 def _steps(rows: list[dict[Any, Any]]) -> str:
     """One metric of one family less another over K."""
     first = rows[0]
-    steps = (f"{interval(row['mean'], row['low'], row['high'], sign='+')} (K={row['K']})" for row in rows)
+    steps = (f"{statistic(row, 'mean', sign='+')} (K={row['K']})" for row in rows)
     name = measure(first["metric"]).label
-    return f"{first['label']} less {first['base']} at equal K, paired by seed, {name} in nats: {', '.join(steps)}."
+    return f"{first['label']} less {first['base']} at equal K, paired by seed, {name} in nats: {'; '.join(steps)}."

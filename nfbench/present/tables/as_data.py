@@ -8,8 +8,8 @@ import pandas as pd
 from nfbench.analysis.blocks import CONFIGURATION, Block, metrics
 from nfbench.analysis.published import compare, contrasts, missing
 from nfbench.analysis.summary import summary
-from nfbench.present.tables.labels import budget, depth, key, protocol, read, reasons, seeds
-from nfbench.present.tables.render import NOTHING, Table, interval, number
+from nfbench.present.tables.labels import budget, depth, key, protocol, read, reasons, seeds, statistic
+from nfbench.present.tables.render import NOTHING, Table, number
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 
@@ -53,7 +53,7 @@ def _table(block: Block, source: Published, metric: str) -> Table:
     rows, keys = [], []
     for row in summary(block.rows).to_dict("records"):
         cells = [*([row["target_label"]] if targets else []), row["label"], depth(row)]
-        cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in shown]
+        cells += [statistic(row, name) for name in shown]
         rows.append([*cells, seeds(row), *_comparison(compared.get(key(row)), source)])
         keys.append(key(row))
     for cited in source.cited:
@@ -81,7 +81,7 @@ def _comparison(row: dict[Any, Any] | None, source: Published) -> list[str]:
     theirs = f"{source.prefix} {row['paper']:.{source.decimals}f}".strip()
     if _has_bars(source):
         theirs += f" ± {row['paper_se']:.2f}"
-    ours = interval(row["difference"], row["difference_low"], row["difference_high"], sign="+")
+    ours = statistic(row, "difference", sign="+")
     return [theirs + (" *" if row["hidden"] else ""), ours, row["verdict"]]
 
 
@@ -121,7 +121,8 @@ def _less(differences: pd.DataFrame, block: Block, source: Published) -> Table:
         cells = [cell for name in names for cell in _difference(by_metric.get(name))]
         rows.append([configuration["label"], depth(configuration), *cells, str(parts["n"].max())])
         keys.append(key(configuration))
-    how = f"Each family less {base} at equal K: mean of the differences seed by seed ± half its 95 % t-interval."
+    beside = "both of two" if (differences["n"] == 2).all() else "their mean ± half its 95 % interval"
+    how = f"Each family less {base} at equal K: differences seed by seed, {beside}."
     note = (
         f"Above 0, {base} is the better. The paper's: difference of two published means, ± its standard error, their "
         "errors taken as independent. No test is made."
@@ -134,7 +135,7 @@ def _difference(row: dict[Any, Any] | None) -> list[str]:
     if row is None:
         return [NOTHING] * 2
     theirs = NOTHING if pd.isna(row["paper"]) else f"{row['paper']:+.2f} ± {row['paper_se']:.2f}"
-    return [interval(row["mean"], row["low"], row["high"], sign="+"), theirs]
+    return [statistic(row, "mean", sign="+"), theirs]
 
 
 def remeasured(source: Published) -> list[Table]:

@@ -15,9 +15,9 @@ from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.present.tables import as_data
-from nfbench.present.tables.labels import depth, key, protocol, read, reasons, seeds
+from nfbench.present.tables.labels import depth, key, protocol, read, reasons, seeds, statistic
 from nfbench.present.tables.published import numbers
-from nfbench.present.tables.render import NOTHING, Table, interval, latex, markdown, number
+from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number
 from nfbench.published.catalogue import experiment_of, published, sources
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
@@ -115,7 +115,7 @@ def overview(frame: pd.DataFrame) -> Table:
     rows = []
     for row in summary(frame).to_dict("records"):
         metric = next((name for name in RANKING if pd.notna(row.get(name))), None)
-        value = interval(row[metric], row[f"{metric}_low"], row[f"{metric}_high"]) if metric else NOTHING
+        value = statistic(row, metric) if metric else NOTHING
         names = [row["experiment"], f"{row['source']}, {row['profile']}", row["target_label"], row["label"]]
         rows.append([*names, depth(row), seeds(row), measure(metric).title if metric else NOTHING, value])
     return Table("Configurations", "", head, rows, [()] * len(rows), [], leading=6)
@@ -133,7 +133,7 @@ def _table(block: Block, source: Published | None) -> Table:
     rows, keys = [], []
     for row in summary(block.rows).to_dict("records"):
         cells = [row["target_label"], row["label"], depth(row)]
-        cells += [interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in names]
+        cells += [statistic(row, name) for name in names]
         cells += [seeds(row), number(row["num_params"], 0, ","), number(row["seconds"], 2)]
         rows.append(cells + (_comparison(compared.get(key(row))) if compared else []))
         keys.append(key(row))
@@ -145,7 +145,7 @@ def _comparison(row: dict[Any, Any] | None) -> list[str]:
         return [NOTHING] * 3
     if row["verdict"] == "baseline":
         return ["0", "0", "baseline"]
-    ours = interval(row["difference"], row["difference_low"], row["difference_high"], sign="+")
+    ours = statistic(row, "difference", sign="+")
     theirs = f"{row['paper_difference']:+.3f} ± {row['paper_se']:.3f}"
     return [ours, theirs + (" *" if row["hidden"] else ""), row["verdict"]]
 

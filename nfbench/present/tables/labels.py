@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from nfbench.analysis.blocks import CONFIGURATION, OUTCOMES, Block
-from nfbench.analysis.summary import Estimate
-from nfbench.present.tables.render import NOTHING, interval
+from nfbench.analysis.summary import PARTS, Estimate
+from nfbench.present.tables.render import NOTHING, interval, number
 from nfbench.published.schema import Published
 from nfbench.records.training_words import words
 from nfbench.specification.spec import parse
@@ -36,16 +36,40 @@ def depth(row: dict[Any, Any]) -> str:
     return str(row["K"]) if "K" in dict(parse(row["posterior"]).options) else NOTHING
 
 
-def spread(estimate: Estimate) -> str:
+def spread(estimate: Estimate, *, sign: str = "") -> str:
     """An estimate as text.
 
     Args:
         estimate: a mean over seeds.
+        sign: ``+`` to print it always.
 
     Returns:
-        The mean ± half its interval, as `interval` prints them.
+        The mean ± half its interval, as `interval` prints them; of two seeds both values.
+
+    >>> spread(Estimate(2, 1.5, least=1.25, largest=1.75)), spread(Estimate(3, 1.5, low=1.25, high=1.75), sign="+")
+    ('1.250, 1.750', '+1.500 ± 0.250')
     """
-    return interval(estimate.mean, estimate.low, estimate.high)
+    if estimate.n == 2:
+        return f"{number(estimate.least, form=sign)}, {number(estimate.largest, form=sign)}"
+    return interval(estimate.mean, estimate.low, estimate.high, sign=sign)
+
+
+def statistic(row: dict[Any, Any], name: str, *, sign: str = "") -> str:
+    """A mean over seeds as text, from the columns of a summary or of a comparison.
+
+    Args:
+        row: with the mean in the column `name` and the other parts of an `Estimate` in columns that begin with
+            ``<name>_``; those of `mean` itself have their own names.
+        name: of a metric, ``difference`` or ``mean``.
+        sign: ``+`` to print it always.
+
+    Returns:
+        The text that `spread` gives; a dash where there is no mean.
+    """
+    if pd.isna(row[name]):
+        return NOTHING
+    prefix = "" if name == "mean" else f"{name}_"
+    return spread(Estimate(mean=row[name], **{part: row.get(f"{prefix}{part}") for part in PARTS}), sign=sign)
 
 
 def seeds(row: dict[Any, Any]) -> str:
@@ -81,9 +105,25 @@ def protocol(block: Block, source: Published | None = None) -> str:
     sentences += [] if block.training is None else [f"Trained by {block.training}."]
     sentences += [_other_setup(block, source)] if source else []
     sentences += [_draws(block)] if block.has("nll") else []
-    repeated = block.rows.groupby(["target", "posterior"]).size().max() > 1
-    mean = "Mean over the seeds that are done ± half the 95 % t-interval over seeds." if repeated else "No interval."
-    return " ".join(sentence for sentence in [*sentences, mean] if sentence)
+    return " ".join(sentence for sentence in [*sentences, intervals(block)] if sentence)
+
+
+def intervals(block: Block) -> str:
+    """What stands beside a mean over seeds, in sentences.
+
+    Args:
+        block: the records of a table.
+
+    Returns:
+        What ± means where there are intervals, and that two seeds show both values.
+    """
+    counts = set(block.done.groupby(["target", "posterior"]).size())
+    sentences = []
+    if max(counts, default=0) > 2:
+        sentences += ["Mean over the seeds that are done ± half the 95 % interval over seeds."]
+    if 2 in counts:
+        sentences += ["Of two seeds both values."]
+    return " ".join(sentences) or "No interval."
 
 
 def budget(block: Block, source: Published | None = None) -> str:

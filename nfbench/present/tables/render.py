@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from html import escape as html_escape
 from typing import NamedTuple
 
@@ -136,9 +137,38 @@ def markdown(table: Table) -> str:
         Markdown that ends with a line break.
     """
     lines = [table.head, ["---"] * len(table.head), *table.rows]
-    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    notes = "\n".join(f"- {note}" for note in table.notes).replace("* ", "\\* ")
-    return f"### {table.title}\n\n{table.protocol}\n\n{body}\n" + (f"\n{notes}\n" if notes else "")
+    body = "\n".join(markdown_row(line) for line in lines)
+    notes = "\n".join(f"- {plain(note)}" for note in table.notes).replace("* ", "\\* ")
+    title, protocol = plain(table.title), plain(table.protocol)
+    return f"### {title}\n\n{protocol}\n\n{body}\n" + (f"\n{notes}\n" if notes else "")
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    """The line of a Markdown table.
+
+    Args:
+        cells: their texts.
+
+    Returns:
+        The line, in which a bar in a text does not end its cell.
+    """
+    return "| " + " | ".join(plain(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: no HTML tag, link or line break of a record's own takes effect.
+
+    Args:
+        text: of a record, such as a label or a message.
+
+    Returns:
+        One line, without control characters.
+
+    >>> plain("<script>x</script> <= 2 ± <0.001")
+    '&lt;script>x&lt;/script> <= 2 ± <0.001'
+    """
+    line = re.sub(r"[\x00-\x20\x7f-\x9f]+", " ", text)
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", line).replace("](", "]\\(")
 
 
 def html(table: Table) -> str:
