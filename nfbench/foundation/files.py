@@ -200,9 +200,23 @@ def check_writable(root: Path) -> None:
         with partial(root / "probe"):
             pass
     except OSError as error:
-        raise InputError(
-            f"cannot write to folder {str(root)!r}: {error.strerror}; expected a writable folder"
-        ) from None
+        reason = dangling_link(root) or error.strerror
+        raise InputError(f"cannot write to folder {str(root)!r}: {reason}; expected a writable folder") from None
+
+
+def dangling_link(path: Path) -> str:
+    """Which symbolic link on the way to a path leads nowhere.
+
+    Args:
+        path: of a file or a folder.
+
+    Returns:
+        A clause that names the link and where it leads; empty where there is none.
+    """
+    for part in (path, *path.parents):
+        if part.is_symlink() and not part.exists():
+            return f"{str(part)!r} is a link to {str(part.readlink())!r}, which is not there"
+    return ""
 
 
 def _create_locked(file: Path) -> tuple[int, Path]:
