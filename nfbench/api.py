@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nfbench.executors.limits import Limits
 from nfbench.experiments.compare import Comparison
 from nfbench.experiments.compare import compare as _compare
 from nfbench.experiments.evaluate_fitted import evaluate_fitted
@@ -150,6 +151,8 @@ def run(
     force: bool = False,
     compile: bool = False,
     cuda_graph: bool = False,
+    group_seconds: float | None = None,
+    group_memory: float | None = None,
 ) -> Run:
     """Run an experiment: what ``nfbench run`` runs, with the same records.
 
@@ -162,10 +165,15 @@ def run(
         overrides: dotted keys of the profile with new values, such as ``{"training.updates": 100}``.
         results: folder of the records.
         device: torch device.
-        jobs: processes at once; None: one for each core. With several, a script needs ``if __name__ == "__main__":``.
+        jobs: processes at once; None: one for each core. With 1, only what a module outside nfbench registers gets a
+            process of its own. A script that registers a family or target itself and asks for several needs
+            ``if __name__ == "__main__":``.
         force: run finished cells again.
         compile: compile the training's gradient by ``torch.compile``.
         cuda_graph: capture an update once as a CUDA graph and replay it; CUDA only.
+        group_seconds: time in seconds after which a target with a posterior is ended, all its seeds together; None: no
+            limit. It has failed records then, and the same call resumes what it has stored.
+        group_memory: resident memory in GiB above which the process of a group is ended; None: no limit.
 
     Returns:
         The records of these cells as results, and how many cells ended how.
@@ -180,4 +188,5 @@ def run(
     """
     groups = plan_experiment(str(experiment), profile, posteriors, targets, seeds, overrides)
     acceleration = Acceleration(compile=compile, cuda_graph=cuda_graph)
-    return execute(groups, Path(results), device, jobs, force=force, acceleration=acceleration)
+    limits = Limits(group_seconds, group_memory)
+    return execute(groups, Path(results), device, jobs, force=force, acceleration=acceleration, limits=limits)

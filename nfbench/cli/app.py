@@ -1,6 +1,7 @@
 """The command line: ``nfbench --help``. Nothing heavy is imported before a command needs it.
 
-Exit codes: 0 done (a diverged cell is an outcome, not an error), 1 a cell failed, 2 wrong input, 130 interrupted.
+Exit codes: 0 done (a diverged cell is an outcome, not an error), 1 a cell failed, 2 wrong input, 130 interrupted by
+Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 import os

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from nfbench.specification.config import Group
 
 INTERRUPTED = 130
+_LAST_OF_OUTCOMES = 2  # exit codes above: 128 and the number of the signal that ended the command
 Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick, standard (of some) or paper.")]
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; chosen by the machine if omitted.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Training goes through torch.compile.")]
 CudaGraph = Annotated[bool, typer.Option("--cuda-graph", help="An update is captured once and replayed; CUDA only.")]
+GroupSeconds = Annotated[
+    float | None,
+    typer.Option("--group-seconds", metavar="S", help="End a target with a posterior, all its seeds, after so long."),
+]
+GroupMemory = Annotated[
+    float | None,
+    typer.Option("--group-memory", metavar="GIB", help="End one whose process holds more than so many GiB."),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of every failure.")]
 Force = Annotated[bool, typer.Option("--force", help="Run finished cells again.")]
 Posteriors = Annotated[
     list[str] | None,
@@ -51,6 +61,9 @@ def run(
     force: Force = False,
     compile: Compile = False,
     cuda_graph: CudaGraph = False,
+    group_seconds: GroupSeconds = None,
+    group_memory: GroupMemory = None,
+    debug: Debug = False,
     overrides: Overrides = None,
 ) -> int:
     """Train and evaluate the cells of an experiment that are not finished yet."""
@@ -58,7 +71,8 @@ def run(
     if dry_run:
         _print_plan(groups, results)
         return 0
-    return _execute(groups, results, device, jobs, force=force, compile=compile, cuda_graph=cuda_graph)
+    options = _Options(device, jobs, force, compile, cuda_graph, group_seconds, group_memory, debug)
+    return _execute(groups, results, options)
 
 
 def reproduce(
@@ -75,6 +89,9 @@ def reproduce(
     force: Force = False,
     compile: Compile = False,
     cuda_graph: CudaGraph = False,
+    group_seconds: GroupSeconds = None,
+    group_memory: GroupMemory = None,
+    debug: Debug = False,
 ) -> int:
     """Run experiments, then print tables and how close they come to the paper, and write the report with its plots."""
     from nfbench.cli import show
@@ -83,8 +100,9 @@ def reproduce(
     plans = _plans(experiments, profile)
     check_writable(out)
     every = [group for groups in {id(groups): groups for groups in plans.values()}.values() for group in groups]
-    code = _execute(every, results, device, jobs, force=force, compile=compile, cuda_graph=cuda_graph)
-    if code == INTERRUPTED:
+    options = _Options(device, jobs, force, compile, cuda_graph, group_seconds, group_memory, debug)
+    code = _execute(every, results, options)
+    if code > _LAST_OF_OUTCOMES:
         return code
     show.show(list(plans), profile, results, out)
     return code
@@ -157,28 +175,39 @@ def _ranges(seeds: Sequence[int]) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _execute(
-    groups: "Sequence[Group]",
-    results: Path,
-    device: str,
-    jobs: int | None,
-    *,
-    force: bool,
-    compile: bool,
-    cuda_graph: bool,
-) -> int:
+class _Options(NamedTuple):
+    """How a plan is run: the options of both commands, under their names."""
+
+    device: str
+    jobs: int | None
+    force: bool
+    compile: bool
+    cuda_graph: bool
+    group_seconds: float | None
+    group_memory: float | None
+    debug: bool
+
+
+def _execute(groups: "Sequence[Group]", results: Path, options: _Options) -> int:
+    from nfbench.executors.limits import Limits
     from nfbench.experiments.execute import execute
+    from nfbench.foundation.interrupts import Interrupt
     from nfbench.training.update import Acceleration
 
-    acceleration = Acceleration(compile=compile, cuda_graph=cuda_graph)
+    acceleration = Acceleration(compile=options.compile, cuda_graph=options.cuda_graph)
+    limits = Limits(options.group_seconds, options.group_memory)
+    device, jobs, force = options.device, options.jobs, options.force
     try:
-        done = execute(groups, results, device, jobs, force=force, acceleration=acceleration)
-    except KeyboardInterrupt:
+        done = execute(groups, results, device, jobs, force=force, acceleration=acceleration, limits=limits)
+    except KeyboardInterrupt as error:
         say(_interrupted(groups, results))
-        return INTERRUPTED
+        return error.exit_code if isinstance(error, Interrupt) else INTERRUPTED
     print(done.summary)
     for failure in done.failures:
         say(f"nfbench: failed: {failure}")
+    if options.debug:
+        for text in done.tracebacks:
+            say(text)
     return 1 if done.failures else 0
 
 

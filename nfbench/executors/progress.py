@@ -46,6 +46,17 @@ class GroupProgress(Progress):
         super().__init__(len(groups), "all groups")
         self._updates = {name(group): _updates(group) for group in groups}
         self._ended = 0
+        self._said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        """Show a line, the same one only once.
+
+        Args:
+            text: the line.
+        """
+        if text not in self._said:
+            self._said.add(text)
+            self.line(text)
 
     def update(self, update: Update) -> None:
         """Show the progress of a group.

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nfbench.executors.limits import Limits
+from nfbench.executors.local import NO_LIMITS
 from nfbench.executors.local import execute as execute_locally
 from nfbench.experiments.library import load
 from nfbench.experiments.plan import label, parse_seeds, plan, profile_of, typed
@@ -43,6 +45,14 @@ class Run:
     def results(self) -> Results:
         """The results of these cells only, read when they are first asked for."""
         return Results(self.root).narrowed(cell.id for group in self.groups for cell in group.cells)
+
+    @property
+    def tracebacks(self) -> list[str]:
+        """The distinct tracebacks of the cells that failed, each under the name of its target and posterior."""
+        records = self.results.records.values()
+        failed = (record for record in records if record.status == "failed" and record.traceback)
+        texts = (f"{record.cell.target} | {record.cell.posterior}:\n{record.traceback}" for record in failed)
+        return list(dict.fromkeys(texts))
 
     @property
     def summary(self) -> str:
@@ -107,6 +117,7 @@ def execute(
     *,
     force: bool = False,
     acceleration: Acceleration = PLAIN,
+    limits: Limits = NO_LIMITS,
 ) -> Run:
     """Run the groups that are not finished and store every outcome.
 
@@ -117,18 +128,19 @@ def execute(
         jobs: processes at once; None: one for each core, or one on a GPU.
         force: run finished cells again.
         acceleration: how updates are run.
+        limits: what a group may use of time and memory.
 
     Returns:
         The outcomes, with access to the records.
 
     Raises:
         InputError: no such device, a folder that cannot be written, or an acceleration that the device does not have.
-        KeyboardInterrupt: interrupted; finished cells are stored, and the same call resumes the others.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP came; finished cells are stored, the same call resumes the rest.
     """
     check_device(device)
     for folder in dict.fromkeys([root, *(root / group.cells[0].experiment for group in groups)]):
         check_writable(folder)
     acceleration.check(device)
     run = functools.partial(run_group, acceleration=acceleration)
-    summary = execute_locally(run, lose_group, groups, root, device=device, jobs=jobs, force=force)
+    summary = execute_locally(run, lose_group, groups, root, device=device, jobs=jobs, force=force, limits=limits)
     return Run(groups, root, summary.counts, summary.skipped, summary.failures)

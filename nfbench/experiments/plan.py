@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from nfbench.foundation.errors import InputError, first_line
+from nfbench.foundation.errors import InputError, first_line, reason
 from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import seeded
 from nfbench.foundation.yaml_model import yaml_value
@@ -224,9 +224,8 @@ def _data(spec: str) -> str | None:
     try:
         with seeded(0, "data"):
             built = target(spec)
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except Exception as error:  # a user's factory may raise anything, and torch has its own errors for lack of memory
-        reason = str(error).strip().splitlines() or ["no message"]
-        raise InputError(f"target {spec!r} cannot be built: {type(error).__name__}: {reason[0]}") from None
+    except BaseException as error:  # a user's factory may raise anything, and torch has its own errors for no memory
+        raise InputError(f"target {spec!r} cannot be built: {reason(error)}") from error
     return built.data if isinstance(built, LatentVariableModel) else None

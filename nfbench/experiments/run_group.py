@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import functools
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,10 @@ import torch
 from nfbench.evaluation import density_grid
 from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.evaluation.evaluate import evaluate, finite
+from nfbench.executors.messages import Lost
 from nfbench.foundation.environment import provenance, runtime
-from nfbench.foundation.errors import reason
+from nfbench.foundation.errors import reason, traceback_of
+from nfbench.foundation.process_state import ProcessState, seed_generators
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
@@ -61,7 +64,8 @@ def run_group(
     Raises:
         KeyboardInterrupt: interrupted; `interrupted` records and a checkpoint are stored, and the same call resumes.
     """
-    run = _Run(group, root, device, time.perf_counter(), acceleration)
+    run = _Run(group, root, device, time.perf_counter(), acceleration, before=ProcessState())
+    seed_generators(int(group.cells[0].id, 16))  # for code that draws from them; nfbench's own does not
     try:
         return (
             _push(dataclasses.replace(run, device="cpu", acceleration=PLAIN))
@@ -71,23 +75,26 @@ def run_group(
     except KeyboardInterrupt:
         run.fail("interrupted", "interrupted by the user; the same command resumes")
         raise
-    except (Exception, SystemExit, GeneratorExit) as error:  # a plug-in may end anything, but not the grid
-        return run.fail("failed", reason(error))
+    except BaseException as error:  # a plug-in may end anything, but not the grid
+        return run.fail("failed", reason(error), traceback_of(error))
+    finally:
+        run.restore()
 
 
-def lose_group(group: Group, root: Path, device: str = "cpu") -> list[Record]:
-    """Store failed records for a group whose process died.
+def lose_group(group: Group, root: Path, device: str, lost: Lost) -> list[Record]:
+    """Store failed records for a group whose process died or was ended.
 
     Args:
         group: the cells.
         root: folder of the records.
         device: torch device that the process used.
+        lost: how it ended.
 
     Returns:
         One record for each cell.
     """
-    message = "its process died (killed, or out of memory); the same command runs it again"
-    return _Run(group, root, device, time.perf_counter()).fail("failed", message)
+    started = time.perf_counter() - lost.seconds
+    return _Run(group, root, device, started).fail("failed", lost.message, lost.traceback)
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class _Run:
         started: time of the start, as of `time.perf_counter`.
         acceleration: how updates are run.
         stored: a cell's id -> the record that this run stored for it.
+        before: the state of the process at the start.
     """
 
     group: Group
@@ -109,16 +117,24 @@ class _Run:
     started: float
     acceleration: Acceleration = PLAIN
     stored: dict[str, Record] = field(default_factory=dict)
+    before: ProcessState = field(default_factory=ProcessState)
+
+    def restore(self) -> None:
+        """Put the process back into its state before, and warn of what the group's code had changed."""
+        if changed := self.before.restore():
+            owner = f"{self.group.target} | {self.group.posterior}"
+            warnings.warn(f"{owner}: its code changed {', '.join(changed)}; put back", stacklevel=2)
 
     def share(self) -> float:
         """Seconds so far, shared equally by the cells."""
         return (time.perf_counter() - self.started) / len(self.group.cells)
 
-    def fail(self, status: Status, message: str) -> list[Record]:
+    def fail(self, status: Status, message: str, traceback: str | None = None) -> list[Record]:
         """Store an outcome for every cell for which this run has stored none yet."""
         facts = _facts(self.group, None, None)
         return [
-            self.stored.get(cell.id) or self.store(cell, facts, status, self.share(), message=message)
+            self.stored.get(cell.id)
+            or self.store(cell, facts, status, self.share(), message=message, traceback=traceback)
             for cell in self.group.cells
         ]
 
@@ -136,6 +152,8 @@ class _Run:
 
     def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **fields: Any) -> Record:
         """The record of an outcome, not yet written; `fields` are further fields of the record."""
+        changes = self.before.changes()
+        changed = {"changed_by_its_code": changes} if changes else {}
         return Record(
             id=cell.id,
             cell=cell,
@@ -143,7 +161,7 @@ class _Run:
             status=status,
             seconds=round(seconds, 3),
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration)},
+            provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration), **changed},
             **fields,
         )
 
@@ -195,8 +213,10 @@ def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:
     started = time.perf_counter()
     try:
         metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
-    except (Exception, SystemExit, GeneratorExit) as error:
-        return make("failed", share, message=reason(error)), None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return make("failed", share, message=reason(error), traceback=traceback_of(error)), None
     if "free_energy" not in metrics:
         return make("diverged", share, message="the bound of the trained posterior is not finite"), None
     return make("done", share + time.perf_counter() - started, metrics=metrics), arrays

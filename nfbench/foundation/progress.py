@@ -78,6 +78,17 @@ class Progress:
             left = f"{(total - done) / rate:.0f}" if rate > 0 else "?"
             self._line(f"{name}: {done}/{total}, {note}, {left} s left")
 
+    def line(self, text: str) -> None:
+        """A line of its own, above the bars where there are any.
+
+        Args:
+            text: the line.
+        """
+        if self._bars:
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._line(text)
+
     def report(self, ended: int, line: str, name: str | None = None) -> None:
         """A line about something that has ended.
 

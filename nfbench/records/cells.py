@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from nfbench.specification.config import Cell, Strict
 
@@ -42,11 +42,17 @@ class Record(Strict):
     facts: Facts
     status: Status
     message: str | None = None  # why a cell is not done
+    traceback: str | None = None  # of the error that made it fail, for whoever wrote the code that raised it
     metrics: dict[str, Metric] = Field(default_factory=dict)
     curves: dict[str, list[float | None]] = Field(default_factory=dict)  # equally long; "step" is the abscissa
     seconds: float  # of the whole cell; seeds trained together share it equally
     finished: str  # UTC, ISO 8601
     provenance: dict[str, Any]
+
+    @model_serializer(mode="wrap")
+    def _drop_unset_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a traceback that is None: a record without one is written as it was before there were such."""
+        return {key: value for key, value in dump(self).items() if key != "traceback" or value is not None}
 
     @model_validator(mode="after")
     def _curves_can_be_drawn(self) -> Self:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
+from nfbench.foundation.errors import reason
 from nfbench.foundation.names import unknown
 
 _LOADING = threading.RLock()  # one for all kinds: a module may register several, and look up others meanwhile
@@ -132,10 +133,11 @@ class Named(Generic[E]):
         for point in entry_points(group=self._group) if self._group else ():
             try:
                 point.load()
-            except Exception as error:  # whatever another package does wrong, this one goes on
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever another package does wrong, even exit: this one goes on
                 place = f"{self.kind} entry point {point.name!r} ({point.value})"
-                warnings.warn(f"{place}: {reason}; skipped", stacklevel=2)
+                warnings.warn(f"{place}: {reason(error)}; skipped", stacklevel=2)
 
 
 def _owner(entry: _Registered) -> tuple[str, str]:

@@ -1,6 +1,5 @@
-"""Progress of a plan: what groups are called, what is said of their end, and that a lost display stops no training."""
+"""Progress of a plan: what groups are called, what is said of their end."""
 
-from nfbench.executors.local import _send, _shown
 from nfbench.executors.progress import GroupProgress, Update, name
 from nfbench.specification.config import Cell, Evaluation, Group, Training
 
@@ -24,20 +23,3 @@ def test_ends_are_counted(capsys):
         "[1/2] mine u1 planar:K=2: 1 done, 1 diverged",
         "[2/2] mine u1 radial:K=2: 2 done",
     ]
-
-
-class Broken:
-    """A queue whose process was killed."""
-
-    def get(self):
-        raise EOFError
-
-    def put(self, update):
-        raise BrokenPipeError
-
-
-def test_a_lost_queue_stops_no_training():
-    """A worker that cannot tell of an update goes on, and so does the process that would show it."""
-    _send(Broken().put, "mine", 3, 1.5)
-    with GroupProgress([group()]) as shown, _shown(Broken(), shown):
-        pass

@@ -320,7 +320,10 @@ def _command(folder, posteriors, updates):
         # A command that a script starts in the background ignores Ctrl-C, and so would this one under such a test run.
         "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import nfbench.training.loop\nnfbench.training.loop.CHECKPOINT_SECONDS = 0.0\n"
-        "from nfbench.cli.app import main\nif __name__ == '__main__':\n    main()\n"
+        "import nfbench\nfrom nfbench.cli.app import main\n"
+        "@nfbench.register_posterior('own', label='Own', cite='nobody')\n"
+        "def own(dim: int):\n    'Its sake makes processes import this script, and so keep checkpoints too.'\n"
+        "if __name__ == '__main__':\n    main()\n"
     )
     where = {"cwd": folder, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     return [sys.executable, "command.py", "run", "long.yaml", "--jobs", "2", "--results"], where

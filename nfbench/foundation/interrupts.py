@@ -1,0 +1,77 @@
+"""Ctrl-C, SIGTERM and SIGHUP as one kind of interrupt, which comes once: what it asks to be stored is stored."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_INSISTENT = 3  # signals after which even what the first one asked to be stored is left
+
+
+class Interrupt(KeyboardInterrupt):
+    """A signal that asks this process to store what it has and to end.
+
+    Args:
+        number: of the signal.
+
+    Attributes:
+        number: of the signal.
+        exit_code: 128 plus that number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+        self.exit_code = 128 + number
+
+
+class Signals:
+    """The signals that came within a block of `interruptible`.
+
+    Attributes:
+        count: how many.
+        watched: whether they are seen at all: a thread other than the main one gets none.
+    """
+
+    def __init__(self, *, watched: bool) -> None:
+        self.count = 0
+        self.watched = watched
+
+    def receive(self, number: int, frame: FrameType | None = None) -> None:
+        """Count a signal; the first raises, the second is only counted, every later one raises again.
+
+        Args:
+            number: of the signal.
+            frame: where the process was; not used.
+
+        Raises:
+            Interrupt: at the first signal, and from the third on.
+        """
+        self.count += 1
+        if self.count == 1 or self.count >= _INSISTENT:
+            raise Interrupt(number)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Signals]:
+    """Within the block the signals of `SIGNALS` raise `Interrupt`; afterwards they do what they did before.
+
+    A signal that is ignored stays ignored, as under ``nohup``, and one for which the user's program has a handler stays
+    with that. In a thread other than the main one, which Python sends no signals, nothing is changed.
+
+    Yields:
+        The signals so far.
+    """
+    signals = Signals(watched=threading.current_thread() is threading.main_thread())
+    earlier = {}
+    try:
+        if signals.watched:
+            for number in SIGNALS:
+                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                    earlier[number] = signal.signal(number, signals.receive)
+        yield signals
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
