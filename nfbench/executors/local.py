@@ -76,13 +76,13 @@ def execute(
     """
     refuse_second_run()
     summary = Summary()
-    root = Path(os.path.abspath(root))  # noqa: PTH100  a plug-in may change the folder; links stay as they are
     waiting = []
     for group in groups:
         cells = tuple(cell for cell in group.cells if force or not finished(root, cell))
         summary.skipped += len(group.cells) - len(cells)
         if cells:
             waiting.append(group.model_copy(update={"cells": cells}))
+    root = Path(os.path.abspath(root))  # noqa: PTH100  a plug-in may change the folder; links stay as they are
     waiting.sort(key=_length, reverse=True)
     jobs = min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), max(1, len(waiting)))
     here = [group for group in waiting if jobs == 1 and not limits and may_run_here(group)]

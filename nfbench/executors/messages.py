@@ -37,7 +37,11 @@ class Begun(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something to tell the user once, whichever worker says it."""
+    """Something to tell the user once, whichever worker says it.
+
+    Attributes:
+        text: one line.
+    """
 
     text: str
 
