@@ -67,4 +67,8 @@ def finite(metrics: dict[str, Metric]) -> dict[str, Metric]:
     Returns:
         The finite ones, in the same order.
     """
-    return {name: metric for name, metric in metrics.items() if math.isfinite(metric.value)}
+    return {
+        name: metric if math.isfinite(metric.se or 0.0) else Metric(value=metric.value)
+        for name, metric in metrics.items()
+        if math.isfinite(metric.value)
+    }

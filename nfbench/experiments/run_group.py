@@ -24,7 +24,7 @@ from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.records.cells import FINISHED, Facts, Record, Status
-from nfbench.records.store import finished, write
+from nfbench.records.store import finished, with_proof, write
 from nfbench.specification.config import Cell, Group, digest
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target
@@ -167,6 +167,7 @@ class _Run:
 
     def write(self, record: Record, arrays: density_grid.Arrays | None) -> Record:
         """Write a record, unless it is a failure and an earlier run has finished the cell."""
+        record = with_proof(record, arrays)
         if record.status in FINISHED or not finished(self.root, record.cell):
             write(self.root, record, arrays)
         self.stored[record.id] = record

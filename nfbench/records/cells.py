@@ -1,13 +1,28 @@
 """The schema of a record: the stored outcome of one cell."""
 
+import math
+import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from nfbench.specification.config import Cell, Strict
+from nfbench.specification.spec import Spec, parse
 
 FINISHED = ("done", "diverged")  # outcomes that a second run would only repeat
 Status = Literal["done", "diverged", "failed", "interrupted"]
+
+# Names that a metric cannot have: columns of the tables that records make, and the ends of those made from metrics.
+RESERVED = frozenset(
+    [
+        *("experiment", "profile", "target", "family", "label", "K", "seed", "status", "seconds", "source", "recipe"),
+        *("posterior", "target_label", "cite", "num_params", "log_z", "order", "message", "id", "training", "updates"),
+        *("importance_draws", "long_draws", "long_points", "data", "finished", "sources", "metric"),
+        *("seeds", "done", "diverged", "failed", "interrupted"),
+    ]
+)
+_METRIC = re.compile(r"[A-Za-z]\w*(?<!_se)(?<!_n)(?<!_sd)(?<!_low)(?<!_high)", re.ASCII)
+_LARGEST = 2**63  # tables keep whole numbers in 64 bits
 
 
 class Metric(Strict):
@@ -24,12 +39,13 @@ class Facts(Strict):
     label: str
     cite: str
     year: int | None
-    K: int
+    K: int = Field(ge=0, lt=_LARGEST)
     target_label: str
     target_cite: str
-    dim: int | None  # None where the model could not be built
-    log_z: float | None  # of the target, where it is exact
-    num_params: int | None  # learned numbers of the posterior (free source) or of its head and flow (amortized)
+    dim: int | None = Field(ge=1, lt=_LARGEST)  # None where the model could not be built
+    log_z: float | None = Field(allow_inf_nan=False)  # of the target, where it is exact
+    # Learned numbers of the posterior (free source) or of its head and flow (amortized).
+    num_params: int | None = Field(ge=0, lt=_LARGEST)
     order: tuple[int, int]  # of target and posterior in the experiment
 
 
@@ -45,9 +61,17 @@ class Record(Strict):
     traceback: str | None = None  # of the error that made it fail, for whoever wrote the code that raised it
     metrics: dict[str, Metric] = Field(default_factory=dict)
     curves: dict[str, list[float | None]] = Field(default_factory=dict)  # equally long; "step" is the abscissa
-    seconds: float  # of the whole cell; seeds trained together share it equally
+    seconds: float = Field(allow_inf_nan=False)  # of the whole cell; seeds trained together share it equally
     finished: str  # UTC, ISO 8601
     provenance: dict[str, Any]
+    arrays: dict[str, str] | None = None  # sha256 of each array beside it, by name; None: of before there were digests
+    digest: str | None = None  # sha256 of everything else; None: of before there were digests
+
+    @model_serializer(mode="wrap")
+    def _drop_absent_proof(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what records of before there were digests do not have."""
+        dumped = dump(self)
+        return {key: value for key, value in dumped.items() if value is not None or key not in ("arrays", "digest")}
 
     @model_serializer(mode="wrap")
     def _drop_unset_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -59,4 +83,31 @@ class Record(Strict):
         lengths = {name: len(curve) for name, curve in self.curves.items()}
         if lengths and ("step" not in lengths or len(set(lengths.values())) > 1):
             raise ValueError(f"curves need a 'step' and one length, got lengths {lengths}")
+        for name, curve in self.curves.items():
+            if not all(value is None or math.isfinite(value) for value in curve):
+                raise ValueError(f"curve {name!r} has a value that is not finite; expected null in its place")
+        if None in self.curves.get("step", []):
+            raise ValueError("a step of the curves has no number")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_can_be_tabled(self) -> Self:
+        for name, metric in self.metrics.items():
+            if name in RESERVED or not _METRIC.fullmatch(name):
+                raise ValueError(f"metric {name!r}: expected a name that no other column of the results has")
+            if not (math.isfinite(metric.value) and math.isfinite(metric.se or 0.0)):
+                raise ValueError(f"metric {name!r} is not finite: {metric.value} with error {metric.se}")
+        return self
+
+    @model_validator(mode="after")
+    def _facts_are_those_of_the_cell(self) -> Self:
+        spec, _ = parse(self.cell.posterior), parse(self.cell.target)  # which must be specs
+        options = dict(spec.options)
+        depth = options.pop("K", "0")
+        if depth != str(self.facts.K):
+            raise ValueError(f"facts.K={self.facts.K} is not that of posterior {self.cell.posterior!r}")
+        if self.facts.family != str(Spec(spec.name, tuple(options.items()))):
+            raise ValueError(f"facts.family={self.facts.family!r} is not that of posterior {self.cell.posterior!r}")
+        if not (self.cell.seed < _LARGEST and all(0 <= place < _LARGEST for place in self.facts.order)):
+            raise ValueError("a seed or an order that a table of 64 bits cannot hold")
         return self

@@ -117,7 +117,8 @@ class StoredResults:
             InputError: there is no such record, or its arrays cannot be read; the message names the file.
         """
         source, identity = self._key(row_or_id)
-        return arrays(self.folder(source), self.records[source, identity].cell.experiment, identity)
+        record = self.records[source, identity]
+        return arrays(self.folder(source), record.cell.experiment, identity, record.arrays)
 
     def folder(self, source: str) -> Path:
         """Where the records of a source lie.

@@ -1,22 +1,29 @@
 """Files of records: one JSON file for the outcome of each cell, with its arrays beside it.
 
 Layout: ``<root>/<experiment>/<id>.json``, with arrays (density images, per-example values) in ``<id>.npz`` beside it.
+Arrays are written first, so that a record whose file is there is whole.
+
+What stands in a record's place is never lost: a torn, foreign or edited file is renamed to ``<id>.json.damaged`` before
+the cell's new record is written; one that cannot be read, or that a newer nfbench wrote, is refused in one line.
 """
 
 import io
-import os
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import entries, replace
+from nfbench.foundation.files import AbsentError, UnreadableError, entries, replace
+from nfbench.foundation.files import read as read_file
 from nfbench.records.cells import FINISHED, Record
+from nfbench.records.proof import check_arrays, digest_of_array, make_room, parse, refused, sealed
 from nfbench.specification.choices import TIMING
 from nfbench.specification.config import Cell
+
+MOST_ARRAY_BYTES = 2**30  # of a file of arrays, packed or unpacked
 
 
 def path(root: Path, experiment: str, identity: str) -> Path:
@@ -33,32 +40,49 @@ def path(root: Path, experiment: str, identity: str) -> Path:
     return root / experiment / f"{identity}.json"
 
 
-def arrays(root: Path, experiment: str, identity: str) -> dict[str, np.ndarray]:
+def arrays(
+    root: Path, experiment: str, identity: str, digests: Mapping[str, str] | None = None
+) -> dict[str, np.ndarray]:
     """The arrays stored beside a record; empty where there are none.
 
     Args:
         root: folder of the records.
         experiment: name of its folder.
         identity: the record's id.
+        digests: sha256 of each array by name, as the record has them; None: it has none, and nothing is compared.
 
     Returns:
         The arrays by name.
 
     Raises:
-        InputError: torn or foreign; the message names the file.
+        InputError: torn, foreign, too large, or not those of the record; the message names the file.
     """
     file = path(root, experiment, identity).with_suffix(".npz")
     try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except FileNotFoundError:
-        return {}
-    except Exception as error:  # a damaged archive can raise almost anything
-        raise InputError(f"cannot read arrays {file}: {type(error).__name__}: {error}") from None
+        stored = _unpacked(file)
+    except AbsentError:
+        stored = {}
+    if digests is not None:
+        check_arrays(file, stored, digests)
+    return stored
+
+
+def with_proof(record: Record, images: Mapping[str, np.ndarray] | None = None) -> Record:
+    """A record with its digest and those of the arrays that are to be stored beside it.
+
+    Args:
+        record: the outcome of a cell.
+        images: the arrays by name.
+
+    Returns:
+        The record as `write` stores it, and as `read` reads it.
+    """
+    digests = {name: digest_of_array(np.asarray(array)) for name, array in (images or {}).items()}
+    return sealed(record, arrays=digests)
 
 
 def write(root: Path, record: Record, images: Mapping[str, np.ndarray] | None = None) -> Path:
-    """Store a record, and its arrays before it, each by an atomic rename.
+    """Store a record, and its arrays before it, each by an atomic rename that outlasts a loss of power.
 
     Args:
         root: folder of the records.
@@ -69,14 +93,18 @@ def write(root: Path, record: Record, images: Mapping[str, np.ndarray] | None = 
         The file of the record.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or a file that cannot be read or is newer has the record's place.
     """
     file = path(root, record.cell.experiment, record.id)
+    beside = file.with_suffix(".npz")
+    make_room(file, read)
     if images:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **dict(images))
-        replace(file.with_suffix(".npz"), buffer.getvalue())
-    replace(file, (record.model_dump_json(indent=1) + "\n").encode())
+        replace(beside, buffer.getvalue())
+    replace(file, (with_proof(record, images).model_dump_json(indent=1) + "\n").encode())
+    if not images:
+        beside.unlink(missing_ok=True)  # of an earlier outcome of the cell
     return file
 
 
@@ -90,17 +118,10 @@ def read(file: Path) -> Record:
         The record, whose id is the hash of its cell.
 
     Raises:
-        InputError: torn, foreign, of another schema, renamed or moved; the message names the file.
+        UnreadableError: not there, not to be read, or of a newer schema; the message names the file.
+        InputError: torn, foreign, edited, renamed or moved; the message names the file.
     """
-    try:
-        record = Record.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read record {file}: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "content"
-        got = f", got {first['input']!r}" if isinstance(first["input"], int | float) else ""
-        raise InputError(f"{file} is not a record of schema 1: {where}: {first['msg']}{got}") from None
+    record = parse(file, Record, "record")
     if record.id != file.stem or record.id != record.cell.id:
         raise InputError(f"{file} is not the record that its name says: its configuration hashes to {record.cell.id}")
     if record.cell.experiment != file.parent.name:
@@ -116,13 +137,21 @@ def finished(root: Path, cell: Cell) -> bool:
         cell: the cell that is looked for.
 
     Returns:
-        True for the outcomes in `FINISHED`; False where there is no record or it cannot be read, which a warning tells.
+        True for the outcomes in `FINISHED`; False where there is no record, or a damaged one or one beside which its
+        arrays are damaged, which a warning tells.
+
+    Raises:
+        UnreadableError: what stands in the record's place cannot be read or is newer, so that it cannot be replaced.
     """
-    file = path(root, cell.experiment, cell.id)
-    if not os.path.exists(file):  # noqa: PTH110  Path.exists raises in a folder that cannot be read
-        return False
     try:
-        return read(file).status in FINISHED
+        record = read(path(root, cell.experiment, cell.id))
+        if record.status in FINISHED and record.arrays:
+            arrays(root, cell.experiment, cell.id, record.arrays)
+        return record.status in FINISHED
+    except AbsentError:
+        return False
+    except UnreadableError as error:
+        raise refused(error) from None
     except InputError as error:
         warnings.warn(f"{error}; it will be run again", stacklevel=2)
         return False
@@ -153,3 +182,17 @@ def _files(root: Path) -> Iterator[Path]:
             yield from (file for file in entries(folder) if file.suffix == ".json")
         except InputError as error:
             warnings.warn(f"{error}; skipped", stacklevel=2)
+
+
+def _unpacked(file: Path) -> dict[str, np.ndarray]:
+    content = io.BytesIO(read_file(file, MOST_ARRAY_BYTES, "arrays"))
+    try:
+        with zipfile.ZipFile(content) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MOST_ARRAY_BYTES:
+            raise ValueError(f"{size:,} bytes unpacked; expected at most {MOST_ARRAY_BYTES:,}")
+        with np.load(content, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except Exception as error:  # a damaged archive can raise almost anything
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot read arrays {file}: {type(error).__name__}: {reason}") from None

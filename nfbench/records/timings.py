@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import entries, replace
+from nfbench.records.proof import make_room, parse, sealed
 from nfbench.specification.choices import TIMING, Dtype, Mode
 from nfbench.specification.config import Strict, digest
 
@@ -94,6 +95,8 @@ class Agreement(Strict):
 class Timing(Strict):
     """The stored outcome of one contender on one case."""
 
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
     schema_version: Literal[1] = 1
     id: str
     case: Case
@@ -113,6 +116,12 @@ class Timing(Strict):
     versions: dict[str, str] = Field(default_factory=dict)  # of the contender's libraries
     finished: str  # UTC, ISO 8601
     provenance: dict[str, Any]
+    digest: str | None = None  # sha256 of everything else; None: of before there were digests
+
+    @model_serializer(mode="wrap")
+    def _drop_absent_digest(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what records of before there were digests do not have."""
+        return {key: value for key, value in dump(self).items() if value is not None or key != "digest"}
 
 
 def identity(case: Case, contender: str) -> str:
@@ -139,10 +148,11 @@ def write(root: Path, timing: Timing) -> Path:
         The file of the record.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or a file that cannot be read or is newer has the record's place.
     """
     file = root / TIMING / f"{timing.id}.json"
-    replace(file, (timing.model_dump_json(indent=1) + "\n").encode())
+    make_room(file, read)
+    replace(file, (sealed(timing).model_dump_json(indent=1) + "\n").encode())
     return file
 
 
@@ -156,16 +166,10 @@ def read(file: Path) -> Timing:
         The record, whose id is the hash of its case and contender.
 
     Raises:
-        InputError: torn, foreign, of another schema, or renamed; the message names the file.
+        UnreadableError: not there, not to be read, or of a newer schema; the message names the file.
+        InputError: torn, foreign, edited or renamed; the message names the file.
     """
-    try:
-        timing = Timing.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read timing {file}: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "content"
-        raise InputError(f"{file} is not a timing record of schema 1: {where}: {first['msg']}") from None
+    timing = parse(file, Timing, "timing record")
     expected = identity(timing.case, timing.contender)
     if not timing.id == file.stem == expected:
         raise InputError(f"{file} is not the timing that its name says: its configuration hashes to {expected}")

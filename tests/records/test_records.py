@@ -7,58 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.recorded import make
 
 from nfbench.foundation.errors import InputError
 from nfbench.present.results import results as read
 from nfbench.records import store
-from nfbench.records.cells import Facts, Metric, Record
-from nfbench.specification.config import Cell, Evaluation, Training
-
-
-def make(seed=0, status="done", **changes) -> Record:
-    """A record that could have been written by a run."""
-    cell = Cell(
-        experiment="figure3",
-        profile="quick",
-        target="u1",
-        posterior="planar:K=8",
-        seed=seed,
-        training=Training(learning_rate=0.02, updates=100, anneal_updates=40),
-        evaluation=Evaluation(draws=50),
-    )
-    facts = Facts(
-        family="planar",
-        label="Planar flow",
-        cite="a paper",
-        year=2015,
-        K=8,
-        target_label="$U_1$",
-        target_cite="a paper",
-        dim=2,
-        log_z=1.8775,
-        num_params=44,
-        order=(0, 1),
-    )
-    content = {
-        "id": cell.id,
-        "cell": cell,
-        "facts": facts,
-        "status": status,
-        "metrics": {"free_energy": Metric(value=-1.85, se=0.01), "kl": Metric(value=0.1 + 0.2)},
-        "curves": {"step": [10.0, 20.0], "free_energy": [0.5, None]},
-        "seconds": 1.5,
-        "finished": "2026-01-01T00:00:00+00:00",
-        "provenance": {"nfbench": "0.1.0", "libraries": {"torch": "2.13.0"}},
-    }
-    return Record(**(content | changes))
+from nfbench.specification.config import Evaluation
 
 
 def test_reading_back_gives_the_same_record(tmp_path):
     """A record and its arrays survive storage exactly, and the file is named by the cell's hash."""
     record, image = make(), np.arange(6, dtype=np.uint8).reshape(2, 3)
-    file = store.write(tmp_path, record, {"q": image, "q_max": np.float64(0.1)})
+    images = {"q": image, "q_max": np.float64(0.1)}
+    file = store.write(tmp_path, record, images)
     assert file == tmp_path / "figure3" / f"{record.cell.id}.json"
-    assert store.read(file) == record
+    assert store.read(file) == store.with_proof(record, images)
+    assert store.read(file).model_copy(update={"arrays": None, "digest": None}) == record
     stored = store.arrays(tmp_path, "figure3", record.id)
     assert stored["q"].dtype == np.uint8
     assert np.array_equal(stored["q"], image)
@@ -84,7 +48,7 @@ def test_a_record_of_another_schema_says_which(tmp_path):
     """The line shows the version that was found."""
     file = store.write(tmp_path, make())
     _other_schema(file)
-    with pytest.raises(InputError, match=r"not a record of schema 1: schema_version: .* got 99"):
+    with pytest.raises(InputError, match=r"not a record of schema 1: schema_version: got 99; a newer nfbench wrote it"):
         store.read(file)
 
 

@@ -9,6 +9,7 @@ from support.timed import case_of, timing_of
 
 from nfbench.foundation.errors import InputError
 from nfbench.records import store, timings
+from nfbench.records.proof import sealed
 from nfbench.records.timings import Agreement, Floor, Spread
 
 
@@ -29,9 +30,10 @@ def full():
 def test_what_is_written_is_read(tmp_path):
     """Every field comes back, and nothing but the record lies in its folder."""
     file = timings.write(tmp_path, full())
-    assert timings.read(file) == full()
+    assert timings.read(file) == sealed(full())
+    assert timings.read(file).model_copy(update={"digest": None}) == full()
     assert [path.name for path in (tmp_path / "timing").iterdir()] == [f"{full().id}.json"]
-    assert list(timings.timings(tmp_path)) == [full()]
+    assert list(timings.timings(tmp_path)) == [sealed(full())]
 
 
 @pytest.mark.parametrize("error", [math.nan, math.inf])
