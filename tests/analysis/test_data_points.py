@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from support.recorded import with_arrays
 from support.synthetic import Plan
 from support.synthetic_images import TABLE2, of_images
 
@@ -94,7 +95,7 @@ def test_a_damaged_part_is_named_and_left_out(tmp_path, damage):
     row = frame.iloc[0]
     change, part = DAMAGE[damage]
     arrays = {name: value for name, value in (stored(tmp_path, row) | change).items() if value is not None}
-    np.savez(store.path(tmp_path, "table2", row["id"]).with_suffix(".npz"), **arrays)
+    with_arrays(store.path(tmp_path, "table2", row["id"]), lambda _: arrays)
     with pytest.warns(UserWarning, match=rf"the {part} of record {row['id']} is left out") as caught:
         one = read_data_points(read(tmp_path), frame)[row["id"]]
     others = {"curve", "khat", "gap", "images"} - {part}
@@ -121,8 +122,9 @@ def test_a_torn_file_is_one_warning(tmp_path):
 def test_records_without_arrays_are_silent(tmp_path):
     """A record that keeps nothing of single points is no damage, and is not there."""
     of_images(Plan(tmp_path, seeds=1), FEW)
-    for file in tmp_path.rglob("*.npz"):
-        file.unlink()
+    for file in tmp_path.rglob("*.json"):
+        with_arrays(file, lambda _: {})
+    assert not list(tmp_path.rglob("*.npz"))
     assert read_data_points(read(tmp_path), read(tmp_path).frame) == {}
 
 

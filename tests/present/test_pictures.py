@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.pictures import SMALL, heights
+from support.recorded import with_arrays
 from support.synthetic import Plan, digits
 from support.synthetic_images import TABLE2, TABLE3, of_images
 
@@ -71,9 +72,7 @@ def names(monkeypatch, tmp_path):
 def rewrite(root, change):
     """Change the arrays of every record: a function from a dictionary of arrays to another."""
     for file in root.rglob("*.npz"):
-        with np.load(file) as arrays:
-            found = change(dict(arrays))
-        np.savez(file, **found)
+        with_arrays(file.with_suffix(".json"), change)
 
 
 def lines(axis, label):
@@ -230,9 +229,8 @@ def test_other_originals_are_drawn_again(tmp_path):
     of_images(Plan(tmp_path, seeds=1), SMALL)
     frame = read(tmp_path).frame
     last = frame[frame["posterior"] == "nice:K=80,mixing=permutation"]["id"].iloc[0]
-    file = store.path(tmp_path, "table2", last).with_suffix(".npz")
-    with np.load(file) as arrays:
-        np.savez(file, **dict(arrays) | {"originals": arrays["originals"][::-1]})
+    turned = lambda arrays: arrays | {"originals": arrays["originals"][::-1]}  # noqa: E731
+    with_arrays(store.path(tmp_path, "table2", last), turned)
     *_, picture = model_samples.pictures(Block.of(frame), read_data_points(read(tmp_path), frame))
     assert [axis.get_ylabel() for axis in picture.figure.axes].count("test data") == 2
 

@@ -6,6 +6,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from support.recorded import with_arrays
 from support.synthetic import Plan, digits, figure1, figure3
 
 from nfbench.analysis.blocks import Block
@@ -78,17 +79,33 @@ def test_density_picture_has_a_panel_for_each_configuration(results, frame):
     assert "median KL" in picture.caption
 
 
-@pytest.mark.parametrize("damage", ["torn", "no keys", "no image"])
+IMAGE = {"q": np.ones((3, 3)), "q_max": np.array(1.0), "half_width": np.array(4.0)}
+DAMAGES = {
+    "torn": None,
+    "no keys": {"q": np.zeros((3, 3)), "q_max": np.array(1.0)},
+    "no image": {"q": np.zeros(3), "q_max": np.array(1.0)},
+    "no pixels": IMAGE | {"q": np.zeros((0, 3))},
+    "not a number": IMAGE | {"q": np.full((3, 3), np.nan)},
+    "endless maximum": IMAGE | {"q_max": np.array(np.inf)},
+    "two maxima": IMAGE | {"q_max": np.ones(2)},
+    "endless box": IMAGE | {"half_width": np.array(np.inf)},
+    "no box": IMAGE | {"half_width": np.array(0.0)},
+    "text": IMAGE | {"q": np.array([["a"]])},
+    "complex": IMAGE | {"q": np.ones((3, 3), complex)},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_image_is_named_and_the_rest_drawn(tmp_path, damage):
     """Of a done cell whose arrays are damaged the panel says `no image`, a warning names the file or the record."""
     figure3(Plan(tmp_path, seeds=1), targets=("u1",), kls={"planar": {2: 0.3, 8: 0.03}})
     frame = read(tmp_path).frame
     row = frame[frame["K"] == 8].iloc[0]
-    file = store.path(tmp_path, "figure3", row["id"]).with_suffix(".npz")
+    file = store.path(tmp_path, "figure3", row["id"])
     if damage == "torn":
-        file.write_bytes(file.read_bytes()[:100])
+        file.with_suffix(".npz").write_bytes(file.with_suffix(".npz").read_bytes()[:100])
     else:
-        np.savez(file, q=np.zeros((3, 3) if damage == "no keys" else 3), q_max=1.0)
+        with_arrays(file, lambda _: DAMAGES[damage])
     with pytest.warns(UserWarning, match=rf"{row['id']}.*is left out") as caught:
         picture = next(density.pictures(read(tmp_path), Block.of(frame)))
     assert len(caught) == 1

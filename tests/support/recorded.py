@@ -1,6 +1,9 @@
 """One plausible record, for tests of how records are stored."""
 
+from pathlib import Path
+
 from nfbench.records.cells import Facts, Metric, Record
+from nfbench.records.store import arrays, read, write
 from nfbench.specification.config import Cell, Evaluation, Training
 
 
@@ -40,3 +43,9 @@ def make(seed=0, status="done", **changes) -> Record:
         "provenance": {"nfbench": "0.1.0", "libraries": {"torch": "2.13.0"}},
     }
     return Record(**(content | changes))
+
+
+def with_arrays(file: Path, change) -> None:
+    """Store a record again with other arrays: `change` maps the arrays by name to those that it shall have."""
+    root, record = file.parent.parent, read(file)
+    write(root, record, change(arrays(root, record.cell.experiment, record.id)))

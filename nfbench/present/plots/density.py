@@ -46,17 +46,25 @@ def images(results: StoredResults, row: pd.Series) -> Images | None:
     try:
         stored = results.arrays(row)
         p = _density(stored, "p") if "p" in stored else None
-        return Images(p, _density(stored, "q"), float(stored["half_width"])) if "q" in stored else None
+        return Images(p, _density(stored, "q"), _number(stored, "half_width")) if "q" in stored else None
     except (InputError, KeyError, TypeError, ValueError) as error:
         warnings.warn(f"{error or 'no image'}; the image of record {row['id']} is left out", stacklevel=2)
         return None
 
 
 def _density(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
-    density: np.ndarray = stored[name] / 255 * float(stored[f"{name}_max"])
-    if density.ndim != 2:
-        raise ValueError(f"an image has two axes, {name!r} has shape {density.shape}")
+    image = stored[name]
+    if image.ndim != 2 or not image.size or image.dtype.kind not in "uif" or not np.isfinite(image).all():
+        raise ValueError(f"an image has two axes of finite numbers, {name!r} is {image.dtype} of shape {image.shape}")
+    density: np.ndarray = image / 255 * _number(stored, f"{name}_max")
     return density
+
+
+def _number(stored: dict[str, np.ndarray], name: str) -> float:
+    value = float(stored[name])
+    if not 0 < value < np.inf:
+        raise ValueError(f"{name} is to be a positive number, got {value}")
+    return value
 
 
 def pictures(results: StoredResults, block: Block) -> Iterator[Picture]:
