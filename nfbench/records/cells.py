@@ -68,15 +68,10 @@ class Record(Strict):
     digest: str | None = None  # sha256 of everything else; None: of before there were digests
 
     @model_serializer(mode="wrap")
-    def _drop_absent_proof(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what records of before there were digests do not have."""
-        dumped = dump(self)
-        return {key: value for key, value in dumped.items() if value is not None or key not in ("arrays", "digest")}
-
-    @model_serializer(mode="wrap")
     def _drop_unset_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a traceback that is None: a record without one is written as it was before there were such."""
-        return {key: value for key, value in dump(self).items() if key != "traceback" or value is not None}
+        """Leave out later fields that are None: a record without them is written as it was before there were such."""
+        later = ("traceback", "arrays", "digest")
+        return {key: value for key, value in dump(self).items() if value is not None or key not in later}
 
     @model_validator(mode="after")
     def _curves_can_be_drawn(self) -> Self:

@@ -56,13 +56,14 @@ def _density(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
     image = stored[name]
     if image.ndim != 2 or not image.size or image.dtype.kind not in "uif" or not np.isfinite(image).all():
         raise ValueError(f"an image has two axes of finite numbers, {name!r} is {image.dtype} of shape {image.shape}")
-    density: np.ndarray = image / 255 * _number(stored, f"{name}_max")
+    top = _number(stored, f"{name}_max")  # 0 where the density has no mass in the box
+    density: np.ndarray = image / 255 * top
     return density
 
 
 def _number(stored: dict[str, np.ndarray], name: str) -> float:
     value = float(stored[name])
-    if not 0 < value < np.inf:
+    if not (0 <= value < np.inf and (value > 0 or name.endswith("_max"))):
         raise ValueError(f"{name} is to be a positive number, got {value}")
     return value
 
