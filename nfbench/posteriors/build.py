@@ -27,7 +27,7 @@ def posterior(
         spec: such as ``planar:K=8`` or ``nice:K=4,mixing=orthogonal``.
         dim: D, latent dimensions.
         features: F; None for free parameters, else numbers come from a head on features (B, F).
-        points: free parameters of a flow for each of that many data points; 1: the same for all.
+        points: free parameters for each of that many data points; 1: the same for all.
         seed: of the start and of whatever is random and fixed in the family.
         dtype: torch's default if None.
         device: CPU if None.
@@ -54,10 +54,10 @@ def posterior(
         if points != 1:
             raise InputError(f"{owner}: points={points} beside features={features}: expected one of them")
     with seeded(seed, "posterior"):
-        built = choice.build(dim=dim, features=features)
+        built = choice.build(dim=dim, features=features, points=points)
         module = FlowPosterior(built, features, points=points) if isinstance(built, Flow) else built
-    if points != 1 and not isinstance(built, Flow):
-        raise InputError(f"posterior {str(spec)!r}: points={points}: expected 1, as the family is not a flow")
+    if isinstance(module, Posterior) and module.points != points:
+        raise InputError(f"{owner}: points={points}: expected 1, as the family has no numbers for each data point")
     if not isinstance(module, Posterior):
         raise TypeError(f"posterior {choice.entry.name!r}: its factory returned {type(built).__name__}, not a Flow")
     return module.to(device=device, dtype=dtype)

@@ -240,6 +240,20 @@ class Posterior(nn.Module, ABC):
             ln q(z|x) (S, B), in nats.
         """
 
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost | None:
+        """The least work for draws and their ln q, as `Flow.cost`; None where it is unknown.
+
+        Args:
+            draws: S.
+            batch: B.
+            points: rows of numbers: B, or 1 where all data points share one.
+            gradient: forward and backward, else forward alone.
+
+        Returns:
+            Numbers moved and flops, or None.
+        """
+        return None
+
     def sample(self, num: int, *, seed: int = 0, features: Tensor | None = None) -> Tensor:
         """Draw z, without a graph.
 

@@ -57,12 +57,12 @@ class Amortized(nn.Module):
         base: (2 D,), start of mean and ln sigma.
         theta: (P,), start of the flow's numbers.
         features: F, width of the encoder's features.
-        depth: K, number of maps.
+        terms: how many parts of theta add up in z: K, the number of a flow's maps.
     """
 
-    def __init__(self, base: Tensor, theta: Tensor, features: int, depth: int) -> None:
+    def __init__(self, base: Tensor, theta: Tensor, features: int, terms: int) -> None:
         super().__init__()
-        self.scale = 1 / math.sqrt(features * max(1, depth))
+        self.scale = 1 / math.sqrt(features * max(1, terms))
         head = nn.Linear(features, base.numel() + theta.numel())
         weights = torch.split(0.1 * head.weight.detach(), [base.numel(), theta.numel()])
         self.base = _affine(weights[0], base)
@@ -88,6 +88,24 @@ class Amortized(nn.Module):
         dtype = weight.dtype  # autocast gives bfloat16, too coarse for a log-determinant
         base = head(features).to(dtype)
         return base, base[:, :0] if self.theta is None else self.theta(features * self.scale).to(dtype)
+
+
+def source(
+    base: Tensor, theta: Tensor, features: int | None = None, *, points: int = 1, terms: int = 1
+) -> Free | Amortized:
+    """Make the source of a posterior's numbers.
+
+    Args:
+        base: (W,), start of the base's numbers.
+        theta: (P,), start of the others; may be empty.
+        features: F, width of the encoder's features; None for a free posterior.
+        points: number of rows of a free posterior's numbers, B or 1.
+        terms: how many parts of theta add up in z (`Amortized`).
+
+    Returns:
+        A module that takes features (B, F), or None, and gives base (B or 1, W) and theta (B or 1, P).
+    """
+    return Free(base, theta, points) if features is None else Amortized(base, theta, features, terms)
 
 
 def _affine(weight: Tensor, bias: Tensor) -> nn.Linear:

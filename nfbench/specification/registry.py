@@ -143,7 +143,9 @@ def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...])
     return options
 
 
-posteriors = Registry("posterior", "nfbench.posteriors", ("nfbench.posteriors.families",), reserved=("dim", "features"))
+posteriors = Registry(
+    "posterior", "nfbench.posteriors", ("nfbench.posteriors.families",), reserved=("dim", "features", "points")
+)
 targets = Registry("target", "nfbench.targets", ("nfbench.targets.densities", "nfbench.targets.data_models"))
 protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_DATA_NAME)
 

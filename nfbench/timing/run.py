@@ -17,7 +17,6 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.inductor import forget_compiled
 from nfbench.foundation.settings import backend
 from nfbench.posteriors.build import posterior
-from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.records.timings import Agreement, Case, Facts, Floor, Timing, identity, write
 from nfbench.timing.contenders.contract import BASE, Contender, Inputs, Work, contenders, inputs
 from nfbench.timing.measure.agreement import Truth, agreement, truth
@@ -242,10 +241,8 @@ def _outcome(part: _Measured, base: _Measured | Undone | None, floor: Floor | No
 def _floor(case: Case, peak_rates: Ceilings) -> Floor | None:
     """What the case needs at least, where its family counts it."""
     q = posterior(case.posterior, case.dim)
-    if not isinstance(q, FlowPosterior):
-        return None
     points = case.batch if case.amortized else 1
-    cost = q.flow.cost(case.draws, case.batch, points, gradient=case.mode == "backward")
+    cost = q.cost(case.draws, case.batch, points, gradient=case.mode == "backward")
     if cost is None:
         return None
     width = getattr(torch, case.dtype).itemsize

@@ -24,7 +24,7 @@ def case(spec, source):
         for number, parameter in enumerate(q.parameters()):
             parameter += 0.3 * normal(*parameter.shape, seed=number).double()
     features = normal(3, 4, seed=50).double() if source == "amortized" else None
-    return q, normal(16, 1 if source == "free" else 3, 4, seed=51).double(), features
+    return q, normal(16, 1 if source == "free" else 3, q.noise_dim, seed=51).double(), features
 
 
 def compared(monkeypatch, function):

@@ -95,15 +95,15 @@ def test_numbers_of_each_point_are_its_own():
 @pytest.mark.parametrize("spec", specs(1))
 def test_costs_grow_in_proportion(spec, gradient):
     """Each further draw, data point and map costs the same; a gradient costs more than none."""
-    flow = posterior(spec, D).flow
-    by_draws = [flow.cost(draws, 2, 2, gradient=gradient) for draws in (1, 2, 3)]
-    by_depth = [posterior(deeper, D).flow.cost(5, 2, 2, gradient=gradient) for deeper in deepened(spec)]
+    q = posterior(spec, D)
+    by_draws = [q.cost(draws, 2, 2, gradient=gradient) for draws in (1, 2, 3)]
+    by_depth = [posterior(deeper, D).cost(5, 2, 2, gradient=gradient) for deeper in deepened(spec)]
     for costs in (by_draws, by_depth):
         for first, second, third in zip(*costs, strict=True):
             assert third - second == second - first >= 0
     assert by_draws[0].flops < by_draws[1].flops
     assert by_draws[0].numbers < by_draws[1].numbers
-    with_gradient, without = (flow.cost(5, 2, 2, gradient=which) for which in (True, False))
+    with_gradient, without = (q.cost(5, 2, 2, gradient=which) for which in (True, False))
     assert all(more > less for more, less in zip(with_gradient, without, strict=True))
 
 

@@ -121,7 +121,7 @@ def _fitted(spec, target, seed=0):
     return _divergence(q, target).item()
 
 
-@pytest.mark.parametrize("spec", ["full-covariance", "householder:K=2", "householder:K=3"])
+@pytest.mark.parametrize("spec", ["full-covariance", "householder:K=2", "householder:K=3", "low-rank:rank=2"])
 def test_every_gaussian_is_reached(spec):
     """On a correlated Gaussian the exact KL goes from more than .2 nats for the best diagonal one to 0."""
     assert _fitted("gaussian", CORRELATED) > 0.2
@@ -149,3 +149,56 @@ def test_few_reflections_reach_less():
     covariance = rotation @ torch.diag(torch.tensor([0.1, 0.5, 2.0, 8.0]).double()) @ rotation.mT
     assert min(_fitted("householder:K=1", (mean, covariance), seed) for seed in range(3)) > 0.05
     assert _fitted("full-covariance", (mean, covariance)) == pytest.approx(0, abs=1e-8)
+
+
+def _low_rank(d, v, dtype=torch.float64):
+    """A posterior with mean 0, standard deviations d and matrix V."""
+    q = posterior(f"low-rank:rank={len(v[0])}", len(d), dtype=torch.float64)
+    with torch.no_grad():
+        q.source.base.copy_(torch.tensor([0.0] * len(d) + [math.log(part) for part in d], dtype=torch.float64))
+        q.source.theta.copy_(torch.tensor(v, dtype=torch.float64).flatten())
+    return q.to(dtype)
+
+
+def test_low_rank_worked_example():
+    """A draw, ln q, the determinant and the quadratic form of a covariance of rank two and a diagonal."""
+    q = _low_rank([0.5, 1.0, 1.5], [[0.5, 0.25], [1.0, -0.5], [-0.25, 0.75]])
+    z, _ = q(_point(0.2, -0.4, 1.0, 0.5, -1.0))
+    assert z[0, 0].tolist() == pytest.approx([0.1, 0.6, 0.625], abs=1e-12)
+    constant = 3 * math.log(2 * math.pi)
+    at_zero, there = q.log_prob(torch.zeros(1, 1, 3).double()).item(), q.log_prob(_point(1.0, -0.5, 2.0)).item()
+    assert -2 * at_zero - constant == pytest.approx(1.090769111, abs=1e-9)
+    assert 2 * (at_zero - there) == pytest.approx(3.308727034, abs=1e-9)
+    assert there == pytest.approx(-4.956563672, abs=1e-9)
+
+
+@pytest.mark.parametrize("spec", ["low-rank:rank=1", "low-rank:rank=2", "low-rank:rank=6"])
+def test_low_rank_density_is_that_of_its_covariance(spec):
+    """At draws and elsewhere ln q is that of the normal whose covariance the map has, not of the D + R noise."""
+    q = wild(spec, 4, seed=11)
+    mean, covariance = _moments(q)
+    normal_density = torch.distributions.MultivariateNormal(mean, covariance)
+    z, log_q = q(normal(30, 1, q.noise_dim, seed=12))
+    for point, ours in ((z, log_q), (3 * z, q.log_prob(3 * z))):
+        assert torch.allclose(ours, normal_density.log_prob(point), rtol=1e-9, atol=1e-9)
+
+
+def test_low_rank_in_float32_where_the_factor_is_large():
+    """With V a million times d and two nearly parallel columns, float32 keeps ln q of draws and of points."""
+    v = [[1.0, 1.0], [1.0, 1.001], [-2.0, -2.0]]
+    fine, coarse = (_low_rank([1e-6, 1e-6, 1e-6], v, dtype) for dtype in (torch.float64, torch.float32))
+    noise = normal(50, 1, 5, seed=13).float()
+    z, log_q = coarse(noise)
+    assert torch.allclose(log_q.double(), fine(noise.double())[1], rtol=1e-4, atol=1e-4)
+    assert torch.allclose(coarse.log_prob(z).double(), fine.log_prob(z.double()), rtol=1e-4)
+
+
+def test_low_rank_does_not_start_on_the_saddle():
+    """The gradient of the divergence in V is 0 at V = 0, and at the start it is not."""
+    q = posterior("low-rank:rank=2", 3, dtype=torch.float64)
+    for zero in (False, True):
+        q.zero_grad()
+        if zero:
+            torch.nn.init.zeros_(q.source.theta)
+        _divergence(q, CORRELATED).backward()
+        assert (q.source.theta.grad.abs().max() > 1e-3) != zero

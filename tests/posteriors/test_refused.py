@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.families import specs
+from support.families import flows, specs
 from support.refused import DEEP, EVERY, refused, zeros
 
 from nfbench import posterior
@@ -16,15 +16,24 @@ def test_every_family_is_here():
     assert {spec.split(":")[0] for spec in specs(8)} == set(posteriors.names())
 
 
+N, SHORTER, LONGER = "N", "N - 1", "N + 1"  # sizes of noise; of z for D in the place of N
 BAD_NOISE = [  # shape, and what the message says
-    ((5, 2), ("noise (5, 2)", "2 axes")),
-    ((2,), ("noise (2,)", "1 axes")),
-    ((), ("noise ()", "0 axes")),
-    ((1, 5, 2, 1), ("noise (1, 5, 2, 1)", "4 axes")),
-    ((5, 1, 3), ("noise (5, 1, 3)", "D = 3", "D = 2")),
-    ((5, 1, 1), ("noise (5, 1, 1)", "D = 1", "D = 2")),
-    ((5, 1, 0), ("noise (5, 1, 0)", "D = 0", "D = 2")),
+    ((5, N), "2 axes"),
+    ((N,), "1 axes"),
+    ((), "0 axes"),
+    ((1, 5, N, 1), "4 axes"),
+    ((5, 1, LONGER), None),
+    ((5, 1, SHORTER), None),
+    ((5, 1, 0), None),
 ]
+
+
+def _sized(shape, name, size, words, letter="D"):
+    """The shape with its letters replaced, and what the message about `name` says: `words`, or both sizes."""
+    sizes = {N: size, SHORTER: size - 1, LONGER: size + 1}
+    shape = tuple(sizes.get(axis, axis) for axis in shape)
+    said = [words] if words else [f"{letter} = {shape[-1]}", f"{letter} = {size}"]
+    return shape, [f"{name} {shape}", *said]
 
 
 @EVERY
@@ -35,8 +44,10 @@ def test_noise_of_another_shape(spec, shape, words):
     Two axes (S, D) are enough for points where there are no data points, not where there are.
     """
     q = posterior(spec, 2)
-    refused(lambda: q(zeros(*shape)), *words)
-    given_, said = zeros(*shape), [word.replace("noise", "z") for word in words]
+    of_noise, said = _sized(shape, "noise", q.noise_dim, words, "D" if isinstance(q, FlowPosterior) else "N")
+    refused(lambda: q(zeros(*of_noise)), *said)
+    of_z, said = _sized(shape, "z", 2, words)
+    given_ = zeros(*of_z)
     if len(shape) != 2:
         refused(lambda: q.log_prob(given_), *said)
     refused(lambda: posterior(spec, 2, points=5).log_prob(given_), *(said if len(shape) == 2 else ()))
@@ -49,16 +60,17 @@ def test_noise_of_another_shape(spec, shape, words):
 def test_data_points_of_another_number(spec, draws, batch, rows):
     """The data points of noise are those of the features, or of the posterior's own numbers."""
     q = posterior(spec, 2, 4)
-    noise, features = zeros(draws, batch, 2), zeros(rows, 4)
-    words = f"{draws}, {batch}, 2", f"B = {batch}", f"features ({rows}, 4) have {rows}"
+    noise, z, features = zeros(draws, batch, q.noise_dim), zeros(draws, batch, 2), zeros(rows, 4)
+    words = f"{draws}, {batch}", f"B = {batch}", f"features ({rows}, 4) have {rows}"
     refused(lambda: q(noise, features), *words)
-    refused(lambda: q.log_prob(noise, features), *words)
+    refused(lambda: q.log_prob(z, features), *words)
     if not rows:
         refused(lambda: posterior(spec, 2, points=rows), "points=0")
         return
     free = posterior(spec, 2, points=rows)
-    for call in (free, free.log_prob):
-        refused(lambda call=call: call(noise), f"B = {batch}", f"base ({rows}, 4) has {rows}")
+    width = free.source.base.shape[1]
+    for call, draws_ in ((free, noise), (free.log_prob, z)):
+        refused(lambda call=call, d=draws_: call(d), f"B = {batch}", f"base ({rows}, {width}) has {rows}")
 
 
 @EVERY
@@ -69,10 +81,10 @@ def test_data_points_of_another_number(spec, draws, batch, rows):
 def test_features_of_another_shape(spec, features, words):
     """Features have two axes and the width of the posterior; a free posterior takes none."""
     q = posterior(spec, 2, 4)
-    refused(lambda: q(zeros(5, features[0], 2), zeros(*features)), str(tuple(features)), *words)
+    refused(lambda: q(zeros(5, features[0], q.noise_dim), zeros(*features)), str(tuple(features)), *words)
     free = posterior(spec, 2)
-    for call in (free, free.log_prob):
-        refused(lambda call=call: call(zeros(5, 3, 2), zeros(3, 4)), "features (3, 4)", "free")
+    for call, size in ((free, free.noise_dim), (free.log_prob, 2)):
+        refused(lambda call=call, size=size: call(zeros(5, 3, size), zeros(3, 4)), "features (3, 4)", "free")
 
 
 @EVERY
@@ -80,10 +92,11 @@ def test_features_of_another_shape(spec, features, words):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool])
 def test_noise_of_another_dtype(spec, features, dtype):
     """Noise of another dtype than the parameters' is refused, with both named; features likewise."""
-    q, noise = posterior(spec, 2, features), zeros(5, 3, 2)
+    q = posterior(spec, 2, features)
+    noise = zeros(5, 3, q.noise_dim)
     given_ = () if features is None else (zeros(3, features),)
-    for call in (q, q.log_prob):
-        refused(lambda call=call: call(noise.to(dtype), *given_), dtype, torch.float32)
+    for call, draws in ((q, noise), (q.log_prob, zeros(5, 3, 2))):
+        refused(lambda call=call, draws=draws: call(draws.to(dtype), *given_), dtype, torch.float32)
     if features is not None:
         refused(lambda: q(noise, given_[0].to(dtype)), "features", dtype, torch.float32)
     refused(lambda: q.double()(noise, *(one.double() for one in given_)), torch.float32, torch.float64)
@@ -93,13 +106,14 @@ def test_noise_of_another_dtype(spec, features, dtype):
 def test_autocast_still_takes_coarse_features(spec):
     """Under autocast, features come in bfloat16 from an encoder; noise stays in the parameters' dtype."""
     q = posterior(spec, 2, 4)
+    noise = zeros(5, 3, q.noise_dim)
     with torch.autocast("cpu", torch.bfloat16):
-        assert q(zeros(5, 3, 2), zeros(3, 4, dtype=torch.bfloat16))[1].dtype == torch.float32
-        refused(lambda: q(zeros(5, 3, 2, dtype=torch.bfloat16), zeros(3, 4)), torch.bfloat16, torch.float32)
-        refused(lambda: q(zeros(5, 3, 2), zeros(3, 4, dtype=torch.int64)), torch.int64, torch.float32)
+        assert q(noise, zeros(3, 4, dtype=torch.bfloat16))[1].dtype == torch.float32
+        refused(lambda: q(noise.bfloat16(), zeros(3, 4)), torch.bfloat16, torch.float32)
+        refused(lambda: q(noise, zeros(3, 4, dtype=torch.int64)), torch.int64, torch.float32)
 
 
-@EVERY
+@pytest.mark.parametrize("spec", flows(0, 1, 8))
 def test_a_flow_called_by_itself(spec):
     """`forward`, `inverse` and `draw` of a flow refuse theta of other rows or width, and z of another D."""
     flow = posterior(spec, 2).flow

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.families import normal, specs, wild
+from support.families import flows, normal, specs, wild
 from support.refused import DEEP, EVERY, refused, zeros
 
 from nfbench import posterior
@@ -28,12 +28,13 @@ def _both(call, monkeypatch):
 def test_what_fits_is_as_the_reference(spec, draws, batch, rows, monkeypatch):
     """One row for all data points, one point's noise for all rows, and no data points or draws at all."""
     q = wild(spec, 3, seed=1, scale=0.5, features=4)
-    noise, features = normal(draws, batch, 3, seed=2), normal(rows, 4, seed=3)
+    noise, features = normal(draws, batch, q.noise_dim, seed=2), normal(rows, 4, seed=3)
+    points = normal(draws, batch, 3, seed=4)
     parameters = list(q.parameters())
 
     def call():
         z, log_q = q(noise, features)
-        total = z.square().sum() + log_q.sum() + q.log_prob(noise, features).sum()
+        total = z.square().sum() + log_q.sum() + q.log_prob(points, features).sum()
         return z, log_q, *torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
 
     ours, theirs = _both(call, monkeypatch)
@@ -47,13 +48,13 @@ def test_what_fits_is_as_the_reference(spec, draws, batch, rows, monkeypatch):
 def test_without_data_points_a_free_posterior_is_empty_too(spec):
     """B = 0, forward and backward: nothing, and gradients of zero."""
     q = posterior(spec, 2)
-    z, log_q = q(zeros(5, 0, 2))
+    z, log_q = q(zeros(5, 0, q.noise_dim))
     assert (z.shape, log_q.shape) == ((5, 0, 2), (5, 0))
     (z.sum() + log_q.sum()).backward()
     assert all(one.grad is None or not one.grad.any() for one in q.parameters())
 
 
-@DEEP
+@pytest.mark.parametrize("spec", flows(8))
 def test_flows_take_one_points_noise_for_many_rows(spec, monkeypatch):
     """`forward` and `inverse` of a flow spread z of one data point over the rows of theta, as draws do."""
     flow = wild(spec, 3, seed=4, scale=0.5).flow
@@ -79,16 +80,17 @@ def test_seeds_together_are_checked(spec):
 
         return torch.vmap(one)(params, buffers, noise, features)
 
-    assert call(zeros(3, 7, 5, 2), zeros(3, 5, 4))[0].shape == (3, 7, 5, 2)
-    refused(lambda: call(zeros(3, 7, 5, 2), zeros(3, 2, 4)), "B = 5", "features (2, 4) have 2")
-    refused(lambda: call(zeros(3, 7, 5, 3), zeros(3, 5, 4)), "D = 3", "D = 2")
+    size = models[0].noise_dim
+    assert call(zeros(3, 7, 5, size), zeros(3, 5, 4))[0].shape == (3, 7, 5, 2)
+    refused(lambda: call(zeros(3, 7, 5, size), zeros(3, 2, 4)), "B = 5", "features (2, 4) have 2")
+    refused(lambda: call(zeros(3, 7, 5, size + 1), zeros(3, 5, 4)), f"= {size + 1}", f"= {size}")
 
 
 @DEEP
 def test_checks_are_traced(spec):
     """`torch.compile` takes the checks into one graph, without a break."""
     q = posterior(spec, 2, 4)
-    noise, features = normal(7, 5, 2, seed=1).float(), normal(5, 4, seed=2).float()
+    noise, features = normal(7, 5, q.noise_dim, seed=1).float(), normal(5, 4, seed=2).float()
     torch._dynamo.reset()
     found = torch.compile(q, fullgraph=True, backend="eager")(noise, features)
     for ours, theirs in zip(found, q(noise, features), strict=True):
@@ -99,18 +101,20 @@ SIZES = st.integers(0, 5)
 
 
 FAMILY = st.sampled_from(specs(0, 1, 3))
+FLOW = st.sampled_from(flows(0, 1, 3))
 
 
 @settings(max_examples=200, deadline=None)
-@given(FAMILY, SIZES, SIZES, st.integers(2, 4), st.integers(2, 4), SIZES, st.integers(1, 4), st.booleans())
-def test_random_shapes(spec, draws, batch, dim, of_noise, rows, features, wide):
+@given(FAMILY, SIZES, SIZES, st.integers(2, 4), st.integers(-2, 2), SIZES, st.integers(1, 4), st.booleans())
+def test_random_shapes(spec, draws, batch, dim, more, rows, features, wide):
     """Whatever the sizes: what fits gives numbers of the shapes that follow, what does not is refused."""
     q = posterior(spec, dim, features)
-    noise, given_ = torch.randn(draws, batch, of_noise), torch.randn(rows, features + wide)
-    fits = of_noise == dim and not wide and (rows in (batch, 1) or (batch == 1 and rows > 1))
+    noise, given_ = torch.randn(draws, batch, q.noise_dim + more), torch.randn(rows, features + wide)
+    points = torch.randn(draws, batch, dim + more)
+    fits = not more and not wide and (rows in (batch, 1) or (batch == 1 and rows > 1))
     if not fits:
         refused(lambda: q(noise, given_))
-        refused(lambda: q.log_prob(noise, given_))
+        refused(lambda: q.log_prob(points, given_))
         return
     z, log_q = q(noise, given_)
     assert z.shape == (draws, max(batch, rows) if batch else 0, dim)
@@ -119,7 +123,7 @@ def test_random_shapes(spec, draws, batch, dim, of_noise, rows, features, wide):
 
 
 @settings(max_examples=200, deadline=None)
-@given(FAMILY, SIZES, SIZES, st.integers(2, 4), st.integers(2, 4), SIZES, SIZES, st.integers(-1, 1))
+@given(FLOW, SIZES, SIZES, st.integers(2, 4), st.integers(2, 4), SIZES, SIZES, st.integers(-1, 1))
 def test_random_thetas(spec, draws, batch, dim, of_z, rows, of_base, more):
     """The same for a flow that is called by itself, base and theta with rows of their own."""
     flow = posterior(spec, dim).flow

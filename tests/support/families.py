@@ -6,6 +6,7 @@ from torch import Tensor
 
 from nfbench import posterior
 from nfbench.posteriors.contract import Posterior
+from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification.registry import posteriors
 
 
@@ -22,6 +23,11 @@ def specs(*depths: int) -> list[str]:
 def deep(*depths: int) -> list[str]:
     """The spec of every variant at each depth, of the families that have one."""
     return [spec for spec in specs(*depths) if posteriors.choose(spec).entry.has_depth]
+
+
+def flows(*depths: int) -> list[str]:
+    """The spec of every variant at each depth, of the families that are flows: maps with an inverse after the base."""
+    return [spec for spec in specs(*depths) if isinstance(posterior(spec, 2), FlowPosterior)]
 
 
 def wild(spec: str, dim: int, seed: int, *, scale: float = 1.0, features: int | None = None) -> Posterior:
