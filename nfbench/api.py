@@ -150,7 +150,7 @@ def run(
     jobs: int | None = 1,
     force: bool = False,
     compile: bool = False,
-    cuda_graph: bool = False,
+    cuda_graph: bool | None = None,
     group_seconds: float | None = None,
     group_memory: float | None = None,
 ) -> Run:
@@ -170,7 +170,7 @@ def run(
             ``if __name__ == "__main__":``.
         force: run finished cells again.
         compile: compile the training's gradient by ``torch.compile``.
-        cuda_graph: capture an update once as a CUDA graph and replay it; CUDA only.
+        cuda_graph: capture an update once as a CUDA graph and replay it; None: wherever the device is CUDA.
         group_seconds: time in seconds after which a target with a posterior is ended, all its seeds together; None: no
             limit. It has failed records then, and the same call resumes what it has stored.
         group_memory: resident memory in GiB above which the process of a group is ended; None: no limit.
@@ -187,6 +187,6 @@ def run(
     (2, [2, 2])
     """
     groups = plan_experiment(str(experiment), profile, posteriors, targets, seeds, overrides)
-    acceleration = Acceleration(compile=compile, cuda_graph=cuda_graph)
+    acceleration = Acceleration.on(device, compile=compile, cuda_graph=cuda_graph)
     limits = Limits(group_seconds, group_memory)
     return execute(groups, Path(results), device, jobs, force=force, acceleration=acceleration, limits=limits)

@@ -21,7 +21,10 @@ Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; chosen by the machine if omitted.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Training goes through torch.compile.")]
-CudaGraph = Annotated[bool, typer.Option("--cuda-graph", help="An update is captured once and replayed; CUDA only.")]
+CudaGraph = Annotated[
+    bool | None,
+    typer.Option("--cuda-graph/--no-cuda-graph", help="An update is captured once and replayed: the default on CUDA."),
+]
 GroupSeconds = Annotated[
     float | None,
     typer.Option("--group-seconds", metavar="S", help="End a target with a posterior, all its seeds, after so long."),
@@ -60,7 +63,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     force: Force = False,
     compile: Compile = False,
-    cuda_graph: CudaGraph = False,
+    cuda_graph: CudaGraph = None,
     group_seconds: GroupSeconds = None,
     group_memory: GroupMemory = None,
     debug: Debug = False,
@@ -88,7 +91,7 @@ def reproduce(
     jobs: Jobs = None,
     force: Force = False,
     compile: Compile = False,
-    cuda_graph: CudaGraph = False,
+    cuda_graph: CudaGraph = None,
     group_seconds: GroupSeconds = None,
     group_memory: GroupMemory = None,
     debug: Debug = False,
@@ -182,7 +185,7 @@ class _Options(NamedTuple):
     jobs: int | None
     force: bool
     compile: bool
-    cuda_graph: bool
+    cuda_graph: bool | None
     group_seconds: float | None
     group_memory: float | None
     debug: bool
@@ -194,7 +197,7 @@ def _execute(groups: "Sequence[Group]", results: Path, options: _Options) -> int
     from nfbench.foundation.interrupts import Interrupt
     from nfbench.training.update import Acceleration
 
-    acceleration = Acceleration(compile=options.compile, cuda_graph=options.cuda_graph)
+    acceleration = Acceleration.on(options.device, compile=options.compile, cuda_graph=options.cuda_graph)
     limits = Limits(options.group_seconds, options.group_memory)
     device, jobs, force = options.device, options.jobs, options.force
     try:

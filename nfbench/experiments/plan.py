@@ -12,7 +12,7 @@ from nfbench.foundation.randomness import seeded
 from nfbench.foundation.yaml_model import yaml_value
 from nfbench.specification import registry
 from nfbench.specification.choices import REFERENCE, TIMING
-from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile
+from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile, Training, block_of
 from nfbench.specification.entry import Choice
 from nfbench.specification.registry import Registry
 from nfbench.specification.spec import Spec, expand
@@ -20,6 +20,7 @@ from nfbench.targets.build import target
 from nfbench.targets.contract import LatentVariableModel
 
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
+_MOST_TOGETHER = 20  # an update of 20 seeds of a small model costs about twice one of a single seed
 _SEEDS_END = 2**63  # tables keep seeds in 64 bits
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -62,7 +63,7 @@ def plan(
         overrides_label: text from `label`, which marks the records of a changed profile.
 
     Returns:
-        One group for each target and posterior, with a cell for each seed.
+        One group for each target, posterior and block of seeds, with a cell for each seed.
 
     Raises:
         InputError: unknown profile, target, posterior or option, or a name that records cannot have.
@@ -76,7 +77,8 @@ def plan(
     common = {
         "experiment": experiment.name,
         "profile": profile + overrides_label,
-        **{key: getattr(budget, key) for key in ("training", "push", "evaluation")},
+        "training": _with_together(budget),
+        **{key: getattr(budget, key) for key in ("push", "evaluation")},
     }
     numbers = list(dict.fromkeys(range(budget.seeds) if seeds is None else seeds))
     columns = _ordered(registry.posteriors, experiment.posteriors, budget.posteriors, posteriors)
@@ -84,9 +86,31 @@ def plan(
     for row, target_choice in _ordered(registry.targets, experiment.targets, budget.targets, targets):
         common |= {"target": str(target_choice), "data": _data(str(target_choice))}
         for column, posterior_choice in columns:
-            cells = tuple(Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers)
-            groups.append(Group(cells=cells, order=(row, column)))
+            cells = [Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers]
+            groups += [Group(cells=block, order=(row, column)) for block in _blocks(cells)]
     return groups
+
+
+def _with_together(budget: Profile) -> Training | None:
+    """The training, with a number of seeds that train as one program: the profile's, at most 20, if it gives none.
+
+    Of more seeds, several programs run beside each other on the cores. Which seeds are asked for does not matter.
+    """
+    training = budget.training
+    if training is None or training.together is not None:
+        return training
+    return training.model_copy(update={"together": min(budget.seeds, _MOST_TOGETHER)})
+
+
+def _blocks(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
+    """The cells of one target and posterior, parted into those that train as one program, in order of first seeds."""
+    training = cells[0].training
+    if training is None or training.together is None:
+        return [tuple(cells)]
+    blocks: dict[tuple[int, ...], list[Cell]] = {}
+    for cell in cells:
+        blocks.setdefault(block_of(cell.seed, training.together), []).append(cell)
+    return [tuple(block) for block in blocks.values()]
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -40,6 +40,8 @@ class Measure:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
+BEST = "best_"  # before a metric: of the parameters that were best on validation data
+
 MEASURES = {
     "kl": Measure(
         "KL",
@@ -90,6 +92,12 @@ MEASURES = {
         "share",
         "Share of test points whose importance weights have so heavy a tail (Pareto shape above 0.7) that their "
         "estimate of -ln p(x) cannot be relied on.",
+    ),
+    "best_step": Measure(
+        "best update",
+        "updates",
+        "Number of updates after which F on the validation data was lowest; the last one "
+        "where the model does not overfit.",
     ),
     "entropy": Measure("entropy", "nats", "Entropy of the distribution after the last map."),
     "log_det": Measure(
@@ -160,6 +168,10 @@ def measure(name: str) -> Measure:
     >>> measure("kl").title, measure("my_score").title
     ('KL (nats)', 'my score')
     """
+    if name.startswith(BEST) and name.removeprefix(BEST) in MEASURES:
+        last = MEASURES[name.removeprefix(BEST)]
+        where = "At the parameters with the lowest F on validation data, not at the last update."
+        return Measure(f"{last.label}, best", last.unit, f"{where} {last.meaning}")
     return MEASURES.get(name) or Measure(name.replace("_", " "), "", "A metric of the experiment's own.")
 
 

@@ -32,6 +32,14 @@ class Training(Strict):
     anneal_updates: int = Field(ge=0)  # beta_t = min(1, anneal_start + t / anneal_updates); 0: no annealing
     dtype: Dtype = "float32"
     autocast: bool = False  # bfloat16 matrix products where the device has them
+    together: int | None = Field(default=None, ge=1)  # seeds of one program: `block_of`; None in records from before it
+    validate_bound: bool = False  # F of training, validation and test data along the way, and the best model kept
+
+    @model_serializer(mode="wrap")
+    def _drop_unset_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out options that came later and are unset: without them a configuration keeps its hash."""
+        later = {"together": None, "validate_bound": False}
+        return {key: value for key, value in dump(self).items() if key not in later or value != later[key]}
 
     @model_validator(mode="after")
     def _annealing_ends(self) -> Self:
@@ -115,6 +123,8 @@ class Group(Strict):
             raise ValueError("the cells of a group differ in more than their seed")
         if len(set(self.seeds)) < len(self.cells):
             raise ValueError(f"a seed stands twice in {self.seeds}")
+        if not set(self.seeds) <= set(self.block):
+            raise ValueError(f"seeds {self.seeds} do not lie in one block of {len(self.block)}")
         return self
 
     @property
@@ -131,6 +141,18 @@ class Group(Strict):
     def seeds(self) -> tuple[int, ...]:
         """One for each cell, in order."""
         return tuple(cell.seed for cell in self.cells)
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """The seeds that train as one program: a whole block, whichever of its cells are asked for.
+
+        What is rounded depends on which numbers lie beside each other in memory. A cell's numbers are a function of its
+        configuration because it always trains in the same company.
+        """
+        training = self.cells[0].training
+        if training is None or training.together is None:
+            return self.seeds
+        return block_of(self.seeds[0], training.together)
 
 
 class Profile(Strict):
@@ -170,6 +192,23 @@ class Experiment(Strict):
         if not (isinstance(recipes, dict) and isinstance(profiles, dict)):
             return data
         return data | {"profiles": {name: _with_recipe(profile, recipes) for name, profile in profiles.items()}}
+
+
+def block_of(seed: int, together: int) -> tuple[int, ...]:
+    """The seeds among which a seed trains.
+
+    >>> block_of(7, together=5)
+    (5, 6, 7, 8, 9)
+
+    Args:
+        seed: from 0.
+        together: E, how many seeds train as one program.
+
+    Returns:
+        E consecutive seeds, the first a multiple of E.
+    """
+    first = seed // together * together
+    return tuple(range(first, first + together))
 
 
 def digest(data: Any) -> str:

@@ -44,11 +44,13 @@ class Captured:
     ) -> None:
         self.inputs = [None if value is None else value.clone() for value in arguments]
         saved = [value.clone() for value in state]
-        self._warm_up(run)
-        self.replay, self.result = record(lambda: run(*self.inputs))
-        with torch.no_grad():
-            for value, earlier in zip(state, saved, strict=True):
-                value.copy_(earlier)
+        try:
+            self._warm_up(run)
+            self.replay, self.result = record(lambda: run(*self.inputs))
+        finally:
+            with torch.no_grad():
+                for value, earlier in zip(state, saved, strict=True):
+                    value.copy_(earlier)
 
     def __call__(self, *arguments: Tensor | float | None) -> Tensor:
         """The result for these arguments, in a tensor that the next call overwrites."""

@@ -1,5 +1,6 @@
 """The state of a training: the models' update, its position, its curves, and how they are stored and resumed."""
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nfbench.foundation.errors import first_line
 from nfbench.specification.config import Training
@@ -18,8 +20,12 @@ from nfbench.training.objective import Inference
 from nfbench.training.schedules import annealing, learning_rate
 from nfbench.training.streams import Minibatches, Noise
 from nfbench.training.update import PLAIN, Acceleration, Update
+from nfbench.training.validation import PARTS, Validation
 
 _CURVE_POINTS = 100
+
+# A row of the curves: update, beta, learning rate, F of each seed, and part of the data -> F of each seed.
+Point = tuple[int, float, float, list[float], dict[str, list[float]]]
 
 
 @dataclass
@@ -32,12 +38,15 @@ class Trained:
             learning_rate, with the same number of rows.
         diverged: for each seed the number of updates after which its bound was found not finite; None if it stayed so.
         earlier_seconds: seconds spent in interrupted runs of this training.
+        best: for each seed the parameters by name with the lowest F on validation data, and the number of updates at
+            which that was; None where the recipe does not ask for them.
     """
 
     models: list[Inference]
     curves: list[dict[str, list[float | None]]]
     diverged: list[int | None]
     earlier_seconds: float = 0.0
+    best: list[tuple[dict[str, Tensor], int]] | None = None
 
 
 class Program:
@@ -80,8 +89,14 @@ class Program:
         points = 1 if self.batches is None else self.batches.batch
         shape = config.draws, points, self.models[0].posterior.noise_dim
         self.noise = Noise(self.seeds, shape, torch_device, dtype)
+        target, noise_dim = self.models[0].target, self.models[0].posterior.noise_dim
+        self.validation = (
+            Validation(target, self.seeds, noise_dim, self.update.params, dtype)
+            if config.validate_bound and isinstance(target, LatentVariableModel)
+            else None
+        )
         self.step = 0
-        self.points: list[tuple[int, float, float, list[float]]] = []  # update, beta, learning rate, F of each seed
+        self.points: list[Point] = []
         self.counted = 0  # updates since the last point
         self.diverged: list[int | None] = [None] * len(self.seeds)
         self.settled = True
@@ -107,9 +122,10 @@ class Program:
         """Make one update."""
         inputs = self.noise(self.step), None if self.batches is None else self.batches(self.step)
         beta, rate = self.beta(self.step), self.rate(self.step)
-        if self.acceleration.cuda_graph:
+        if self.acceleration.cuda_graph and self.captured is None:
+            self._capture(inputs)
+        if self.captured is not None:
             self.settled = False
-            self.captured = self.captured or self.update.captured(*inputs)
             self.captured(*inputs, beta, rate)
         else:
             bound, grads = self.update.gradient(*inputs, beta)
@@ -117,6 +133,17 @@ class Program:
             self.update.apply(bound, grads, rate)
         self.counted += 1
         self.step += 1
+        self.settled = True
+
+    def _capture(self, inputs: tuple[Tensor, Tensor | None]) -> None:
+        """Capture an update; one that cannot be captured runs as it is, which a warning tells."""
+        self.settled = False
+        try:
+            self.captured = self.update.captured(*inputs)
+        except RuntimeError as error:  # also out of memory: a graph keeps its own
+            reason = first_line(error)
+            warnings.warn(f"an update cannot be a CUDA graph ({reason}): it runs without, slower", stacklevel=2)
+            self.acceleration = dataclasses.replace(self.acceleration, cuda_graph=False)
         self.settled = True
 
     def _mark(self) -> None:
@@ -128,7 +155,8 @@ class Program:
         for e, value in enumerate(values):
             if self.diverged[e] is None and not abs(value) < float("inf"):
                 self.diverged[e] = self.step
-        self.points.append((self.step, self.beta(self.step - 1), self.rate(self.step), values))
+        validated = {} if self.validation is None else self.validation(self.update.bound, self.step)
+        self.points.append((self.step, self.beta(self.step - 1), self.rate(self.step), values, validated))
         self.settled = True
 
     def latest(self) -> float:
@@ -148,21 +176,23 @@ class Program:
         """
         self.update.deliver()
         curves = [self._curve(e) for e in range(len(self.models))]
-        return Trained(self.models, curves, list(self.diverged), self.earlier_seconds)
+        best = None if self.validation is None else [self.validation.best_of(e) for e in range(len(self.models))]
+        return Trained(self.models, curves, list(self.diverged), self.earlier_seconds, best)
 
     def _curve(self, e: int) -> dict[str, list[float | None]]:
-        finite = [value[e] if abs(value[e]) < float("inf") else None for *_, value in self.points]
-        return {
-            "step": [float(step) for step, *_ in self.points],
-            "free_energy": finite,
-            "beta": [beta for _, beta, *_ in self.points],
-            "learning_rate": [rate for *_, rate, _ in self.points],
+        curve: dict[str, list[float | None]] = {
+            "step": [float(point[0]) for point in self.points],
+            "free_energy": [_finite(point[3][e]) for point in self.points],
+            "beta": [point[1] for point in self.points],
+            "learning_rate": [point[2] for point in self.points],
         }
+        parts = [] if self.validation is None else PARTS
+        return curve | {f"free_energy_{part}": [_finite(point[4][part][e]) for point in self.points] for part in parts}
 
     def _state(self) -> dict[str, Any]:
         return {
             "training": {"seeds": self.seeds, **self.config.model_dump()},
-            "update": self.update.state(),
+            "update": self.update.state() | ({} if self.validation is None else self.validation.state()),
             "step": self.step,
             "counted": self.counted,
             "points": self.points,
@@ -200,6 +230,8 @@ class Program:
             warnings.warn(f"checkpoint {file} cannot be read ({reason}); the training starts over", stacklevel=2)
             return
         self.update.restore(state["update"])
+        if self.validation is not None:
+            self.validation.restore(state["update"])
         self.step, self.counted = state["step"], state["counted"]
         self.points, self.diverged = state["points"], state["diverged"]
         self.earlier_seconds = state["seconds"]
@@ -214,6 +246,10 @@ def _batches(
         return None
     observe = target.observe if target.redraws else None
     return Minibatches(seeds, target.splits().train.to(device), config.batch, observe, dtype)
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) < float("inf") else None
 
 
 def _form(state: dict[str, Any]) -> tuple[Any, ...]:

@@ -28,6 +28,28 @@ class Acceleration:
     compile: bool = False
     cuda_graph: bool = False
 
+    @classmethod
+    def on(cls, device: str, *, compile: bool = False, cuda_graph: bool | None = None) -> "Acceleration":
+        """How updates are run on a device unless a user says otherwise.
+
+        Small updates on a GPU are mostly launches: one of the image model of Table 2 with two seeds took 4.0 ms without
+        and 0.46 ms with a captured graph on an H200.
+
+        Args:
+            device: torch device, such as ``cpu`` or ``cuda:0``.
+            compile: whether ``torch.compile`` is asked for.
+            cuda_graph: whether a CUDA graph is asked for; None: wherever the device is CUDA.
+
+        Returns:
+            The acceleration.
+
+        Raises:
+            InputError: a CUDA graph is asked for on a device that is not CUDA.
+        """
+        made = cls(compile, device.startswith("cuda") if cuda_graph is None else cuda_graph)
+        made.check(device)
+        return made
+
     def check(self, device: str) -> None:
         """Refuse a device that cannot run updates in this way.
 
@@ -69,7 +91,7 @@ class Update:
         self.leaves = list(self.params.values())
         self.optimizer = OPTIMIZERS[config.optimizer](self.leaves, config.momentum, graph=acceleration.cuda_graph)
         self.total = torch.zeros(len(models), device=self.leaves[0].device, dtype=torch.float64)
-        self.loss = self._alone if len(models) == 1 else self._together
+        self.loss = self._plain = self._alone if len(models) == 1 else self._together
         self.compiled = acceleration.compile
         if self.compiled:
             forget_compiled()
@@ -92,6 +114,19 @@ class Update:
             loss, bound = self.loss(noise, batch, beta)
         grads = torch.autograd.grad(loss, self.leaves, materialize_grads=True)
         return bound, [grad.contiguous() for grad in grads]
+
+    def bound(self, noise: Tensor, batch: Tensor | None) -> Tensor:
+        """F of each model, a mean over draws and data points, without a gradient.
+
+        Args:
+            noise: standard normal, shape (E, S, B, N).
+            batch: observations, shape (E, B, ...); None for a target without data.
+
+        Returns:
+            In nats, shape (E,).
+        """
+        with torch.no_grad(), self._precision():
+            return self._plain(noise, batch, 1.0)[1]
 
     def apply(self, bound: Tensor, grads: Sequence[Tensor], rate: float | Tensor) -> Tensor:
         """Update the parameters in place and add the bounds to `total`.
