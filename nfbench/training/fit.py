@@ -13,7 +13,7 @@ from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import seeded
 from nfbench.posteriors.contract import Posterior
-from nfbench.specification.config import Training
+from nfbench.specification.config import Training, block_of
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target as build_target
 from nfbench.targets.contract import LatentVariableModel, Target
@@ -120,6 +120,10 @@ def fit_seeds(
     if len(set(seeds)) < len(seeds) or not seeds:
         raise InputError(f"seeds {list(seeds)}: expected at least one, each once")
     check_device(device)
+    asked = list(seeds)
+    if isinstance(posterior, str) and isinstance(changes.get("together"), int) and changes["together"] > 0:
+        blocks = [block_of(seed, changes["together"]) for seed in asked]  # as an experiment trains them
+        seeds = list(dict.fromkeys(seed for block in blocks for seed in block))
     models = [_model(posterior, target, dim, seed, alone=len(seeds) == 1) for seed in seeds]
     config = recipe(models[0].target, updates, changes)
     for model in models:
@@ -128,8 +132,9 @@ def fit_seeds(
     first = models[0].target
     check_model(models[0], names[1] or "a function", names[0] or type(posterior).__name__, seeds[0])
     separate = isinstance(first, FunctionTarget) and len(seeds) > 1 and not first.stacks()
+    length = 1 if separate else config.together or len(seeds)
     fitted = []
-    for program in [[e] for e in range(len(seeds))] if separate else [list(range(len(seeds)))]:
+    for program in [list(range(e, e + length)) for e in range(0, len(seeds), length)]:
         began = time.monotonic()
         own_seeds = [seeds[e] for e in program]
         trained = train([models[e] for e in program], own_seeds, config, device=device, report=report)
@@ -139,7 +144,7 @@ def fit_seeds(
         ):
             curves = pd.DataFrame(curve)
             fitted.append(Fitted(model.posterior, model.target, *names, config, seed, curves, seconds, diverged))
-    return fitted
+    return [one for seed in asked for one in fitted if one.seed == seed]
 
 
 def _model(posterior: AnyPosterior, target: AnyTarget, dim: int | None, seed: int, *, alone: bool) -> Inference:

@@ -57,7 +57,7 @@ def nf(capsys, tmp_path, monkeypatch):
 
 
 WRONG = [
-    ("run figure3 --posterior plnar", ["'plnar'", "did you mean planar?", "known: gaussian"]),
+    ("run figure3 --posterior plnar", ["'plnar'", "did you mean planar?", "known: ", "gaussian"]),
     ("run figure3 --posterior planar:K=-1", ["K=-1", "greater than or equal to 0"]),
     ("run figure3 --posterior planar:k=", ["'k='", "expected name or name:option=value"]),
     ("run figure3 --posterior planar:k=2", ["'k'", "planar takes: K"]),
@@ -190,9 +190,11 @@ def test_dry_run_prints_the_plan_and_writes_nothing(nf, tmp_path):
     code, out, _ = nf("run", "tiny.yaml", "--dry-run", "--seeds", "0-1,5", "--posterior", "planar:K=1|3")
     assert code == 0
     assert out.splitlines() == [
-        "tiny (quick): 6 cells in 2 groups, 0 finished",
-        "  u1 | planar:K=1 | seeds 0-1,5 | 0 of 3 finished",
-        "  u1 | planar:K=3 | seeds 0-1,5 | 0 of 3 finished",
+        "tiny (quick): 6 cells in 4 groups, 0 finished",
+        "  u1 | planar:K=1 | seeds 0-1 | 0 of 2 finished",
+        "  u1 | planar:K=1 | seeds 5 | 0 of 1 finished",
+        "  u1 | planar:K=3 | seeds 0-1 | 0 of 2 finished",
+        "  u1 | planar:K=3 | seeds 5 | 0 of 1 finished",
     ]
     assert not (tmp_path / "results").exists()
 

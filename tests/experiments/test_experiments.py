@@ -53,8 +53,8 @@ def test_every_packaged_profile_can_be_planned(name, profile, monkeypatch):
 def test_figure3_is_the_papers_grid():
     """Four energies, four families, three lengths; the paper profile is Section 6's training, the quick has 5 seeds."""
     groups = plan(load("figure3"), "paper")
-    assert len(groups) == 4 * 4 * 3
-    assert {len(group.cells) for group in groups} == {100}
+    assert len({(group.target, group.posterior) for group in groups}) == 4 * 4 * 3
+    assert [len(group.cells) for group in groups] == [20] * (100 // 20) * 4 * 4 * 3
     training = groups[0].cells[0].training
     assert training.model_dump(include={*PAPER, "updates", "draws", "anneal_updates"}) == PAPER | {
         "updates": 500_000,
@@ -112,11 +112,11 @@ def test_asked_specs_replace_the_experiments():
         "quick",
         posteriors=["radial:K=1", "planar:K=8|8", "planar:K=8"],
         targets=["u2:walls=none"],
-        seeds=[7, 3, 7],
+        seeds=[7, 6, 7],
     )
     assert [(group.target, group.posterior, group.order, group.seeds) for group in groups] == [
-        ("u2:walls=none", "planar:K=8", (2, 1), (7, 3)),
-        ("u2:walls=none", "radial:K=1", (2, 3), (7, 3)),
+        ("u2:walls=none", "planar:K=8", (2, 1), (7, 6)),
+        ("u2:walls=none", "radial:K=1", (2, 3), (7, 6)),
     ]
 
 

@@ -33,7 +33,7 @@ TRAINING = Training(learning_rate=0.01, updates=12, draws=8, anneal_updates=4)
 EVALUATION = Evaluation(draws=200, forward_draws=100, importance_draws=10, grid=8)
 
 
-def _plan(posteriors, targets=("u1",), seeds=2, training: Training | None = TRAINING, push=None):
+def _plan(posteriors, targets=("u1",), seeds=2, training: Training | None = TRAINING, push=None, asked=None):
     profile = Profile(seeds=seeds, training=None if push else training, push=push, evaluation=EVALUATION)
     experiment = Experiment(
         name="trial",
@@ -43,7 +43,7 @@ def _plan(posteriors, targets=("u1",), seeds=2, training: Training | None = TRAI
         posteriors=list(posteriors),
         profiles={"smoke": profile},
     )
-    return plan(experiment, "smoke")
+    return plan(experiment, "smoke", seeds=asked)
 
 
 @pytest.fixture
@@ -176,7 +176,8 @@ def test_untrained_flows_name_the_device_they_ran_on(tmp_path):
 
 def test_finished_cells_are_skipped_unless_forced(tmp_path):
     """Only the missing seeds are run; --force runs all."""
-    assert execute(run_group, lose_group, _plan(["gaussian"], seeds=2), tmp_path, jobs=1).counts == {"done": 2}
+    first = _plan(["gaussian"], seeds=3, asked=[0, 1])
+    assert execute(run_group, lose_group, first, tmp_path, jobs=1).counts == {"done": 2}
     more = execute(run_group, lose_group, _plan(["gaussian"], seeds=3), tmp_path, jobs=1)
     assert (more.counts, more.skipped) == ({"done": 1}, 2)
     assert execute(run_group, lose_group, _plan(["gaussian"], seeds=3), tmp_path, jobs=1, force=True).counts == {
