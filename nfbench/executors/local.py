@@ -100,8 +100,7 @@ def execute(
             progress.finish(group, outcome)
 
         if apart:
-            threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
-            task = Task(run, root, device, threads, foreign_modules())
+            task = Task(run, root, device, foreign_modules())
             pool = Pool(task, jobs, limits, signals, hide_main=not needs_script(run))
             pool.run(apart, finish, progress.update, progress.say)
         for group in here:

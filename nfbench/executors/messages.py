@@ -21,14 +21,12 @@ class Task:
         run: runs a group and stores its records; a function at the top of a module.
         root: folder of the records, an absolute path.
         device: torch device.
-        threads: of torch in this process; None: torch's default.
         modules: modules outside nfbench that register what the groups name; imported at the start.
     """
 
     run: Run
     root: Path
     device: str
-    threads: int | None = None
     modules: tuple[str, ...] = field(default=())
 
 

@@ -8,7 +8,8 @@ from importlib.metadata import entry_points
 
 from nfbench.foundation.errors import InputError
 from nfbench.specification.config import Group
-from nfbench.specification.registry import Entry, posteriors, protocols, targets
+from nfbench.specification.entry import Entry
+from nfbench.specification.registry import posteriors, protocols, targets
 
 _MAIN = "__main__"
 _REGISTRIES = (posteriors, targets, protocols)
@@ -25,6 +26,18 @@ def may_run_here(group: Group) -> bool:
         True where target and posterior are nfbench's own, or registered by the script or the session itself.
     """
     return all(_is_own(entry.made_by.__module__) or _of_session(entry) for entry in _entries(group))
+
+
+def is_own(group: Group) -> bool:
+    """Whether a group runs no code but nfbench's own.
+
+    Args:
+        group: cells of one target and posterior.
+
+    Returns:
+        True where target and posterior are nfbench's own.
+    """
+    return all(_is_own(entry.made_by.__module__) for entry in _entries(group))
 
 
 def check_importable(group: Group, jobs: int) -> None:

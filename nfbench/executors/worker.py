@@ -16,8 +16,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-
 from nfbench.executors.messages import Begun, Ended, Interrupted, Raised, Statuses, Task
 from nfbench.executors.progress import Update
 from nfbench.executors.progress import name as name_of
@@ -68,8 +66,6 @@ def serve(connection: Connection, task: Task, crash_file: Path) -> None:
     for module in task.modules:
         with contextlib.suppress(ImportError):  # one that cannot be imported here: its names are unknown, which is said
             importlib.import_module(module)
-    if task.threads is not None:
-        torch.set_num_threads(task.threads)
     with contextlib.suppress(KeyboardInterrupt, EOFError, OSError):
         while (group := connection.recv()) is not None:
             streams.renew(name_of(group))

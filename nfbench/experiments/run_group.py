@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nfbench.evaluation import density_grid
 from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.evaluation.evaluate import evaluate, finite
 from nfbench.executors.messages import Lost
+from nfbench.executors.origins import is_own
 from nfbench.foundation.environment import provenance, runtime
 from nfbench.foundation.errors import reason, traceback_of
 from nfbench.foundation.process_state import ProcessState, seed_generators
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
-from nfbench.records.cells import FINISHED, Facts, Record, Status
+from nfbench.records.cells import FINISHED, Facts, Metric, Record, Status
+from nfbench.records.glossary import BEST
 from nfbench.records.store import finished, with_proof, write
 from nfbench.specification.config import Cell, Group, digest
 from nfbench.specification.registry import posteriors, targets
@@ -31,7 +34,7 @@ from nfbench.targets.build import target
 from nfbench.targets.contract import Target
 from nfbench.training.contracts import check_maps, check_model
 from nfbench.training.loop import train
-from nfbench.training.objective import initial_model
+from nfbench.training.objective import Inference, initial_model
 from nfbench.training.program import Trained
 from nfbench.training.update import PLAIN, Acceleration
 
@@ -64,6 +67,8 @@ def run_group(
     Raises:
         KeyboardInterrupt: interrupted; `interrupted` records and a checkpoint are stored, and the same call resumes.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # how a sum is rounded depends on how many share it, and on nothing else may a cell depend
     run = _Run(group, root, device, time.perf_counter(), acceleration, before=ProcessState())
     seed_generators(int(group.cells[0].id, 16))  # for code that draws from them; nfbench's own does not
     try:
@@ -79,6 +84,7 @@ def run_group(
         return run.fail("failed", reason(error), traceback_of(error))
     finally:
         run.restore()
+        torch.set_num_threads(threads)
 
 
 def lose_group(group: Group, root: Path, device: str, lost: Lost) -> list[Record]:
@@ -121,7 +127,8 @@ class _Run:
 
     def restore(self) -> None:
         """Put the process back into its state before, and warn of what the group's code had changed."""
-        if changed := self.before.restore():
+        changed = self.before.restore()
+        if changed and not is_own(self.group):  # what nfbench imports may set filters of warnings
             owner = f"{self.group.target} | {self.group.posterior}"
             warnings.warn(f"{owner}: its code changed {', '.join(changed)}; put back", stacklevel=2)
 
@@ -152,7 +159,7 @@ class _Run:
 
     def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **fields: Any) -> Record:
         """The record of an outcome, not yet written; `fields` are further fields of the record."""
-        changes = self.before.changes()
+        changes = [] if is_own(self.group) else self.before.changes()
         changed = {"changed_by_its_code": changes} if changes else {}
         return Record(
             id=cell.id,
@@ -179,14 +186,15 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     cells = run.group.cells
     if cells[0].training is None:
         raise ValueError(f"cell {cells[0].id} has neither training nor push")
-    checkpoint = run.root / cells[0].experiment / "checkpoints" / f"{digest([cell.id for cell in cells])}.pt"
-    models = [initial_model(cell.posterior, cell.target, cell.seed) for cell in cells]
-    for cell, model in zip(cells, models, strict=True):
+    company = [cells[0].model_copy(update={"seed": seed}) for seed in run.group.block]
+    checkpoint = run.root / cells[0].experiment / "checkpoints" / f"{digest([cell.id for cell in company])}.pt"
+    models = [initial_model(cell.posterior, cell.target, cell.seed) for cell in company]
+    for cell, model in zip(company, models, strict=True):
         model.to(device=run.device, dtype=getattr(torch, cells[0].training.dtype))
         check_model(model, cell.target, cell.posterior, cell.seed)
     trained = train(
         models,
-        run.group.seeds,
+        run.group.block,
         cells[0].training,
         device=run.device,
         acceleration=run.acceleration,
@@ -195,7 +203,7 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     )
     share = run.share() + trained.earlier_seconds / len(cells)
     # All are evaluated before any is written: an interrupt in between leaves the group whole, as its checkpoint is.
-    outcomes = [_outcome(run, e, trained, share) for e in range(len(cells))]
+    outcomes = [_outcome(run, cell, run.group.block.index(cell.seed), trained, share) for cell in cells]
     records = [run.write(*outcome) for outcome in outcomes]
     if any(record.status not in FINISHED for record in records):
         return records  # the checkpoint stays, so that the same command evaluates the trained models again
@@ -205,15 +213,17 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     return records
 
 
-def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:
-    """Evaluate seed e: its record and arrays, where a failing evaluation gives a failed record of this seed alone."""
-    cell, model, diverged = run.group.cells[e], trained.models[e], trained.diverged[e]
+def _outcome(run: _Run, cell: Cell, e: int, trained: Trained, share: float) -> Outcome:
+    """Evaluate the e-th seed: record and arrays; a failing evaluation gives a failed record of this seed alone."""
+    model, diverged = trained.models[e], trained.diverged[e]
     make = functools.partial(run.make, cell, _facts(run.group, model.target, model.posterior), curves=trained.curves[e])
     if diverged is not None:
         return make("diverged", share, message=f"the bound was not finite within the updates before {diverged}"), None
     started = time.perf_counter()
     try:
         metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
+        if trained.best is not None:
+            metrics = metrics | _of_best(model, *trained.best[e], cell)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -221,6 +231,13 @@ def _outcome(run: _Run, e: int, trained: Trained, share: float) -> Outcome:
     if "free_energy" not in metrics:
         return make("diverged", share, message="the bound of the trained posterior is not finite"), None
     return make("done", share + time.perf_counter() - started, metrics=metrics), arrays
+
+
+def _of_best(model: Inference, params: dict[str, Tensor], step: int, cell: Cell) -> dict[str, Metric]:
+    """The metrics of the parameters with the lowest F on validation data, `best_free_energy` and so on."""
+    model.load_state_dict(params, strict=False)  # buffers are not learned
+    metrics, _ = evaluate(model, cell.evaluation, cell.seed)
+    return {"best_step": Metric(value=step)} | {f"{BEST}{name}": metric for name, metric in metrics.items()}
 
 
 def _push(run: _Run) -> list[Record]:

@@ -134,7 +134,7 @@ def fit_seeds(
     separate = isinstance(first, FunctionTarget) and len(seeds) > 1 and not first.stacks()
     length = 1 if separate else config.together or len(seeds)
     fitted = []
-    for program in [list(range(e, e + length)) for e in range(0, len(seeds), length)]:
+    for program in [list(range(e, min(e + length, len(seeds)))) for e in range(0, len(seeds), length)]:
         began = time.monotonic()
         own_seeds = [seeds[e] for e in program]
         trained = train([models[e] for e in program], own_seeds, config, device=device, report=report)
