@@ -24,6 +24,7 @@ from nfbench.specification.registry import posteriors
 
 _DEPTHS = (0, 10, 80, 40, 20)  # what Table 2 is read for first: no flow, the shortest, the longest
 _TRY = "import torch; torch.ones(1, device='cuda').sum().item()"
+_MOST_FAILURES = 3
 _GRACE = 30  # seconds for a checkpoint
 
 
@@ -86,6 +87,8 @@ def main() -> int:
     end = time.monotonic() + 60 * options.minutes
     waiting = rows(options.experiment, options.profile, options.posteriors, options.results)
     environment = shared_gpu() if options.device.startswith("cuda") else dict(os.environ)
+    log, failures = options.results / "paper_gpu.log", 0
+    options.results.mkdir(parents=True, exist_ok=True)
     running: dict[subprocess.Popen[bytes], tuple[str, float]] = {}
     while (waiting or running) and time.monotonic() < end:
         while waiting and len(running) < options.workers:
@@ -97,11 +100,17 @@ def main() -> int:
                 "--results", str(options.results),
             ]  # fmt: skip
             name = f"{group.posterior} seeds {seeds}"
-            running[subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)] = name, time.monotonic()
+            with log.open("ab") as stream:
+                process = subprocess.Popen(command, env=environment, stderr=stream)
+            running[process] = name, time.monotonic()
         time.sleep(0.2)
         for process in [process for process in running if process.poll() is not None]:
             name, began = running.pop(process)
             print(f"paper_gpu: {name}: {time.monotonic() - began:.0f} s, exit code {process.returncode}", flush=True)
+            failures += process.returncode != 0
+        if failures >= _MOST_FAILURES:
+            print(f"paper_gpu: {failures} rows failed; {log} says why:\n{log.read_text()[-2000:]}", flush=True)
+            break
     for process in running:
         process.send_signal(signal.SIGINT)
     for process, (name, _) in running.items():
