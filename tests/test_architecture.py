@@ -27,6 +27,7 @@ FLOORS = (
     {"__main__"},
 )
 KERNEL_FLOORS = (
+    {"compiler"},
     {"simd", "autograd", "gpu", "shapes"},
     {"cpu", "dispatch"},
     {"diagonal", "layers"},

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from nfbench.kernels.compiler.decorators import compiled
 from nfbench.kernels.simd import arithmetic
-from nfbench.kernels.simd.arithmetic import ROUND, compiled, factor, logarithm, renormalise
+from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise
 
 SINGLE_ARGUMENT = {
     "tanh": (np.tanh, 2),

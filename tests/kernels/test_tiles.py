@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from nfbench.kernels.compiler.decorators import compiled
 from nfbench.kernels.cpu.tiles import add_totals, room, squares
-from nfbench.kernels.simd.arithmetic import compiled
 from nfbench.kernels.simd.vector import WIDE
 
 

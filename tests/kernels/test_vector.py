@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from nfbench.kernels.compiler.decorators import compiled
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.tiles import empty, fill, room
-from nfbench.kernels.simd.arithmetic import compiled
 from nfbench.kernels.simd.tanh import tanh
 from nfbench.kernels.simd.vector import NARROW, WIDE, fma, narrow, store, total, totals, wide
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import add_totals, empty, fill, four, put, room, squares
-from nfbench.kernels.simd.arithmetic import compiled, inlined
 from nfbench.kernels.simd.tanh import tanh
 from nfbench.kernels.simd.vector import fma, store, wide
 

@@ -10,9 +10,9 @@ In every function `rows.flat[at:]` are the vectors of the block's four maps, D n
 
 from typing import Any
 
+from nfbench.kernels.compiler.decorators import inlined
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.tiles import four, put
-from nfbench.kernels.simd.arithmetic import inlined
 from nfbench.kernels.simd.vector import fma, store, total, wide
 
 width, load, spread, repeat = wide

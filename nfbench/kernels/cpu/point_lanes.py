@@ -7,7 +7,7 @@ side by side. One activation for each point and map is saved for the way back.
 
 from typing import Any
 
-from nfbench.kernels.simd.arithmetic import inlined
+from nfbench.kernels.compiler.decorators import inlined
 from nfbench.kernels.simd.vector import narrow, store
 
 width, load, _, _ = narrow

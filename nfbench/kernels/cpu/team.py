@@ -18,8 +18,8 @@ from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from nfbench.kernels.compiler.decorators import inlined, launcher
 from nfbench.kernels.cpu.openmp import PARALLEL
-from nfbench.kernels.simd.arithmetic import inlined
 
 get_or_insert_function: Any = cgutils.get_or_insert_function
 typeof: Any = numba.typeof
@@ -181,6 +181,6 @@ def _field(builder: Any, frame: Any, place: int) -> Any:
 team: Any = _by_all
 
 
-@numba.njit(cache=True, nogil=True)
+@launcher
 def _launch(kernels: Any, steps: Any, shares: Any, threads: int) -> Any:
     return team(kernels, steps, shares, threads)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from nfbench.kernels.compiler.decorators import inlined
 from nfbench.kernels.cpu.shares import TILE
-from nfbench.kernels.simd.arithmetic import inlined
 from nfbench.kernels.simd.prefetch import LINE
 from nfbench.kernels.simd.vector import carry, fma, narrow, store, total, totals, turn, wide
 

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.memory import array, empty
 from nfbench.kernels.cpu.shares import added, combined, parts, together
 from nfbench.kernels.cpu.team import Shares, own
-from nfbench.kernels.simd.arithmetic import compiled, decay, inlined
+from nfbench.kernels.simd.arithmetic import decay
 from nfbench.kernels.simd.vector import fma, narrow, store, total
 
 width, load, spread, _ = narrow

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.memory import array, empty
 from nfbench.kernels.cpu.shares import parts, together
 from nfbench.kernels.layers.bernoulli_simd import multiply_in
-from nfbench.kernels.simd.arithmetic import compiled, inlined
 from nfbench.kernels.simd.vector import fma, store, total, wide
 
 width, load, spread = wide[:3]

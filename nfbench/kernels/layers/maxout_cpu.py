@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.memory import array, empty
 from nfbench.kernels.cpu.shares import added, combined, parts, together
 from nfbench.kernels.cpu.team import own
-from nfbench.kernels.simd.arithmetic import compiled, inlined
 
 _COST = 1.5  # nanoseconds of a window on one core, about
 

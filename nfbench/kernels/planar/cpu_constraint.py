@@ -1,13 +1,15 @@
 """The constraint of planar maps, u -> u_hat (Rezende & Mohamed 2015, App. A.1), and its gradient; compiled.
 
-Shapes: maps (K, 2 D + 1) with rows (w, u, b); constants (3, K), the rows of which are s = softplus(w.u), w.u and w.w.
+Shapes: maps (K, 2 D + 1) with rows (w, u, b); constants (3, K), the rows of which are s, w.u and w.w. Where w.w = 0,
+u_hat = u and s = 1 + w.u, as `planar.reference.constrain` says; elsewhere s = softplus(w.u).
 """
 
 from typing import Any
 
 import numpy as np
 
-from nfbench.kernels.simd.arithmetic import inlined, sigmoid, softplus
+from nfbench.kernels.compiler.decorators import inlined
+from nfbench.kernels.simd.arithmetic import sigmoid, softplus
 from nfbench.kernels.simd.vector import fma, narrow, store
 
 width, load, spread, _ = narrow
@@ -37,6 +39,11 @@ def constrain_all(maps: Any, u_hat: Any, constants: Any) -> None:
         scale = (constants[S, k] - one - constants[WU, k]) / constants[WW, k]
         for d in range(dim):
             u_hat[k, d] = maps[k, dim + d] + scale * maps[k, d]
+    for k in range(depth):  # a loop of its own: within the others it would change how LLVM rounds all maps
+        if constants[WW, k] == 0:
+            constants[S, k] = one + constants[WU, k]
+            for d in range(dim):
+                u_hat[k, d] = maps[k, dim + d]
 
 
 @inlined
@@ -62,6 +69,9 @@ def unconstrain_all(maps: Any, constants: Any, to_s: Any, grads: Any) -> None:
         factors[0, k] = scale
         factors[1, k] = to_s[k] * sigmoid(wu) - through[k] * sigmoid(-wu) * per_ww
         factors[2, k] = -2 * through[k] * scale * per_ww
+    for k in range(depth):
+        if constants[WW, k] == 0:
+            factors[0, k], factors[1, k], factors[2, k] = 0, to_s[k], 0
     row, numbers, gradients = maps.shape[1], maps.reshape(maps.size), grads.reshape(grads.size)
     for k in range(depth):
         scale, to_wu, to_ww = spread(factors[0, k]), spread(factors[1, k]), spread(factors[2, k])

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from nfbench.kernels.compiler.decorators import compiled
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.planar.cpu_constraint import S, constrain_all, unconstrain_all
-from nfbench.kernels.simd.arithmetic import ROUND, compiled, factor, logarithm, renormalise, tanh
+from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, tanh
 
 
 @compiled

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.map_blocks import BLOCK, move, move_and_sum, product, products, shift
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import add_totals, empty, fill, four, put, room, squares
 from nfbench.kernels.planar.cpu_constraint import S, constrain_all, unconstrain_all
-from nfbench.kernels.simd.arithmetic import compiled, inlined, logarithm
+from nfbench.kernels.simd.arithmetic import logarithm
 from nfbench.kernels.simd.factor import factor
 from nfbench.kernels.simd.prefetch import fetch
 from nfbench.kernels.simd.tanh import tanh

@@ -10,20 +10,11 @@ in the order of `point_lanes.intersect_block`.
 
 from typing import Any
 
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.point_lanes import LANES, downward, give, intersect_block, recall, save, take, upward
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import room
-from nfbench.kernels.simd.arithmetic import (
-    ROUND,
-    compiled,
-    factor,
-    inlined,
-    logarithm,
-    renormalise,
-    sigmoid,
-    softplus,
-    tanh,
-)
+from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, sigmoid, softplus, tanh
 from nfbench.kernels.simd.prefetch import claim, fetch
 from nfbench.kernels.simd.vector import carry, fma, narrow, store, totals
 
@@ -40,7 +31,7 @@ _GU, _GW, _H, _GRAD_LOG, _ACTIVE, _SCALE, _BOTH, _TO_A, _TO_WU, _TO_WW = (LANES 
 def forward(z: Any, maps: Any, out: Any, log_det: Any, h: Any, share: Any) -> None:
     """Push points through the chain: z_k = z + (u + scale w) h with h = tanh(w.z + b).
 
-    Here scale = (s - 1 - w.u) / w.w and s = softplus(w.u).
+    Here scale = (s - 1 - w.u) / w.w and s = softplus(w.u); where w.w = 0, scale = 0 and s = 1 + w.u.
 
     Args:
         z: (G, D).
@@ -134,15 +125,17 @@ def _up(
 @inlined
 def _activate(scalars: Any) -> None:
     """Of LANES points: w.u becomes scale, w.z + b its tanh h, and |det| = h^2 + s (1 - h^2) is multiplied in."""
-    one = scalars.dtype.type(1)
+    zero, one = scalars.dtype.type(0), scalars.dtype.type(1)
     for j in range(LANES):
-        wu = scalars[_WU + j]
+        wu, ww = scalars[_WU + j], scalars[_WW + j]
         s, active = softplus(wu), tanh(scalars[_A + j])
+        scale = (s - one - wu) / ww
+        s, scale = (one + wu if ww == zero else s), (zero if ww == zero else scale)
         square = active * active
         part, power = factor(square + s * (one - square))
         scalars[_FACTOR + j] *= part
         scalars[_POWER + j] += power
-        scalars[_WU + j] = (s - one - wu) / scalars[_WW + j]
+        scalars[_WU + j] = scale
         scalars[_A + j] = active
 
 
@@ -211,16 +204,17 @@ def _constants(scalars: Any) -> None:
 
     These are h, scale, their product, and the gradients in a = w.z + b, w.u and w.w; g is the gradient above the map.
     """
-    one = scalars.dtype.type(1)
+    zero, one = scalars.dtype.type(0), scalars.dtype.type(1)
     for j in range(LANES):
         wu, active, through, per_ww = scalars[_WU + j], scalars[_H + j], scalars[_GW + j], one / scalars[_WW + j]
-        s, flat = softplus(wu), one - active * active
-        scale, share = (s - one - wu) * per_ww, scalars[_GRAD_LOG + j] / (active * active + s * flat) * flat
+        s, flat, singular = softplus(wu), one - active * active, scalars[_WW + j] == zero
+        scale, s = (zero if singular else (s - one - wu) * per_ww), (one + wu if singular else s)
+        share = scalars[_GRAD_LOG + j] / (active * active + s * flat) * flat
         scalars[_ACTIVE + j], scalars[_SCALE + j], scalars[_BOTH + j] = active, scale, scale * active
         scalars[_TO_A + j] = (scalars[_GU + j] + scale * through) * flat + (share + share) * active * (one - s)
         through = through * active * per_ww
-        scalars[_TO_WU + j] = share * sigmoid(wu) - through * sigmoid(-wu)
-        scalars[_TO_WW + j] = -(through + through) * scale
+        to_wu, to_ww = share * sigmoid(wu) - through * sigmoid(-wu), -(through + through) * scale
+        scalars[_TO_WU + j], scalars[_TO_WW + j] = (share if singular else to_wu), (zero if singular else to_ww)
 
 
 @inlined

@@ -14,18 +14,21 @@ NAME = "planar"  # of the folder, of the operators `nfbench::planar`, and in mes
 def constrain(w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """Make planar maps invertible: u_hat = u + (m(w.u) - w.u) w / ||w||^2 with m(x) = -1 + ln(1 + e^x) (App. A.1).
 
-    It is singular at w = 0.
+    It is singular at w = 0: m(0) = ln 2 - 1, so that u_hat grows like 0.31 / ||w|| as w goes to 0. At w = 0 itself,
+    where ||w||^2 is 0 in the tensors' dtype, a map moves all points alike, z + u tanh(b), and needs no constraint:
+    there u_hat = u and s = 1 + w.u, the limit of maps without constraint, in the gradients too, which are finite.
 
     Args:
         w: (B, K, D).
         u: (B, K, D).
 
     Returns:
-        u_hat (B, K, D), and s = softplus(w.u) = w.u_hat + 1 > 0 (B, K).
+        u_hat (B, K, D), and s = w.u_hat + 1 > 0 (B, K), which is softplus(w.u), and 1 at w = 0.
     """
-    wu = (w * u).sum(-1)
-    s = softplus(wu)
-    return u + ((s - 1 - wu) / w.square().sum(-1)).unsqueeze(-1) * w, s
+    wu, ww = (w * u).sum(-1), w.square().sum(-1)
+    zero = ww == 0
+    s = torch.where(zero, 1 + wu, softplus(wu))
+    return u + ((s - 1 - wu) / ww.masked_fill(zero, 1)).unsqueeze(-1) * w, s
 
 
 def log_det(h: Tensor, s: Tensor) -> Tensor:

@@ -45,14 +45,18 @@ def backward(z: Tensor, h: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: T
 
 @kernel
 def _constrain(w: tl.tensor, u: tl.tensor) -> tl.tensor:
-    """`w, u (D,) -> w.u, ||w||^2, s, scale` with s = softplus(w.u) and u_hat = u + scale w.
+    """`w, u (D,) -> w.u, ||w||^2, s, scale, zero` with s = softplus(w.u) and u_hat = u + scale w.
 
-    scale ||w||^2 = m(w.u) - w.u = s - w.u - 1, where s - w.u = softplus(-w.u) keeps its digits.
+    scale ||w||^2 = m(w.u) - w.u = s - w.u - 1, where s - w.u = softplus(-w.u) keeps its digits. Where w = 0, zero is
+    True, s = 1 + w.u and scale = 0, and ||w||^2 is given as 1.
     """
     wu = tl.sum(w * u, 0)
     ww = tl.sum(w * w, 0)
     rest = log1p_exp(-tl.abs(wu))
-    return wu, ww, tl.maximum(wu, 0.0) + rest, (tl.maximum(-wu, 0.0) + rest - 1.0) / ww
+    zero = ww == 0.0
+    ww = tl.where(zero, 1.0, ww)
+    s = tl.where(zero, 1.0 + wu, tl.maximum(wu, 0.0) + rest)
+    return wu, ww, s, tl.where(zero, 0.0, (tl.maximum(-wu, 0.0) + rest - 1.0) / ww), zero
 
 
 @kernel
@@ -84,7 +88,7 @@ def _forward(
         w = tl.load(row + dim, real, 0.0)
         u = tl.load(row + D + dim, real, 0.0)
         b = tl.load(row + 2 * D)
-        _, _, s, scale = _constrain(w, u)
+        _, _, s, scale, _ = _constrain(w, u)
         active = tanh(tl.sum(point * w[None, :], 1) + b)
         tl.store(saved, active, inside)
         point += (u + scale * w)[None, :] * active[:, None]
@@ -140,7 +144,7 @@ def _backward(
             w = tl.load(row + dim, real, 0.0)
             u = tl.load(row + D + dim, real, 0.0)
             active = tl.load(saved, inside, 1.0)
-            wu, ww, s, scale = _constrain(w, u)
+            wu, ww, s, scale, zero = _constrain(w, u)
             u_hat = u + scale * w
             square = active * active
             flat = 1.0 - square
@@ -153,7 +157,7 @@ def _backward(
             by_s = tl.sum(share * flat, 0)
             back += w[None, :] * inner[:, None]
             along = tl.sum(w * by_u, 0)
-            by_wu = by_s * sigmoid(wu) - along * sigmoid(-wu) / ww
+            by_wu = tl.where(zero, by_s, by_s * sigmoid(wu) - along * sigmoid(-wu) / ww)
             by_w += scale * by_u + by_wu * u - 2.0 * scale * along / ww * w
             by_u += by_wu * w
             if SHARED and tile != slot:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from nfbench.kernels.compiler.decorators import compiled
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.radial.cpu_slopes import across, along, slopes_with_q
-from nfbench.kernels.simd.arithmetic import ROUND, compiled, factor, logarithm, renormalise, sigmoid, softplus
+from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, sigmoid, softplus
 
 
 @compiled

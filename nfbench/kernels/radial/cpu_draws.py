@@ -9,11 +9,12 @@ and used: group, tile of draws, map, draw.
 import math
 from typing import Any
 
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import add_totals, empty, fill, four, put, room, squares
 from nfbench.kernels.radial.cpu_slopes import slopes_with_q
-from nfbench.kernels.simd.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
+from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, sigmoid, softplus
 from nfbench.kernels.simd.prefetch import fetch
 from nfbench.kernels.simd.vector import fma, store, wide
 

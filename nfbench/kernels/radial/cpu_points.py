@@ -11,11 +11,12 @@ the order of `point_lanes.intersect_block`.
 import math
 from typing import Any
 
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.point_lanes import LANES, downward, give, intersect_block, recall, save, take, upward
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import room
 from nfbench.kernels.radial.cpu_slopes import across, along, slopes
-from nfbench.kernels.simd.arithmetic import ROUND, compiled, factor, inlined, logarithm, renormalise, sigmoid, softplus
+from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, sigmoid, softplus
 from nfbench.kernels.simd.prefetch import claim, fetch
 from nfbench.kernels.simd.vector import carry, fma, narrow, store, totals
 

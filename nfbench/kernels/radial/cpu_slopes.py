@@ -6,7 +6,7 @@ The map is z + q (z - c) with q = (s - alpha) / (alpha + r), r = |z - c|, alpha 
 
 from typing import Any
 
-from nfbench.kernels.simd.arithmetic import inlined
+from nfbench.kernels.compiler.decorators import inlined
 
 
 @inlined

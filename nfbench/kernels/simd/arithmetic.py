@@ -14,14 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-# Sums may be reordered and products fused; NaN and infinity keep their meaning.
-_FLAGS = {"reassoc", "contract", "arcp", "nsz"}
-compiled: Callable[..., Any] = numba.njit(cache=True, fastmath=_FLAGS, error_model="numpy", nogil=True)
-# Decorator of functions that kernels call. Without `forceinline` LLVM makes two versions of them, inside the kernel and
-# beside it: a process that has just compiled runs the first, one that loads numba's cache the second, and they round
-# differently.
-inlined: Callable[..., Any] = numba.njit(cache=True, fastmath=_FLAGS, error_model="numpy", nogil=True, forceinline=True)
-
+from nfbench.kernels.compiler.decorators import FLAGS, inlined
 
 ROUND = 63  # how many factors below 2 may be multiplied before `renormalise`: their product fits float32
 
@@ -249,7 +242,7 @@ def _decay(bits: _Bits) -> Callable[[Any], Any]:
 
 
 _WIDTHS = {types.float32: _SINGLE, types.float64: _DOUBLE}
-_typed = functools.partial(overload, jit_options={"fastmath": _FLAGS})
+_typed = functools.partial(overload, jit_options={"fastmath": FLAGS})
 
 
 @_typed(tanh)
