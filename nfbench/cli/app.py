@@ -17,6 +17,7 @@ from nfbench.cli import data, run
 from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
+from nfbench.cli.verbosity import with_verbosity
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.terminal import say, spell_what_is_missing
 
@@ -28,12 +29,12 @@ app = typer.Typer(
 )
 app.command("ls")(listing.ls)
 app.command("info")(listing.info)
-app.command("run")(run.run)
-app.command("time")(timing.time)
-app.command("table")(outputs.table)
-app.command("plot")(outputs.plot)
-app.command("report")(outputs.report)
-app.command("reproduce")(run.reproduce)
+app.command("run")(with_verbosity(run.run))
+app.command("time")(with_verbosity(timing.time))
+app.command("table")(with_verbosity(outputs.table))
+app.command("plot")(with_verbosity(outputs.plot))
+app.command("report")(with_verbosity(outputs.report))
+app.command("reproduce")(with_verbosity(run.reproduce))
 app.command("env")(listing.env)
 app.add_typer(data.app, name="data")
 

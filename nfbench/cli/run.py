@@ -9,7 +9,7 @@ import typer
 
 from nfbench.cli.data import DataDir
 from nfbench.foundation.errors import MissingDataError
-from nfbench.foundation.terminal import say
+from nfbench.foundation.terminal import is_quiet, is_verbose, say
 
 if TYPE_CHECKING:
     from nfbench.specification.config import Group
@@ -74,6 +74,8 @@ def run(
     if dry_run:
         _print_plan(groups, results)
         return 0
+    if is_verbose():
+        _print_plan(groups, results)
     options = _Options(device, jobs, force, compile, cuda_graph, group_seconds, group_memory, debug)
     return _execute(groups, results, options)
 
@@ -96,7 +98,7 @@ def reproduce(
     group_memory: GroupMemory = None,
     debug: Debug = False,
 ) -> int:
-    """Run experiments, then print tables and how close they come to the paper, and write the report with its plots."""
+    """Run experiments, say in a few lines how close they come to the paper, and write the report with its plots."""
     from nfbench.cli import show
     from nfbench.foundation.files import check_writable
 
@@ -205,7 +207,8 @@ def _execute(groups: "Sequence[Group]", results: Path, options: _Options) -> int
     except KeyboardInterrupt as error:
         say(_interrupted(groups, results))
         return error.exit_code if isinstance(error, Interrupt) else INTERRUPTED
-    print(done.summary)
+    if not is_quiet():
+        print(done.summary)
     for failure in done.failures:
         say(f"nfbench: failed: {failure}")
     if options.debug:

@@ -1,32 +1,65 @@
 """Commands that show stored records: table, plot, report."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
-from nfbench.specification.choices import TIMING, Format
+from nfbench.foundation.terminal import is_quiet, is_verbose
+from nfbench.specification.choices import TIMING
 
 if TYPE_CHECKING:
     from nfbench.present.results import Results as StoredAndShown
+    from nfbench.present.tables.render import Table
 
 Name = Annotated[str, typer.Argument(help="Name of an experiment, or its .yaml file; 'timing' for all timings.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
+Shown = Literal["text", "md", "latex", "csv", "json"]
+_SCREEN = 18  # lines of a summary, beside those that a run itself prints
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 
 
 def table(
     experiment: Name,
     *,
-    fmt: Annotated[Format, typer.Option("--format", help="Of the table.")] = "md",
+    fmt: Annotated[
+        Shown | None, typer.Option("--format", help="Of the table; text on a terminal, md elsewhere if omitted.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(metavar="NAME,...", help="Results to show, e.g. kl,verdict; repeatable.")
+    ] = None,
+    sort: Annotated[str, typer.Option(metavar="NAME", help="Column to sort by; -NAME for the largest first.")] = "",
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", metavar="CONDITION", help="Which rows, e.g. 'K>=8', target=u1, label~NICE; repeatable."
+        ),
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Print an experiment's table."""
+    """Print an experiment's table: on a terminal as wide as it is, with the best values marked."""
+    from nfbench.present.tables.choose import Choice
+
     name, stored = _stored(experiment, results)
-    print(stored.table(name, fmt))
+    names = [part.strip() for text in columns or () for part in text.split(",") if part.strip()]
+    if fmt is None:
+        fmt = "text" if sys.stdout.isatty() else "md"
+    if fmt != "text":
+        print(stored.table(name, fmt, columns=names, sort=sort, where=conditions or ()))
+        return
+    _print_tables(stored.tables(name, Choice(tuple(names), sort, tuple(conditions or ()))))
+
+
+def _print_tables(tables: "Sequence[Table]") -> None:
+    from rich.console import Console
+
+    from nfbench.present.tables import terminal
+
+    terminal.show(tables, Console(highlight=False, markup=False), verbose=is_verbose())
 
 
 def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Path("reports/figures")) -> None:
@@ -48,7 +81,9 @@ def report(*, results: Results = Path("results"), out: Out = Path("reports")) ->
 
 
 def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
-    """Tables, verdicts against the paper and the report with its plots: what `reproduce` ends with.
+    """A few lines on what came out, and the report with its plots: what `reproduce` ends with.
+
+    Verbose, whole tables and every verdict against the paper.
 
     Args:
         names: of experiments, or of published figures of their records.
@@ -56,17 +91,23 @@ def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
         results: folder of the records; the report has whatever else is stored there beside them.
         out: folder of the report.
     """
-    from nfbench.present.report.build import verdicts
+    from nfbench.present.report.build import outcomes, verdicts
     from nfbench.present.results import results as read
-    from nfbench.present.tables.experiment import table as render
+    from nfbench.present.tables.experiment import select, tables
     from nfbench.published.catalogue import experiment_of
 
     stored = read(results)
     frame = stored.frame[(stored.frame["source"] == "own") & (stored.frame["profile"] == profile)]
-    for name in names:
-        print(render(frame, name, "md"), end="\n\n")
-    for name in dict.fromkeys(map(experiment_of, names)):
-        print(*verdicts(frame, name), sep="\n")
+    experiments = list(dict.fromkeys(map(experiment_of, names)))
+    if is_verbose():
+        _print_tables([table for name in names for table in tables(select(frame, name), name)])
+        for name in experiments:
+            print(*verdicts(frame, name), sep="\n")
+    elif not is_quiet():
+        lines = [line for name in experiments for line in outcomes(frame, name)]
+        print(*lines[:_SCREEN], sep="\n")
+        if len(lines) > _SCREEN:
+            print(f"and {len(lines) - _SCREEN} more lines, all of them in the report")
     _report(stored, out)
 
 

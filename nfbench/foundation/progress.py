@@ -9,7 +9,7 @@ from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from nfbench.foundation.terminal import StandardError
+from nfbench.foundation.terminal import StandardError, is_quiet
 
 PLAIN_SECONDS = 30.0  # between two plain lines of one piece of work
 
@@ -30,7 +30,9 @@ class Progress:
         self.total = total
         self._stream = StandardError()
         console = Console(file=self._stream)  # type: ignore[arg-type]  # it needs no more than this one has
-        self._bars = _bars(console, animated=animated) if console.is_terminal else None
+        self._quiet = is_quiet()
+        shown = console.is_terminal and not self._quiet
+        self._bars = _bars(console, animated=animated) if shown else None
         self._all = self._bars.add_task(title, total=total, note="") if self._bars else TaskID(0)
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
@@ -108,6 +110,8 @@ class Progress:
         self._bars.refresh()
 
     def _line(self, text: str) -> None:
+        if self._quiet:
+            return
         self._stream.write(f"{text}\n")
         self._stream.flush()
 

@@ -11,6 +11,36 @@ import unicodedata
 
 _FAULTS = (AttributeError, OSError, ValueError)  # the stream is absent; full or broken; closed
 
+_level = 0  # of what is said: -1 quiet, 0, 1 verbose
+
+
+def set_verbosity(level: int) -> None:
+    """Choose how much the rest of this process says.
+
+    Args:
+        level: -1 for results, warnings and errors only, 0, or 1 for plans, protocols and notes too.
+    """
+    global _level
+    _level = level
+
+
+def is_quiet() -> bool:
+    """Whether progress and summaries are left out.
+
+    Returns:
+        True after ``--quiet``.
+    """
+    return _level < 0
+
+
+def is_verbose() -> bool:
+    """Whether plans, protocols, notes and whole tables are shown.
+
+    Returns:
+        True after ``--verbose``.
+    """
+    return _level > 0
+
 
 class StandardError:
     """A text stream to what was standard error when it was made; faults in writing are ignored."""

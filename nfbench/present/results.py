@@ -1,10 +1,10 @@
 """Results as a user has them in Python: a folder of records with its tables, pictures and statistics."""
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,12 +12,10 @@ from nfbench.analysis.summary import summary
 from nfbench.analysis.timings import timed
 from nfbench.foundation.errors import InputError
 from nfbench.present.tables import experiment, timings
-from nfbench.present.tables.render import html
+from nfbench.present.tables.choose import EVERYTHING, Choice
+from nfbench.present.tables.render import Table, html
 from nfbench.records.results import StoredResults
 from nfbench.specification.choices import TIMING, Format
-
-if TYPE_CHECKING:
-    from nfbench.present.tables.render import Table
 
 _SHOWN = 20  # configurations in a notebook
 
@@ -53,22 +51,45 @@ class Results(StoredResults):
         """
         return summary(self.frame)
 
-    def table(self, name: str, fmt: Format = "md") -> str:
+    def table(
+        self, name: str, fmt: Format = "md", *, columns: Sequence[str] = (), sort: str = "", where: Sequence[str] = ()
+    ) -> str:
         """The table of an experiment, of a published table or figure that its records are compared with, or of timings.
 
         Args:
             name: such as ``figure3`` or ``figure4``; ``timing`` for all timings.
             fmt: ``md``, ``latex``, ``csv`` or ``json``.
+            columns: names of the results that are shown, such as ``kl``; all where none is named.
+            sort: name of the column to sort by, ``-kl`` for the largest first; else the experiment's order.
+            where: conditions that a row must meet, such as ``K>=8`` or ``target=u1``.
 
         Returns:
             The table as text in that format.
 
         Raises:
-            InputError: unknown format, or no record of that name.
+            InputError: unknown format, no record of that name, or a column or condition that the table does not have.
+        """
+        choice = Choice(tuple(columns), sort, tuple(where))
+        if name == TIMING:
+            return timings.table(self._some_timings(), fmt, choice)
+        return experiment.table(self.frame, name, fmt, choice)
+
+    def tables(self, name: str, choice: Choice = EVERYTHING) -> list[Table]:
+        """The same tables before they are text in a format.
+
+        Args:
+            name: as of `table`.
+            choice: which rows and columns, and in what order.
+
+        Returns:
+            The tables that have a row.
+
+        Raises:
+            InputError: as of `table`.
         """
         if name == TIMING:
-            return timings.table(self._some_timings(), fmt)
-        return experiment.table(self.frame, name, fmt)
+            return choice.tables(timings.tables(choice.rows(self._some_timings())))
+        return experiment.chosen(experiment.select(self.frame, name), name, choice)
 
     def plot(self, name: str, out: str | os.PathLike[str] = "reports/figures") -> list[Path]:
         """Draw the pictures that the records of an experiment allow, as PNG and SVG.

@@ -1,6 +1,7 @@
 """What the stored numbers are called and what they mean: one text for tables, axes and reports."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 # The letters of shapes, and the kinds of things that there are: `help(nfbench)` says the same.
 LETTERS = {
@@ -104,6 +105,8 @@ MEASURES = {
         "log-determinant", "nats", "Mean of the summed ln|det| of the maps: below 0 where they contract on average."
     ),
 }
+_LOWER = {"kl", "forward_kl", "box_kl", "free_energy", "nll", "gap", "nll_long", "khat_bad"}
+_HIGHER = {"ess"}
 
 WORDS = {
     "interval": "95 %, over seeds: what a repetition of the whole training would vary. Printed as ± half its width, "
@@ -173,6 +176,21 @@ def measure(name: str) -> Measure:
         where = "At the parameters with the lowest F on validation data, not at the last update."
         return Measure(f"{last.label}, best", last.unit, f"{where} {last.meaning}")
     return MEASURES.get(name) or Measure(name.replace("_", " "), "", "A metric of the experiment's own.")
+
+
+def better(name: str) -> Literal["lower", "higher"] | None:
+    """Which values of a metric are the better ones.
+
+    Args:
+        name: of a metric.
+
+    Returns:
+        ``lower`` or ``higher``; None where neither are, or where nobody knows.
+
+    >>> better("kl"), better("ess"), better("entropy")
+    ('lower', 'higher', None)
+    """
+    return "higher" if name in _HIGHER else "lower" if name in _LOWER else None
 
 
 def ordered(names: list[str]) -> list[str]:

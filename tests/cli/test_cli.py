@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -335,17 +336,48 @@ def test_a_link_that_leads_nowhere_is_named(nf, tmp_path, line):
 
 
 def test_reproduce_runs_shows_and_reports(nf, tmp_path):
-    """One command runs an experiment, prints table and verdict, and writes the report; again, it trains nothing."""
+    """One command runs an experiment, says what came out, and writes the report; again, it trains nothing."""
     code, out, _ = nf("reproduce", "figure1", "--profile", "smoke", "--jobs", 1)
     assert code == 0
     assert "12 cells: 12 done; 0 were finished before" in out
-    assert "| Uniform | Radial flow | 10 |" in out
-    assert "figure1, profile smoke, own records: 12 cells, 12 done." in out
+    assert "figure1, profile smoke, own records: 12 cells, 12 done; 1 of 1 checks hold" in out
+    assert len(out.splitlines()) <= 24
     assert out.endswith("report: reports/index.html\n")
     for name in ("index.html", "report.md", "report.tex"):
         assert (tmp_path / "reports" / name).stat().st_size > 1000
     assert list((tmp_path / "reports" / "figures").glob("figure1-*.png"))
     assert "none run; 12 were finished before" in nf("reproduce", "figure1", "--profile", "smoke")[1]
+
+
+def test_quiet_says_results_only_and_verbose_says_more(nf, tmp_path):
+    """--quiet leaves the path of the report, -v adds the plan and the tables; both at once are refused."""
+    words = ("reproduce", "figure1", "--profile", "smoke", "--jobs", 1)
+    code, out, err = nf(*words, "--quiet")
+    assert (code, out, err) == (0, "report: reports/index.html\n", "")
+    _, out, _ = nf("run", "figure1", "--profile", "smoke", "-v")
+    assert "figure1 (smoke): 12 cells in 12 groups, 12 finished" in out
+    _, out, _ = nf(*words, "-v")
+    assert "figure1, profile smoke, own records\n" in out
+    assert "Profile smoke" in out
+    assert nf("run", "figure1", "-q", "-v")[0] == 2
+    assert nf("run", "figure1", "--profile", "smoke", "--quiet")[:2] == (0, "")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_no_color_takes_the_colours_away(nf, monkeypatch, tmp_path, plain):
+    """On a terminal the best is coloured; with NO_COLOR set no colour is written, and the mark stays."""
+    nf("run", "tiny.yaml", "--jobs", 1)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "60")
+    if plain:
+        monkeypatch.setenv("NO_COLOR", "1")
+    code, out, _ = nf("table", "tiny", "--format", "text")
+    assert code == 0
+    assert " *" in out
+    assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]m", out)) is not plain
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out).splitlines()
+    assert max(map(len, lines)) <= 60
 
 
 def test_plots_are_written_where_asked(nf, tmp_path):

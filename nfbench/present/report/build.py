@@ -67,6 +67,20 @@ def verdicts(frame: pd.DataFrame, experiment: str) -> list[str]:
     return [verdict.sentence(block, papers) for block in blocks(rows)]
 
 
+def outcomes(frame: pd.DataFrame, experiment: str) -> list[str]:
+    """A few lines for each block of an experiment, for a terminal.
+
+    Args:
+        frame: a table of records.
+        experiment: its name; rows of other experiments are left out.
+
+    Returns:
+        The lines, in the order of the blocks.
+    """
+    rows, papers = frame[frame["experiment"] == experiment], sources(experiment)
+    return [line for block in blocks(rows) for line in verdict.outcome(block, papers)]
+
+
 def _context(results: Results, out: Path) -> dict[str, Any]:
     """What the templates show, by the names that they use."""
     frame, times = results.frame, results.timings

@@ -5,9 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.blocks import Block
+from nfbench.analysis.best import standings
+from nfbench.analysis.blocks import RANKING, Block
+from nfbench.analysis.checks import checks
 from nfbench.analysis.published import compare, contrasts
-from nfbench.present.tables.labels import statistic
+from nfbench.analysis.summary import summary
+from nfbench.present.tables.labels import depth, key, statistic
+from nfbench.present.tables.render import NOTHING
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 
@@ -26,6 +30,41 @@ def sentence(block: Block, sources: Sequence[Published]) -> str:
     text = f"{block.title}: {len(block.rows)} cells, {counts}."
     parts = [_against(block, source) for source in sources] + [_contrast(block, source) for source in sources]
     return " ".join([text, *(part for part in parts if part)])
+
+
+def outcome(block: Block, sources: Sequence[Published]) -> list[str]:
+    """The same in lines of a terminal: cells, the best of each target if they are few, counts of verdicts, checks.
+
+    Args:
+        block: our records.
+        sources: published tables and figures of the same experiment.
+
+    Returns:
+        A line, and further ones that are indented.
+    """
+    counts = ", ".join(f"{count} {status}" for status, count in block.rows["status"].value_counts().items())
+    made = checks(block.rows)
+    held, broken = sum(check.passed for check in made), [check for check in made if not check.passed]
+    lines = [f"{block.title}: {len(block.rows)} cells, {counts}; {held} of {len(made)} checks hold"]
+    lines += [f"  does not hold: {check.name}: {check.detail}" for check in broken]
+    if not block.done.empty and (metric := next((name for name in RANKING if block.has(name)), None)):
+        best = [place for place, standing in standings(block, metric).items() if standing == "best"]
+        rows = {key(row): row for row in summary(block.rows).to_dict("records")}
+        lines += [f"  best on {_best(rows[place], metric)}" for place in best]
+    for source in sources:
+        compared = compare(block.rows, source)
+        tested = compared[~compared["verdict"].isin(["not comparable", "baseline"])] if len(compared) else compared
+        if len(compared):
+            rest = (
+                f"; {len(compared) - len(tested)} not comparable or the baseline" if len(tested) < len(compared) else ""
+            )
+            lines += [f"  against {source.source}: {_counts(tested)}{rest}"]
+    return lines
+
+
+def _best(row: dict[Any, Any], metric: str) -> str:
+    layers = f" K={depth(row)}" if depth(row) != NOTHING else ""
+    return f"{row['target_label']}: {row['label']}{layers}, {measure(metric).label} {statistic(row, metric)}"
 
 
 def _against(block: Block, source: Published) -> str:

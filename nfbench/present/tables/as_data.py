@@ -8,7 +8,7 @@ import pandas as pd
 from nfbench.analysis.blocks import CONFIGURATION, Block, metrics
 from nfbench.analysis.published import compare, contrasts, missing
 from nfbench.analysis.summary import summary
-from nfbench.present.tables.labels import budget, depth, key, protocol, read, reasons, seeds, statistic
+from nfbench.present.tables.labels import budget, depth, key, marks, protocol, read, reasons, seeds, statistic
 from nfbench.present.tables.render import NOTHING, Table, number
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
@@ -62,7 +62,8 @@ def _table(block: Block, source: Published, metric: str) -> Table:
         rows.append([*([NOTHING] if targets else []), cited.label, *empty, value, NOTHING, f"cited: {cited.source}"])
         keys.append(())
     title = _title(block, source) + ("" if alone else f": {measure(metric).label}")
-    return Table(title, _protocol(block, source), head, rows, keys, [], leading=2 + targets)
+    best = marks(block, shown, keys, first=2 + targets)
+    return Table(title, _protocol(block, source), head, rows, keys, [], leading=2 + targets, marks=best)
 
 
 def _protocol(block: Block, source: Published) -> str:

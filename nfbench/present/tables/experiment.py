@@ -15,7 +15,8 @@ from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.present.tables import as_data
-from nfbench.present.tables.labels import depth, key, protocol, read, reasons, seeds, statistic
+from nfbench.present.tables.choose import EVERYTHING, Choice
+from nfbench.present.tables.labels import depth, key, marks, protocol, read, reasons, seeds, statistic
 from nfbench.present.tables.published import numbers
 from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number
 from nfbench.published.catalogue import experiment_of, published, sources
@@ -24,29 +25,48 @@ from nfbench.records.glossary import measure
 from nfbench.specification.choices import FORMATS, Format
 
 
-def table(frame: pd.DataFrame, name: str, fmt: Format) -> str:
+def table(frame: pd.DataFrame, name: str, fmt: Format, choice: Choice = EVERYTHING) -> str:
     """The results of an experiment, or beside a published table or figure, as text.
 
     Args:
         frame: a table of records; rows of other experiments are left out.
         name: of the experiment, or of a published table or figure that its records are compared with.
         fmt: ``md``, ``latex``, ``csv`` or ``json``.
+        choice: which rows and columns, and in what order.
 
     Returns:
         The text, with all tables of the experiment one below the other.
 
     Raises:
-        InputError: unknown format, or no record of that experiment.
+        InputError: unknown format, no record of that experiment, or a choice that the table does not have.
     """
     if fmt not in FORMATS:
         raise unknown("table format", fmt, FORMATS)
     rows = select(frame, name)
     if fmt == "csv":
-        return numbers(rows, name).to_csv(index=False)
+        return choice.frame(numbers(rows, name)).to_csv(index=False)
     if fmt == "json":
-        return str(numbers(rows, name).to_json(orient="records", indent=1, double_precision=15)) + "\n"
+        return str(choice.frame(numbers(rows, name)).to_json(orient="records", indent=1, double_precision=15)) + "\n"
     form = markdown if fmt == "md" else latex
-    return "\n".join(form(each) for each in tables(rows, name))
+    return "\n".join(form(each) for each in chosen(rows, name, choice))
+
+
+def chosen(frame: pd.DataFrame, name: str, choice: Choice) -> list[Table]:
+    """The tables of an experiment, narrowed and sorted.
+
+    Args:
+        frame: a table of records of that experiment only.
+        name: under which they are shown.
+        choice: which rows and columns, and in what order.
+
+    Returns:
+        The tables that have a row left.
+
+    Raises:
+        InputError: a choice that no table has.
+    """
+    kept = {key(row) for row in choice.rows(summary(frame)).to_dict("records")} if choice.conditions else None
+    return choice.tables(tables(frame, name), kept)
 
 
 def select(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -137,7 +157,8 @@ def _table(block: Block, source: Published | None) -> Table:
         cells += [seeds(row), number(row["num_params"], 0, ","), number(row["seconds"], 2)]
         rows.append(cells + (_comparison(compared.get(key(row))) if compared else []))
         keys.append(key(row))
-    return Table(block.title, protocol(block), head, rows, keys, _notes(block, source if compared else None))
+    notes = _notes(block, source if compared else None)
+    return Table(block.title, protocol(block), head, rows, keys, notes, marks=marks(block, names, keys, first=3))
 
 
 def _comparison(row: dict[Any, Any] | None) -> list[str]:

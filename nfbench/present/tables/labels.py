@@ -1,9 +1,11 @@
 """What the tables of experiments share: a row's name, its seeds, and how its numbers came about."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from nfbench.analysis.best import standings
 from nfbench.analysis.blocks import CONFIGURATION, OUTCOMES, Block
 from nfbench.analysis.summary import PARTS, Estimate
 from nfbench.present.tables.render import NOTHING, interval, number
@@ -70,6 +72,27 @@ def statistic(row: dict[Any, Any], name: str, *, sign: str = "") -> str:
         return NOTHING
     prefix = "" if name == "mean" else f"{name}_"
     return spread(Estimate(mean=row[name], **{part: row.get(f"{prefix}{part}") for part in PARTS}), sign=sign)
+
+
+def marks(
+    block: Block, metrics: Sequence[str], keys: Sequence[tuple[str, ...]], first: int
+) -> dict[tuple[int, int], str]:
+    """Which cells of a table are the best of their target, or tied with it.
+
+    Args:
+        block: the records of the table.
+        metrics: names of those that have a column.
+        keys: of the rows.
+        first: the column of the first metric.
+
+    Returns:
+        By row and column ``best`` or ``tied``.
+    """
+    found: dict[tuple[int, int], str] = {}
+    for column, metric in enumerate(metrics, first):
+        standing = standings(block, metric)
+        found |= {(row, column): standing[key] for row, key in enumerate(keys) if key in standing}
+    return found
 
 
 def seeds(row: dict[Any, Any]) -> str:

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape as html_escape
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -30,6 +31,7 @@ class Table(NamedTuple):
         notes: sentences under the table.
         leading: the first columns, which say what a row is; the others are results.
         folded: on a page that can, only the title shows until the table is asked for.
+        marks: by row and column, the cells that are ``best`` of a target, or ``tied`` with the best.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Table(NamedTuple):
     notes: list[str]
     leading: int = 3
     folded: bool = False
+    marks: Mapping[tuple[int, int], str] = MappingProxyType({})
 
 
 def number(value: float | None, decimals: int = 3, form: str = "") -> str:
@@ -183,6 +186,18 @@ def html(table: Table) -> str:
     lines = [("th", table.head), *(("td", row) for row in table.rows)]
     cells = ("".join(f"<{tag}>{html_escape(cell)}</{tag}>" for cell in line) for tag, line in lines)
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>"
+
+
+def is_text(name: str) -> bool:
+    """Whether a column holds words, which are set to the left; numbers are set to the right.
+
+    Args:
+        name: the column's head.
+
+    Returns:
+        True for words.
+    """
+    return _COLUMNS.get(name, "r") != "r"
 
 
 def latex(table: Table) -> str:

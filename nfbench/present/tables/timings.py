@@ -20,6 +20,7 @@ from nfbench.analysis.timing_blocks import (
 )
 from nfbench.analysis.timings import against
 from nfbench.foundation.names import unknown
+from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.labels import depth
 from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number, quartiles, significant
 from nfbench.records.glossary import MODES
@@ -34,28 +35,30 @@ class _Unit(NamedTuple):
     name: str
 
 
-def table(frame: pd.DataFrame, fmt: Format) -> str:
+def table(frame: pd.DataFrame, fmt: Format, choice: Choice = EVERYTHING) -> str:
     """All timings as text; CSV has one row a record, JSON also the comparisons and the fits.
 
     Args:
         frame: a table of timings.
         fmt: ``md``, ``latex``, ``csv`` or ``json``.
+        choice: which rows and columns, and in what order; of JSON, which rows only.
 
     Returns:
         The text, with all tables one below the other.
 
     Raises:
-        InputError: unknown format.
+        InputError: unknown format, or a choice that the table does not have.
     """
     if fmt not in FORMATS:
         raise unknown("table format", fmt, FORMATS)
     if fmt == "csv":
-        return frame.to_csv(index=False)
+        return choice.frame(frame).to_csv(index=False)
+    frame = choice.rows(frame)
     if fmt == "json":
         parts = {"records": frame, "against": against(frame), "exponents": exponents(frame), "memory": memory(frame)}
         return json.dumps({name: _plain(part) for name, part in parts.items()}, indent=1, allow_nan=False) + "\n"
-    form = markdown if fmt == "md" else latex
-    return "\n".join(form(each) for each in tables(frame))
+    form = {"md": markdown, "latex": latex}[fmt]
+    return "\n".join(form(each) for each in choice.tables(tables(frame)))
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[Any, Any]]:

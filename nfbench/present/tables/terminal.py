@@ -1,0 +1,102 @@
+"""Tables on a terminal: as wide as it is, the best values marked; what does not fit is named and left out."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table as Grid
+from rich.text import Text
+
+from nfbench.present.tables.render import Table, is_text
+
+_LAST = ("parameters", "s per cell")  # the first columns that give way
+_BESIDE = 3  # columns after `seeds` that compare with a paper: they stay longer than further metrics
+_PAD = 2  # blanks between columns
+_STYLES = {"best": "bold green", "tied": "bold"}
+_SIGNS = {"best": " *", "tied": " ="}
+_SPACE = 2  # of a sign
+
+
+def show(tables: Sequence[Table], console: Console, *, verbose: bool = False) -> None:
+    """Print tables one below the other.
+
+    Args:
+        tables: what to print.
+        console: where; its width decides which columns are shown.
+        verbose: with the protocol above each table and the notes below it.
+    """
+    for number, table in enumerate(tables):
+        if number:
+            console.print()
+        console.print(_laid_out(table, console.width, verbose=verbose))
+
+
+def _laid_out(table: Table, width: int, *, verbose: bool) -> Group:
+    columns = fitting(table, width)
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for column in columns:
+        name = table.head[column]
+        side: Literal["left", "right"] = "left" if is_text(name) else "right"
+        grid.add_column(Text(name), justify=side, overflow="fold", min_width=_wide(table, column) - _PAD)
+    firsts = [cells[0] for cells in table.rows]
+    changes = [first != following for first, following in itertools.pairwise(firsts)]
+    grouped = table.leading > 2 and sum(changes) == len(set(firsts)) - 1 < len(firsts) - 1
+    for row, ends in enumerate([*changes, False]):
+        grid.add_row(*(_cell(table, row, column) for column in columns), end_section=grouped and ends)
+    parts: list[Text | Grid] = [Text(table.title, style="bold")]
+    parts += [Text(table.protocol, style="dim")] if verbose else []
+    parts += [grid, *(Text(note, style="dim") for note in _notes(table, columns, verbose=verbose))]
+    return Group(*parts)
+
+
+def _cell(table: Table, row: int, column: int) -> Text:
+    mark = table.marks.get((row, column), "")
+    return Text(table.rows[row][column] + _SIGNS.get(mark, ""), style=_STYLES.get(mark, ""))
+
+
+def _notes(table: Table, columns: Sequence[int], *, verbose: bool) -> Iterable[str]:
+    shown = {mark for (_, column), mark in table.marks.items() if column in columns}
+    if shown:
+        tied = "; = 95 % interval of the paired difference to the best contains 0" if "tied" in shown else ""
+        yield f"* best of its target{tied}"
+    hidden = [name for column, name in enumerate(table.head) if column not in columns]
+    if hidden:
+        yield f"not shown at this width: {', '.join(hidden)} (--columns chooses)"
+    if verbose:
+        yield from table.notes
+
+
+def fitting(table: Table, width: int) -> list[int]:
+    """The columns that fit into a line.
+
+    Columns that say what a row is always stay; then come the first result, the columns after the seeds, which compare
+    with a paper, the seeds, and further results in their order.
+
+    Args:
+        table: what is shown.
+        width: of the terminal, in characters.
+
+    Returns:
+        The numbers of the columns, ascending; at least the leading ones and one result.
+    """
+    leading, results = list(range(table.leading)), list(range(table.leading, len(table.head)))
+    seeds = next((column for column in results if table.head[column] in {"seeds", "pairs"}), len(table.head))
+    beside = [column for column in results if column > seeds and table.head[column] not in _LAST]
+    ranked = [*results[:1], *reversed(beside[-_BESIDE:]), *(column for column in results if column == seeds)]
+    ranked += [column for column in results if column not in ranked and table.head[column] not in _LAST]
+    ranked += [column for column in results if table.head[column] in _LAST and column not in ranked]
+    chosen, used = leading, sum(_wide(table, column) for column in leading)
+    for column in ranked:
+        if used + _wide(table, column) > width and len(chosen) > len(leading):
+            continue
+        chosen, used = [*chosen, column], used + _wide(table, column)
+    return sorted(chosen)
+
+
+def _wide(table: Table, column: int) -> int:
+    """The width of a column whose head may break at blanks, in characters."""
+    marked = any(place == column for _, place in table.marks)
+    cells = max((len(row[column]) for row in table.rows), default=0) + _SPACE * marked
+    return max([cells, *map(len, table.head[column].split())]) + _PAD
