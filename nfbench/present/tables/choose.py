@@ -72,6 +72,9 @@ class Choice:
 
         Returns:
             The columns and rows that are wanted.
+
+        Raises:
+            InputError: a column that there is not, or as of `rows`.
         """
         frame = self.rows(frame) if self.conditions else frame
         if self.sort:

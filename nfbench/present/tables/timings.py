@@ -57,8 +57,7 @@ def table(frame: pd.DataFrame, fmt: Format, choice: Choice = EVERYTHING) -> str:
     if fmt == "json":
         parts = {"records": frame, "against": against(frame), "exponents": exponents(frame), "memory": memory(frame)}
         return json.dumps({name: _plain(part) for name, part in parts.items()}, indent=1, allow_nan=False) + "\n"
-    form = {"md": markdown, "latex": latex}[fmt]
-    return "\n".join(form(each) for each in choice.tables(tables(frame)))
+    return "\n".join((markdown if fmt == "md" else latex)(each) for each in choice.tables(tables(frame)))
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[Any, Any]]:
