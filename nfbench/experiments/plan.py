@@ -86,6 +86,7 @@ def plan(
     for row, target_choice in _ordered(registry.targets, experiment.targets, budget.targets, targets):
         common |= {"target": str(target_choice), "data": _data(str(target_choice))}
         for column, posterior_choice in columns:
+            common |= {"sources": registry.sources_of(str(posterior_choice), str(target_choice))}
             cells = [Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers]
             groups += [Group(cells=block, order=(row, column)) for block in _blocks(cells)]
     return groups

@@ -20,7 +20,7 @@ from nfbench.evaluation.evaluate import evaluate, finite
 from nfbench.executors.messages import Lost
 from nfbench.executors.origins import is_own
 from nfbench.foundation.environment import provenance, runtime
-from nfbench.foundation.errors import reason, traceback_of
+from nfbench.foundation.errors import InputError, reason, traceback_of
 from nfbench.foundation.process_state import ProcessState, seed_generators
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Posterior
@@ -72,6 +72,7 @@ def run_group(
     run = _Run(group, root, device, time.perf_counter(), acceleration, before=ProcessState())
     seed_generators(int(group.cells[0].id, 16))  # for code that draws from them; nfbench's own does not
     try:
+        _check_sources(group)
         return (
             _push(dataclasses.replace(run, device="cpu", acceleration=PLAIN))
             if group.cells[0].push
@@ -179,6 +180,18 @@ class _Run:
             write(self.root, record, arrays)
         self.stored[record.id] = record
         return record
+
+
+def _check_sources(group: Group) -> None:
+    """Refuse to run other code than that which the cells' identity names: it was edited since they were planned."""
+    planned = group.cells[0].sources or {}
+    choices = {"posterior": posteriors.choose(group.posterior), "target": targets.choose(group.target)}
+    codes = {kind: choice.entry.module_source for kind, choice in choices.items() if kind in planned}
+    changed = [kind for kind, code in codes.items() if code is not None and code != planned[kind]]
+    if changed:
+        raise InputError(
+            f"the code of the {' and the '.join(changed)} was changed since this run was planned; run again"
+        )
 
 
 def _fit(run: _Run, report: Report | None) -> list[Record]:

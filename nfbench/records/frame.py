@@ -8,6 +8,7 @@ import pandas as pd
 
 from nfbench.records.cells import Record
 from nfbench.records.training_words import words
+from nfbench.specification.spec import Spec, parse
 
 _COLUMNS = (
     *("experiment", "profile", "target", "family", "label", "K", "seed", "status"),
@@ -29,9 +30,11 @@ def frame_of(records: Mapping[tuple[str, str], Record]) -> pd.DataFrame:
     Returns:
         One row a record: configuration, facts, status, seconds, and every metric in nats (unless its name says
         otherwise) with its Monte-Carlo standard error in the column ``<metric>_se``. The usual columns are there
-        even where there is no record.
+        even where there is no record. Where the records hold several versions of a family's or target's own code, each
+        has rows of its own: its specs end in ``source=`` and 8 digits of the code's sha256, its label says so too.
     """
     rows = [_row(record, source) for (source, _), record in records.items()]
+    _tell_sources_apart(rows, list(records.values()))
     frame = pd.DataFrame(rows, columns=None if rows else [*_COLUMNS, *_LAST])
     if rows:
         more = [name for name in frame.columns if name not in _COLUMNS]
@@ -56,3 +59,23 @@ def _row(record: Record, source: str) -> dict[str, Any]:
         row[name] = metric.value
         row[f"{name}_se"] = math.nan if metric.se is None else metric.se
     return row
+
+
+def _tell_sources_apart(rows: list[dict[str, Any]], records: list[Record]) -> None:
+    """Give the rows of a posterior, or a target, names of their own for each version of its code among the records."""
+    for kind, columns in (("posterior", ("posterior", "family")), ("target", ("target",))):
+        codes = [(record.cell.sources or {}).get(kind, "unknown")[:8] for record in records]
+        names = [parse(row[kind]).name for row in rows]
+        versions: dict[str, set[str]] = {}
+        for name, code in zip(names, codes, strict=True):
+            versions.setdefault(name, set()).add(code)
+        label = "label" if kind == "posterior" else "target_label"
+        for row, name, code in zip(rows, names, codes, strict=True):
+            if len(versions[name]) > 1:
+                row.update({column: _with_source(row[column], code) for column in columns})
+                row[label] = f"{row[label]} (source {code})"
+
+
+def _with_source(spec: str, code: str) -> str:
+    parsed = parse(spec)
+    return str(Spec(parsed.name, (*parsed.options, ("source", code))))

@@ -94,6 +94,12 @@ class Cell(Strict):
     push: Push | None = None
     evaluation: Evaluation
     data: str | None = None  # the data protocol with its sha256
+    sources: dict[str, str] | None = None  # sha256 of the code of a posterior or target that is not nfbench's own
+
+    @model_serializer(mode="wrap")
+    def _drop_absent_sources(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave sources out where there are none: a cell of nfbench's own has the id it had before there were such."""
+        return {key: value for key, value in dump(self).items() if key != "sources" or value is not None}
 
     @property
     def id(self) -> str:
@@ -103,7 +109,7 @@ class Cell(Strict):
     @property
     def recipe(self) -> str:
         """Hash of what all cells of one comparable set share: all but target, posterior and seed."""
-        return digest(self.model_dump(mode="json", exclude={"target", "posterior", "seed", "data"}))[:8]
+        return digest(self.model_dump(mode="json", exclude={"target", "posterior", "seed", "data", "sources"}))[:8]
 
 
 class Group(Strict):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from nfbench.specification import sources
 from nfbench.specification.choices import Kind
 from nfbench.specification.spec import Spec
 
@@ -60,6 +61,7 @@ class Entry:
         options: option -> (type, default).
         origin: where data come from, a `nfbench.data.source.Source`; None for everything else.
         declared: what a posterior family says of itself; None for everything else.
+        module_source: sha256 of the module that the factory is from; None for nfbench's own, and in a notebook.
     """
 
     name: str
@@ -71,11 +73,19 @@ class Entry:
     options: dict[str, tuple[Any, Any]] = field(repr=False)
     origin: Any = field(default=None, repr=False)
     declared: Declared | None = field(default=None, repr=False)
+    module_source: str | None = field(default=None, repr=False)
 
     @property
     def made_by(self) -> Callable[..., Any]:
         """The factory, by whose module and name a repeated registration is known."""
         return self.factory
+
+    @property
+    def source(self) -> str | None:
+        """The sha256 of the code behind the factory, a part of a cell's identity; None for nfbench's own."""
+        if self.module_source is not None or sources.is_own(self.factory):
+            return self.module_source
+        return sources.of_session(self.factory)
 
     @property
     def has_depth(self) -> bool:

@@ -22,6 +22,7 @@ from nfbench.foundation.names import did_you_mean
 from nfbench.specification.choices import KINDS, Kind
 from nfbench.specification.entry import Choice, Declared, Entry, Fact
 from nfbench.specification.named import Named
+from nfbench.specification.sources import of_module
 from nfbench.specification.spec import Spec, parse
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,7 +92,8 @@ class Registry(Named[Entry]):
             except (LookupError, ValueError) as error:
                 raise ValueError(f"{self.kind} {name!r}: label {label!r} names no option: {error}") from None
             summary = self._summary(name, label, factory)
-            self.add(Entry(name, factory, label, cite, year, summary, options, origin, declared))
+            source = of_module(factory)
+            self.add(Entry(name, factory, label, cite, year, summary, options, origin, declared, source))
             return factory
 
         return decorate
@@ -148,6 +150,26 @@ posteriors = Registry(
 )
 targets = Registry("target", "nfbench.targets", ("nfbench.targets.densities", "nfbench.targets.data_models"))
 protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_DATA_NAME)
+
+
+def sources_of(posterior: str, target: str) -> dict[str, str] | None:
+    """The sources of a posterior and a target that are not nfbench's own.
+
+    Args:
+        posterior: spec.
+        target: spec.
+
+    Returns:
+        By ``posterior`` and ``target`` the sha256 of the code; None where both are nfbench's own.
+
+    >>> sources_of("planar:K=2", "u1") is None
+    True
+
+    Raises:
+        InputError: no such posterior or target.
+    """
+    codes = {"posterior": posteriors.choose(posterior).entry.source, "target": targets.choose(target).entry.source}
+    return {kind: code for kind, code in codes.items() if code is not None} or None
 
 
 def register_posterior(
