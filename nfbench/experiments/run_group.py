@@ -27,7 +27,7 @@ from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.records.cells import FINISHED, Facts, Metric, Record, Status
 from nfbench.records.glossary import BEST
-from nfbench.records.store import finished, with_proof, write
+from nfbench.records.store import finished, path, read, with_proof, write
 from nfbench.specification.config import Cell, Group, digest
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target
@@ -89,7 +89,7 @@ def run_group(
 
 
 def lose_group(group: Group, root: Path, device: str, lost: Lost) -> list[Record]:
-    """Store failed records for a group whose process died or was ended.
+    """Store failed records for a group whose process died or was ended before it had stored all of its own.
 
     Args:
         group: the cells.
@@ -100,8 +100,14 @@ def lose_group(group: Group, root: Path, device: str, lost: Lost) -> list[Record
     Returns:
         One record for each cell.
     """
-    started = time.perf_counter() - lost.seconds
-    return _Run(group, root, device, started).fail("failed", lost.message, lost.traceback)
+    run = _Run(group, root, device, time.perf_counter() - lost.seconds)
+    began = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=lost.seconds + 1)
+    for cell in group.cells:
+        if finished(root, cell):
+            record = read(path(root, cell.experiment, cell.id))
+            if datetime.datetime.fromisoformat(record.finished) >= began:  # its process stored it before it died
+                run.stored[cell.id] = record
+    return run.fail("failed", lost.message, lost.traceback)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ def traceback_of(error: BaseException) -> str:
     """
     try:
         shown = traceback.TracebackException.from_exception(error, limit=-_FRAMES)
-        return _storable("".join(shown.format()))[-_LONGEST_TRACEBACK:]
+        text = _storable("".join(shown.format()))
+        half = _LONGEST_TRACEBACK // 2
+        return text if len(text) <= _LONGEST_TRACEBACK else f"{text[:half]}\n...\n{text[-half:]}"
     except Exception as fault:  # what the error's class does when it is asked
         return f"no traceback, as {type(error).__name__} raised {type(fault).__name__} when asked for it"
 

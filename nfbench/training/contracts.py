@@ -203,10 +203,13 @@ def _check(
         The first return value for the whole batch, detached.
 
     Raises:
-        InputError: a value has another shape, dtype or device, or depends on the rest of the batch.
+        InputError: a value has another shape, dtype or device, or depends on the rest of the batch, or the argument was
+            changed.
     """
-    shape = tuple(argument_values.shape)
+    shape, before = tuple(argument_values.shape), argument_values.detach().clone()
     together = _values(f"{owner}: {argument} {shape}", values, function(_ALL, _ALL), argument_values)
+    if not torch.allclose(argument_values, before, rtol=0, atol=0, equal_nan=True):
+        raise InputError(f"{owner}: {argument} {shape}: its values were changed in place, expected them untouched")
     draws = [(slice(s, s + 1), _ALL) for s in range(shape[0])]
     points = [(_ALL, slice(b, b + 1)) for b in range(shape[1])] if shape[1] > 1 else []
     for part in draws + points:
