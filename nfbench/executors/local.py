@@ -13,6 +13,7 @@ from nfbench.executors.pool import Pool
 from nfbench.executors.progress import GroupProgress, Update
 from nfbench.executors.progress import name as name_of
 from nfbench.executors.worker import refuse_second_run, statuses
+from nfbench.foundation.compiling import watch
 from nfbench.foundation.errors import reason, traceback_of
 from nfbench.foundation.interrupts import Signals, interruptible
 from nfbench.records.cells import Record
@@ -103,8 +104,10 @@ def execute(
             task = Task(run, root, device, foreign_modules())
             pool = Pool(task, jobs, limits, signals, hide_main=not needs_script(run))
             pool.run(apart, finish, progress.update, progress.say)
+        watch(progress.say)
         for group in here:
             finish(group, _inline(run, group, root, device, progress, signals))
+    watch(None)
     return summary
 
 

@@ -16,9 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
-from nfbench.executors.messages import Begun, Ended, Interrupted, Raised, Statuses, Task
+from nfbench.executors.messages import Begun, Ended, Interrupted, Note, Raised, Statuses, Task
 from nfbench.executors.progress import Update
 from nfbench.executors.progress import name as name_of
+from nfbench.foundation.compiling import watch
 from nfbench.foundation.errors import reason, traceback_of
 from nfbench.foundation.interrupts import SIGNALS, Signals
 from nfbench.foundation.process_state import leftovers
@@ -66,6 +67,12 @@ def serve(connection: Connection, task: Task, crash_file: Path) -> None:
     for module in task.modules:
         with contextlib.suppress(ImportError):  # one that cannot be imported here: its names are unknown, which is said
             importlib.import_module(module)
+
+    def tell(text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            connection.send(Note(text))
+
+    watch(tell)
     with contextlib.suppress(KeyboardInterrupt, EOFError, OSError):
         while (group := connection.recv()) is not None:
             streams.renew(name_of(group))

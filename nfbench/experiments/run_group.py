@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import functools
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.evaluation.evaluate import evaluate, finite
 from nfbench.executors.messages import Lost
 from nfbench.executors.origins import is_own
+from nfbench.foundation.compiling import clock, compile_seconds
 from nfbench.foundation.environment import provenance, runtime
 from nfbench.foundation.errors import InputError, reason, traceback_of
 from nfbench.foundation.process_state import ProcessState, seed_generators
@@ -69,7 +69,7 @@ def run_group(
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # how a sum is rounded depends on how many share it, and on nothing else may a cell depend
-    run = _Run(group, root, device, time.perf_counter(), acceleration, before=ProcessState())
+    run = _Run(group, root, device, clock(), acceleration)
     seed_generators(int(group.cells[0].id, 16))  # for code that draws from them; nfbench's own does not
     try:
         _check_sources(group)
@@ -100,7 +100,7 @@ def lose_group(group: Group, root: Path, device: str, lost: Lost) -> list[Record
     Returns:
         One record for each cell.
     """
-    run = _Run(group, root, device, time.perf_counter() - lost.seconds)
+    run = _Run(group, root, device, clock() - lost.seconds)
     began = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=lost.seconds + 1)
     for cell in group.cells:
         if finished(root, cell):
@@ -118,10 +118,11 @@ class _Run:
         group: the cells.
         root: folder of the records.
         device: torch device.
-        started: time of the start, as of `time.perf_counter`.
+        started: time of the start, as of `nfbench.foundation.compiling.clock`.
         acceleration: how updates are run.
         stored: a cell's id -> the record that this run stored for it.
         before: the state of the process at the start.
+        compiled: seconds that the process had spent compiling kernels before.
     """
 
     group: Group
@@ -131,6 +132,7 @@ class _Run:
     acceleration: Acceleration = PLAIN
     stored: dict[str, Record] = field(default_factory=dict)
     before: ProcessState = field(default_factory=ProcessState)
+    compiled: float = field(default_factory=compile_seconds)
 
     def restore(self) -> None:
         """Put the process back into its state before, and warn of what the group's code had changed."""
@@ -141,7 +143,7 @@ class _Run:
 
     def share(self) -> float:
         """Seconds so far, shared equally by the cells."""
-        return (time.perf_counter() - self.started) / len(self.group.cells)
+        return (clock() - self.started) / len(self.group.cells)
 
     def fail(self, status: Status, message: str, traceback: str | None = None) -> list[Record]:
         """Store an outcome for every cell for which this run has stored none yet."""
@@ -167,7 +169,9 @@ class _Run:
     def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **fields: Any) -> Record:
         """The record of an outcome, not yet written; `fields` are further fields of the record."""
         changes = [] if is_own(self.group) else self.before.changes()
-        changed = {"changed_by_its_code": changes} if changes else {}
+        noted: dict[str, Any] = {"changed_by_its_code": changes} if changes else {}
+        if (compiled := compile_seconds() - self.compiled) > 0:
+            noted["compile_seconds"] = round(compiled, 3)  # of the group; they are no part of `seconds`
         return Record(
             id=cell.id,
             cell=cell,
@@ -175,7 +179,7 @@ class _Run:
             status=status,
             seconds=round(seconds, 3),
             finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration), **changed},
+            provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration), **noted},
             **fields,
         )
 
@@ -238,7 +242,7 @@ def _outcome(run: _Run, cell: Cell, e: int, trained: Trained, share: float) -> O
     make = functools.partial(run.make, cell, _facts(run.group, model.target, model.posterior), curves=trained.curves[e])
     if diverged is not None:
         return make("diverged", share, message=f"the bound was not finite within the updates before {diverged}"), None
-    started = time.perf_counter()
+    started = clock()
     try:
         metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
         if trained.best is not None:
@@ -249,7 +253,7 @@ def _outcome(run: _Run, cell: Cell, e: int, trained: Trained, share: float) -> O
         return make("failed", share, message=reason(error), traceback=traceback_of(error)), None
     if "free_energy" not in metrics:
         return make("diverged", share, message="the bound of the trained posterior is not finite"), None
-    return make("done", share + time.perf_counter() - started, metrics=metrics), arrays
+    return make("done", share + clock() - started, metrics=metrics), arrays
 
 
 def _of_best(model: Inference, params: dict[str, Tensor], step: int, cell: Cell) -> dict[str, Metric]:
@@ -266,7 +270,7 @@ def _push(run: _Run) -> list[Record]:
 
 def _pushed(run: _Run, cell: Cell) -> Record:
     """Push the base density through one cell's untrained flow, and store the metrics and the image."""
-    started = time.perf_counter()
+    started = clock()
     base = target(cell.target)
     family = posterior(cell.posterior, base.dim, seed=cell.seed, dtype=torch.float64)
     if not isinstance(family, FlowPosterior) or cell.push is None:
@@ -276,7 +280,7 @@ def _pushed(run: _Run, cell: Cell) -> Record:
     metrics = finite(push_through(family.flow, base, theta, cell.evaluation, cell.seed))
     arrays = density_grid.of_flow(family.flow, base, theta, cell.evaluation) if density_grid.drawable(base) else None
     facts = _facts(run.group, base, family)
-    return run.store(cell, facts, "done", time.perf_counter() - started, arrays, metrics=metrics)
+    return run.store(cell, facts, "done", clock() - started, arrays, metrics=metrics)
 
 
 def _facts(group: Group, built_target: Target | None, family: Posterior | None) -> Facts:

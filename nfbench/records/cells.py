@@ -61,7 +61,7 @@ class Record(Strict):
     traceback: str | None = None  # of the error that made it fail, for whoever wrote the code that raised it
     metrics: dict[str, Metric] = Field(default_factory=dict)
     curves: dict[str, list[float | None]] = Field(default_factory=dict)  # equally long; "step" is the abscissa
-    seconds: float = Field(allow_inf_nan=False)  # of the whole cell; seeds trained together share it equally
+    seconds: float = Field(allow_inf_nan=False)  # of the whole cell without compiling kernels; seeds share it equally
     finished: str  # UTC, ISO 8601
     provenance: dict[str, Any]
     arrays: dict[str, str] | None = None  # sha256 of each array beside it, by name; None: of before there were digests

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -289,3 +290,23 @@ def test_two_seeds_are_two_dots(tmp_path):
         assert all(
             np.ptp(np.array(path)[:, :], axis=0).max() == 0 for box in bars for path in box.lines[2][0].get_segments()
         )
+
+
+def test_a_users_matplotlibrc_does_not_matter(results, tmp_path):
+    """Figures have the same bytes where a user's settings ask for LaTeX, another font, format, size and colours."""
+    plain = plot(results, "digits", tmp_path / "plain")
+    wild = {
+        "text.usetex": True,
+        "font.family": "serif",
+        "savefig.format": "pdf",
+        "savefig.bbox": "tight",
+        "savefig.transparent": True,
+        "svg.fonttype": "none",
+        "axes.facecolor": "red",
+        "axes.formatter.use_locale": True,
+        "figure.dpi": 300,
+    }
+    with mpl.rc_context(wild):
+        again = plot(results, "digits", tmp_path / "wild")
+    assert plain
+    assert [file.read_bytes() for file in plain] == [file.read_bytes() for file in again]

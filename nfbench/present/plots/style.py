@@ -38,10 +38,14 @@ class Picture(NamedTuple):
 def theme() -> Iterator[None]:
     """Within the block, figures are drawn in the package's style; afterwards settings are as before.
 
+    The style begins with matplotlib's own defaults, whatever a user's ``matplotlibrc`` says: LaTeX for texts, other
+    fonts, or another format of files. Only the backend, which draws windows, stays the user's.
+
     Yields:
         None.
     """
     settings = {
+        **{name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")},
         **sns.axes_style("ticks"),
         **sns.plotting_context("paper"),
         "font.family": "DejaVu Sans",
