@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nfbench.foundation.interrupts import SIGNALS
+from nfbench.foundation.settings import environment, set_environment
 
 _ENTERED: list[Any] = []  # torch's mode guards that undo a plug-in's; they act as long as they are referenced
 
@@ -33,14 +34,6 @@ def _folder() -> str | None:
         return os.getcwd()  # noqa: PTH109  a text is compared and put back
     except OSError:  # it was removed
         return None
-
-
-def _set_environment(values: dict[str, str]) -> None:
-    for name in os.environ.keys() - values.keys():
-        del os.environ[name]
-    for name, value in values.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
 
 
 def _set_handlers(handlers: dict[int, Any]) -> None:
@@ -87,7 +80,7 @@ def _set_default_device(name: str) -> None:
 
 _PARTS = (
     _Part("the working directory", _folder, lambda folder: os.chdir(folder) if folder else None),
-    _Part("environment variables", lambda: dict(os.environ), _set_environment),
+    _Part("environment variables", environment, set_environment),
     _Part("signal handlers", _handlers, _set_handlers),
     _Part("sys.stdout or sys.stderr", _streams, _set_streams),
     _Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),

@@ -88,6 +88,26 @@ def prepend_data_folder(folder: Path) -> None:
     os.environ[DATA_VARIABLE] = os.pathsep.join([str(folder.resolve()), *([before] if before else [])])
 
 
+def environment() -> dict[str, str]:
+    """All environment variables of this process.
+
+    Returns:
+        A copy: name -> value.
+    """
+    return dict(os.environ)
+
+
+def set_environment(values: dict[str, str]) -> None:
+    """Make these all environment variables of this process, as where foreign code has changed them.
+
+    Args:
+        values: name -> value; variables with other names are removed.
+    """
+    for name in os.environ.keys() - values.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in values.items() if os.environ.get(name) != value})
+
+
 def without_git() -> dict[str, str]:
     """The environment of a git command that asks about a folder: without what a hook or a user has set for another one.
 
