@@ -121,14 +121,16 @@ def _fitted(spec, target, seed=0):
     return _divergence(q, target).item()
 
 
-@pytest.mark.parametrize("spec", ["full-covariance", "householder:K=2", "householder:K=3", "low-rank:rank=2"])
+@pytest.mark.parametrize(
+    "spec", ["full-covariance", "householder:K=2", "householder:K=3", "linear-iaf:components=2", "low-rank:rank=2"]
+)
 def test_every_gaussian_is_reached(spec):
     """On a correlated Gaussian the exact KL goes from more than .2 nats for the best diagonal one to 0."""
     assert _fitted("gaussian", CORRELATED) > 0.2
     assert _fitted(spec, CORRELATED) == pytest.approx(0, abs=1e-8)
 
 
-@pytest.mark.parametrize("spec", ["householder:K=1", "householder:K=5"])
+@pytest.mark.parametrize("spec", ["householder:K=1", "householder:K=5", "linear-iaf:components=3"])
 def test_never_better_than_full_covariance(spec):
     """Whatever its numbers, a full covariance has the same density everywhere: no target lets it win."""
     ours, full = wild(spec, 4, seed=7), posterior("full-covariance", 4, dtype=torch.float64)
@@ -202,3 +204,25 @@ def test_low_rank_does_not_start_on_the_saddle():
             torch.nn.init.zeros_(q.source.theta)
         _divergence(q, CORRELATED).backward()
         assert (q.source.theta.grad.abs().max() > 1e-3) != zero
+
+
+def test_linear_iaf_worked_example():
+    """Weights 1/4 and 3/4 of two triangular matrices, and the way back."""
+    flow = posterior("linear-iaf:components=2", 3).flow
+    below = math.sqrt(2) * torch.tensor([[0.5, -1, 0.25], [0, 2, -1]], dtype=torch.float64)
+    theta = torch.cat([below.flatten(), torch.tensor([math.log(1 / 3)], dtype=torch.float64)]).unsqueeze(0)
+    z, log_det = flow(_point(0.5, -1.0, 0.75), theta)
+    assert z[0, 0].tolist() == pytest.approx([0.5, -0.9375, 2.0625], abs=1e-12)
+    assert log_det.item() == 0
+    assert flow.inverse(z, theta)[0][0, 0].tolist() == pytest.approx([0.5, -1.0, 0.75], abs=1e-12)
+
+
+def test_linear_iaf_starts_as_the_identity_with_matrices_apart():
+    """At the start every point stays, and every matrix has a gradient of its own once the base has moved."""
+    flow = posterior("linear-iaf:components=3", 4).flow
+    theta = flow.initial().double().unsqueeze(0).requires_grad_()
+    z = normal(20, 1, 4, seed=14)
+    moved, _ = flow(z, theta)
+    assert torch.allclose(moved, z, rtol=0, atol=1e-6)  # the start is drawn in float32
+    (moved * normal(20, 1, 4, seed=15)).sum().backward()
+    assert (theta.grad[0, -2:].abs() > 1e-4).all()  # of the logits: 0 if the matrices were equal
