@@ -109,3 +109,44 @@ def monotone_root(
             if bool(done.all()):
                 break
         return x
+
+
+def bracketed_root(
+    function: Callable[[Tensor], tuple[Tensor, Tensor]],
+    start: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    *,
+    steps: int = 60,
+    stops: bool = True,
+) -> Tensor:
+    """Root of an increasing function, elementwise: Newton's step, or bisection where that leaves the bracket.
+
+    Bisection also takes over where Newton's steps do not halve (Press et al., Numerical Recipes, `rtsafe`).
+
+    Args:
+        function: x -> (f(x), Newton's step f(x) / f'(x)), with f(lower) <= 0 <= f(upper).
+        start: the first x, inside the bracket.
+        lower: lower end of each bracket.
+        upper: upper end of each bracket.
+        steps: bound on the iterations.
+        stops: whether to end once no x moves any more. It asks for values, which `torch.vmap` and `torch.compile` do
+            not have.
+
+    Returns:
+        The root to the resolution of the dtype, detached: gradients are the caller's, by the implicit function.
+    """
+    with torch.no_grad():
+        x, last = start, upper - lower
+        resolution = 4 * torch.finfo(x.dtype).eps
+        for _ in range(steps):
+            value, step = function(x)
+            lower, upper = torch.where(value < 0, x, lower), torch.where(value < 0, upper, x)
+            newton, least = x - step, resolution * (1 + x.abs())
+            halves = (2 * step.abs() <= last) | (step.abs() <= least)
+            moved = torch.where((newton >= lower) & (newton <= upper) & halves, newton, 0.5 * (lower + upper))
+            last = (moved - x).abs()
+            x = moved
+            if stops and bool((last <= least).all()):
+                break
+        return x
