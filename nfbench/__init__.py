@@ -22,7 +22,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nfbench.api import Comparison, Fitted, Run, compare, evaluate, fit, load, run
+    from nfbench.api import Comparison, Fitted, Run, Verdict, compare, evaluate, fit, load, run, verify
     from nfbench.foundation.errors import InputError
     from nfbench.posteriors.build import posterior
     from nfbench.present.results import results
@@ -34,6 +34,7 @@ __all__ = [
     "Fitted",
     "InputError",
     "Run",
+    "Verdict",
     "compare",
     "evaluate",
     "fit",
@@ -45,6 +46,7 @@ __all__ = [
     "results",
     "run",
     "target",
+    "verify",
 ]
 __version__ = "0.1.0"
 

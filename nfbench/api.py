@@ -20,6 +20,10 @@ from nfbench.targets.build import target
 from nfbench.training.fit import AnyPosterior, AnyTarget, fit_seeds
 from nfbench.training.fitted import Fitted, load
 from nfbench.training.update import Acceleration
+from nfbench.verification.subject import Reference
+from nfbench.verification.subjects import Factory
+from nfbench.verification.verify import Verdict
+from nfbench.verification.verify import verify as _verify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +35,7 @@ __all__ = [
     "Fitted",
     "InputError",
     "Run",
+    "Verdict",
     "compare",
     "evaluate",
     "fit",
@@ -39,6 +44,7 @@ __all__ = [
     "results",
     "run",
     "target",
+    "verify",
 ]
 
 
@@ -190,3 +196,40 @@ def run(
     acceleration = Acceleration.on(device, compile=compile, cuda_graph=cuda_graph)
     limits = Limits(group_seconds, group_memory)
     return execute(groups, Path(results), device, jobs, force=force, acceleration=acceleration, limits=limits)
+
+
+def verify(
+    flow: str | Factory,
+    *,
+    dim: int | None = None,
+    depth: int | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+    strict: bool = False,
+    reference: Reference | None = None,
+) -> Verdict:
+    """Verify that a flow is right: what ``nfbench verify`` does.
+
+    Args:
+        flow: a spec such as ``planar:K=8``, ``file.py:flow``, or a class or factory that takes ``(dim, depth)`` and
+            gives a `Flow` or a `Posterior`.
+        dim: D; None: 2 and 5, as far as the family can have them.
+        depth: K in place of the spec's.
+        dtype: precision of trainings, which is compared with float64.
+        device: torch device.
+        strict: look longer: more parameters, points and draws.
+        reference: an oracle in plain Python: a function (z_0, theta, weights) -> (z_K, ln|det|) of lists of numbers;
+            weights are the flow's parameters and buffers by name, as nested lists. For a `Posterior` that is no flow:
+            of the noise, an empty list and the weights, with ln q in place of ln|det|.
+
+    Returns:
+        What every check found, with code that shows each failure.
+
+    Raises:
+        InputError: an unknown spec, file, name or device, or something that makes neither a `Flow` nor a `Posterior`.
+
+    >>> import nfbench
+    >>> nfbench.verify("gaussian", dim=2).passed
+    True
+    """
+    return _verify(flow, dim, depth, dtype=dtype, device=device, strict=strict, reference=reference)

@@ -19,7 +19,7 @@ FLOORS = (
     {"records", "published", "data", "posteriors"},
     {"targets", "analysis"},
     {"training"},
-    {"evaluation", "timing", "present"},
+    {"evaluation", "verification", "timing", "present"},
     {"executors"},
     {"experiments"},
     {"api"},

@@ -49,6 +49,7 @@ COVERED = (
     "targets",
     "timing",
     "training",
+    "verification",
 )
 # Modules where only functions and classes with two or more parameters, or fields, have to describe them all: their
 # shorter functions say in one line what they take and return. A module moves up from here, it does not move down.

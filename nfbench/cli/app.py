@@ -17,6 +17,7 @@ from nfbench.cli import data, run
 from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
+from nfbench.cli import verify as verification
 from nfbench.cli.verbosity import with_verbosity
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.terminal import say, spell_what_is_missing
@@ -34,6 +35,7 @@ app.command("time")(with_verbosity(timing.time))
 app.command("table")(with_verbosity(outputs.table))
 app.command("plot")(with_verbosity(outputs.plot))
 app.command("report")(with_verbosity(outputs.report))
+app.command("verify")(with_verbosity(verification.verify))
 app.command("reproduce")(with_verbosity(run.reproduce))
 app.command("env")(listing.env)
 app.add_typer(data.app, name="data")

@@ -1,0 +1,234 @@
+"""Runs the battery: every check over several dimensions, failures made small, one report."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nfbench.foundation.checks import whole_number
+from nfbench.foundation.errors import reason
+from nfbench.verification import checks
+from nfbench.verification.check import CHECKS, STRICT, Check, Effort, Example, Outcome
+from nfbench.verification.subject import Reference, Subject, literal
+from nfbench.verification.subjects import Factory, subject
+
+DIMS = (2, 5)  # D where none is said: the plane, and one in which a permutation is not its own inverse
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one check found of one subject.
+
+    Attributes:
+        check: the check.
+        status: pass, fail, does not apply or reported.
+        detail: a failure in numbers, or why the check does not apply.
+        code: lines to paste that show the smallest counterexample found; empty without one.
+        seconds: the check took, search for a smaller counterexample included.
+    """
+
+    check: Check
+    status: str
+    detail: str
+    code: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the battery found of one subject.
+
+    Attributes:
+        name: of the subject, as the user wrote it.
+        depth: K.
+        dims: the D at which it was checked.
+        results: in the order of the battery.
+    """
+
+    name: str
+    depth: int
+    dims: tuple[int, ...]
+    results: tuple[Result, ...] = field(repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return not self.failures
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Name of each failed check -> its detail."""
+        return {result.check.name: result.detail for result in self.results if result.status == "fail"}
+
+    def as_data(self) -> dict[str, Any]:
+        """The verdict as plain data for JSON."""
+        rows = [
+            {
+                "check": result.check.name,
+                "status": result.status,
+                "detail": result.detail,
+                "proves": result.check.proves,
+                "tolerance": result.check.tolerance,
+                "code": result.code,
+                "seconds": round(result.seconds, 3),
+            }
+            for result in self.results
+        ]
+        return {"name": self.name, "K": self.depth, "dims": self.dims, "passed": self.passed, "checks": rows}
+
+    def to_json(self) -> str:
+        """The verdict as JSON."""
+        return json.dumps(self.as_data(), indent=1)
+
+    @property
+    def last_line(self) -> str:
+        """The outcome in one line."""
+        end = "passed" if self.passed else f"FAILED: {', '.join(self.failures)}"
+        return f"{self.name}: {end} ({sum(result.seconds for result in self.results):.1f} s)"
+
+    def __str__(self) -> str:
+        width = max(len(result.check.name) for result in self.results)
+        dims = ", ".join(map(str, self.dims))
+        lines = [f"{self.name}: D = {dims}" + (f", K = {self.depth}" if self.depth else "")]
+        for result in self.results:
+            word = {"does not apply": "-   "}.get(result.status, result.status)
+            said = f"does not apply because {result.detail}" if result.status == "does not apply" else result.detail
+            if result.status == "fail":
+                said = f"{said}\n{_indented(f'proves: {result.check.proves}')}\n{_indented(result.code)}"
+            lines.append(f"  {word:<8} {result.check.name:<{width}}  {said}".rstrip())
+        return "\n".join([*lines, self.last_line])
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"      {line}" for line in text.splitlines())
+
+
+def verify(
+    named: str | Factory,
+    dim: int | None = None,
+    depth: int | None = None,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    strict: bool = False,
+    reference: Reference | None = None,
+    report: Callable[[Result], None] | None = None,
+) -> Verdict:
+    """Run the whole battery: `nfbench.verify`.
+
+    Args:
+        named: a spec, ``file.py:flow``, or a class or factory that takes ``(dim, depth)``.
+        dim: D; None: 2 and 5, as far as the family can have them.
+        depth: K in place of the spec's.
+        dtype: precision of trainings, which is compared with float64.
+        device: of torch.
+        strict: look longer.
+        reference: an oracle in plain Python.
+        report: called with each result.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        InputError: as `subject`.
+    """
+    dims = DIMS if dim is None else (dim,)
+    for size in dims:
+        whole_number("verify", "dim", size, 1)
+    if depth is not None:
+        whole_number("verify", "depth", depth, 0)
+    first = subject(named, dims[0], depth, dtype=dtype, device=device, reference=reference)
+    return battery(first, [dims[0], *filter(first.can_have, dims[1:])], strict=strict, report=report)
+
+
+def battery(
+    subject: Subject,
+    dims: Sequence[int] = DIMS,
+    *,
+    strict: bool = False,
+    only: Sequence[str] | None = None,
+    report: Callable[[Result], None] | None = None,
+) -> Verdict:
+    """Run the checks.
+
+    Args:
+        subject: at any D.
+        dims: each D at which to check; those that the family refuses are an error.
+        strict: look longer: more parameters, points and draws, and smaller errors of means.
+        only: names of checks; None: all.
+        report: called with each result.
+
+    Returns:
+        The verdict.
+    """
+    assert checks.__all__  # the import fills the list of checks
+    effort = STRICT if strict else Effort()
+    results = []
+    for check in CHECKS:
+        if only is None or check.name in only:
+            results.append(_run(check, subject, dims, effort))
+            if report is not None:
+                report(results[-1])
+    return Verdict(subject.name, subject.depth, tuple(dims), tuple(results))
+
+
+def _run(check: Check, subject: Subject, dims: Sequence[int], effort: Effort) -> Result:
+    """Run one check at each D; of a failure, the one of the smallest size."""
+    begin = time.perf_counter()
+    fitting = [dim for dim in dims if check.largest_dim is None or dim <= check.largest_dim][
+        : 1 if check.once else None
+    ]
+    outcome = Outcome("does not apply", f"D is larger than {check.largest_dim}")
+    at = subject
+    if check.also_dim is not None and fitting and _find(check, subject.at(dim=fitting[0]), effort).status == "pass":
+        fitting += [check.also_dim] * subject.can_have(check.also_dim)
+    for dim in fitting:
+        at = subject.at(dim=dim)
+        outcome = _find(check, at, effort)
+        if outcome.status in ("fail", "does not apply"):
+            break
+    if outcome.status == "fail":
+        at, outcome = _smaller(check, at, outcome, effort)
+    code = "" if outcome.example is None else paste(at, outcome.example)
+    return Result(check, outcome.status, outcome.detail, code, time.perf_counter() - begin)
+
+
+def _find(check: Check, subject: Subject, effort: Effort) -> Outcome:
+    """What a check finds; an error in the subject's code is a failure."""
+    try:
+        return check.find(subject, effort)
+    except NotImplementedError as error:
+        return Outcome("does not apply", f"the family does not implement it: {reason(error)}")
+    except Exception as error:
+        return Outcome("fail", f"it ends with {reason(error)}", Example("trained-like", 0, None, ("# any call",)))
+
+
+def _smaller(check: Check, subject: Subject, outcome: Outcome, effort: Effort) -> tuple[Subject, Outcome]:
+    """The same failure with fewer maps, where there is one."""
+    for depth in sorted({1, 2, subject.depth}) if subject.has_depth else ():
+        if depth < subject.depth:
+            at = subject.at(depth=depth)
+            less = _find(check, at, effort)
+            if less.status == "fail" and less.example is not None:
+                return at, less
+    return subject, outcome
+
+
+def paste(subject: Subject, example: Example) -> str:
+    """The code that shows a counterexample.
+
+    Args:
+        subject: at the size of the counterexample.
+        example: what to show.
+
+    Returns:
+        Lines of Python.
+    """
+    lines = ["import torch", *subject.code(subject.dim, subject.depth), *example.imports]
+    if example.state != "start":
+        lines.append("from nfbench.verification.subject import set_parameters")
+        lines.append(f'set_parameters(q, "{example.state}", seed={example.seed})')
+    if example.noise is not None:
+        lines.append(f"noise = {literal(example.noise)}")
+    return "\n".join([*lines, *example.lines])
