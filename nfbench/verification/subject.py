@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
@@ -31,8 +31,8 @@ class Subject:
         dim: D.
         depth: K; 0 for a family without depth.
         has_depth: whether the family has K at all.
-        takes_features: whether it can be amortized.
         facts: K -> what the family declares of itself at that depth, by name.
+        takes_features: whether it can be amortized.
         dtype: of the checks in the precision of trainings.
         device: of torch.
         reference: an oracle in plain Python, (z_0, theta, weights) -> (z_K, ln|det|); None where there is none.
@@ -44,8 +44,8 @@ class Subject:
     dim: int
     depth: int
     has_depth: bool
+    facts: Callable[[int], Mapping[str, bool]]
     takes_features: bool = True
-    facts: Callable[[int], Mapping[str, bool]] = field(default=lambda _: {})
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
     reference: Reference | None = None

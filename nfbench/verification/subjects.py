@@ -162,13 +162,14 @@ def _of_factory(
         return *imports, *known, *seed
 
     entry = next((entry for entry in posteriors if entry.factory is factory), None)
+    declared = entry.declared if entry else getattr(factory, "declared", None)
     found = Subject(
         name=name,
         make=make,
         code=code,
         depth=(DEPTH if depth is None else depth) if has_depth else 0,
         has_depth=has_depth,
-        facts=(lambda depth: entry.declared.facts({"K": depth}) if entry and entry.declared else {}),
+        facts=(lambda depth: declared.facts({"K": depth}) if declared else {}),
         takes_features=True,
         **rest,
     )

@@ -62,7 +62,11 @@ class Verdict:
         return {result.check.name: result.detail for result in self.results if result.status == "fail"}
 
     def as_data(self) -> dict[str, Any]:
-        """The verdict as plain data for JSON."""
+        """Give the verdict as plain data for JSON.
+
+        Returns:
+            Name, K, the D, whether it passed, and a row for each check.
+        """
         rows = [
             {
                 "check": result.check.name,
@@ -78,7 +82,11 @@ class Verdict:
         return {"name": self.name, "K": self.depth, "dims": self.dims, "passed": self.passed, "checks": rows}
 
     def to_json(self) -> str:
-        """The verdict as JSON."""
+        """Give the verdict as JSON.
+
+        Returns:
+            A text of several lines.
+        """
         return json.dumps(self.as_data(), indent=1)
 
     @property
