@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 Backward = Callable[..., Any]
+# Within a ``backward``: whether the graph can be gone through again afterwards (``retain_graph=True``).
+keeps_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
 _batched: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 
 

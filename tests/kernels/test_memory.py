@@ -1,9 +1,13 @@
 """Memory of large results: used again when they are gone, never before."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
+from support.families import specs
 
+from nfbench import posterior
 from nfbench.kernels.cpu import memory
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -69,8 +73,6 @@ def test_small_arrays_are_numpys_own():
 
 def test_gradients_that_are_kept_stay():
     """A gradient that the user holds is not overwritten by later ones."""
-    from nfbench import posterior
-
     q = posterior("planar:K=60", 30, points=100)
     noise, kept = torch.randn(1, 100, 30, generator=torch.Generator().manual_seed(0)), []
     for scale in (1.0, 2.0, 3.0):
@@ -88,7 +90,6 @@ def test_peak_memory_counts_the_kernels(draws):
 
     It is held while the gradient of z is made: beside both stand z_K and the two gradients of it that are given.
     """
-    from nfbench import posterior
     from nfbench.timing.measure.memory import peak
 
     q, noise = posterior("planar:K=30", 4), torch.randn(draws, 1, 4, generator=torch.Generator().manual_seed(0))
@@ -100,3 +101,20 @@ def test_peak_memory_counts_the_kernels(draws):
     kept, z = 4 * 30 * draws, 4 * 4 * draws
     assert kept + 2 * z <= peak(run, "cpu") <= kept + 12 * z + 100_000
     assert not memory._use_torch[0]
+
+
+@pytest.mark.parametrize("spec", specs(3))
+@pytest.mark.parametrize("points", [1, 2])
+def test_a_loss_that_is_kept_keeps_no_memory(spec, points):
+    """After `backward` the node that made the draws holds no array, though the loss lives; before it, it does."""
+    q = posterior(spec, 8, points=points)
+    z, log_q = q(torch.randn(50_000, points, q.noise_dim))
+    loss = (z.square().sum(-1) + log_q).mean()
+    del z, log_q
+    assert memory._in_use or not spec.startswith(("planar", "radial"))
+    torch.autograd.grad(loss, tuple(q.parameters()), retain_graph=True)
+    loss.backward()
+    gc.collect()
+    assert not memory._in_use
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        loss.backward()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nfbench.foundation.settings import backend
 from nfbench.kernels import shapes
-from nfbench.kernels.autograd import Node, by_kernel
+from nfbench.kernels.autograd import Node, by_kernel, keeps_graph
 from nfbench.kernels.chain.groups import grouped, ungrouped
 from nfbench.kernels.diagonal import reference as diagonal
 from nfbench.kernels.dispatch import Chain, differentiated, kernels, transformed
@@ -171,6 +171,8 @@ class _Draw(Node):
     def backward(ctx: Any, grad_z: Tensor, grad_log_q: Tensor) -> tuple[Tensor | None, ...]:
         _ = ctx.saved_tensors  # raises if one was changed in place
         grads = ctx.module.draw_backward(ctx.saved, grad_z, grad_log_q, to_noise=ctx.needs_input_grad[2])
+        if not keeps_graph():
+            ctx.saved = None  # as torch does with `saved_tensors`: the node itself lives as long as the loss
         to_noise, to_base, to_theta = grads
         to_noise = None if to_noise is None else to_noise.sum_to_size(ctx.shape)
         return None, None, to_noise, to_base, to_theta, None
