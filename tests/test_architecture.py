@@ -27,7 +27,7 @@ FLOORS = (
     {"__main__"},
 )
 KERNEL_FLOORS = (
-    {"compiler"},
+    {"compiler", "kinds"},
     {"simd", "autograd", "gpu", "shapes"},
     {"cpu", "dispatch"},
     {"diagonal", "layers"},

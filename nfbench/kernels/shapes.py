@@ -10,10 +10,10 @@ point fit numbers with several rows, each of which then gets the same noise. B m
 from collections.abc import Callable
 from typing import NoReturn
 
-import torch
 from torch import Tensor
 
 from nfbench.foundation.errors import InputError
+from nfbench.kernels.kinds import autocast, check_kinds, from_inference_mode
 
 
 def dimensions(owner: str, name: str, draws: Tensor) -> int:
@@ -57,7 +57,7 @@ def check_draw(
         R, and whether one call of a kernel can take it all: base and theta have as many rows, and no size is 0.
 
     Raises:
-        InputError: another number of axes, a size that does not fit, several dtypes or devices.
+        InputError: another number of axes, a size that does not fit, tensors of several `kinds`.
     """
     shape, base_shape, theta_shape = draws.shape, base.shape, theta.shape
     if len(shape) != 3:
@@ -88,6 +88,8 @@ def check_draw(
         check_kinds(owner, name, draws, "base", base)
     if dtype != theta.dtype or device != theta.device:
         check_kinds(owner, name, draws, "theta", theta)
+    if from_inference_mode(draws, base):
+        check_kinds(owner, name, draws, "base", base)
     return row, theta_rows == rows and size > 0 and points > 0 and theta_width > 0
 
 
@@ -100,7 +102,7 @@ def check_base(owner: str, noise: Tensor, base: Tensor) -> None:
         base: (B or 1, 2 D), mean and ln sigma.
 
     Raises:
-        InputError: another number of axes, a size that does not fit, several dtypes or devices.
+        InputError: another number of axes, a size that does not fit, tensors of several `kinds`.
     """
     if len(noise.shape) != 3:
         _wrong_axes(owner, "noise", noise, "(S, B, D)")
@@ -122,7 +124,7 @@ def check_chain(owner: str, z: Tensor, maps: Tensor, row: int) -> None:
         row: R, how many numbers a map must have in D dimensions.
 
     Raises:
-        InputError: another number of axes, a size that does not fit, several dtypes or devices.
+        InputError: another number of axes, a size that does not fit, tensors of several `kinds`.
     """
     if len(maps.shape) != 3:
         _wrong_axes(owner, "maps", maps, "(B or 1, K, R)")
@@ -146,7 +148,7 @@ def check_flow(owner: str, z: Tensor, theta: Tensor, dim: int, width: int) -> No
         width: P.
 
     Raises:
-        InputError: another number of axes, a size that does not fit, several dtypes or devices.
+        InputError: another number of axes, a size that does not fit, tensors of several `kinds`.
     """
     z_dim = dimensions(owner, "z", z)
     if z_dim != dim:
@@ -168,7 +170,7 @@ def check_input(owner: str, features: Tensor, weight: Tensor) -> None:
         weight: (outputs, F).
 
     Raises:
-        InputError: another number of axes, another F, several dtypes or devices.
+        InputError: another number of axes, another F, tensors of several `kinds`.
     """
     shape, (_, width) = features.shape, weight.shape
     if len(shape) != 2:
@@ -176,7 +178,8 @@ def check_input(owner: str, features: Tensor, weight: Tensor) -> None:
     if shape[1] != width:
         raise InputError(f"{owner}: {_shown('features', features)} have F = {shape[1]}: expected {width}")
     dtype = weight.dtype
-    if features.dtype != dtype or features.device != weight.device or not dtype.is_floating_point:
+    mixed = features.dtype != dtype or features.device != weight.device or not dtype.is_floating_point
+    if mixed or from_inference_mode(features, weight):
         check_kinds(owner, "features", features, "weight", weight, mixed=autocast(features, weight))
 
 
@@ -213,32 +216,6 @@ def check_points(owner: str, name: str, draws: Tensor, rows_name: str, rows: Ten
         _wrong_rows(owner, name, draws, rows_name, rows)
 
 
-def check_kinds(
-    owner: str, name: str, tensor: Tensor, second_name: str, second: Tensor, *, mixed: bool = False
-) -> None:
-    """Check that two tensors have the same floating dtype and the same device.
-
-    Args:
-        owner: the part that checks, the first word of the message.
-        name: of the first tensor in the message.
-        tensor: the first tensor.
-        second_name: of the second tensor in the message.
-        second: the second tensor.
-        mixed: whether two floating dtypes are allowed.
-
-    Raises:
-        InputError: they differ, or are not floating.
-    """
-    floating = tensor.dtype.is_floating_point and second.dtype.is_floating_point
-    if not floating or not (mixed or tensor.dtype == second.dtype):
-        expected = "floating dtypes" if mixed else "one floating dtype"
-        raise InputError(f"{owner}: {name} is {tensor.dtype}, {second_name} is {second.dtype}: expected {expected}")
-    if tensor.device != second.device:
-        raise InputError(
-            f"{owner}: {name} is on {tensor.device}, {second_name} is on {second.device}: expected one device"
-        )
-
-
 def check_forms(owner: str, *tensors: tuple[str, Tensor, str]) -> dict[str, int]:
     """Check tensors against forms such as ``K D H``, in which the same letter stands for the same size everywhere.
 
@@ -265,13 +242,6 @@ def check_forms(owner: str, *tensors: tuple[str, Tensor, str]) -> dict[str, int]
                     f"{_shown(name, tensor)} has {letter} = {size}: expected the same number"
                 )
     return sizes
-
-
-def autocast(*tensors: Tensor) -> bool:
-    """Whether autocast is on and casts all these tensors, `*tensors -> bool`: it leaves float64 alone."""
-    return torch.is_autocast_enabled(tensors[0].device.type) and all(
-        tensor.dtype != torch.float64 for tensor in tensors
-    )
 
 
 def _shown(name: str, tensor: Tensor) -> str:

@@ -5,6 +5,7 @@ import torch
 from nfbench.foundation.checks import whole_number
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import seeded
+from nfbench.foundation.tensors import ordinary_tensors
 from nfbench.posteriors.contract import Flow, Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification.registry import posteriors
@@ -30,7 +31,7 @@ def posterior(
         points: free parameters for each of that many data points; 1: the same for all.
         seed: of the start and of whatever is random and fixed in the family.
         dtype: torch's default if None.
-        device: CPU if None.
+        device: CPU if None, whatever device is torch's default.
 
     >>> q = posterior("planar:K=8", dim=2)
     >>> z, log_q = q(torch.zeros(5, 1, q.noise_dim))
@@ -53,11 +54,12 @@ def posterior(
         whole_number(owner, "features", features, 1)
         if points != 1:
             raise InputError(f"{owner}: points={points} beside features={features}: expected one of them")
-    with seeded(seed, "posterior"):
+    with seeded(seed, "posterior"), ordinary_tensors():
         built = choice.build(dim=dim, features=features, points=points)
         module = FlowPosterior(built, features, points=points) if isinstance(built, Flow) else built
     if isinstance(module, Posterior) and module.points != points:
         raise InputError(f"{owner}: points={points}: expected 1, as the family has no numbers for each data point")
     if not isinstance(module, Posterior):
         raise TypeError(f"posterior {choice.entry.name!r}: its factory returned {type(built).__name__}, not a Flow")
-    return module.to(device=device, dtype=dtype)
+    with torch.inference_mode(mode=False):
+        return module.to(device=device, dtype=dtype)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nfbench.foundation.errors import InputError
-from nfbench.kernels import shapes
+from nfbench.kernels import kinds, shapes
 from nfbench.kernels.diagonal.reference import for_each
 from nfbench.posteriors.contract import Cost, Flow, Identity, combine
 from nfbench.posteriors.map_flow import MapCost
@@ -117,4 +117,4 @@ class ContextFlow(Flow):
 
 def _own_dtype(z: Tensor) -> torch.autocast | nullcontext[None]:
     """Within the block, products keep the dtype of z, also where autocast is on outside."""
-    return torch.autocast(z.device.type, enabled=False) if shapes.autocast(z) else nullcontext()
+    return torch.autocast(z.device.type, enabled=False) if kinds.autocast(z) else nullcontext()

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 from nfbench.foundation.errors import InputError
-from nfbench.kernels import shapes
+from nfbench.kernels import kinds, shapes
 from nfbench.posteriors.contract import LogJoint, Posterior
 
 
@@ -78,7 +78,7 @@ class SourcePosterior(Posterior):
             raise InputError(f"{message}: expected {letter} = {expected}")
         for rows_name, rows in (("base", base), ("theta", theta)):
             shapes.check_points("posterior", name, draws, rows_name, rows)
-            shapes.check_kinds("posterior", name, draws, rows_name, rows)
+            kinds.check_kinds("posterior", name, draws, rows_name, rows)
 
     def forward(
         self, noise: Tensor, features: Tensor | None = None, log_joint: LogJoint | None = None

@@ -1,5 +1,6 @@
 """Builds the target that a spec names."""
 
+from nfbench.foundation.tensors import ordinary_tensors
 from nfbench.specification import registry
 from nfbench.targets.contract import Box, LatentVariableModel, Splits, Target
 
@@ -17,10 +18,11 @@ def target(spec: str) -> Target:
     1.877502
 
     Returns:
-        The target, on the CPU.
+        The target, on the CPU, whatever device is torch's default.
 
     Raises:
         InputError: unknown name, unknown option, or a value outside its type.
     """
-    built: Target = registry.targets.choose(spec).build()
+    with ordinary_tensors():
+        built: Target = registry.targets.choose(spec).build()
     return built

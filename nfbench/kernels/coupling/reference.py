@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.settings import backend
-from nfbench.kernels import shapes
+from nfbench.kernels import kinds, shapes
 from nfbench.kernels.coupling import operators
 from nfbench.kernels.cpu.shares import FEW
 from nfbench.kernels.diagonal.reference import for_each
@@ -135,7 +135,7 @@ def _check(z: Tensor, basis: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, 
     dtype, device = z.dtype, z.device
     for name, numbers in (("basis", basis), ("w_in", w_in), ("b_in", b_in), ("w_out", w_out), ("b_out", b_out)):
         if numbers.dtype != dtype or numbers.device != device or not dtype.is_floating_point:
-            shapes.check_kinds("coupling", "z", z, name, numbers)
+            kinds.check_kinds("coupling", "z", z, name, numbers)
 
 
 def _explain(

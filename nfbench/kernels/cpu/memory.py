@@ -49,8 +49,11 @@ def array(tensor: torch.Tensor) -> np.ndarray:
         tensor: on the CPU.
 
     Returns:
-        An array on the tensor's own memory, or a copy where that is not contiguous.
+        An array on the tensor's own memory, or a copy where that is not contiguous, or holds the negatives of the
+        numbers (torch's negative bit, which the imaginary part of a conjugate has).
     """
+    if tensor.is_neg():
+        tensor = tensor.resolve_neg()
     memory: np.ndarray = (tensor.detach() if tensor.requires_grad else tensor).numpy()
     return memory if memory.flags.c_contiguous else np.ascontiguousarray(memory)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nfbench.foundation.settings import backend
-from nfbench.kernels import shapes
+from nfbench.kernels import kinds, shapes
 from nfbench.kernels.autograd import Node
 from nfbench.kernels.dispatch import transformed
 from nfbench.kernels.layers import bernoulli_cpu
@@ -50,7 +50,7 @@ def log_prob(logits: Tensor, x: Tensor) -> Tensor:
     form = "B I" if logits.dim() == 2 else "S B I"
     shapes.check_forms("bernoulli", ("logits", logits, form), ("x", x, "R I"))
     shapes.check_points("bernoulli", "logits", logits if logits.dim() == 3 else logits.unsqueeze(0), "x", x)
-    shapes.check_kinds("bernoulli", "logits", logits, "x", x, mixed=True)
+    kinds.check_kinds("bernoulli", "logits", logits, "x", x, mixed=True)
     if transformed() or backend() == "reference" or x.requires_grad or not _fits(logits, x):
         return reference(logits, x)
     if not (logits.requires_grad and torch.is_grad_enabled()):

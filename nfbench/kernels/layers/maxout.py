@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.settings import backend
-from nfbench.kernels import shapes
+from nfbench.kernels import kinds, shapes
 from nfbench.kernels.autograd import Node
 from nfbench.kernels.dispatch import differentiated, transformed
 from nfbench.kernels.layers import maxout_cpu
@@ -56,8 +56,8 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor, window: int) -> None:
         raise InputError(
             f"maxout: weight {tuple(weight.shape)} has {outputs} outputs, a window has {window}: expected whole windows"
         )
-    shapes.check_kinds("maxout", "bias", bias, "weight", weight)
-    shapes.check_kinds("maxout", "x", x, "weight", weight, mixed=shapes.autocast(x, weight))
+    kinds.check_kinds("maxout", "bias", bias, "weight", weight)
+    kinds.check_kinds("maxout", "x", x, "weight", weight, mixed=kinds.autocast(x, weight))
 
 
 def _of_neighbours(y: Tensor, window: int) -> Tensor:
