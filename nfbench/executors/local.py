@@ -33,11 +33,13 @@ class Summary:
         counts: number of cells run in this call, by status.
         skipped: number of cells that an earlier run had finished.
         failures: one line for each distinct error of a group.
+        statuses: a cell's id -> how it ended in this call.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
     failures: list[str] = field(default_factory=list)
+    statuses: dict[str, str] = field(default_factory=dict)
 
 
 def execute(
@@ -96,6 +98,7 @@ def execute(
             if isinstance(outcome, Lost):
                 outcome = statuses(lose(group, root, device, outcome))
             summary.counts.update(status for status, _ in outcome)
+            summary.statuses.update((cell.id, status) for cell, (status, _) in zip(group.cells, outcome, strict=False))
             failed = {message for status, message in outcome if status == "failed"}
             summary.failures.extend(f"{group.target} | {group.posterior}: {message}" for message in sorted(failed))
             progress.finish(group, outcome)

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from nfbench.executors.limits import Limits
-from nfbench.executors.local import NO_LIMITS
+from nfbench.executors.local import NO_LIMITS, Summary
 from nfbench.executors.local import execute as execute_locally
+from nfbench.experiments.folders import gone, prepare
 from nfbench.experiments.library import load
 from nfbench.experiments.plan import label, parse_seeds, plan, profile_of, typed
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.foundation.checks import whole_number
 from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import check_writable
 from nfbench.present.results import Results
 from nfbench.published.catalogue import experiment_of
-from nfbench.specification.config import Group
+from nfbench.specification.config import Cell, Group
 from nfbench.training.update import PLAIN, Acceleration
 
 
@@ -30,7 +30,8 @@ class Run:
     Attributes:
         groups: the plan.
         root: folder of the records.
-        counts: number of cells run in this call, by outcome: done, diverged, failed, interrupted.
+        counts: number of cells by outcome in this call: done, diverged, failed, interrupted; lost, where the record
+            was removed meanwhile.
         skipped: number of cells that an earlier run had finished.
         failures: one line for each distinct error of a group.
     """
@@ -138,9 +139,22 @@ def execute(
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP came; finished cells are stored, the same call resumes the rest.
     """
     check_device(device)
-    for folder in dict.fromkeys([root, *(root / group.cells[0].experiment for group in groups)]):
-        check_writable(folder)
     acceleration.check(device)
+    prepare(groups, root)
     run = functools.partial(run_group, acceleration=acceleration)
     summary = execute_locally(run, lose_group, groups, root, device=device, jobs=jobs, force=force, limits=limits)
+    _count_lost(summary, gone(groups, root), root)
     return Run(groups, root, summary.counts, summary.skipped, summary.failures)
+
+
+def _count_lost(summary: Summary, cells: Sequence[Cell], root: Path) -> None:
+    """Count cells whose records are not there any more as lost, whatever they were counted as."""
+    for cell in cells:
+        if status := summary.statuses.get(cell.id):
+            summary.counts[status] -= 1
+        else:
+            summary.skipped -= 1
+    if cells:
+        summary.counts["lost"] += len(cells)
+        number = f"{len(cells)} record{'s' * (len(cells) != 1)}"
+        summary.failures.append(f"{number} under {root} disappeared during the run, such as that of {cells[0].id}")

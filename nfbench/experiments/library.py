@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.foundation.yaml_model import read_yaml
+from nfbench.published.catalogue import published
 from nfbench.specification.config import Experiment
 
 _FOLDER = Path(__file__).parent
@@ -35,11 +37,27 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Exper
         The validated experiment.
 
     Raises:
-        InputError: unknown name, unreadable file, or content that is not an experiment (with its line).
+        InputError: unknown name, unreadable file, content that is not an experiment (with its line), or a name that
+            is taken by another experiment of the package.
     """
     if name_or_path.endswith(_SUFFIXES):
+        _check_name(Path(name_or_path))
         return read_yaml(Path(name_or_path), Experiment, overrides)
     known = names()
     if name_or_path not in known:
         raise unknown("experiment", name_or_path, known, note=", or a .yaml file")
     return read_yaml(_FOLDER / f"{name_or_path}.yaml", Experiment, overrides)
+
+
+def _check_name(file: Path) -> None:
+    """Refuse a file with the name of a packaged experiment, or of a published figure, that is not that experiment."""
+    experiment = read_yaml(file, Experiment)
+    if experiment.name in names():
+        same = experiment == read_yaml(_FOLDER / f"{experiment.name}.yaml", Experiment)
+    else:
+        same = published(experiment.name) is None
+    if not same:
+        raise InputError(
+            f"{file}: name {experiment.name!r} is taken by nfbench's own, with which its records would mix; "
+            "expected another name"
+        )

@@ -1,6 +1,5 @@
 """Running a group of cells: build, train together, evaluate one by one, store every outcome."""
 
-import contextlib
 import dataclasses
 import datetime
 import functools
@@ -18,6 +17,7 @@ from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.evaluation.evaluate import evaluate, finite
 from nfbench.executors.messages import Lost
 from nfbench.executors.origins import is_own
+from nfbench.experiments.folders import checkpoint_of, remove_checkpoint
 from nfbench.foundation.compiling import clock, compile_seconds
 from nfbench.foundation.environment import provenance, runtime
 from nfbench.foundation.errors import InputError, reason, traceback_of
@@ -28,7 +28,7 @@ from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.records.cells import FINISHED, Facts, Metric, Record, Status
 from nfbench.records.glossary import BEST
 from nfbench.records.store import finished, path, read, with_proof, write
-from nfbench.specification.config import Cell, Group, digest
+from nfbench.specification.config import Cell, Group
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target
 from nfbench.targets.contract import Target
@@ -210,7 +210,6 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     if cells[0].training is None:
         raise ValueError(f"cell {cells[0].id} has neither training nor push")
     company = [cells[0].model_copy(update={"seed": seed}) for seed in run.group.block]
-    checkpoint = run.root / cells[0].experiment / "checkpoints" / f"{digest([cell.id for cell in company])}.pt"
     models = [initial_model(cell.posterior, cell.target, cell.seed) for cell in company]
     for cell, model in zip(company, models, strict=True):
         model.to(device=run.device, dtype=getattr(torch, cells[0].training.dtype))
@@ -221,7 +220,7 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
         cells[0].training,
         device=run.device,
         acceleration=run.acceleration,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint_of(run.group, run.root),
         report=report,
     )
     share = run.share() + trained.earlier_seconds / len(cells)
@@ -230,9 +229,7 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     records = [run.write(*outcome) for outcome in outcomes]
     if any(record.status not in FINISHED for record in records):
         return records  # the checkpoint stays, so that the same command evaluates the trained models again
-    checkpoint.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # others may still be in training
-        checkpoint.parent.rmdir()
+    remove_checkpoint(run.group, run.root)
     return records
 
 

@@ -21,6 +21,7 @@ from nfbench.foundation.errors import InputError
 
 _PART = re.compile(r"\..+\.[\w-]{1,32}\.\d+\.[0-9a-f]{8}\.part")
 _ABANDONED = 24 * 3600.0  # seconds after which a partial file that cannot be locked is nobody's
+_ATTEMPTS = 5  # to write into a folder that others remove once it is empty
 _LONGEST = 100  # characters of a file's name that its partial file's name repeats: both fit into 255
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.recorded import with_arrays
 from support.synthetic import Plan, digits, figure1, figure3
+from support.synthetic_images import TABLE2, TABLE3, of_images
 
 from nfbench.analysis.blocks import Block
 from nfbench.foundation.errors import InputError
@@ -16,6 +17,7 @@ from nfbench.present.plots import density, depth, likelihood, pushforward, train
 from nfbench.present.plots.catalogue import plot
 from nfbench.present.plots.looks import _LISTED, look, looks
 from nfbench.present.plots.style import slug
+from nfbench.present.report.build import report
 from nfbench.present.results import results as read
 from nfbench.published.catalogue import sources
 from nfbench.records import store
@@ -310,3 +312,23 @@ def test_a_users_matplotlibrc_does_not_matter(results, tmp_path):
         again = plot(results, "digits", tmp_path / "wild")
     assert plain
     assert [file.read_bytes() for file in plain] == [file.read_bytes() for file in again]
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+@pytest.mark.parametrize("name", ["figure1", "figure3", "digits", "table2", "table3", "figure4"])
+def test_an_experiment_without_a_single_result_has_its_tables_and_report(tmp_path, name, status):
+    """Where all cells diverged or failed, plot, table in every format and report say so and end well."""
+
+    class Every(set):
+        def __contains__(self, _):
+            return True
+
+    plan = Plan(tmp_path, seeds=2, **{status: Every()})
+    makers = {"figure1": figure1, "figure3": figure3, "digits": digits}
+    images = {"table2": TABLE2, "table3": TABLE3, "figure4": TABLE2}
+    makers[name](plan) if name in makers else of_images(plan, images[name])
+    stored = read(tmp_path)
+    assert set(stored.frame["status"]) == {status}
+    assert stored.plot(name, tmp_path / "out") == []
+    assert all(stored.table(name, fmt) for fmt in ("md", "latex", "csv", "json"))
+    assert f"{len(stored)} {status}" in report(stored, tmp_path / "report").read_text().replace("</b>", "")

@@ -1,5 +1,6 @@
 """What all pictures share: theme, panels, legends, names of files, and how a picture is saved."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from nfbench.specification.spec import parse
 
 DENSITY_COLOURS = "mako_r"
 DPI = 110
+_LONGEST = 200  # characters of a file's name: 255 bytes is what file systems take
 
 
 class Picture(NamedTuple):
@@ -120,6 +122,24 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9.]+", "-", text).strip("-")
 
 
+def shortened(name: str) -> str:
+    """A name that every file system takes: of a longer one the beginning and a hash.
+
+    Args:
+        name: of a file, without its ending.
+
+    Returns:
+        At most 200 characters; different names give different results.
+
+    >>> shortened("depth-own-quick"), len(shortened("n" * 500))
+    ('depth-own-quick', 200)
+    """
+    if len(name) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{name[: _LONGEST - 13]}-{digest}"
+
+
 def title(row: pd.Series | dict[Any, Any]) -> str:
     """A configuration's posterior as text: its label, and K where the family has maps.
 
@@ -215,7 +235,7 @@ def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
     Returns:
         The PNG and the SVG file.
     """
-    stem = out / f"{picture.name}-{suffix}"
+    stem = out / shortened(f"{picture.name}-{suffix}")
     files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     with theme():
         picture.figure.savefig(files[0], dpi=DPI, metadata={"Software": None})
