@@ -355,11 +355,16 @@ def type_words(kind: Any) -> str:
         Such as ``integer >= 1`` or the values of a choice.
     """
     schema = TypeAdapter(kind).json_schema()
-    if "enum" in schema:
-        return " or ".join(code(value) for value in schema["enum"])
+    return " or ".join(schema_type(part) for part in schema.get("anyOf", [schema]))
+
+
+def schema_type(schema: Mapping[str, Any]) -> str:
+    """The type that a JSON schema without alternatives describes, in words."""
+    if "enum" in schema or "const" in schema:
+        return " or ".join(code(value) for value in schema.get("enum", [schema.get("const")]))
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
-    return " ".join([str(schema.get("type", kind)), *limits])
+    return " ".join([str(schema.get("type", "any")), *limits])
 
 
 def docstring(file: Path) -> str | None:

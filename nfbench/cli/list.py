@@ -144,15 +144,22 @@ def _type(kind: Any) -> str:
 
     >>> _type(Literal["permutation", "orthogonal"])
     'permutation | orthogonal'
+    >>> _type(int | Literal["all"])
+    'integer | all'
     """
     from pydantic import TypeAdapter
 
     schema = TypeAdapter(kind).json_schema()
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
+    return " | ".join(_schema_type(part) for part in schema.get("anyOf", [schema]))
+
+
+def _schema_type(schema: dict[str, Any]) -> str:
+    """The type that a JSON schema without alternatives describes."""
+    if "enum" in schema or "const" in schema:
+        return " | ".join(map(str, schema.get("enum", [schema.get("const")])))
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
-    return " ".join([schema.get("type", str(kind)), *limits])
+    return " ".join([str(schema.get("type", "any")), *limits])
 
 
 def _experiment(name_or_path: str) -> dict[str, Any]:

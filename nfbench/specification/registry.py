@@ -128,8 +128,8 @@ class Registry(Named[Entry]):
             try:
                 options[key] = TypeAdapter(entry.options[key][0]).validate_python(text)
             except ValidationError as error:
-                reason = error.errors()[0]["msg"]
-                raise InputError(f"{self.kind} {str(spec)!r}: {key}={text}: {reason[:1].lower()}{reason[1:]}") from None
+                reasons = [one["msg"][:1].lower() + one["msg"][1:] for one in error.errors()]  # one an alternative
+                raise InputError(f"{self.kind} {str(spec)!r}: {key}={text}: {' or '.join(reasons)}") from None
         return Choice(entry, options)
 
 

@@ -4,7 +4,7 @@ A draw takes D numbers of noise by the Rosenblatt transform: for d = 1, ..., D i
 F_d(z_d) = Phi(eps_d), where F_d(z) = sum_k w_k Phi((z - mu_kd) / s_kd) is the distribution function of z_d given
 z_1, ..., z_(d-1), with w_k proportional to pi_k prod_(j<d) N(z_j; mu_kj, s_kj^2). So no component is chosen, and the
 implicit function theorem gives the gradients of z in all numbers, the weights' among them (Graves 2016; Figurnov et al.
-2018). A component that is chosen by a further uniform number has no path to the weights: their gradient would be biased.
+2018). A component that is chosen by a further uniform number has no path to the weights, and their gradient is biased.
 
 All of it is computed in float64, whatever the dtype of the numbers (`nfbench.posteriors.mixtures` says how).
 
