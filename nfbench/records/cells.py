@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -39,13 +40,13 @@ class Facts(Strict):
     label: str
     cite: str
     year: int | None
-    K: int = Field(ge=0, lt=_LARGEST)
+    K: int = Field(ge=0)
     target_label: str
     target_cite: str
-    dim: int | None = Field(ge=1, lt=_LARGEST)  # None where the model could not be built
+    dim: int | None = Field(ge=1)  # None where the model could not be built
     log_z: float | None = Field(allow_inf_nan=False)  # of the target, where it is exact
     # Learned numbers of the posterior (free source) or of its head and flow (amortized).
-    num_params: int | None = Field(ge=0, lt=_LARGEST)
+    num_params: int | None = Field(ge=0)
     order: tuple[int, int]  # of target and posterior in the experiment
 
 
@@ -103,6 +104,15 @@ class Record(Strict):
             raise ValueError(f"facts.K={self.facts.K} is not that of posterior {self.cell.posterior!r}")
         if self.facts.family != str(Spec(spec.name, tuple(options.items()))):
             raise ValueError(f"facts.family={self.facts.family!r} is not that of posterior {self.cell.posterior!r}")
-        if not (self.cell.seed < _LARGEST and all(0 <= place < _LARGEST for place in self.facts.order)):
-            raise ValueError("a seed or an order that a table of 64 bits cannot hold")
+        if any(abs(number) >= _LARGEST for part in (self.cell, self.facts) for number in _whole(part.model_dump())):
+            raise ValueError("a whole number that a table of 64 bits cannot hold")
         return self
+
+
+def _whole(value: Any) -> Iterator[int]:
+    """Every whole number in nested lists and dictionaries."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _whole(part)
