@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from nfbench.records.glossary import ordered
+from nfbench.records.glossary import BEST, BEST_SHOWN, ordered
 
 BLOCK = ("source", "experiment", "profile", "recipe", "data")
 CONFIGURATION = (*BLOCK, "target", "posterior")
@@ -155,9 +155,11 @@ def metrics(frame: pd.DataFrame) -> list[str]:
         frame: a table of records.
 
     Returns:
-        Names of columns with at least one value and with a column ``<name>_se`` beside them.
+        Names of columns with at least one value and with a column ``<name>_se`` beside them; of the metrics of the
+        parameters that were best on validation data those in `BEST_SHOWN`.
     """
-    return ordered([str(name) for name in frame if f"{name}_se" in frame and frame[name].notna().any()])
+    names = [str(name) for name in frame if f"{name}_se" in frame and frame[name].notna().any()]
+    return ordered([name for name in names if not name.startswith(BEST) or name in BEST_SHOWN])
 
 
 def blocks(frame: pd.DataFrame) -> Iterator[Block]:

@@ -42,6 +42,7 @@ class Measure:
 
 
 BEST = "best_"  # before a metric: of the parameters that were best on validation data
+BEST_SHOWN = ("best_step", "best_free_energy", "best_nll")  # in tables; the rest of them stands in the records
 
 MEASURES = {
     "kl": Measure(

@@ -10,6 +10,7 @@ from nfbench.analysis.blocks import CONFIGURATION, OUTCOMES, Block
 from nfbench.analysis.summary import PARTS, Estimate
 from nfbench.present.tables.render import NOTHING, interval, number
 from nfbench.published.schema import Published
+from nfbench.records.glossary import measure
 from nfbench.records.training_words import words
 from nfbench.specification.spec import parse
 
@@ -71,6 +72,9 @@ def statistic(row: dict[Any, Any], name: str, *, sign: str = "") -> str:
     if pd.isna(row[name]):
         return NOTHING
     prefix = "" if name == "mean" else f"{name}_"
+    if measure(name).unit == "updates":
+        low, high = (f"{row.get(f'{prefix}{part}'):,.0f}" for part in ("least", "largest"))
+        return low if low == high else f"{low} to {high}"
     return spread(Estimate(mean=row[name], **{part: row.get(f"{prefix}{part}") for part in PARTS}), sign=sign)
 
 
