@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -21,7 +22,7 @@ GET = requests.get
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves what each path of the server's table holds; one ending in ``/torn`` stops half way."""
+    """Serves what each path of the table holds; one of ``/torn`` stops half way, one of ``/slow`` takes its time."""
 
     def do_GET(self):
         self.server.asked.append(self.path)
@@ -32,6 +33,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        for byte in content if "/slow/" in self.path else b"":
+            self.wfile.write(bytes([byte]))
+            if self.server.ended.wait(0.05):
+                return
         self.wfile.write(content[: len(content) // 2] if "/torn/" in self.path else content)
 
     def log_message(self, *_):
@@ -44,7 +49,7 @@ def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.table, running.asked = {}, []
+        running.table, running.asked, running.ended = {}, [], threading.Event()
         running.url = f"http://127.0.0.1:{running.server_port}"
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
@@ -149,6 +154,19 @@ def test_what_is_too_slow_is_broken_off(server, home, monkeypatch):
     server.table["/rows.mat"] = RIGHT
     assert "slower than" in wrong(fetch, source(f"{server.url}/rows.mat"))
     assert left(home) == []
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_left(server, home, monkeypatch):
+    """Bytes that come faster than the patience of a connection, and too slowly to end, do not keep the user waiting."""
+    monkeypatch.setattr(download, "_PATIENCE", 0.3)
+    monkeypatch.setattr(download, "_SLOWEST", 1e9)
+    monkeypatch.setattr("requests.get", lambda url, timeout, **rest: GET(url, timeout=30, **rest))
+    server.table["/slow/rows.mat"] = RIGHT
+    started = time.monotonic()
+    assert "slower than" in wrong(fetch, source(f"{server.url}/slow/rows.mat"))
+    assert time.monotonic() - started < 5
+    assert left(home) == []
+    server.ended.set()
 
 
 def test_a_dead_mirror_alone(home, dead):

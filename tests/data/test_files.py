@@ -3,8 +3,11 @@
 import dataclasses
 import gzip
 import hashlib
+import io
 import os
 import pickle
+import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -30,6 +33,7 @@ from nfbench.data.sets import binarized_mnist, cifar10_patches, frey, mnist
 from nfbench.data.source import Source
 from nfbench.data.storage import files, formats
 from nfbench.data.storage.files import File, find, folders, prepend, read
+from nfbench.foundation.errors import InputError
 
 
 @pytest.fixture
@@ -111,12 +115,42 @@ class TestSearch:
         for path, mode in ((closed / "small", 0o755), (file, 0)):
             path.chmod(mode)
         with unprivileged():
-            assert wrong(read, SMALL, file) == f"data file {str(file)!r}: Permission denied; expected a readable file"
+            assert wrong(read, SMALL, file) == f"cannot read data file {file}: Permission denied"
 
     def test_a_folder_of_that_name(self, looked_in):
         """A folder where the file should be is an error that says so."""
         (looked_in[1] / "rows.mat").mkdir()
-        assert "Is a directory" in wrong(read, SMALL, find(SMALL))
+        assert "it is a folder" in wrong(read, SMALL, find(SMALL))
+
+    def test_a_pipe_of_that_name(self, looked_in):
+        """A pipe where the file should be is not waited for."""
+        os.mkfifo(looked_in[1] / "rows.mat")
+        assert "it is a pipe or device" in wrong(read, SMALL, find(SMALL))
+
+
+def _bomb(kind):
+    """A file of a few kilobytes that unpacks to 64 MiB."""
+    zeros = bytes(2**26)
+    if kind == "gzip":
+        return gzip.compress(zeros)
+    if kind == "gzip after gzip":
+        return b"".join(gzip.compress(zeros[: 2**20]) for _ in range(64))
+    if kind == "zip":
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.npy", zeros)
+        return buffer.getvalue()
+    packed = zlib.compress(zeros)
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + (0x0100).to_bytes(2, "little") + b"IM"
+    return head + (15).to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed
+
+
+@pytest.mark.parametrize("kind", ["gzip", "gzip after gzip", "zip", "matlab"])
+def test_a_file_that_unpacks_without_end_is_refused_before_it_is_unpacked(kind):
+    """No reader is given a file that would fill the memory; of the right ones every reader is, as other tests show."""
+    never = dataclasses.replace(SMALL, decode=lambda _: pytest.fail("unpacked"))
+    with pytest.raises(InputError, match="more than 1,299,456 bytes unpacked"):
+        never.rows(_bomb(kind), "bomb")
 
 
 class TestForms:

@@ -120,7 +120,7 @@ def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_every_committed_record_is_read_without_a_word():
-    """Records of before there were digests are read, with their arrays; all records, dumped again, are the same text."""
+    """Records of before there were digests are read with their arrays; every record, dumped again, is the same text."""
     files = [file for file in COMMITTED.glob("*/*.json") if file.parent.name != "timing"]
     every = [(file, store.read(file)) for file in files]
     old = [(file, record) for file, record in every if record.digest is None]

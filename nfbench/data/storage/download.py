@@ -1,7 +1,7 @@
 """Downloads of data files: from several mirrors in turn, whole and right, or not at all."""
 
 import contextlib
-import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +9,11 @@ from pathlib import Path
 from nfbench.data.source import Source
 from nfbench.data.storage.files import File, cache, find, read
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import make_folder, partial, sweep
+from nfbench.foundation.files import read as read_file
 
 _PATIENCE = 30  # seconds without an answer
 _CHUNK = 2**16
-_SPARE = 2**20  # bytes that a download may have beyond twice the size that is known, or beyond its numbers as float64
 _SLOWEST = 10_000  # bytes a second, over a whole download
 _LONGEST_REASON = 200
 
@@ -59,11 +60,11 @@ def download(file: File, path: Path | None, home: Path, say: Callable[[str], Non
     reasons = []
     for url in file.mirrors:
         place = path or home / _name(file, url)
-        with _partial(place) as partial:
+        with _partial(place) as part:
             say(f"downloading {url}")
-            reason = _failure(file, url, partial)
+            reason = _failure(file, url, part)
             if reason is None:
-                partial.replace(place)
+                part.replace(place)
                 return place
         reasons.append(f"{url}: {reason}")
     raise InputError(f"data file {file.names[0]!r}: no mirror gave it: {'; '.join(reasons)}")
@@ -87,34 +88,60 @@ def _name(file: File, url: str) -> str:
 
 @contextlib.contextmanager
 def _partial(place: Path) -> Iterator[Path]:
-    """A name beside `place` that nobody looks for, gone after the block."""
-    partial = place.with_name(f".{place.name}.{os.getpid()}.part")
+    """A name beside `place` that nobody looks for, gone after the block; those of killed downloads go before it."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
+        make_folder(place.parent)
+        sweep(place.parent)
+        with partial(place) as (_, part):
+            yield part
     except OSError as error:
         raise InputError(
             f"cannot write to data folder {str(place.parent)!r}: {error.strerror}; expected a writable folder"
         ) from None
-    try:
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
 
 
-def _failure(file: File, url: str, partial: Path) -> str | None:
+def _failure(file: File, url: str, part: Path) -> str | None:
     """Download from one mirror; why it did not give the right file, None if it did."""
-    import pooch
-
+    if reason := _fetch(url, part, file.most_download):
+        return reason
     try:
-        allowance = _Allowance(_SPARE + (2 * file.size if file.size else 8 * file.shape[0] * file.shape[1]))
-        pooch.HTTPDownloader(progressbar=allowance, timeout=_PATIENCE, chunk_size=_CHUNK)(url, str(partial), None)
-        file.rows(partial.read_bytes(), url)
+        file.rows(read_file(part, file.most_download + _CHUNK, "download"), url)
     except InputError as error:
         return str(error)
-    except (OSError, ValueError) as error:  # requests' exceptions are OSErrors
-        return _reason(error)
     return None
+
+
+def _fetch(url: str, part: Path, most: int) -> str | None:
+    """Write what a server sends to a file, within limits of size and time; why it could not be done, else None.
+
+    It is done in a thread that is left to itself at the end of the time, as a server that sends a byte now and then
+    keeps a connection waiting without end.
+    """
+    import pooch
+
+    allowance = _Allowance(most)
+    reasons: list[str] = []
+    unexpected: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            pooch.HTTPDownloader(progressbar=allowance, timeout=_PATIENCE, chunk_size=_CHUNK)(url, str(part), None)
+        except InputError as error:
+            reasons.append(str(error))
+        except (OSError, ValueError) as error:  # requests' exceptions are OSErrors
+            reasons.append(_reason(error))
+        except BaseException as error:
+            unexpected.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(allowance.seconds)
+    if thread.is_alive():
+        allowance.stop()
+        return f"slower than {_SLOWEST} bytes a second"
+    if unexpected:
+        raise unexpected[0]
+    return reasons[0] if reasons else None
 
 
 class _Allowance:
@@ -124,7 +151,12 @@ class _Allowance:
         self.total = 0  # what the server says; pooch sets it
         self._most = most
         self._bytes = 0
-        self._end = time.monotonic() + _PATIENCE + most / _SLOWEST
+        self.seconds = _PATIENCE + most / _SLOWEST
+        self._end = time.monotonic() + self.seconds
+
+    def stop(self) -> None:
+        """Allow nothing more."""
+        self._end = 0.0
 
     def update(self, count: int) -> None:
         """Count bytes.

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from nfbench.data.protocol import Rows, sha256
+from nfbench.data.storage.formats import check_unpacked
 from nfbench.foundation.errors import InputError, MissingDataError
+from nfbench.foundation.files import read as read_file
 from nfbench.foundation.settings import DATA_VARIABLE, data_folders, prepend_data_folder
+
+_SPARE = 2**20  # bytes that a file may have beyond those of its numbers
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class File:
         proof = f"sha256 {self.sha256}" if self.sha256 else f"a file with {self.container.replace(':', ' ')}"
         return f"expected {self.shape[0]} images of {self.shape[1]} numbers, {proof}"
 
+    @property
+    def most_download(self) -> int:
+        """Bytes that a download may have: twice those that are known, or those of its numbers as float64."""
+        return _SPARE + (2 * self.size if self.size else 8 * self.shape[0] * self.shape[1])
+
     def rows(self, content: bytes, place: str | Path) -> Rows:
         """What the bytes of a file hold, `(n, pixels)`.
 
@@ -63,6 +72,7 @@ class File:
         if kind and (actual := _digest(kind, content)) != digest:
             raise InputError(f"{told}: {kind} {actual}; {self.expected}")
         try:
+            check_unpacked(content, _SPARE + 16 * self.shape[0] * self.shape[1])
             rows = self.decode(content)
         except Exception as error:  # bytes that are not an image file can make a reader fail in any way
             reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -162,11 +172,8 @@ def read(file: File, path: Path) -> Rows:
     Raises:
         InputError: it cannot be read, or holds something else.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"data file {str(path)!r}: {error.strerror}; expected a readable file") from None
-    return file.rows(content, path)
+    most = max(file.most_download, _SPARE + 16 * file.shape[0] * file.shape[1])
+    return file.rows(read_file(path, most, "data file"), path)
 
 
 def _there(path: Path, folder: Path) -> bool:

@@ -6,7 +6,9 @@ Each function takes a file's bytes and gives `(n, pixels)`; what it cannot read 
 import gzip
 import io
 import tarfile
-from typing import Any
+import zipfile
+import zlib
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +16,55 @@ from numpy.typing import NDArray
 from nfbench.data.protocol import Rows
 
 _GZIP, _ZIP, _NUMPY, _MATLAB = b"\x1f\x8b", b"PK", b"\x93NUMPY", b"MATLAB 5.0"
+_MATLAB_HEADER, _MATLAB_COMPRESSED = 128, 15  # bytes of the header; type of a compressed element
+_CHUNK = 2**20
 _IDX_IMAGES = 0x00000803  # unsigned bytes, three dimensions
 _CIFAR_PIXELS = 3 * 32 * 32
 _CIFAR_MEMBERS = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+
+
+def check_unpacked(content: bytes, most: int) -> None:
+    """Refuse a compressed file that unpacks to more than it should, before anything holds it unpacked.
+
+    Args:
+        content: bytes of a file: gzip, zip, MATLAB 5, or one that is not compressed.
+        most: bytes that it may have unpacked.
+
+    Raises:
+        ValueError: it has more, or its compression is damaged.
+    """
+    size = 0
+    if content.startswith(_ZIP):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    elif content.startswith(_GZIP):
+        size = _unpacked_size(content, most, zlib.MAX_WBITS | 16)
+    elif content.startswith(_MATLAB):
+        place = _MATLAB_HEADER
+        order: Literal["little", "big"] = "big" if content[place - 2 : place] == b"MI" else "little"
+        while place + 8 <= len(content) and size <= most:
+            kind, length = (int.from_bytes(content[place + at : place + at + 4], order) for at in (0, 4))
+            packed = content[place + 8 : place + 8 + length]
+            size += _unpacked_size(packed, most - size, zlib.MAX_WBITS) if kind == _MATLAB_COMPRESSED else 0
+            place += 8 + length
+    if size > most:
+        raise ValueError(f"more than {most:,} bytes unpacked")
+
+
+def _unpacked_size(content: bytes, most: int, form: int) -> int:
+    """How many bytes a compressed stream unpacks to; any number above `most` for more than that."""
+    size, rest = 0, content
+    while rest and size <= most:
+        unpacker = zlib.decompressobj(form)
+        while size <= most and not unpacker.eof and rest:
+            try:
+                size += len(unpacker.decompress(rest, _CHUNK))
+            except zlib.error as error:
+                raise ValueError(str(error)) from None
+            rest = unpacker.unconsumed_tail
+        rest = unpacker.unused_data if form != zlib.MAX_WBITS else b""  # gzip files can follow each other
+        rest = rest.lstrip(b"\0")
+    return size
 
 
 def matlab(content: bytes) -> dict[str, NDArray[Any]]:
