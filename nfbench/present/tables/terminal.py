@@ -36,10 +36,10 @@ def show(tables: Sequence[Table], console: Console, *, verbose: bool = False) ->
 def _laid_out(table: Table, width: int, *, verbose: bool) -> Group:
     columns = fitting(table, width)
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for column in columns:
+    for column, wide in zip(columns, _widths(table, columns, width), strict=True):
         name = table.head[column]
         side: Literal["left", "right"] = "left" if is_text(name) else "right"
-        grid.add_column(Text(name), justify=side, overflow="fold", min_width=_wide(table, column) - _PAD)
+        grid.add_column(Text(name), justify=side, overflow="fold", width=wide)
     firsts = [cells[0] for cells in table.rows]
     changes = [first != following for first, following in itertools.pairwise(firsts)]
     grouped = table.leading > 2 and sum(changes) == len(set(firsts)) - 1 < len(firsts) - 1
@@ -81,7 +81,8 @@ def fitting(table: Table, width: int) -> list[int]:
     Returns:
         The numbers of the columns, ascending; at least the leading ones and one result.
     """
-    leading, results = list(range(table.leading)), list(range(table.leading, len(table.head)))
+    first = min(table.leading, len(table.head) - 1)  # a table of words alone has a last column too
+    leading, results = list(range(first)), list(range(first, len(table.head)))
     seeds = next((column for column in results if table.head[column] in {"seeds", "pairs"}), len(table.head))
     beside = [column for column in results if column > seeds and table.head[column] not in _LAST]
     ranked = [*results[:1], *reversed(beside[-_BESIDE:]), *(column for column in results if column == seeds)]
@@ -93,6 +94,20 @@ def fitting(table: Table, width: int) -> list[int]:
             continue
         chosen, used = [*chosen, column], used + _wide(table, column)
     return sorted(chosen)
+
+
+def _widths(table: Table, columns: Sequence[int], width: int) -> list[int]:
+    """Widths without blanks: what each column needs at least, then what is left for heads in one line, from the left."""
+    least = [_wide(table, column) - _PAD for column in columns]
+    left = width - sum(least) - _PAD * len(columns)
+    if left < 0:  # the leading columns and one result are wider than the terminal: the widest gives way
+        widest = least.index(max(least))
+        least[widest] = max(1, least[widest] + left)
+    widths = []
+    for column, needed in zip(columns, least, strict=True):
+        more = max(0, min(left, len(table.head[column]) - needed))
+        widths, left = [*widths, needed + more], left - more
+    return widths
 
 
 def _wide(table: Table, column: int) -> int:
