@@ -22,7 +22,7 @@ RESERVED = frozenset(
         *("seeds", "done", "diverged", "failed", "interrupted"),
     ]
 )
-_METRIC = re.compile(r"[A-Za-z]\w*(?<!_se)(?<!_n)(?<!_sd)(?<!_low)(?<!_high)", re.ASCII)
+_METRIC = re.compile(r"[A-Za-z]\w*(?<!_se)(?<!_n)(?<!_sd)(?<!_low)(?<!_high)(?<!_least)(?<!_largest)", re.ASCII)
 _LARGEST = 2**63  # tables keep whole numbers in 64 bits
 
 

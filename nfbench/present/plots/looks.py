@@ -48,6 +48,7 @@ _LISTED = {
     "residual": (7, 13, 0),
     "convex-potential": (8, 0, 4),
 }
+_USUAL = {("hidden", "32")}  # options that change no mark
 
 
 class Look(NamedTuple):
@@ -82,10 +83,13 @@ def look(family: str) -> Look:
     spec = parse(family)
     digest = hashlib.sha256(str(spec).encode()).digest()
     colour, mark, line = (int.from_bytes(digest[at : at + 4]) for at in (0, 4, 8))
-    if family in _LISTED:
-        colour, mark, line = _LISTED[family]
-    elif spec.name in _LISTED:
-        colour, _, line = _LISTED[spec.name]
+    for listed, numbers in _LISTED.items():  # the most special ones first
+        known = parse(listed)
+        if known.name == spec.name and set(known.options) <= set(spec.options):
+            more = set(spec.options) - set(known.options) - _USUAL
+            colour, listed_mark, line = numbers
+            mark = mark if more else listed_mark
+            break
     return Look(_palette()[colour % _COLOURS], _MARKS[mark % len(_MARKS)], _LINES[line % len(_LINES)])
 
 

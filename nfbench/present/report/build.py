@@ -13,16 +13,20 @@ from nfbench.analysis.checks import checks
 from nfbench.foundation.environment import installed_version
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import replace
+from nfbench.present.plots.style import slug
 from nfbench.present.report import timings as timing_chapter
 from nfbench.present.report import verdict
-from nfbench.present.report.chapter import anchor, cell, chapter
+from nfbench.present.report.chapter import Chapter, Shot, anchor, cell, chapter
 from nfbench.present.results import Results
 from nfbench.present.tables.render import NOTHING, escape, latex, markdown, markdown_row, plain
 from nfbench.published.catalogue import sources
 from nfbench.records.cells import Record
 from nfbench.records.glossary import KINDS, LETTERS, MEASURES, TIMING_WORDS, WORDS
+from nfbench.records.results import OWN
 from nfbench.records.timings import Timing
+from nfbench.specification.choices import TIMING
 
+_LINES = 7  # on an experiment at a glance
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -106,11 +110,31 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
         "terms": (WORDS if len(frame) else {}) | (TIMING_WORDS if len(times) else {}),
         "citations": sorted(_citations(records, timings) | {paper.citation for paper in papers}),
         "anchor": anchor,
+        "glance": {name: _glance(frame, name) for name in names} | {TIMING: timing_chapter.verdicts(times)[:1]},
+        "lead": lambda chapter: _picture_id(_lead(chapter)),
+        "picture_id": _picture_id,
         "markdown": lambda table: Markdown(markdown(table)),
         "line": lambda cells: Markdown(markdown_row(cells)),
         "latex": latex,
         "nothing": NOTHING,
     }
+
+
+def _glance(frame: pd.DataFrame, name: str) -> list[str]:
+    """A few lines on an experiment: of its block with the most cells, the user's own where there is one."""
+    parts = blocks(frame[frame["experiment"] == name])
+    block = max(parts, key=lambda part: (part.source == OWN, len(part.rows)))
+    return [line.strip() for line in verdict.outcome(block, sources(name))][:_LINES]
+
+
+def _lead(shown: Chapter) -> Shot:
+    """The picture that stands for a chapter: a metric against K where there is one, else its first."""
+    every = [shot for group in shown.pictures for shot in group]
+    return next((shot for shot in every if shot.name.endswith("depth")), every[0])
+
+
+def _picture_id(shot: Shot) -> str:
+    return slug(f"picture-{Path(shot.file).stem}")
 
 
 def _title(block: Block) -> str:

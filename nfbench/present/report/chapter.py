@@ -2,12 +2,14 @@
 
 import base64
 import hashlib
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from PIL import Image
 
 from nfbench.analysis.blocks import CONFIGURATION, RANKING
 from nfbench.analysis.summary import beside
@@ -18,6 +20,8 @@ from nfbench.present.tables.render import Table
 from nfbench.records.glossary import measure
 from nfbench.records.results import Row, StoredResults
 
+_LARGE = 80_000  # bytes of a PNG that is no drawing of lines
+_QUALITY = 82  # of WebP, of 100
 FIGURES = "figures"  # folder beside the report
 
 
@@ -29,7 +33,9 @@ class Shot(NamedTuple):
         caption: the text under it.
         source: of its records, ``own`` or ``reference``.
         file: the PNG's path from the folder of the report.
-        data: the PNG in base64.
+        data: the picture as WebP in base64.
+        width: of the picture in pixels.
+        height: likewise.
     """
 
     name: str
@@ -37,6 +43,8 @@ class Shot(NamedTuple):
     source: str
     file: str
     data: str
+    width: int
+    height: int
 
 
 class Pair(NamedTuple):
@@ -103,10 +111,25 @@ def shots(drawn: Iterable[Saved]) -> list[list[Shot]]:
     """
     by_name: dict[str, list[Shot]] = {}
     for source, picture, files in drawn:
-        data = base64.b64encode(files[0].read_bytes()).decode()
-        shot = Shot(picture.name, picture.caption, source, f"{FIGURES}/{files[0].name}", data)
+        data, size = _webp(files[0])
+        shot = Shot(picture.name, picture.caption, source, f"{FIGURES}/{files[0].name}", data, *size)
         by_name.setdefault(picture.name, []).append(shot)
     return list(by_name.values())
+
+
+def _webp(file: Path) -> tuple[str, tuple[int, int]]:
+    """A PNG as WebP in base64, and its width and height; lines are stored without loss, densities and photographs with.
+
+    The same file gives the same text.
+    """
+    with Image.open(file) as image:
+        picture = image.convert("RGB")
+    stream = io.BytesIO()
+    if file.stat().st_size > _LARGE:
+        picture.save(stream, "WEBP", quality=_QUALITY)
+    else:
+        picture.save(stream, "WEBP", lossless=True)
+    return base64.b64encode(stream.getvalue()).decode(), picture.size
 
 
 def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:

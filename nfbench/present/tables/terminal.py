@@ -97,7 +97,7 @@ def fitting(table: Table, width: int) -> list[int]:
 
 
 def _widths(table: Table, columns: Sequence[int], width: int) -> list[int]:
-    """Widths without blanks: what each column needs at least, then what is left for heads in one line, from the left."""
+    """Widths without blanks: what each column needs at least, and what is left for heads in one line."""
     least = [_wide(table, column) - _PAD for column in columns]
     left = width - sum(least) - _PAD * len(columns)
     if left < 0:  # the leading columns and one result are wider than the terminal: the widest gives way
