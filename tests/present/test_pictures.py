@@ -281,7 +281,7 @@ def test_the_report_has_every_picture(tmp_path):
     page = report(read(tmp_path / "results"), tmp_path / "report").read_text()
     chapter = page.split('<section id="table2">')[1].split("</section>")[0]
     assert chapter.count("<img") == len(ALL)
-    assert chapter.count("data:image/png;base64,") == len(ALL)
+    assert chapter.count("data:image/webp;base64,") == len(ALL)
     for part in (
         "samples of the model",
         "test points, and below them",

@@ -66,7 +66,7 @@ def test_page_is_well_formed(page):
 def test_page_needs_no_network(page):
     """Pictures are inlined, and every link is to the page itself or to a file that exists."""
     assert page.sources
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert all(source.startswith("data:image/webp;base64,") for source in page.sources)
     assert all(link.startswith("#") or link.endswith(".json") for link in page.links)
 
 
@@ -89,7 +89,7 @@ def test_every_number_links_to_an_entry_of_the_appendix(text, page):
 
 def test_own_and_reference_stand_side_by_side(text):
     """Equal configurations have one row with both sides and the paired differences, and pictures come in pairs."""
-    table = text.split('<table class="sortable beside">')[1].split("</table>")[0]
+    table = text.split('<table class="sortable beside"')[1].split("</table>")[0]
     rows = re.findall(r"<tr><td>(.*?)</tr>", table)
     assert len(rows) == 12
     assert all(row.count("<a href") == 2 for row in rows)

@@ -54,9 +54,9 @@ def test_every_timing_is_linked_and_exists(folder, text):
 def test_chapter_has_tables_and_pictures(text):
     """Four tables of the layers, two of each other block, the long ones folded; their pictures are inlined."""
     chapter = section(text, "timing")
-    assert chapter.count('<table class="sortable">') == 4 + 2 + 2 + 2
+    assert chapter.count('<table class="sortable"') == 4 + 2 + 2 + 2
     assert chapter.count("<details>") == 2 + 4  # the fits, and every contender
-    assert chapter.count("<figure>") == chapter.count("data:image/png") == 3 + 2 + 2
+    assert chapter.count("<figure>") == chapter.count("data:image/webp") == 3 + 2 + 2
 
 
 def test_own_and_reference_pictures_stand_side_by_side(text):
