@@ -71,7 +71,7 @@ class BlockNetworks(nn.Module):
         Returns:
             L + 1 layers of each of K networks.
         """
-        made = [self._layers(number, context) for number in range(self.layers + 1)]
+        made = [self._layers(number, context) for number in range(self.layers + 1)] if self.depth else [[]]
         return [list(layers) for layers in zip(*made, strict=True)]
 
     def _layers(self, number: int, context: Tensor) -> list[Layer]:
