@@ -73,10 +73,14 @@ def test_round_trip(spec, features, dim):
         assert torch.allclose(log_det, -q.flow(z_0, theta)[1], rtol=1e-8, atol=1e-8)
 
 
+FAR = ("bnaf",)  # eight random maps of these take all mass away from where p has it: they stay near the start
+
+
 @pytest.mark.parametrize("spec", specs(1, 8))
 def test_density_integrates_to_one(spec):
     """E_q[p/q] = 1 for a normal p within 5 standard errors: ln q has its constants and q reaches everywhere."""
-    q = wild(spec, 2, seed=9, scale=0.4)  # one that has mass where p has it
+    far = spec.startswith(FAR)
+    q = wild(spec, 2, seed=9, scale=0.1 if far else 0.4, around_start=far)  # one that has mass where p has it
     z, log_q = q(normal(200_000, 1, q.noise_dim, seed=7))
     scale = 0.5
     log_p = -0.5 * (z / scale).square().sum(-1) - math.log(2 * math.pi * scale**2)
@@ -230,7 +234,8 @@ def test_log_prob_has_gradients(spec):
     def function(z: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
         return torch.func.functional_call(_LogProb(q), {f"q.{n}": v for n, v in zip(names, values, strict=True)}, (z,))
 
-    assert torch.autograd.gradcheck(function, (z, *q.parameters()), atol=1e-5, rtol=1e-4)
+    many = sum(parameter.numel() for parameter in q.parameters()) > 200  # then along random directions
+    assert torch.autograd.gradcheck(function, (z, *q.parameters()), atol=1e-5, rtol=1e-4, fast_mode=many)
 
 
 class _LogProb(torch.nn.Module):
