@@ -73,6 +73,7 @@ def test_round_trip(spec, features, dim):
         assert torch.allclose(log_det, -q.flow(z_0, theta)[1], rtol=1e-8, atol=1e-8)
 
 
+SEARCHED = ("bnaf",)  # a root for each coordinate and map: a coarser grid
 FAR = ("bnaf",)  # eight random maps of these take all mass away from where p has it: they stay near the start
 
 
@@ -97,7 +98,7 @@ def test_density_at_given_points_integrates_to_one(spec):
     The square has all draws of a family without heavy tails, whose share is 1.
     """
     q = wild(spec, 2, seed=8, scale=0.5)
-    edge, cells = 14.0, 1400
+    edge, cells = 14.0, 250 if spec.startswith(SEARCHED) else 1400
     axis = -edge + 2 * edge * (torch.arange(cells, dtype=torch.float64) + 0.5) / cells
     points = torch.cartesian_prod(axis, axis).unsqueeze(1)
     with torch.no_grad():
