@@ -18,6 +18,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from nfbench.kernels.simd.bounds import check
+
 get_or_insert_function: Any = cgutils.get_or_insert_function
 NARROW = 32  # bytes
 WIDE = 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else NARROW
@@ -81,7 +83,7 @@ def _vectors(size: int) -> Vectors:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             llvm_type = context.get_value_type(signature.return_type)
             _require_width(builder, size)
-            place = _pointer(context, builder, signature.args[0], arguments, llvm_type)
+            place = _pointer(context, builder, signature.args[0], arguments, llvm_type, arguments[2])
             mask, align = (
                 _mask(builder, llvm_type, arguments[2]),
                 ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8),
@@ -102,6 +104,7 @@ def _vectors(size: int) -> Vectors:
     def repeat(context: Any, array: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             llvm_type = context.get_value_type(signature.return_type)
+            check(context, builder, signature.args[0], *arguments, 1)
             data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
             return _splat(builder, builder.load(builder.gep(data, [arguments[1]])), llvm_type.count)
 
@@ -122,7 +125,7 @@ def _store(context: Any, array: Any, index: Any, count: Any, vector: Any) -> Any
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         llvm_type = context.get_value_type(signature.args[3])
-        place = _pointer(context, builder, signature.args[0], arguments, llvm_type)
+        place = _pointer(context, builder, signature.args[0], arguments, llvm_type, arguments[2])
         mask, align = _mask(builder, llvm_type, arguments[2]), ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
         _call(builder, f"llvm.masked.store.{_suffix(llvm_type)}.p0", ir.VoidType(), [arguments[3], place, align, mask])
         return context.get_dummy_value()
@@ -191,6 +194,8 @@ def _carry(context: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
     """Copy one number: `target.flat[to] = source.flat[at]`, without numba's check for a negative index."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        for i in (0, 2):
+            check(context, builder, signature.args[i], arguments[i], arguments[i + 1], 1)
         data = [context.make_array(signature.args[i])(context, builder, arguments[i]).data for i in (0, 2)]
         builder.store(builder.load(builder.gep(data[0], [arguments[1]])), builder.gep(data[1], [arguments[3]]))
         return context.get_dummy_value()
@@ -242,8 +247,12 @@ def _shuffled(builder: Any, left: Any, right: Any, places: list[int]) -> Any:
     return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
 
-def _pointer(context: Any, builder: Any, array: Any, arguments: Any, llvm_type: Any) -> Any:
-    """The address of `array.flat[index]` as a pointer to a vector; `arguments` are the array and the index."""
+def _pointer(context: Any, builder: Any, array: Any, arguments: Any, llvm_type: Any, count: Any = None) -> Any:
+    """The address of `array.flat[index]`, of which `count` numbers (None: all) of a vector are touched, as a pointer.
+
+    The first two of `arguments` are the array and the index.
+    """
+    check(context, builder, array, arguments[0], arguments[1], llvm_type.count, count)
     data = context.make_array(array)(context, builder, arguments[0]).data
     return builder.bitcast(builder.gep(data, [arguments[1]]), llvm_type.as_pointer())
 

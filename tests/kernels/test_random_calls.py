@@ -1,0 +1,248 @@
+"""Random sizes for every kernel's public entry: those that fit equal plain PyTorch, all others are an `InputError`.
+
+With ``NUMBA_BOUNDSCHECK=1``, as CI runs this file once, every index of every compiled loop is checked as well; in
+float32 alone, whose vectors are the longest, as compiling takes most of the time.
+"""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from numba.core import config
+from support.families import normal
+
+from nfbench import InputError
+from nfbench.foundation.settings import BACKEND_VARIABLE
+from nfbench.kernels.coupling import reference as coupling
+from nfbench.kernels.diagonal import reference as diagonal
+from nfbench.kernels.layers import bernoulli
+from nfbench.kernels.layers.maxout import maxout
+from nfbench.kernels.planar import reference as planar
+from nfbench.kernels.radial import reference as radial
+
+EACH = 128  # random calls of each entry that fit, and as many that do not: more than 1,000 of both together
+DRAWS = st.sampled_from([0, 1, 2, 7, 8, 9, 31, 127, 128, 129, 200])  # around the kernels' own limits
+POINTS, DIMENSIONS, DEPTHS = st.integers(0, 5), st.integers(1, 19), st.integers(0, 6)
+Shapes = list[tuple[int, ...]]
+
+
+class Entry(NamedTuple):
+    """A public function of kernels.
+
+    Attributes:
+        call: of tensors.
+        shapes: draws shapes that fit.
+        fits: whether shapes of the right number of axes fit, said independently of `kernels.shapes`.
+        learned: how many of the tensors, from the first on, gradients are wanted in.
+    """
+
+    call: Callable[..., object]
+    shapes: Callable[[st.DrawFn], Shapes]
+    fits: Callable[..., bool]
+    learned: int
+
+
+def of_rows(draw: st.DrawFn, points: int) -> int:
+    """A number of rows that fits draws of so many data points."""
+    return draw(st.sampled_from([1, points, 3])) if points == 1 else draw(st.sampled_from([1, points]))
+
+
+def rows_fit(rows: int, points: int) -> bool:
+    """Whether that many rows of numbers serve draws of so many data points."""
+    return rows in (1, points) or (points == 1 and rows > 0)
+
+
+def chain(module) -> Entry:
+    """`chain` of a map: points (S, B, D) and numbers (rows, K, R)."""
+
+    def shapes(draw: st.DrawFn) -> Shapes:
+        draws, points, dim, depth = draw(DRAWS), draw(POINTS), draw(DIMENSIONS), draw(DEPTHS)
+        return [(draws, points, dim), (of_rows(draw, points), depth, module.numbers(dim))]
+
+    def fits(z, maps):
+        return rows_fit(maps[0], z[1]) and maps[2] == module.numbers(z[2])
+
+    return Entry(module.chain, shapes, fits, 2)
+
+
+def drawn(module) -> Entry:
+    """`draw` of a map: noise (S, B, D), base (rows, 2 D) and theta (rows, K R)."""
+
+    def shapes(draw: st.DrawFn) -> Shapes:
+        draws, points, dim, depth = draw(DRAWS), draw(POINTS), draw(DIMENSIONS), draw(DEPTHS)
+        rows = of_rows(draw, points)
+        return [(draws, points, dim), (rows, 2 * dim), (draw(st.sampled_from([1, rows])), depth * module.numbers(dim))]
+
+    def fits(noise, base, theta):
+        rows = rows_fit(base[0], noise[1]) and rows_fit(theta[0], noise[1])
+        both = base[0] == theta[0] or 1 in (base[0], theta[0])
+        return rows and both and base[1] == 2 * noise[2] and theta[1] % module.numbers(noise[2]) == 0
+
+    return Entry(module.draw, shapes, fits, 3)
+
+
+def of_diagonal(draw: st.DrawFn) -> Shapes:
+    draws, points, dim = draw(DRAWS), draw(POINTS), draw(DIMENSIONS)
+    return [(draws, points, dim), (of_rows(draw, points), 2 * dim)]
+
+
+def of_coupling(draw: st.DrawFn) -> Shapes:
+    draws, points, dim, depth, hidden = draw(DRAWS), draw(POINTS), draw(st.integers(2, 9)), draw(DEPTHS), draw(POINTS)
+    split, hidden = dim - dim // 2, hidden + 1
+    network = [(depth, split, hidden), (of_rows(draw, points), depth, hidden), (depth, hidden, dim - split)]
+    return [(draws, points, dim), (depth, dim, dim), *network, (depth, dim - split)]
+
+
+def couplings(z, basis, *network):
+    """`coupling.chain` with bases made orthogonal, which its loops rely on, where that can be done."""
+    square = basis.dim() == 3 and basis.shape[1] == basis.shape[2]
+    return coupling.chain(z, torch.linalg.qr(basis.detach())[0] if square else basis, *network)
+
+
+def coupling_fits(z, basis, w_in, b_in, w_out, b_out):
+    (depth, split, hidden), dim = w_in, z[2]
+    weights = w_out == (depth, hidden, dim - split) and b_out == (depth, dim - split) and split <= dim
+    return basis == (depth, dim, dim) and weights and b_in[1:] == (depth, hidden) and rows_fit(b_in[0], z[1])
+
+
+def of_likelihood(draw: st.DrawFn) -> Shapes:
+    draws, points, pixels = draw(DRAWS), draw(POINTS), draw(DIMENSIONS)
+    return [(draws, points, pixels), (draw(st.sampled_from([1, points])), pixels)]
+
+
+def of_maxout(draw: st.DrawFn) -> Shapes:
+    rows, inputs, units = draw(DRAWS), draw(DIMENSIONS), draw(DIMENSIONS)
+    return [(rows, inputs), (4 * units, inputs), (4 * units,)]
+
+
+ENTRIES = {
+    "planar chain": chain(planar),
+    "radial chain": chain(radial),
+    "planar draw": drawn(planar),
+    "radial draw": drawn(radial),
+    "diagonal": Entry(diagonal.draw, of_diagonal, lambda z, base: base[1] == 2 * z[2] and rows_fit(base[0], z[1]), 2),
+    "coupling": Entry(couplings, of_coupling, coupling_fits, 6),
+    "likelihood": Entry(
+        bernoulli.log_prob, of_likelihood, lambda logits, x: x[1] == logits[2] and rows_fit(x[0], logits[1]), 1
+    ),
+    "maxout": Entry(
+        lambda x, weight, bias: maxout(x, weight, bias, 4),
+        of_maxout,
+        lambda x, weight, bias: x[1] == weight[1] and weight[0] == bias[0] and weight[0] % 4 == 0,
+        3,
+    ),
+}
+EVERY = pytest.mark.parametrize("name", ENTRIES)
+RANDOM = settings(
+    max_examples=EACH,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture],
+)
+
+
+def tensors(shapes: Shapes, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Moderate normal numbers of these shapes, so that chains stay well within float32."""
+    values = []
+    for seed, shape in enumerate(shapes):
+        numbers = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        values.append((numbers / (2 + 2 * math.sqrt(shape[-1] if seed and shape else 0))).to(dtype))
+    return values
+
+
+def results(entry: Entry, shapes: Shapes, dtype: torch.dtype) -> list[torch.Tensor]:
+    """What the entry returns, and the gradients of a weighted sum of it."""
+    values = tensors(shapes, dtype)
+    leaves = [value.requires_grad_() for value in values[: entry.learned]]
+    outputs = entry.call(*values)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    total = sum((output * normal(*output.shape, seed=9).to(dtype)).sum() for output in outputs)
+    return [*outputs, *torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)]
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.float32] if config.BOUNDSCHECK else [torch.float32, torch.float64])
+def test_what_fits_equals_plain_pytorch(name, dtype, monkeypatch):
+    """Values and gradients of random sizes that fit are those of plain PyTorch."""
+    entry = ENTRIES[name]
+    close = {"rtol": 1e-9, "atol": 1e-9} if dtype == torch.float64 else {"rtol": 1e-3, "atol": 2e-4}
+
+    @RANDOM
+    @given(st.data())
+    def check(data):
+        shapes = data.draw(st.composite(entry.shapes)())
+        assert entry.fits(*shapes)
+        monkeypatch.setenv(BACKEND_VARIABLE, "auto")
+        ours = results(entry, shapes, dtype)
+        monkeypatch.setenv(BACKEND_VARIABLE, "reference")
+        for mine, plain in zip(ours, results(entry, shapes, dtype), strict=True):
+            torch.testing.assert_close(mine, plain, **close)
+
+    check()
+
+
+@EVERY
+def test_what_does_not_fit_is_refused(name):
+    """Random sizes with one to three changed at random, or an axis more or less, are an `InputError` of one line."""
+    entry = ENTRIES[name]
+
+    @RANDOM
+    @given(st.data())
+    def check(data):
+        shapes = [list(shape) for shape in data.draw(st.composite(entry.shapes)())]
+        axes = [len(shape) for shape in shapes]
+        for _ in range(data.draw(st.integers(1, 3))):
+            shape = data.draw(st.sampled_from([shape for shape in shapes if shape]))
+            at = data.draw(st.integers(0, len(shape) - 1))
+            change = data.draw(st.sampled_from(["more", "less", "other", "drop", "add"]))
+            if change == "drop":
+                del shape[at]
+            elif change == "add":
+                shape.insert(at, data.draw(st.integers(1, 3)))
+            else:
+                shape[at] = {"more": shape[at] + 1, "less": max(0, shape[at] - 1), "other": data.draw(POINTS)}[change]
+        changed = [tuple(shape) for shape in shapes]
+        same = axes == [len(shape) for shape in changed]
+        assume(not (same and entry.fits(*changed)))
+        assume(name != "likelihood" or len(changed[0]) != 2)  # logits (B, I) are welcome too
+        with pytest.raises(InputError) as caught:
+            results(entry, changed, torch.float64)
+        assert "\n" not in str(caught.value)
+
+    check()
+
+
+SCRIPT = """
+import numpy as np
+from nfbench.kernels.compiler.decorators import compiled
+from nfbench.kernels.simd.vector import narrow, store
+load, width = narrow.load, narrow.width
+
+@compiled
+def copy(source, at, target, to, count):
+    store(target, to, count, load(source, at, count))
+
+numbers = np.arange(20.0)
+for at, to, count in ((0, 0, 4), (16, 16, 4), (18, 17, 2), (40, 40, 0), (17, 0, 4), (0, 17, 4), (-1, 0, 1), (0, 20, 1)):
+    try:
+        copy(numbers, at, np.zeros(20), to, count)
+        print("passed", end=" ")
+    except IndexError:
+        print("refused", end=" ")
+"""
+
+
+def test_the_bounds_of_vectors_are_checked():
+    """Under ``NUMBA_BOUNDSCHECK=1`` a vector that reaches beyond its array by one number is an IndexError."""
+    command = [sys.executable, "-c", SCRIPT]
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == 4 * ["passed"] + 4 * ["refused"]
