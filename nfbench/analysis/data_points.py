@@ -14,6 +14,7 @@ from nfbench.records.results import StoredResults
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _CHANNELS = (1, 3)  # grey, or red, green and blue
+_MOST_PIXELS = 10_000  # on a side of a picture
 
 
 class Curve(NamedTuple):
@@ -159,8 +160,11 @@ def _curve(arrays: dict[str, np.ndarray]) -> Curve | None:
     draws, nll, se = (_vector(arrays, f"curve_{name}") for name in ("draws", "nll", "nll_se"))
     if not len(draws) == len(nll) == len(se) or not (np.diff(draws) > 0).all() or not (draws >= 1).all():
         raise ValueError(f"a curve needs ascending S, a value and an error of each, got S = {draws.tolist()}")
-    if not np.isfinite(nll).all():
-        raise ValueError("curve_nll is not finite")
+    for name, values in (("draws", draws), ("nll", nll), ("nll_se", se)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"curve_{name} is not finite")
+    if (se < 0).any():
+        raise ValueError("an error of curve_nll is negative")
     return Curve(draws, nll, se, len(arrays["example_khat"]) if "example_khat" in arrays else None)
 
 
@@ -174,7 +178,8 @@ def _gap(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
     bound, nll = _vector(arrays, "example_free_energy"), _vector(arrays, "example_nll")
     if len(bound) != len(nll):
         raise ValueError(f"example_free_energy has {len(bound)} points, example_nll {len(nll)}")
-    gap: np.ndarray = bound - nll
+    with np.errstate(invalid="ignore"):  # a point whose bound and -ln p(x) are both infinite has no gap
+        gap: np.ndarray = bound - nll
     return gap
 
 
@@ -191,9 +196,10 @@ def _vector(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 def _images(arrays: dict[str, np.ndarray]) -> Images | None:
     if "picture_shape" not in arrays:
         return None
-    shape = tuple(int(size) for size in _vector(arrays, "picture_shape"))
-    if len(shape) != 3 or shape[0] not in _CHANNELS or min(shape) < 1:
-        raise ValueError(f"picture_shape is to be (1 or 3, H, W), got {shape}")
+    sizes = _vector(arrays, "picture_shape").tolist()
+    if len(sizes) != 3 or sizes[0] not in _CHANNELS or not all(1 <= size <= _MOST_PIXELS for size in sizes):
+        raise ValueError(f"picture_shape is to be (1 or 3, H, W), got {sizes}")
+    shape = tuple(int(size) for size in sizes)
     images = Images(*(_pictures(arrays, name, shape) for name in Images._fields))
     if len(images.originals) != len(images.reconstructions):
         raise ValueError(f"{len(images.originals)} originals and {len(images.reconstructions)} reconstructions")

@@ -93,6 +93,8 @@ class Record(Strict):
                 raise ValueError(f"metric {name!r}: expected a name that no other column of the results has")
             if not (math.isfinite(metric.value) and math.isfinite(metric.se or 0.0)):
                 raise ValueError(f"metric {name!r} is not finite: {metric.value} with error {metric.se}")
+            if metric.se is not None and metric.se < 0:
+                raise ValueError(f"metric {name!r} has a negative error: {metric.se}")
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,6 @@ they are.
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -132,7 +131,7 @@ def check_arrays(file: Path, arrays: Mapping[str, np.ndarray], digests: Mapping[
 
 
 def make_room(file: Path, reader: Callable[[Path], Any]) -> None:
-    """Rename a damaged record in the place of one that is to be written, and the arrays beside it.
+    """Rename a damaged record in the place of one that is to be written, and the arrays beside it, to ``.damaged``.
 
     Args:
         file: where the record is to be written.
@@ -148,9 +147,10 @@ def make_room(file: Path, reader: Callable[[Path], Any]) -> None:
         return
     except UnreadableError as error:
         raise refused(error) from None
-    except InputError as error:
-        names = [set_aside(damaged).name for damaged in (file, file.with_suffix(".npz")) if damaged.is_file()]
-        warnings.warn(f"{error}; it was renamed to {' and '.join(names)}", stacklevel=3)
+    except InputError:
+        for damaged in (file, file.with_suffix(".npz")):
+            if damaged.is_file():
+                set_aside(damaged)
 
 
 def refused(error: UnreadableError) -> UnreadableError:

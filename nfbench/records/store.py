@@ -143,8 +143,11 @@ def finished(root: Path, cell: Cell) -> bool:
     Raises:
         UnreadableError: what stands in the record's place cannot be read or is newer, so that it cannot be replaced.
     """
+    file = path(root, cell.experiment, cell.id)
+    kept = f"its file will be kept as {file.name}.damaged, and "
     try:
-        record = read(path(root, cell.experiment, cell.id))
+        record = read(file)
+        kept = ""  # where only its arrays are damaged
         if record.status in FINISHED and record.arrays:
             arrays(root, cell.experiment, cell.id, record.arrays)
         return record.status in FINISHED
@@ -153,7 +156,7 @@ def finished(root: Path, cell: Cell) -> bool:
     except UnreadableError as error:
         raise refused(error) from None
     except InputError as error:
-        warnings.warn(f"{error}; it will be run again", stacklevel=2)
+        warnings.warn(f"{error}; {kept}it will be run again", stacklevel=2)
         return False
 
 

@@ -152,12 +152,12 @@ targets = Registry("target", "nfbench.targets", ("nfbench.targets.densities", "n
 protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_DATA_NAME)
 
 
-def sources_of(posterior: str, target: str) -> dict[str, str] | None:
+def sources_of(posterior: str | None, target: str | None) -> dict[str, str] | None:
     """The sources of a posterior and a target that are not nfbench's own.
 
     Args:
-        posterior: spec.
-        target: spec.
+        posterior: spec; None where there is none.
+        target: spec; None where there is none.
 
     Returns:
         By ``posterior`` and ``target`` the sha256 of the code; None where both are nfbench's own.
@@ -168,7 +168,8 @@ def sources_of(posterior: str, target: str) -> dict[str, str] | None:
     Raises:
         InputError: no such posterior or target.
     """
-    codes = {"posterior": posteriors.choose(posterior).entry.source, "target": targets.choose(target).entry.source}
+    named = (("posterior", posteriors, posterior), ("target", targets, target))
+    codes = {kind: registry.choose(spec).entry.source for kind, registry, spec in named if spec is not None}
     return {kind: code for kind, code in codes.items() if code is not None} or None
 
 

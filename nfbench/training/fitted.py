@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.posteriors.contract import Posterior
 from nfbench.specification.choices import Dtype
 from nfbench.specification.config import Strict, Training
+from nfbench.specification.registry import sources_of
 from nfbench.targets.build import target as build_target
 from nfbench.targets.contract import LatentVariableModel, Target
 
@@ -45,6 +47,7 @@ class _Facts(Strict):
     seconds: float
     diverged: int | None
     made_by: dict[str, Any]
+    sources: dict[str, str] | None = None  # sha256 of the code of what is not nfbench's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,7 @@ class Fitted:
             "seconds": self.seconds,
             "diverged": self.diverged,
             "made_by": provenance(),
+            "sources": sources_of(self.posterior_spec, self.target_spec),
         }
 
 
@@ -150,6 +154,7 @@ def load(file: str | Path, posterior: Posterior | None = None, target: Target | 
         InputError: no such file, not a fitted posterior, an unknown spec, or tensors of other shapes.
     """
     facts, tensors = _read(Path(file))
+    _tell_changed(file, facts, posterior, target)
     if posterior is None:
         if facts["posterior"] is None:
             raise InputError(f"{file} keeps a module that has no spec; expected load(file, posterior=the same module)")
@@ -209,6 +214,16 @@ def _digest(facts: str, tensors: dict[str, torch.Tensor]) -> str:
         total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
+
+
+def _tell_changed(file: str | Path, facts: dict[str, Any], posterior: Posterior | None, target: Target | None) -> None:
+    """Warn where a posterior or target is built by other code than that which was fitted."""
+    used = {"posterior": None if posterior else facts["posterior"], "target": None if target else facts["target"]}
+    then, now = facts.get("sources") or {}, sources_of(**used) or {}
+    changed = [kind for kind, code in now.items() if code != then.get(kind, code)]
+    if changed:
+        names = " and ".join(f"{kind} {used[kind]!r}" for kind in changed)
+        warnings.warn(f"{file} was made by other code of {names} than there is now", stacklevel=3)
 
 
 def _fill(file: str | Path, name: str, module: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -257,6 +257,7 @@ def test_a_report_names_a_damaged_record_once(nf, tmp_path):
 def test_exit_codes_of_outcomes(nf, monkeypatch, summary, code, said):
     """A diverged cell is an outcome that is told; a failed one is an error that is named."""
     monkeypatch.setattr(execute_module, "execute_locally", lambda *_, **__: summary)
+    monkeypatch.setattr(execute_module, "gone", lambda *_: [])
     got, out, err = nf("run", "tiny.yaml")
     assert got == code
     assert said in out

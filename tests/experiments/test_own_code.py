@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import nfbench
 from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import run_group
 from nfbench.present.results import results
@@ -84,3 +85,13 @@ def test_code_that_is_edited_while_a_run_waits_is_not_run_under_the_old_name(edi
     records = run_group(group, tmp_path)
     assert {record.status for record in records} == {"failed"}
     assert "the code of the target was changed since this run was planned" in records[0].message
+
+
+def test_a_fit_that_is_loaded_with_other_code_says_so(edit, tmp_path):
+    """A stored fit names the code that made it; loaded after an edit, a warning says that it is another."""
+    file = nfbench.fit("gaussian", "mine", updates=3).save(tmp_path / "q.safetensors")
+    nfbench.load(file)
+    edit("0")
+    with pytest.warns(UserWarning, match=r"q\.safetensors was made by other code of target 'mine' than there is now"):
+        nfbench.load(file)
+    nfbench.load(file, target=Ring())

@@ -146,8 +146,12 @@ def test_a_damaged_record_is_set_aside_before_its_cell_is_written_again(tmp_path
         file = store.write(tmp_path, make(), IMAGES)
         edit(file, EDITS["metric"]) if damage == "edited" else file.write_text("{")
         content = file.read_bytes()
-        with pytest.warns(UserWarning, match=rf"{file}.*it was renamed to {file.name}\.damaged{number} and \w+\.npz"):
-            store.write(tmp_path, make(seconds=2.0))
+        with pytest.warns(
+            UserWarning, match=rf"its file will be kept as {file.name}\.damaged, and it will be run again"
+        ):
+            assert not store.finished(tmp_path, make().cell)
+        store.write(tmp_path, make(seconds=2.0))
+        assert file.with_suffix(f".npz.damaged{number}").exists()
         assert file.with_name(f"{file.name}.damaged{number}").read_bytes() == content
     assert [record.seconds for record in store.records(tmp_path)] == [2.0]
 
@@ -221,6 +225,7 @@ def test_the_columns_of_the_table_are_reserved():
         (lambda content: content["facts"].update(order=[0, 2**70]), "64 bits"),
         (lambda content: content["metrics"].update(status={"value": 1.0}), "metric 'status'"),
         (lambda content: content["metrics"]["kl"].update(value=float("nan")), "not finite"),
+        (lambda content: content["metrics"]["kl"].update(se=-0.1), "negative error"),
         (lambda content: content["curves"].update(step=[1.0, None]), "a step of the curves has no number"),
         (lambda content: content["curves"].update(free_energy=[1.0, float("inf")]), "not finite"),
         (lambda content: content.update(seconds=float("inf")), "finite"),
