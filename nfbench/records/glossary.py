@@ -114,6 +114,8 @@ WORDS = {
     "which is the larger one of t s / sqrt(n) (s: standard deviation over n seeds, t: Student's with n - 1 degrees of "
     "freedom) and 1.96 sqrt(mean e^2 / n) (e: a seed's Monte-Carlo standard error), so that a few seeds that agree by "
     "chance do not claim more than their draws can tell. Two seeds show both values instead, one seed has none.",
+    "best, tied": "The best mean of a target by a metric, and every configuration whose difference to it, paired by "
+    "seed, has a 95 % interval that contains 0; not corrected for their number. Two seeds tie nothing.",
     "paired difference": "The difference of two configurations seed by seed, so that what both share cancels.",
     "recipe": "A hash of everything that cells of one comparable set share: profile, training and evaluation. Results "
     "of different recipes are never averaged together, and neither are those of different data.",

@@ -166,6 +166,18 @@ def test_rendering_again_gives_the_same_files(tmp_path):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
+def test_checks_are_a_line_and_open_where_one_fails(tmp_path, text):
+    """Where all checks hold their table is folded under their number; one that fails unfolds it and stands first."""
+    figure1(Plan(tmp_path / "results", seeds=1))
+    report(read(tmp_path / "results"), tmp_path)
+    sound = (tmp_path / "index.html").read_text()
+    assert '<details><summary class="good">1 of 1 hold' in sound
+    lost = text.split('<details open><summary class="bad">')[1].split("</details>")[0]
+    assert re.match(r"\d+ of \d+ hold", lost)
+    assert re.findall(r'<td class="(?:good|bad)">(\w+)', lost)[0] == "no"
+    assert sound.index('class="card"') < sound.index("<figure>") < sound.index('<table class="sortable"')
+
+
 HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(2))\n# not a heading"
 
 

@@ -107,6 +107,16 @@ def test_nothing_is_cut_off(folder, width):
     assert console == []
 
 
+def test_nothing_is_cut_off_in_print(folder):
+    """On landscape paper of A4 less its margins, under the style of print, no table is wider than the page."""
+    page = (folder / "index.html").read_text()
+    on_paper = page.replace("@media screen", "@media speech").replace("@media print", "@media screen")
+    (folder / "paper").mkdir()
+    (folder / "paper" / "index.html").write_text(on_paper)
+    seen, _ = browse(folder / "paper", OPEN + WIDE, width=1047)
+    assert (seen["page"], seen["tables"], seen["cells"]) == (0, [], [])
+
+
 def test_columns_sort_by_numbers_and_empty_cells_stay_last(folder):
     """A cell "<= 85.1" is 85.1, two values are their mean, a dash is last; another click turns the order round."""
     seen, _ = browse(folder, SORT)

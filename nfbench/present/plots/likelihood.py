@@ -53,10 +53,10 @@ def _panel(axis: Axes, rows: pd.DataFrame, metric: str, looks: dict[str, Look]) 
         if pd.isna(row[metric]):
             axis.text(0.5, place, "no seed is done", transform=axis.get_yaxis_transform(), ha="center", va="center")
             continue
-        look, style = looks[row["family"]], {"ls": "none"}
+        look = looks[row["family"]]
         half = halves.iloc[place]
-        axis.errorbar(row[metric], place, xerr=half, color=look.colour, marker=look.mark, ms=5, capsize=2.5, **style)
-        axis.plot(values[place], [place] * len(values[place]), color=look.colour, marker=".", ms=4, **style)
+        axis.errorbar(row[metric], place, xerr=half, color=look.colour, marker=look.mark, ms=5, capsize=2.5, ls="none")
+        axis.plot(values[place], [place] * len(values[place]), color=look.colour, marker=".", ms=4, ls="none")
     axis.set_yticks(range(len(labels)), labels=labels)
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.set_xlabel(measure(metric).title)

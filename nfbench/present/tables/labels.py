@@ -75,7 +75,8 @@ def statistic(row: dict[Any, Any], name: str, *, sign: str = "") -> str:
     if measure(name).unit == "updates":
         low, high = (f"{row.get(f'{prefix}{part}'):,.0f}" for part in ("least", "largest"))
         return low if low == high else f"{low} to {high}"
-    return spread(Estimate(mean=row[name], **{part: row.get(f"{prefix}{part}") for part in PARTS}), sign=sign)
+    parts: dict[str, Any] = {part: row.get(f"{prefix}{part}") for part in PARTS}
+    return spread(Estimate(mean=row[name], **parts), sign=sign)
 
 
 def marks(

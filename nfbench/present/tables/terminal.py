@@ -103,7 +103,7 @@ def _widths(table: Table, columns: Sequence[int], width: int) -> list[int]:
     if left < 0:  # the leading columns and one result are wider than the terminal: the widest gives way
         widest = least.index(max(least))
         least[widest] = max(1, least[widest] + left)
-    widths = []
+    widths: list[int] = []
     for column, needed in zip(columns, least, strict=True):
         more = max(0, min(left, len(table.head[column]) - needed))
         widths, left = [*widths, needed + more], left - more
