@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from nfbench.verification.subject import State, Subject
@@ -24,7 +25,7 @@ class Effort(NamedTuple):
     seeds: int = 2
     points: int = 40
     draws: int = 20_000
-    steps: int = 60
+    steps: int = 40
 
 
 STRICT = Effort(seeds=6, points=100, draws=200_000, steps=200)
@@ -167,5 +168,9 @@ def simplest(points: Tensor, excess: Callable[[Tensor], Tensor]) -> Tensor:
     """
     bad = points[~(excess(points) <= 0)]
     point = bad[bad.flatten(1).norm(dim=1).argmin()].unsqueeze(0)
-    candidates = [point * 0, point * 0 + 1, *((point * 10**digits).round() / 10**digits for digits in range(4))]
+    candidates = [
+        torch.zeros_like(point),
+        torch.ones_like(point),
+        *((point * 10**digits).round() / 10**digits for digits in range(4)),
+    ]
     return next((candidate for candidate in candidates if not float(excess(candidate)) <= 0), point)

@@ -147,14 +147,16 @@ def verify(
     if depth is not None:
         whole_number("verify", "depth", depth, 0)
     first = subject(named, dims[0], depth, dtype=dtype, device=device, reference=reference)
-    return battery(first, [dims[0], *filter(first.can_have, dims[1:])], strict=strict, report=report)
+    return battery(
+        first, [dims[0], *filter(first.can_have, dims[1:])], effort=STRICT if strict else None, report=report
+    )
 
 
 def battery(
     subject: Subject,
     dims: Sequence[int] = DIMS,
     *,
-    strict: bool = False,
+    effort: Effort | None = None,
     only: Sequence[str] | None = None,
     report: Callable[[Result], None] | None = None,
 ) -> Verdict:
@@ -163,7 +165,7 @@ def battery(
     Args:
         subject: at any D.
         dims: each D at which to check; those that the family refuses are an error.
-        strict: look longer: more parameters, points and draws, and smaller errors of means.
+        effort: how long to look for counterexamples; None: as long as a user waits.
         only: names of checks; None: all.
         report: called with each result.
 
@@ -171,11 +173,10 @@ def battery(
         The verdict.
     """
     assert checks.__all__  # the import fills the list of checks
-    effort = STRICT if strict else Effort()
     results = []
     for check in CHECKS:
         if only is None or check.name in only:
-            results.append(_run(check, subject, dims, effort))
+            results.append(_run(check, subject, dims, effort or Effort()))
             if report is not None:
                 report(results[-1])
     return Verdict(subject.name, subject.depth, tuple(dims), tuple(results))

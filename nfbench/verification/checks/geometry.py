@@ -13,6 +13,7 @@ from nfbench.verification.maps import Base, base_of, chain_of, draws_of, jacobia
 from nfbench.verification.subject import STATES, State, Subject, integration_error, states
 
 PAIRS = 32  # at which a search for two points with one image begins
+NEAREST = 8  # of them, which Newton's steps pull together
 APART = 1e-2  # in noise, of two points that count as two
 
 
@@ -30,7 +31,7 @@ def _orientation(subject: Subject, effort: Effort) -> Outcome:
     first: float | None = None
     for state, seed in _parameters(q, effort):
         q = subject.build(state, seed)
-        noise = subject.noise(q, effort.points * (1 if state == "scattered" else 5), seed=seed, scale=3.0)
+        noise = subject.noise(q, effort.points if state == "scattered" else 4 * effort.points, seed=seed, scale=3.0)
         for points in (noise, _descend(q, noise, effort.steps // 2)) if state != "scattered" else (noise,):
             at = local(draws_of(q), points)
             signs = at.sign[at.regular]
@@ -56,7 +57,7 @@ def _parameters(q: Posterior, effort: Effort) -> Iterator[tuple[State, int]]:
     for state in states(q):
         yield from ((state, seed) for seed in range(effort.seeds if state != "start" else 1))
     if "wild" in states(q):
-        yield from (("scattered", seed) for seed in range(15 * effort.seeds))
+        yield from (("scattered", seed) for seed in range(10 * effort.seeds))
 
 
 def _descend(q: Posterior, noise: Tensor, steps: int) -> Tensor:
@@ -103,7 +104,7 @@ def _injective(subject: Subject, effort: Effort) -> Outcome:
 
 
 def _meet(function: Callable[[Tensor], Tensor], a: Tensor, b: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Pairs (S, 1, D) whose images lie closer together: descent on the ratio of distances, then Newton's steps on b."""
+    """Of pairs (S, 1, D) a few that nearly meet: descent on the ratio of distances, then Newton's steps on b."""
     a, b = (points.clone().requires_grad_() for points in (a, b))
     optimizer = torch.optim.Adam([a, b], lr=0.05)
     for _ in range(steps):
@@ -113,7 +114,10 @@ def _meet(function: Callable[[Tensor], Tensor], a: Tensor, b: Tensor, steps: int
         for points, gradient in zip((a, b), gradients, strict=True):
             points.grad = gradient.nan_to_num(0.0, 0.0, 0.0)
         optimizer.step()
-    a, b = a.detach(), b.detach()
+    with torch.no_grad():
+        ratio = (function(a) - function(b)).flatten(1).norm(dim=1) / (a - b).flatten(1).norm(dim=1)
+    nearest = ratio.nan_to_num(nan=math.inf).argsort()[:NEAREST]
+    a, b = a.detach()[nearest], b.detach()[nearest]
     for _ in range(8):
         away = (function(b) - function(a)).detach()
         slope = jacobians(function, b)
@@ -127,6 +131,8 @@ def _meets(function: Callable[[Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor
     with torch.no_grad():
         distance, images = (a - b).flatten(1).norm(dim=1), (function(a) - function(b)).flatten(1).norm(dim=1)
     near = (distance >= APART) & (images <= 1e-9)
+    if not near.any():
+        return near
     smallest = torch.stack(
         [local(function, a + (b - a) * part).smallest for part in torch.linspace(0, 1, 9, dtype=a.dtype)]
     ).amin(0)
