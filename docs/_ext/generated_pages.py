@@ -216,6 +216,15 @@ def modes() -> str:
     return definitions((code(name), meaning) for name, meaning in glossary.MODES.items())
 
 
+def checks() -> str:
+    """Every check of `nfbench verify`, in the order of its report."""
+    from nfbench.verification import checks as battery
+    from nfbench.verification.check import CHECKS
+
+    assert battery.__all__  # the import fills the list
+    return definitions((code(check.name), f"{check.proves}. Tolerance: {check.tolerance}.") for check in CHECKS)
+
+
 def letters() -> str:
     """The package's docstring: the letters of shapes, and the words for what is compared."""
     return rst(inspect.cleandoc(nfbench.__doc__ or "").split("\n", 1)[1])
@@ -433,6 +442,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "words": words,
     "timing_words": timing_words,
     "modes": modes,
+    "checks": checks,
     "letters": letters,
     "variables": variables,
     "deprecations": deprecations,

@@ -55,9 +55,12 @@ class Flow(nn.Module, ABC):
     Attributes:
         checks: whether `draw` and `inverse` themselves refuse tensors that do not fit. It holds for the methods of the
             class that sets it: where a subclass defines `draw` or `forward` anew, `FlowPosterior` checks draws for it.
+        integration_error: how far ln|det| (in nats) and the inverse (in units of z) may be from those of the computed
+            map near the start, because the family integrates numerically; 0 for closed forms.
     """
 
     checks: ClassVar[bool] = False
+    integration_error: float = 0.0
 
     def __init__(self, dim: int, depth: int, num_params: int) -> None:
         super().__init__()
