@@ -130,7 +130,7 @@ def _meets(function: Callable[[Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor
     """Which pairs (S, 1, D) are apart and have one image, (S,)."""
     with torch.no_grad():
         distance, images = (a - b).flatten(1).norm(dim=1), (function(a) - function(b)).flatten(1).norm(dim=1)
-    near = (distance >= APART) & (images <= 1e-9)
+    near: Tensor = (distance >= APART) & (images <= 1e-9)
     if not near.any():
         return near
     smallest = torch.stack(
