@@ -1,7 +1,8 @@
 """The table that all records make together: one row a cell."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Container
 from typing import Any
 
 import pandas as pd
@@ -18,28 +19,73 @@ _COLUMNS = (
     *("training", "updates", "importance_draws", "long_draws", "long_points"),
 )
 _LAST = ("data", "finished")  # behind the usual columns, before metrics that only some records have
+_KINDS = {"posterior": ("posterior", "family"), "target": ("target",)}  # and the columns that are specs of it
+_HIDDEN = ("_provenance", "_target_cite", "_posterior_source", "_target_source")  # for the report, not for users
 _NUMBERS = _COLUMNS[8:17]  # NaN where a record has no such metric
 
 
-def frame_of(records: Mapping[tuple[str, str], Record]) -> pd.DataFrame:
-    """The records as a table, sorted by source, experiment, profile, the experiment's order and seed.
+class Rows:
+    """What is tabled of many records, taken one record at a time, so that they need not be in memory together.
 
-    Args:
-        records: by source (``own`` or ``reference``) and id.
-
-    Returns:
-        One row a record: configuration, facts, status, seconds, and every metric in nats (unless its name says
-        otherwise) with its Monte-Carlo standard error in the column ``<metric>_se``. The usual columns are there
-        even where there is no record. Where the records hold several versions of a family's or target's own code, each
-        has rows of its own: its specs end in ``source=`` and 8 digits of the code's sha256, its label says so too.
+    Each column is a list; equal texts are one object.
     """
-    rows = [_row(record, source) for (source, _), record in records.items()]
-    _tell_sources_apart(rows, list(records.values()))
-    frame = pd.DataFrame(rows, columns=None if rows else [*_COLUMNS, *_LAST])
-    if rows:
-        more = [name for name in frame.columns if name not in _COLUMNS]
-        frame = frame[[*_COLUMNS, *more]].sort_values(["source", "experiment", "profile", "order", "seed"])
-    return frame.reset_index(drop=True)
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[Any]] = {name: [] for name in (*_COLUMNS, *_LAST, *_HIDDEN)}
+        self._texts: dict[str, str] = {}
+        self._length = 0
+
+    def add(self, record: Record, source: str) -> None:
+        """Append a record.
+
+        Args:
+            record: the outcome of a cell.
+            source: ``own`` or ``reference``.
+        """
+        row = _row(record, source)
+        for name in row:
+            if name not in self.columns:  # a metric that no earlier record has
+                self.columns[name] = [math.nan] * self._length
+        for name, values in self.columns.items():
+            value = row.get(name, math.nan)
+            values.append(self._texts.setdefault(value, value) if isinstance(value, str) else value)
+        self._length += 1
+
+    def of(self, ids: Container[str]) -> "Rows":
+        """The rows of some records.
+
+        Args:
+            ids: of the records.
+
+        Returns:
+            Those rows, without the metrics that none of them has.
+        """
+        part = Rows()
+        places = [place for place, identity in enumerate(self.columns["id"]) if identity in ids]
+        chosen = {name: [values[place] for place in places] for name, values in self.columns.items()}
+        usual = part.columns.keys()
+        part.columns = {name: values for name, values in chosen.items() if name in usual or any(map(_present, values))}
+        part._length = len(places)
+        return part
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table, sorted by source, experiment, profile, the experiment's order and seed.
+
+        Returns:
+            One row a record: configuration, facts, status, seconds, and every metric in nats (unless its name says
+            otherwise) with its Monte-Carlo standard error in the column ``<metric>_se``. The usual columns are there
+            even where there is no record. Where the records hold several versions of a family's or target's own code,
+            each has rows of its own: its specs end in ``source=`` and 8 digits of the code's sha256, its label says so.
+        """
+        frame = pd.DataFrame(self.columns)
+        if self._length:
+            _tell_sources_apart(frame)
+            frame = frame.sort_values(["source", "experiment", "profile", "order", "seed"])
+        return frame.drop(columns=[*_HIDDEN]).reset_index(drop=True)
+
+
+def _present(value: Any) -> bool:
+    return value is not None and value == value  # NaN differs from itself
 
 
 def _row(record: Record, source: str) -> dict[str, Any]:
@@ -55,25 +101,25 @@ def _row(record: Record, source: str) -> dict[str, Any]:
     row |= facts.model_dump(exclude={"dim", "year", "target_cite"})
     row |= {"status": record.status, "message": record.message, "seconds": record.seconds}
     row |= {"source": source, "id": record.id, "finished": record.finished}
+    row |= {"_provenance": json.dumps(record.provenance, sort_keys=True), "_target_cite": facts.target_cite}
+    row |= {f"_{kind}_source": (cell.sources or {}).get(kind, "unknown")[:8] for kind in _KINDS}
     for name, metric in record.metrics.items():
         row[name] = metric.value
         row[f"{name}_se"] = math.nan if metric.se is None else metric.se
     return row
 
 
-def _tell_sources_apart(rows: list[dict[str, Any]], records: list[Record]) -> None:
+def _tell_sources_apart(frame: pd.DataFrame) -> None:
     """Give the rows of a posterior, or a target, names of their own for each version of its code among the records."""
-    for kind, columns in (("posterior", ("posterior", "family")), ("target", ("target",))):
-        codes = [(record.cell.sources or {}).get(kind, "unknown")[:8] for record in records]
-        names = [parse(row[kind]).name for row in rows]
-        versions: dict[str, set[str]] = {}
-        for name, code in zip(names, codes, strict=True):
-            versions.setdefault(name, set()).add(code)
+    for kind, columns in _KINDS.items():
         label = "label" if kind == "posterior" else "target_label"
-        for row, name, code in zip(rows, names, codes, strict=True):
-            if len(versions[name]) > 1:
-                row.update({column: _with_source(row[column], code) for column in columns})
-                row[label] = f"{row[label]} (source {code})"
+        codes = frame[f"_{kind}_source"]
+        several = codes.groupby(frame[kind].map(lambda spec: parse(spec).name)).transform("nunique") > 1
+        if several.any():
+            for column in columns:
+                specs = zip(frame.loc[several, column], codes[several], strict=True)
+                frame.loc[several, column] = [_with_source(spec, code) for spec, code in specs]
+            frame.loc[several, label] += " (source " + codes[several] + ")"
 
 
 def _with_source(spec: str, code: str) -> str:

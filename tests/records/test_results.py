@@ -102,3 +102,19 @@ def test_records_that_are_not_there_are_refused(results, ask, line):
     with pytest.raises(InputError, match=line) as refused:
         ask(results)
     assert "\n" not in str(refused.value)
+
+
+def test_records_beyond_what_memory_keeps_are_read_when_asked_for(root, monkeypatch):
+    """With room for two records the others are read again, the table is the same, and a part has its own records."""
+    whole = StoredResults(root)
+    expected, kept = whole.frame, dict(whole.records)
+    monkeypatch.setattr("nfbench.records.results._KEPT", 2)
+    results = StoredResults(root)
+    assert results.frame.equals(expected)
+    assert dict(results.records) == kept
+    ids = list(expected["id"][:3])
+    part = results.narrowed(ids)
+    assert {identity for _, identity in part.records} == set(ids)
+    assert all(part.record(identity) == whole.record(identity) for identity in ids)
+    with pytest.raises(KeyError):
+        part.records["own", expected["id"].iloc[-1]]

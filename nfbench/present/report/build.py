@@ -1,6 +1,7 @@
 """The report: everything that stored records show, as one HTML file that opens offline, and as Markdown and LaTeX."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from nfbench.present.report.chapter import Chapter, Shot, anchor, cell, chapter
 from nfbench.present.results import Results
 from nfbench.present.tables.render import NOTHING, escape, latex, markdown, markdown_row, plain
 from nfbench.published.catalogue import sources
-from nfbench.records.cells import Record
 from nfbench.records.glossary import KINDS, LETTERS, MEASURES, TIMING_WORDS, WORDS
 from nfbench.records.results import OWN
 from nfbench.records.timings import Timing
@@ -88,8 +88,8 @@ def outcomes(frame: pd.DataFrame, experiment: str) -> list[str]:
 def _context(results: Results, out: Path) -> dict[str, Any]:
     """What the templates show, by the names that they use."""
     frame, times = results.frame, results.timings
-    records, timings = list(results.records.values()), list(results.timing_records.values())
-    finished = [record.finished for record in records] + [timing.finished for timing in timings]
+    columns, timings = results.rows.columns, list(results.timing_records.values())
+    finished = columns["finished"] + [timing.finished for timing in timings]
     names = sorted(frame["experiment"].unique(), key=lambda name: (not sources(name), name))
     papers = [source for name in names for source in sources(name)]
     return {
@@ -103,12 +103,12 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
         "chapters": [chapter(results, out, name) for name in names]
         + ([timing_chapter.chapter(results, out)] if len(times) else []),
         "lost": [cell(results, out, row) for row in frame[frame["status"] != "done"].to_dict("records")],
-        "environments": _environments(records, timings),
+        "environments": _environments(columns["_provenance"], timings),
         "letters": list(LETTERS.items()),
         "words": KINDS,
         "measures": [MEASURES[name] for name in metrics(frame) if name in MEASURES],
         "terms": (WORDS if len(frame) else {}) | (TIMING_WORDS if len(times) else {}),
-        "citations": sorted(_citations(records, timings) | {paper.citation for paper in papers}),
+        "citations": sorted(_citations(columns, timings) | {paper.citation for paper in papers}),
         "anchor": anchor,
         "glance": {name: _glance(frame, name) for name in names} | {TIMING: timing_chapter.verdicts(times)[:1]},
         "lead": lambda chapter: _picture_id(_lead(chapter)),
@@ -141,17 +141,13 @@ def _title(block: Block) -> str:
     return f"{block.experiment}, {block.profile}, {block.source} ({block.recipe})"
 
 
-def _environments(records: list[Record], timings: list[Timing]) -> list[tuple[int, dict[str, str]]]:
-    """Distinct provenances, each with the number of its records, the most frequent first.
+def _environments(provenances: list[str], timings: list[Timing]) -> list[tuple[int, dict[str, str]]]:
+    """Distinct provenances, those of cells as JSON, each with the number of its records, the most frequent first.
 
     Of timings the backend is left out: it is one contender's own, and stands beside its name in the table.
     """
-    provenances = [record.provenance for record in records]
-    provenances += [{key: fact for key, fact in timing.provenance.items() if key != "backend"} for timing in timings]
-    counts: dict[str, int] = {}
-    for facts in provenances:
-        text = json.dumps(facts, sort_keys=True)
-        counts[text] = counts.get(text, 0) + 1
+    of_timings = [{key: fact for key, fact in timing.provenance.items() if key != "backend"} for timing in timings]
+    counts = Counter(provenances + [json.dumps(facts, sort_keys=True) for facts in of_timings])
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [(count, {key: _plain(value) for key, value in json.loads(text).items()}) for text, count in ranked]
 
@@ -162,13 +158,12 @@ def _plain(value: Any) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _citations(records: list[Record], timings: Iterable[Timing]) -> set[str]:
+def _citations(columns: dict[str, list[Any]], timings: Iterable[Timing]) -> set[str]:
     """The sources of all families and targets, each as ``label: citation``."""
-    facts = [record.facts for record in records]
-    families = [(fact.label, fact.cite) for fact in facts]
-    families += [(timing.facts.label, timing.facts.cite) for timing in timings]
-    own = {f"{label}: {cite}" for label, cite in families if cite}
-    return own | {f"{fact.target_label}: {fact.target_cite}" for fact in facts if fact.target_cite}
+    pairs = {*zip(columns["label"], columns["cite"], strict=True)}
+    pairs |= {*zip(columns["target_label"], columns["_target_cite"], strict=True)}
+    pairs |= {(timing.facts.label, timing.facts.cite) for timing in timings}
+    return {f"{label}: {cite}" for label, cite in pairs if cite}
 
 
 def _environment(template: str) -> jinja2.Environment:
