@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -151,7 +152,25 @@ def _a_folder(file):
     file.mkdir()
 
 
-DAMAGES = [_torn, _foreign, _other_schema, _edited, _binary, _renamed, _moved, _uneven, _stepless, _a_folder]
+def _a_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _a_link_to_a_device(file):
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+def _a_link_to_nothing(file):
+    file.unlink()
+    file.symlink_to("nothing")
+
+
+DAMAGES = [
+    *(_torn, _foreign, _other_schema, _edited, _binary, _renamed, _moved, _uneven, _stepless),
+    *(_a_folder, _a_pipe, _a_link_to_a_device, _a_link_to_nothing),
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
