@@ -36,7 +36,7 @@ def evaluate_fitted(
         raise InputError(f"evaluate: {fitted!r}: expected what nfbench.fit or nfbench.load returned")
     target = target or fitted.target
     if target is None:
-        raise InputError("evaluate: the file keeps no target, as it was a function; expected evaluate(fitted, target)")
+        raise InputError("evaluate: the file keeps no target, as it was code; expected evaluate(fitted, target)")
     # A user's function may hold numbers of its own in float32: it is asked in the dtype of the training.
     defaults: dict[str, Any] = {"dtype": fitted.training.dtype} if isinstance(target, FunctionTarget) else {}
     if isinstance(target, LatentVariableModel):

@@ -23,7 +23,7 @@ from nfbench.specification.choices import KINDS, Kind
 from nfbench.specification.entry import Choice, Declared, Entry, Fact
 from nfbench.specification.named import Named
 from nfbench.specification.sources import of_module
-from nfbench.specification.spec import Spec, parse
+from nfbench.specification.spec import PATH, Spec, parse
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,6 +54,16 @@ class Registry(Named[Entry]):
         super().__init__(kind, packages, group)
         self._pattern = pattern
         self._reserved = reserved
+        self._of_files: dict[str, Callable[[str], Entry]] = {}
+
+    def open_files(self, name: str, entry: Callable[[str], Entry]) -> None:
+        """Make specs known that name a file, such as ``file:my_model.py``.
+
+        Args:
+            name: before the colon.
+            entry: what makes an entry of a path, with the file's sha256.
+        """
+        self._of_files[name] = entry
 
     def register(
         self,
@@ -118,6 +128,9 @@ class Registry(Named[Entry]):
             InputError: unknown name, unknown option, or a value outside its type.
         """
         spec = spec if isinstance(spec, Spec) else parse(spec)
+        self._load()
+        if spec.name in self._of_files:
+            return Choice(self._of_files[spec.name](dict(spec.options).get(PATH, "")), dict(spec.options))
         entry = self[spec.name]
         options = {key: default for key, (_, default) in entry.options.items()}
         for key, text in spec.options:
@@ -148,7 +161,11 @@ def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...])
 posteriors = Registry(
     "posterior", "nfbench.posteriors", ("nfbench.posteriors.families",), reserved=("dim", "features", "points")
 )
-targets = Registry("target", "nfbench.targets", ("nfbench.targets.densities", "nfbench.targets.data_models"))
+targets = Registry(
+    "target",
+    "nfbench.targets",
+    ("nfbench.targets.densities", "nfbench.targets.data_models", "nfbench.targets.own_models"),
+)
 protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_DATA_NAME)
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from nfbench.foundation.errors import InputError
+
 _OWN = "nfbench"
 _INSTALLED = ("site-packages", "dist-packages")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -42,6 +44,24 @@ def of_module(factory: Callable[..., Any]) -> str | None:
     except OSError:
         return None
     return _digest(texts | dict(_captured(function)))
+
+
+def of_file(file: Path) -> str:
+    """The sha256 of a Python file, with the files beside it that it imports.
+
+    Args:
+        file: an existing file.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    try:
+        return _digest({name: path.read_bytes() for name, path in _files((), file.resolve()).items()})
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}: expected a Python file") from None
 
 
 def of_session(factory: Callable[..., Any]) -> str:

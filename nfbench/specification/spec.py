@@ -1,4 +1,7 @@
-"""Spec strings: ``name:option=value,option=value``, where a value ``a|b|c`` stands for a grid."""
+"""Spec strings: ``name:option=value,option=value``, where a value ``a|b|c`` stands for a grid.
+
+What follows ``file:`` is a path instead, such as ``file:my_model.py``.
+"""
 
 import itertools
 import re
@@ -7,6 +10,8 @@ from dataclasses import dataclass
 from nfbench.foundation.errors import InputError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
+PATH = "path"  # the option that the text after ``file:`` is
+_OF_FILES = ("file",)  # names that a path follows
 _FORM = "expected name or name:option=value,option=value"
 
 
@@ -23,6 +28,8 @@ class Spec:
     options: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
+        if self.name in _OF_FILES:
+            return ":".join([self.name, *(value for _, value in self.options)])
         options = ",".join(f"{key}={value}" for key, value in self.options)
         return f"{self.name}:{options}" if options else self.name
 
@@ -37,6 +44,8 @@ def expand(text: str) -> list[Spec]:
     ['planar:K=2', 'planar:K=8']
     >>> [str(spec) for spec in expand("gaussian")]
     ['gaussian']
+    >>> expand("file:my_model.py")
+    [Spec(name='file', options=(('path', 'my_model.py'),))]
 
     Returns:
         One spec for each combination of the listed values.
@@ -51,6 +60,8 @@ def expand(text: str) -> list[Spec]:
         raise InputError(f"spec {text!r}: {name!r} is not a name; {_FORM}")
     if not colon:
         return [Spec(name)]
+    if name in _OF_FILES:
+        return [Spec(name, ((PATH, path.strip()),)) for path in tail.split("|")]
     choices: dict[str, list[str]] = {}
     parts = tail.split(",")
     for place, part in enumerate(parts):
@@ -63,6 +74,21 @@ def expand(text: str) -> list[Spec]:
             raise InputError(f"spec {text!r}: option {key!r} stands twice")
         choices[key] = values
     return [Spec(name, tuple(zip(choices, values, strict=True))) for values in itertools.product(*choices.values())]
+
+
+def is_of_file(text: str) -> bool:
+    """Whether a spec names a file, whose code is run when it is built.
+
+    >>> is_of_file("file:my_model.py"), is_of_file("u1")
+    (True, False)
+
+    Args:
+        text: a spec.
+
+    Returns:
+        True for ``file:my_model.py`` and its like.
+    """
+    return text.partition(":")[0].strip() in _OF_FILES
 
 
 def _list_meant(option: str, rest: list[str]) -> str:

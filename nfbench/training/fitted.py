@@ -22,6 +22,7 @@ from nfbench.posteriors.contract import Posterior
 from nfbench.specification.choices import Dtype
 from nfbench.specification.config import Strict, Training
 from nfbench.specification.registry import sources_of
+from nfbench.specification.spec import is_of_file
 from nfbench.targets.build import target as build_target
 from nfbench.targets.contract import LatentVariableModel, Target
 
@@ -57,7 +58,7 @@ class Fitted:
     Attributes:
         posterior: the trained module.
         target: the target, with its trained decoder where it has one; None after `load` where the target was a
-            function, which files do not store.
+            function or a Python file, which `load` does not run.
         posterior_spec: canonical spec; None for a module of the user's own.
         target_spec: canonical spec; None for a target of the user's own.
         training: the recipe.
@@ -145,7 +146,7 @@ def load(file: str | Path, posterior: Posterior | None = None, target: Target | 
     Args:
         file: the path.
         posterior: the module that the stored numbers are copied into, where it is the user's own and has no spec.
-        target: the target of the fit, where that was a function; it may stay None.
+        target: the target of the fit, where that was a function or a Python file; it may stay None.
 
     Returns:
         The fitted posterior, on the CPU.
@@ -162,7 +163,7 @@ def load(file: str | Path, posterior: Posterior | None = None, target: Target | 
         posterior = build_posterior(
             spec, facts["dim"], facts["features"], points=facts["points"], seed=facts["seed"], dtype=dtype
         )
-    if target is None and facts["target"] is not None:
+    if target is None and facts["target"] is not None and not is_of_file(facts["target"]):
         target = build_target(facts["target"]).to(dtype=getattr(torch, facts["dtype"]))
     for name, module in (("posterior", posterior), ("target", target)):
         if module is not None:
