@@ -219,7 +219,10 @@ def _digest(facts: str, tensors: dict[str, torch.Tensor]) -> str:
 
 def _tell_changed(file: str | Path, facts: dict[str, Any], posterior: Posterior | None, target: Target | None) -> None:
     """Warn where a posterior or target is built by other code than that which was fitted."""
-    used = {"posterior": None if posterior else facts["posterior"], "target": None if target else facts["target"]}
+    used = {
+        "posterior": None if posterior else facts["posterior"],
+        "target": None if target or is_of_file(facts["target"] or "") else facts["target"],
+    }
     then, now = facts.get("sources") or {}, sources_of(**used) or {}
     changed = [kind for kind, code in now.items() if code != then.get(kind, code)]
     if changed:
