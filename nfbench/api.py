@@ -13,6 +13,8 @@ from nfbench.experiments.compare import Comparison
 from nfbench.experiments.compare import compare as _compare
 from nfbench.experiments.evaluate_fitted import evaluate_fitted
 from nfbench.experiments.execute import Run, execute, plan_experiment
+from nfbench.foundation.checks import instance
+from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
 from nfbench.posteriors.build import posterior
 from nfbench.present.results import results
@@ -192,6 +194,15 @@ def run(
     >>> run.counts["done"], run.results.frame["K"].tolist()
     (2, [2, 2])
     """
+    for name, value in (("experiment", experiment), ("results", results)):
+        instance("run", name, value, (str, Path), "a name or a path, as text or as a pathlib.Path")
+    for name, value in (
+        ("force", force),
+        ("compile", compile),
+        ("cuda_graph", False if cuda_graph is None else cuda_graph),
+    ):
+        instance("run", name, value, bool, "True or False")
+    check_device(device)
     groups = plan_experiment(str(experiment), profile, posteriors, targets, seeds, overrides)
     acceleration = Acceleration.on(device, compile=compile, cuda_graph=cuda_graph)
     limits = Limits(group_seconds, group_memory)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from nfbench.foundation.checks import brief
 from nfbench.foundation.errors import InputError
 
 
@@ -23,7 +24,7 @@ class Limits:
         for name, value, unit in (("seconds", self.seconds, "seconds"), ("memory", self.memory, "GiB")):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and not (number and 0 < value < float("inf")):
-                raise InputError(f"run: group_{name}={value!r}: expected a positive number of {unit}, or None")
+                raise InputError(f"run: group_{name}={brief(value)}: expected a positive number of {unit}, or None")
         if self.memory is not None and not Path("/proc/self/statm").exists():
             raise InputError(
                 f"run: group_memory={self.memory!r}: expected None, as memory can be watched on Linux only"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nfbench.analysis.summary import Estimate, estimate
 from nfbench.experiments.evaluate_fitted import evaluate_fitted
-from nfbench.foundation.checks import whole_number
+from nfbench.foundation.checks import brief, whole_number
 from nfbench.foundation.errors import InputError
 from nfbench.training.fit import AnyTarget, fit_seeds
 from nfbench.training.fitted import Fitted
@@ -61,7 +61,7 @@ def compare(
         InputError: no list of specs, fewer than two seeds, or an argument that `fit_seeds` refuses.
     """
     if isinstance(posteriors, str) or not isinstance(posteriors, Sequence) or not posteriors:
-        raise InputError(f"posteriors {posteriors!r}: expected a list of specs, e.g. ['gaussian', 'planar:K=8']")
+        raise InputError(f"posteriors {brief(posteriors)}: expected a list of specs, e.g. ['gaussian', 'planar:K=8']")
     whole_number("compare", "seeds", seeds, least=2)  # a spread needs two
     fitted = {}
     for spec in dict.fromkeys(posteriors):

@@ -1,12 +1,13 @@
 """The evaluation of a fitted posterior, as a table of metrics."""
 
 import copy
+from types import NoneType
 from typing import Any
 
 import pandas as pd
 
 from nfbench.evaluation.evaluate import evaluate
-from nfbench.foundation.checks import settings
+from nfbench.foundation.checks import brief, instance, settings, whole_number
 from nfbench.foundation.errors import InputError
 from nfbench.specification.config import Evaluation
 from nfbench.targets.contract import LatentVariableModel, Target
@@ -33,8 +34,11 @@ def evaluate_fitted(
         InputError: no fitted posterior, no target, an unknown field, or a value outside its range.
     """
     if not isinstance(fitted, Fitted):
-        raise InputError(f"evaluate: {fitted!r}: expected what nfbench.fit or nfbench.load returned")
-    target = target or fitted.target
+        raise InputError(f"evaluate: {brief(fitted)}: expected what nfbench.fit or nfbench.load returned")
+    instance("evaluate", "target", target, (Target, NoneType), "a Target, or None for that of the fit")
+    if seed is not None:
+        whole_number("evaluate", "seed", seed)
+    target = fitted.target if target is None else target
     if target is None:
         raise InputError("evaluate: the file keeps no target, as it was code; expected evaluate(fitted, target)")
     # A user's function may hold numbers of its own in float32: it is asked in the dtype of the training.

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from nfbench.executors.limits import Limits
@@ -14,7 +15,7 @@ from nfbench.experiments.folders import gone, prepare
 from nfbench.experiments.library import load
 from nfbench.experiments.plan import label, parse_seeds, plan, profile_of, typed
 from nfbench.experiments.run_group import lose_group, run_group
-from nfbench.foundation.checks import whole_number
+from nfbench.foundation.checks import brief, instance, whole_number
 from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
 from nfbench.present.results import Results
@@ -90,6 +91,11 @@ def plan_experiment(
     """
     _check_list("posteriors", posteriors)
     _check_list("targets", targets)
+    instance("run", "profile", profile, str, "the name of a profile, such as quick")
+    instance("run", "overrides", overrides, (Mapping, NoneType), "keys with values, such as {'training.updates': 100}")
+    instance("run", "seeds", seeds, (Sequence, NoneType), "numbers, or a text such as 0-9")
+    if seeds is not None and not seeds:
+        raise InputError(f"run: seeds={seeds!r}: expected at least one")
     numbers = parse_seeds(seeds) if isinstance(seeds, str) else seeds
     for seed in numbers or ():
         whole_number("run", "seed", seed)
@@ -97,6 +103,8 @@ def plan_experiment(
     experiment = load(name)
     profile_of(experiment, profile)
     changes = dict(overrides or {})
+    for key in changes:
+        instance("run", "overrides", key, str, "dotted keys as text, such as training.updates")
     if changes:
         experiment = load(name, {f"profiles.{profile}.{key}": value for key, value in changes.items()})
         changes = typed(profile_of(experiment, profile), changes)
@@ -106,8 +114,10 @@ def plan_experiment(
 
 
 def _check_list(name: str, specs: Sequence[str] | None) -> None:
-    if specs is not None and (isinstance(specs, str) or not all(isinstance(spec, str) for spec in specs)):
-        raise InputError(f"{name}={specs!r}: expected a list of specs, e.g. ['planar:K=8']")
+    if specs is None:
+        return
+    if isinstance(specs, str) or not isinstance(specs, Sequence) or not all(isinstance(spec, str) for spec in specs):
+        raise InputError(f"{name}={brief(specs)}: expected a list of specs, e.g. ['planar:K=8']")
 
 
 def execute(
@@ -139,6 +149,8 @@ def execute(
         KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP came; finished cells are stored, the same call resumes the rest.
     """
     check_device(device)
+    if jobs is not None:
+        whole_number("run", "jobs", jobs, least=1)
     acceleration.check(device)
     prepare(groups, root)
     run = functools.partial(run_group, acceleration=acceleration)

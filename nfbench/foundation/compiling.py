@@ -57,7 +57,8 @@ def compile_seconds() -> float:
             from numba.core import event
 
             listener = type("Listener", (event.Listener,), {"on_start": _CLOCK.on_start, "on_end": _CLOCK.on_end})
-            event.register("numba:compile", listener())
+            register: Any = event.register
+            register("numba:compile", listener())
             _CLOCK.installed = True
     return _CLOCK.seconds
 

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from nfbench.foundation.checks import brief
+from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.foundation.settings import backend, without_git
 
@@ -115,6 +117,8 @@ def check_device(name: str) -> str:
     import torch
 
     known = devices()
+    if not isinstance(name, str):
+        raise InputError(f"device {brief(name)}: expected a name: {', '.join(known)}")
     if name in known or f"{name}:0" in known:
         return name
     like = _TORCH_NAMES.get(name.lower())

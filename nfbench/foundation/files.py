@@ -52,8 +52,9 @@ def replace(file: Path, content: bytes) -> None:
             os.fsync(handle)
             part.replace(file)
         _flush_folder(file.parent)
-    except OSError as error:
-        raise InputError(f"cannot write {file}: {dangling_link(file.parent) or error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a path without a name, or with characters that no file has
+        why = dangling_link(file.parent) or getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write {file}: {why}") from None
 
 
 @contextlib.contextmanager
@@ -200,8 +201,8 @@ def check_writable(root: Path) -> None:
         make_folder(root)
         with partial(root / "probe"):
             pass
-    except OSError as error:
-        reason = dangling_link(root) or error.strerror
+    except (OSError, ValueError) as error:
+        reason = dangling_link(root) or getattr(error, "strerror", None) or error
         raise InputError(f"cannot write to folder {str(root)!r}: {reason}; expected a writable folder") from None
 
 

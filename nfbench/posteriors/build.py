@@ -1,8 +1,10 @@
 """Builds the posterior that a spec names."""
 
+import contextlib
+
 import torch
 
-from nfbench.foundation.checks import whole_number
+from nfbench.foundation.checks import brief, whole_number
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import seeded
 from nfbench.foundation.tensors import ordinary_tensors
@@ -54,6 +56,11 @@ def posterior(
         whole_number(owner, "features", features, 1)
         if points != 1:
             raise InputError(f"{owner}: points={points} beside features={features}: expected one of them")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise InputError(
+            f"{owner}: dtype={brief(dtype)}: expected a floating-point dtype such as torch.float64, or None"
+        )
+    _check_device(owner, device)
     with seeded(seed, "posterior"), ordinary_tensors():
         built = choice.build(dim=dim, features=features, points=points)
         module = FlowPosterior(built, features, points=points) if isinstance(built, Flow) else built
@@ -63,3 +70,14 @@ def posterior(
         raise TypeError(f"posterior {choice.entry.name!r}: its factory returned {type(built).__name__}, not a Flow")
     with torch.inference_mode(mode=False):
         return module.to(device=device, dtype=dtype)
+
+
+def _check_device(owner: str, device: object) -> None:
+    """Refuse a device that torch does not know, or that is not here."""
+    if device is None:
+        return
+    if isinstance(device, str | torch.device):
+        with contextlib.suppress(RuntimeError, AssertionError, NotImplementedError):
+            torch.empty(0, device=device)
+            return
+    raise InputError(f"{owner}: device={brief(device)}: expected a device that is here, such as cpu, or None")

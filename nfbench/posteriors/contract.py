@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from types import NoneType
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from nfbench.foundation.checks import whole_number
+from nfbench.foundation.checks import instance, whole_number
+from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import stream
 from nfbench.kernels import shapes
 from nfbench.kernels.diagonal import reference
@@ -288,6 +290,10 @@ class Posterior(nn.Module, ABC):
             InputError: `num` is no whole number from 0, or the features do not fit.
         """
         whole_number("sample", "num", num)
+        whole_number("sample", "seed", seed)
+        instance("sample", "features", features, (Tensor, NoneType), "a tensor (B, F), or None")
+        if features is not None and features.ndim != 2:
+            raise InputError(f"sample: features {tuple(features.shape)}: expected (B, F)")
         parameter = next(self.parameters())
         points = self.points if features is None else len(features)
         generator = stream(seed, "sample", device=parameter.device)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from nfbench.analysis.summary import summary
 from nfbench.analysis.timings import timed
+from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.errors import InputError
 from nfbench.present.tables import experiment, timings
 from nfbench.present.tables.choose import EVERYTHING, Choice
@@ -69,6 +70,14 @@ class Results(StoredResults):
         Raises:
             InputError: unknown format, no record of that name, or a column or condition that the table does not have.
         """
+        for key, text in (("name", name), ("fmt", fmt), ("sort", sort)):
+            instance("table", key, text, str, "text")
+        for key, texts in (("columns", columns), ("where", where)):
+            whole = (
+                isinstance(texts, Sequence) and not isinstance(texts, str) and all(isinstance(t, str) for t in texts)
+            )
+            if not whole:
+                raise InputError(f"table: {key}={brief(texts)}: expected a list of texts")
         choice = Choice(tuple(columns), sort, tuple(where))
         if name == TIMING:
             return timings.table(self._some_timings(), fmt, choice)
@@ -106,6 +115,10 @@ class Results(StoredResults):
         """
         from nfbench.present.plots import catalogue
 
+        instance("plot", "name", name, str, "text")
+        instance("plot", "out", out, (str, os.PathLike), "a path, as text or as a pathlib.Path")
+        if "\ud800" <= max(str(out), default="") <= "\udfff":
+            raise InputError(f"plot: out={brief(out)}: expected a path that UTF-8 can hold")
         if name == TIMING:
             drawn = catalogue.timings(self._some_timings(), Path(out))
             return [file for _, _, files in drawn for file in files]

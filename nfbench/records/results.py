@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import dangling_link
 from nfbench.records.cells import Record
@@ -104,7 +105,7 @@ class StoredResults:
             InputError: not a path, or no folder.
         """
         if not isinstance(root, str | os.PathLike):
-            raise InputError(f"results folder {root!r}: expected a path, as text or as a pathlib.Path")
+            raise InputError(f"results folder {brief(root)}: expected a path, as text or as a pathlib.Path")
         self.root = Path(root)
         if not os.path.isdir(self.root):  # noqa: PTH112  Path.is_dir raises in a folder that cannot be read
             link = f" ({link})" if (link := dangling_link(self.root)) else ""
@@ -228,8 +229,14 @@ class StoredResults:
         """
         if isinstance(ids, str):
             raise InputError(f"ids {ids!r}: expected a collection of ids, such as [{ids!r}]")
+        try:
+            texts = list(ids)
+        except TypeError:
+            raise InputError(f"ids {brief(ids)}: expected a collection of ids") from None
+        for text in texts:
+            instance("results", "ids", text, str, "ids as text")
         part = type(self)(self.root)
-        part._whole, part._ids = self, frozenset(ids)
+        part._whole, part._ids = self, frozenset(texts)
         return part
 
     def __len__(self) -> int:
@@ -254,7 +261,7 @@ class StoredResults:
         elif isinstance(row_or_id, pd.Series | Mapping) and {"source", "id"} <= set(row_or_id.keys()):
             keys = [(str(row_or_id["source"]), str(row_or_id["id"]))]
         else:
-            raise InputError(f"record {row_or_id!r}: expected a row of the results' frame, or an id as text")
+            raise InputError(f"record {brief(row_or_id)}: expected a row of the results' frame, or an id as text")
         for key in keys:
             if key in self.records:
                 return key

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
-from nfbench.foundation.errors import reason
+from nfbench.foundation.errors import InputError, reason
 from nfbench.foundation.names import unknown
 
 _LOADING = threading.RLock()  # one for all kinds: a module may register several, and look up others meanwhile
@@ -71,7 +71,7 @@ class Named(Generic[E]):
             present = self._entries.get(entry.name)
             if present is not None and _owner(present) != owner:
                 place = ".".join(_owner(present))
-                raise ValueError(f"{self.kind} name {entry.name!r} is taken by {place}; expected another name")
+                raise InputError(f"{self.kind} name {entry.name!r} is taken by {place}; expected another name")
             self._entries[entry.name] = entry
         return entry
 

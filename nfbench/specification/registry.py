@@ -12,10 +12,12 @@ import re
 import sys
 import typing
 from collections.abc import Callable
+from types import FunctionType, MethodType, NoneType
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.deprecated import moved
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
@@ -89,18 +91,23 @@ class Registry(Named[Entry]):
             A decorator that gives the factory back as it is.
 
         Raises:
-            ValueError: another factory has the name, or the name is malformed, an option has no default or type, the
+            InputError: another factory has the name, or the name is malformed, an option has no default or type, the
                 label asks for an option that is not there, the docstring is missing.
         """
 
         def decorate(factory: F) -> F:
+            owner = f"{self.kind} {brief(name)}"
+            for field, value in (("name", name), ("label", label), ("cite", cite)):
+                instance(owner, field, value, str, "text")
+            instance(owner, "year", year, (int, NoneType), "a year, or None")
+            instance(owner, "factory", factory, (FunctionType, MethodType, type, functools.partial), "a function")
             if not self._pattern.fullmatch(name):
-                raise ValueError(f"{self.kind} name {name!r}: expected lower-case letters, digits, - and _")
+                raise InputError(f"{self.kind} name {name!r}: expected lower-case letters, digits, - and _")
             options = _options(f"{self.kind} {name!r}", factory, self._reserved)
             try:
                 label.format(**{key: default for key, (_, default) in options.items()})
             except (LookupError, ValueError) as error:
-                raise ValueError(f"{self.kind} {name!r}: label {label!r} names no option: {error}") from None
+                raise InputError(f"{self.kind} {name!r}: label {label!r} names no option: {error}") from None
             summary = self._summary(name, label, factory)
             source = of_module(factory)
             self.add(Entry(name, factory, label, cite, year, summary, options, origin, declared, source))
@@ -113,7 +120,7 @@ class Registry(Named[Entry]):
             return factory.__doc__.strip().splitlines()[0]
         if sys.flags.optimize >= 2:
             return label
-        raise ValueError(f"{self.kind} {name!r}: its factory needs a docstring; the first line is its summary")
+        raise InputError(f"{self.kind} {name!r}: its factory needs a docstring; the first line is its summary")
 
     def choose(self, spec: str | Spec) -> Choice:
         """Look up a spec and give its options their types.
@@ -153,7 +160,7 @@ def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...])
         if key in reserved:
             continue
         if parameter.default is inspect.Parameter.empty or key not in hints:
-            raise ValueError(f"{owner}: parameter {key!r} needs a type and a default (reserved: {', '.join(reserved)})")
+            raise InputError(f"{owner}: parameter {key!r} needs a type and a default (reserved: {', '.join(reserved)})")
         options["K" if key == "depth" else key] = (_DEPTH if key == "depth" else hints[key], parameter.default)
     return options
 
@@ -221,7 +228,7 @@ def register_posterior(
         ValueError: `kind` is not in the list; or as `Registry.register`.
     """
     if kind not in KINDS:
-        raise ValueError(f"posterior {name!r}: kind={kind!r}: expected one of {', '.join(KINDS)}")
+        raise InputError(f"posterior {name!r}: kind={brief(kind)}: expected one of {', '.join(KINDS)}")
     declared = Declared(kind, volume_preserving, linear, autoregressive)
     return posteriors.register(name, label=label, cite=cite, year=year, declared=declared)
 
@@ -239,7 +246,7 @@ def register_target(name: str, *, label: str, cite: str, year: int | None = None
         A decorator that gives the factory back as it is.
 
     Raises:
-        ValueError: as `Registry.register`.
+        InputError: as `Registry.register`.
     """
     return targets.register(name, label=label, cite=cite, year=year)
 
@@ -260,7 +267,7 @@ def register_data(
         A decorator that gives the function with a cache around it.
 
     Raises:
-        ValueError: as `Registry.register`.
+        InputError: as `Registry.register`.
     """
     register = protocols.register(name, label=label, cite=cite, year=year, origin=origin)
     return lambda make: register(functools.cache(make))

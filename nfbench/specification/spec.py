@@ -7,6 +7,7 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from nfbench.foundation.checks import brief
 from nfbench.foundation.errors import InputError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -54,7 +55,7 @@ def expand(text: str) -> list[Spec]:
         InputError: the text is not of that form, or an option stands twice or has no value.
     """
     if not isinstance(text, str):
-        raise InputError(f"spec {text!r}: expected text; {_FORM}")
+        raise InputError(f"spec {brief(text)}: expected text; {_FORM}")
     name, colon, tail = text.strip().partition(":")
     if not _NAME.fullmatch(name):
         raise InputError(f"spec {text!r}: {name!r} is not a name; {_FORM}")

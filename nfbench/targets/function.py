@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nfbench.foundation.checks import whole_number
+from nfbench.foundation.checks import brief, whole_number
 from nfbench.foundation.errors import InputError
 from nfbench.targets.contract import Target
 
@@ -35,7 +35,7 @@ class FunctionTarget(Target):
     def __init__(self, function: LogDensity, dim: int, log_z: float | None = None) -> None:
         super().__init__()
         if not callable(function):
-            raise InputError(f"target: {function!r} is no function; expected log_joint(z (..., D)) -> (...)")
+            raise InputError(f"target: {brief(function)} is no function; expected log_joint(z (..., D)) -> (...)")
         self.function = function
         self.dim = whole_number("target", "dim", dim, least=1)
         self.log_z = log_z

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nfbench.foundation.checks import settings, whole_number
+from nfbench.foundation.checks import brief, function, settings, whole_number
 from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import seeded
@@ -60,7 +60,7 @@ def as_target(target: AnyTarget, dim: int | None = None, seed: int = 0) -> Targe
             raise InputError("target: a function needs dim=, the number of dimensions of z; got dim=None")
         return FunctionTarget(target, dim)
     else:
-        raise InputError(f"target {target!r}: expected a name such as 'u1', a Target, or a function of z")
+        raise InputError(f"target {brief(target)}: expected a name such as 'u1', a Target, or a function of z")
     if dim is not None and dim != built.dim:
         raise InputError(f"target has dim={built.dim}, got dim={dim}: expected the same number, or none")
     return built
@@ -120,6 +120,9 @@ def fit_seeds(
     if len(set(seeds)) < len(seeds) or not seeds:
         raise InputError(f"seeds {list(seeds)}: expected at least one, each once")
     check_device(device)
+    function("fit", "report", report)
+    if dim is not None:
+        whole_number("fit", "dim", dim, least=1)
     asked = list(seeds)
     if isinstance(posterior, str) and isinstance(changes.get("together"), int) and changes["together"] > 0:
         blocks = [block_of(seed, changes["together"]) for seed in asked]  # as an experiment trains them
@@ -154,7 +157,7 @@ def _model(posterior: AnyPosterior, target: AnyTarget, dim: int | None, seed: in
     if isinstance(posterior, str):
         return initial_model(posterior, built, seed)
     if not isinstance(posterior, Posterior):
-        raise InputError(f"posterior {posterior!r}: expected a spec such as planar:K=8, or a Posterior")
+        raise InputError(f"posterior {brief(posterior)}: expected a spec such as planar:K=8, or a Posterior")
     if not alone:
         raise InputError("posterior: a module serves one seed; expected a spec for several")
     if posterior.dim != built.dim:

@@ -5,6 +5,7 @@ import json
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
+from nfbench.foundation.checks import instance
 from nfbench.foundation.environment import provenance
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import AbsentError, read, replace
@@ -111,6 +113,7 @@ class Fitted:
         >>> bool((again.posterior.sample(3) == fitted.posterior.sample(3)).all())
         True
         """
+        instance("save", "file", file, (str, Path), "a path, as text or as a pathlib.Path")
         tensors = {f"posterior.{name}": value for name, value in self.posterior.state_dict().items()}
         if self.target is not None:
             tensors |= {f"target.{name}": value for name, value in self.target.state_dict().items()}
@@ -154,6 +157,9 @@ def load(file: str | Path, posterior: Posterior | None = None, target: Target | 
     Raises:
         InputError: no such file, not a fitted posterior, an unknown spec, or tensors of other shapes.
     """
+    instance("load", "file", file, (str, Path), "a path, as text or as a pathlib.Path")
+    instance("load", "posterior", posterior, (Posterior, NoneType), "a Posterior, or None")
+    instance("load", "target", target, (Target, NoneType), "a Target, or None")
     facts, tensors = _read(Path(file))
     _tell_changed(file, facts, posterior, target)
     if posterior is None:
