@@ -201,7 +201,7 @@ def run(
         ("compile", compile),
         ("cuda_graph", False if cuda_graph is None else cuda_graph),
     ):
-        instance("run", name, value, bool, "True or False")
+        instance("run", name, flag, bool, "True or False")
     check_device(device)
     groups = plan_experiment(str(experiment), profile, posteriors, targets, seeds, overrides)
     acceleration = Acceleration.on(device, compile=compile, cuda_graph=cuda_graph)
