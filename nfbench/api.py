@@ -196,11 +196,8 @@ def run(
     """
     for name, value in (("experiment", experiment), ("results", results)):
         instance("run", name, value, (str, Path), "a name or a path, as text or as a pathlib.Path")
-    for name, value in (
-        ("force", force),
-        ("compile", compile),
-        ("cuda_graph", False if cuda_graph is None else cuda_graph),
-    ):
+    graph = False if cuda_graph is None else cuda_graph
+    for name, flag in (("force", force), ("compile", compile), ("cuda_graph", graph)):
         instance("run", name, flag, bool, "True or False")
     check_device(device)
     groups = plan_experiment(str(experiment), profile, posteriors, targets, seeds, overrides)
