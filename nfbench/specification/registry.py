@@ -12,7 +12,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable
-from types import FunctionType, MethodType, NoneType
+from types import NoneType
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -100,7 +100,8 @@ class Registry(Named[Entry]):
             for field, value in (("name", name), ("label", label), ("cite", cite)):
                 instance(owner, field, value, str, "text")
             instance(owner, "year", year, (int, NoneType), "a year, or None")
-            instance(owner, "factory", factory, (FunctionType, MethodType, type, functools.partial), "a function")
+            if not (callable(factory) and hasattr(factory, "__name__")):
+                raise InputError(f"{owner}: factory={brief(factory)}: expected a function")
             if not self._pattern.fullmatch(name):
                 raise InputError(f"{self.kind} name {name!r}: expected lower-case letters, digits, - and _")
             options = _options(f"{self.kind} {name!r}", factory, self._reserved)
