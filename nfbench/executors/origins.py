@@ -25,7 +25,9 @@ def may_run_here(group: Group) -> bool:
     Returns:
         True where target and posterior are nfbench's own, or registered by the script or the session itself.
     """
-    return all(_is_own(entry.made_by.__module__) or _of_session(entry) for entry in _entries(group))
+    entries = _entries(group)
+    foreign = [entry for entry in entries if not _is_own(entry.made_by.__module__)]
+    return is_own(group) or (bool(foreign) and all(_of_session(entry) for entry in foreign))
 
 
 def is_own(group: Group) -> bool:
@@ -35,9 +37,9 @@ def is_own(group: Group) -> bool:
         group: cells of one target and posterior.
 
     Returns:
-        True where target and posterior are nfbench's own.
+        True where target and posterior are nfbench's own; a user's Python file is not.
     """
-    return all(_is_own(entry.made_by.__module__) for entry in _entries(group))
+    return not group.cells[0].sources and all(_is_own(entry.made_by.__module__) for entry in _entries(group))
 
 
 def check_importable(group: Group, jobs: int) -> None:
