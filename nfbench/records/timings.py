@@ -6,9 +6,9 @@ Layout: ``<root>/timing/<id>.json``, beside the records of experiments and under
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import entries, replace
@@ -46,9 +46,17 @@ class Case(Strict):
 class Spread(Strict):
     """Median and quartiles of repetitions."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     median: float
     low: float  # first quartile
     high: float  # third quartile
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.low <= self.median <= self.high:
+            raise ValueError(f"a median of {self.median} does not lie between its quartiles {self.low} and {self.high}")
+        return self
 
 
 class Facts(Strict):
@@ -64,10 +72,12 @@ class Facts(Strict):
 class Floor(Strict):
     """What the mathematics of a case needs at least, and what this machine can do at best."""
 
-    bytes: float  # moved between memory and the processor
-    flops: float
-    bandwidth: float  # bytes a second, measured copy
-    rate: float  # flops a second, measured matrix product
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    bytes: float = Field(ge=0)  # moved between memory and the processor
+    flops: float = Field(ge=0)
+    bandwidth: float = Field(ge=1)  # bytes a second, measured copy
+    rate: float = Field(ge=1)  # flops a second, measured matrix product
 
     @property
     def seconds(self) -> float:

@@ -139,6 +139,21 @@ def test_a_timing_proves_its_content_too(tmp_path):
         assert list(timings.timings(tmp_path)) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda content: content.update(ratio={"median": 1.0, "low": 2.0, "high": 3.0}), "between its quartiles"),
+        (lambda content: content.update(spread={"median": 1.0, "low": 1.0, "high": float("inf")}), "finite"),
+        (lambda content: content.update(floor={"bytes": 1, "flops": 1, "bandwidth": 1, "rate": 1e-320}), "floor.rate"),
+    ],
+)
+def test_a_timing_that_no_picture_could_show_is_named_and_skipped(tmp_path, change, said):
+    """Quartiles out of order, endless ones, and a machine without speed are one warning each."""
+    edit(timings.write(tmp_path, timing_of()), change, seal=False)
+    with pytest.warns(UserWarning, match=rf"is not a timing record of schema 1: .*{said}.*skipped"):
+        assert list(timings.timings(tmp_path)) == []
+
+
 @pytest.mark.parametrize("damage", ["torn", "edited"])
 def test_a_damaged_record_is_set_aside_before_its_cell_is_written_again(tmp_path, damage):
     """Its bytes and its arrays are there under another name, at which no reader of records looks."""
