@@ -44,6 +44,8 @@ MUTANTS = [
     (residual.PlanarWithoutLog, "ln|det|", None),
     (residual.PlanarAtBase, "ln|det|", None),
     (residual.PlanarAfter, "ln|det|", None),
+    (residual.PlanarDetached, "gradients", None),
+    (residual.PlanarInverseDetached, "gradients", None),
     (residual.RadialWithoutBeta, "ln|det|", None),
     (residual.RadialPlusBeta, "injective", None),
     (neural.BNAFWithoutResidual, "E_q[p/q] = 1", None),

@@ -113,6 +113,22 @@ class PlanarAfter(Planar):
         return moved, super().there(moved, numbers, k)[1]
 
 
+class PlanarDetached(Planar):
+    """ln|det| carries no gradient."""
+
+    def there(self, z, numbers, k):
+        moved, log_det = super().there(z, numbers, k)
+        return moved, log_det.detach()
+
+
+class PlanarInverseDetached(Planar):
+    """The root of the inverse carries no gradient."""
+
+    def back(self, z, numbers, k):
+        moved, log_det = super().back(z, numbers, k)
+        return moved.detach(), log_det
+
+
 def planar_reference(z, theta, weights):
     """The chain of planar maps in plain Python."""
     dim, total = len(z), 0.0
