@@ -93,6 +93,17 @@ class Networks(nn.Module):
         Returns:
             K functions of inputs (S, B, A) that return (S, B, O).
         """
+        return [functools.partial(_network, layers) for layers in self.network_layers(context)]
+
+    def network_layers(self, context: Tensor) -> list[list[tuple[Tensor, Tensor]]]:
+        """The layers of the K networks.
+
+        Args:
+            context: (B or 1, C).
+
+        Returns:
+            Of each network, weights (inputs, outputs) and biases (B or 1, outputs) of each of L + 1 layers.
+        """
         w_in, w_mid, w_out = self.weights()
         biases = _shifted(self.b_in, context, self.w_context)
         last = w_out.unbind(0), self.last_biases(context).unbind(-2)
@@ -100,7 +111,7 @@ class Networks(nn.Module):
         if w_mid is not None and self.b_mid is not None:
             layers[1:1] = [(w.unbind(0), b.unbind(0)) for w, b in zip(w_mid, self.b_mid, strict=True)]
         pairs = [list(zip(*layer, strict=True)) for layer in layers]
-        return [functools.partial(_network, list(one)) for one in zip(*pairs, strict=True)]
+        return [list(one) for one in zip(*pairs, strict=True)]
 
     def products(self) -> tuple[int, int]:
         """Count the multiplications that draws need in one network, and those that the context needs.
