@@ -61,7 +61,7 @@ def solve(field: Field, z: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     return z, log_det
 
 
-def solve_back(field: Field, z: Tensor, steps: int, rounds: int = 6) -> tuple[Tensor, Tensor]:
+def solve_back(field: Field, z: Tensor, steps: int, rounds: int = 4) -> tuple[Tensor, Tensor]:
     """Undo `solve`: each step by Newton's method, from a step back in time.
 
     Args:

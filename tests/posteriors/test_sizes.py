@@ -89,6 +89,7 @@ def test_seeds_together_are_checked(spec):
 @DEEP
 def test_checks_are_traced(spec):
     """`torch.compile` takes the checks into one graph, without a break."""
+    spec = spec.replace("K=8", "K=1") if spec.startswith("cnf") else spec  # 16 stages a map, each of them traced
     q = posterior(spec, 2, 4)
     noise, features = normal(7, 5, q.noise_dim, seed=1).float(), normal(5, 4, seed=2).float()
     torch._dynamo.reset()

@@ -116,7 +116,7 @@ def _field(layers: list[tuple[Tensor, Tensor]], limit: float) -> Field:
 
 @register_posterior("cnf", label="Continuous flow", cite="Grathwohl et al. 2019", year=2019, kind="continuous")
 def cnf(
-    dim: int, depth: int = 1, steps: Units = 8, hidden: Units = 32, layers: Units = 1, context: Context = 16
+    dim: int, depth: int = 1, steps: Units = 4, hidden: Units = 32, layers: Units = 1, context: Context = 16
 ) -> Flow:
     """Continuous normalizing flow: K maps that follow a learned velocity by fixed steps, with the steps' exact ln|det|.
 
