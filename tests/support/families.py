@@ -37,15 +37,13 @@ def wild(
     *,
     scale: float = 1.0,
     features: int | None = None,
-    around_start: bool = False,
 ) -> Posterior:
-    """A float64 posterior whose every parameter is drawn from N(0, scale^2), or that much away from its start."""
+    """A float64 posterior whose every parameter is drawn from N(0, scale^2): nowhere near its start."""
     q = posterior(spec, dim, features, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in q.parameters():
-            drawn = scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.copy_(parameter + drawn if around_start else drawn)
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     return q
 
 
