@@ -200,7 +200,7 @@ def test_numbers_for_each_data_point_are_timed(tmp_path, spec):
     (found,) = run([planned(case)], tmp_path, QUICK)
     assert found.status == "done"
     q = posterior(spec, 2)
-    cost = q.flow.cost(1, 3, 3, gradient=True)
+    cost = q.cost(1, 3, 3, gradient=True)
     assert (found.floor is None) == (cost is None)
     if cost is not None:
         assert (found.floor.bytes, found.floor.flops) == (4 * cost.numbers, cost.flops)
