@@ -117,7 +117,7 @@ def bracketed_root(
     lower: Tensor,
     upper: Tensor,
     *,
-    steps: int = 60,
+    steps: int = 40,
     stops: bool = True,
 ) -> Tensor:
     """Root of an increasing function, elementwise: Newton's step, or bisection where that leaves the bracket.

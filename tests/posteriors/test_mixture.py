@@ -129,7 +129,7 @@ def test_two_modes_are_found():
         return (_standard_normal(apart) - 2 * math.log(0.7)).logsumexp(-1) - math.log(2)
 
     def divergence(spec):
-        fitted = nfbench.fit(spec, log_joint, dim=2, updates=400, draws=64)
+        fitted = nfbench.fit(spec, log_joint, dim=2, updates=250, draws=64)
         z, log_q = fitted.posterior.sample_and_log_prob(20_000, seed=1)
         return float((log_q - log_joint(z)).mean())
 
