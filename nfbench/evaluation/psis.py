@@ -1,4 +1,6 @@
-"""Pareto-smoothed importance sampling's diagnosis of weights; arviz-stats does the fit."""
+"""Pareto-smoothed importance sampling: smoothed weights and their diagnosis; arviz-stats does the fit."""
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,49 @@ def khat(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     True
     """
     return np.array([_khat(row) for row in log_weights.astype(np.float64)])
+
+
+def khat_threshold(draws: int) -> float:
+    """The k-hat up to which an estimate from so many draws can be trusted, min(1 - 1 / log10 S, 0.7).
+
+    Vehtari et al. 2024, Pareto Smoothed Importance Sampling, arXiv:1507.02646, section 3.2.4: a smaller sample needs
+    lighter tails.
+
+    Args:
+        draws: S, more than 10.
+
+    Returns:
+        A number below 0.7.
+
+    >>> round(khat_threshold(200), 2), khat_threshold(10_000)
+    (0.57, 0.7)
+    """
+    return min(1 - 1 / math.log10(draws), UNRELIABLE)
+
+
+def smoothed(log_weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Replace the largest weights by quantiles of the generalised Pareto distribution that is fitted to them.
+
+    Args:
+        log_weights: ln w in nats, shape (S,).
+
+    Returns:
+        The smoothed ln w, shape (S,), on the scale of the raw ones; and k-hat, as `khat` gives it. The weights are the
+        raw ones where k-hat is not finite, so that there is no tail to smooth.
+
+    >>> weights, shape = smoothed(np.zeros(100))
+    >>> float(weights.max()), shape
+    (0.0, -inf)
+    """
+    raw = log_weights.astype(np.float64)
+    shape = _khat(raw)
+    if not np.isfinite(shape):
+        return raw, shape
+    from arviz_stats.base import array_stats
+
+    normalised, _ = array_stats.psislw(-raw)
+    smallest = int(np.argmin(np.where(np.isfinite(raw), raw, np.inf)))  # never in the tail, so only rescaled
+    return normalised + (raw[smallest] - normalised[smallest]), shape
 
 
 def _khat(log_weight: NDArray[np.float64]) -> float:
