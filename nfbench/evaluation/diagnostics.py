@@ -1,4 +1,4 @@
-"""Can an approximation of a density be trusted: effective sample size, k-hat, reweighted moments, agreement of restarts.
+"""Can an approximation of a density be trusted: effective sample size, k-hat, reweighted moments, restarts.
 
 All of them come from draws of q and their weights w = p~(z) / q(z), so all are blind to what q never draws: a mode that
 no draw falls into leaves the weights, k-hat and the gap as good as if it were not there. Agreement of restarts is the

@@ -182,7 +182,10 @@ class Update:
         if len(self.models) > 1:
             numbers = self.params | self.buffers
             for e, model in enumerate(self.models):
-                model.load_state_dict({name: value[e].detach() for name, value in numbers.items()})
+                own = {**dict(model.named_parameters()), **dict(model.named_buffers())}  # state_dict lacks some buffers
+                with torch.no_grad():
+                    for name, value in numbers.items():
+                        own[name].copy_(value[e])
 
     def _precision(self) -> AbstractContextManager[None]:
         if not self.config.autocast:

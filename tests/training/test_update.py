@@ -120,3 +120,14 @@ def test_a_cuda_graph_trains_as_plain_updates_do(seeds, target_spec, optimizer):
             assert torch.allclose(ours.state_dict()[name], value, rtol=1e-7, atol=1e-7), name
     for ours, theirs in zip(graph.curves, plain.curves, strict=True):
         assert ours["free_energy"] == pytest.approx(theirs["free_energy"], rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("spec", ["full-covariance", "sylvester:K=2", "iaf:K=2,hidden=4", "nsf:K=2,hidden=4,bins=4"])
+def test_seeds_of_a_family_with_buffers_that_are_not_stored_train_together(spec):
+    """Buffers outside the state dict (indices, masks) do not keep several seeds from having their numbers delivered."""
+    trained = train(_models(spec, "u1", 2), [0, 1], CONFIG.model_copy(update={"updates": 3, "anneal_updates": 1}))
+    assert trained.diverged == [None, None]
+    first, second = (list(model.posterior.parameters()) for model in trained.models)
+    assert any(not torch.equal(left, right) for left, right in zip(first, second, strict=True))
+    start = list(_models(spec, "u1", 1)[0].posterior.parameters())
+    assert any(not torch.equal(left, right) for left, right in zip(first, start, strict=True))
