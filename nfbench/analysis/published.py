@@ -1,68 +1,15 @@
 """Ours beside the published: paired differences or values as they are, equivalence tests, and families at equal K."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from nfbench.analysis.blocks import BLOCK, CONFIGURATION, groups, metrics, where
-from nfbench.analysis.summary import LEVEL, Estimate, against, over, paired
+from nfbench.analysis.equivalence import Verdict, equivalence
+from nfbench.analysis.summary import Estimate, against, over, paired
 from nfbench.published.catalogue import sources
 from nfbench.published.schema import Point, Published
-
-
-class Verdict(NamedTuple):
-    """Outcome of an equivalence test.
-
-    Attributes:
-        verdict: ``reproduced``, ``lower than the paper's``, ``higher than the paper's``, ``undecided`` or ``not
-            tested``; in the tables of `compare` also ``not comparable`` or ``baseline``.
-        p_value: the larger one of the two one-sided tests; None where nothing is tested.
-        low: lower end of the 95 % interval of ours less theirs, in the metric's unit; None where nothing is tested.
-        high: upper end, likewise.
-    """
-
-    verdict: str
-    p_value: float | None
-    low: float | None
-    high: float | None
-
-
-def equivalence(ours: Estimate, theirs: float, their_se: float, margin: float) -> Verdict:
-    """Test whether our mean is within a margin of theirs by two one-sided t-tests (TOST), each at 1 - LEVEL = 5 %.
-
-    The test is Schuirmann's (1987, J. Pharmacokinet. Biopharm. 15). Standard errors add in quadrature; the degrees of
-    freedom are those of Welch (1947) and Satterthwaite (1946), with `their_se` taken as known. A mean that is not shown
-    to be equivalent is *lower* or *higher* if the two-sided interval of the deviation excludes 0, else *undecided*.
-
-    Args:
-        ours: mean and standard error over seeds.
-        theirs: the published value, in the unit of ours.
-        their_se: its standard error.
-        margin: two results are equivalent where they differ by less.
-
-    Returns:
-        The verdict, with p-value and interval; ``not tested`` where ours is no mean over at least two values.
-    """
-    if ours.mean is None or ours.se is None or ours.n < 2:
-        return Verdict("not tested", None, None, None)
-    deviation, se = ours.mean - theirs, math.hypot(ours.se, their_se)
-    freedom = (ours.n - 1) * (se / ours.se) ** 4 if ours.se > 0 else math.inf
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * se
-    low, high = deviation - half, deviation + half
-    p_value = _tail(margin - abs(deviation), se, freedom)
-    if p_value < 1 - LEVEL:
-        return Verdict("reproduced", p_value, low, high)
-    apart = "lower than the paper's" if high < 0 else "higher than the paper's" if low > 0 else "undecided"
-    return Verdict(apart, p_value, low, high)
-
-
-def _tail(distance: float, se: float, freedom: float) -> float:
-    """P(T > distance / se); the larger p of two one-sided tests is that of the nearer end of the margin."""
-    if se == 0:
-        return 0.0 if distance > 0 else 1.0
-    return float(stats.t.sf(distance / se, freedom))
 
 
 def compare(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
@@ -92,10 +39,10 @@ def _differences(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
         reason = _objection(names, source)
         verdict = equivalence(ours, theirs.value, theirs.se, source.margin[source.metric])
         if theirs.is_baseline or reason:
-            verdict = Verdict("baseline" if theirs.is_baseline else "not comparable", None, None, None)
+            verdict = Verdict("baseline" if theirs.is_baseline else "not comparable")
         row = names | {f"difference_{part}": value for part, value in vars(ours).items() if part != "mean"}
         row |= {"difference": ours.mean, "paper_difference": theirs.value, "paper_se": theirs.se}
-        rows.append(row | verdict._asdict() | {"hidden": theirs.hidden})
+        rows.append(row | verdict._asdict() | {"words": verdict.words, "hidden": theirs.hidden})
     return pd.DataFrame(rows)
 
 
@@ -110,13 +57,14 @@ def _values(frame: pd.DataFrame, source: Published) -> pd.DataFrame:
             reason = _objection(names, source)
             verdict = equivalence(ours, theirs.value, theirs.se, source.margin[metric])
             if reason:
-                verdict = Verdict("not comparable", None, None, None)
+                verdict = Verdict("not comparable")
             row = names | {"metric": metric, "n": ours.n, "value": ours.mean, "margin": source.margin[metric]}
             row |= {"paper": theirs.value, "paper_bar": theirs.bar, "paper_se": theirs.se}
             ends = {"": ours.mean, "_least": ours.least, "_largest": ours.largest}
             row |= {f"difference{end}": None if reason or x is None else x - theirs.value for end, x in ends.items()}
             row |= {"difference_n": ours.n, "difference_low": verdict.low, "difference_high": verdict.high}
-            row |= {"p_value": verdict.p_value, "verdict": verdict.verdict}
+            row |= {"p_value": verdict.p_value, "verdict": verdict.verdict, "words": verdict.words}
+            row |= {"stands": verdict.stands, "tested": verdict.tested, "needed": verdict.needed}
             rows.append(row | {"reason": reason, "hidden": theirs.hidden})
     return pd.DataFrame(rows)
 

@@ -51,7 +51,7 @@ def test_every_packaged_profile_can_be_planned(name, profile, monkeypatch):
 
 
 def test_figure3_is_the_papers_grid():
-    """Four energies, four families, three lengths; the paper profile is Section 6's training, the quick has 20 seeds."""
+    """Four energies, four families, three lengths; the paper profile is Section 6's training, the quick 20 seeds."""
     groups = plan(load("figure3"), "paper")
     assert len({(group.target, group.posterior) for group in groups}) == 4 * 4 * 3
     assert [len(group.cells) for group in groups] == [20] * (100 // 20) * 4 * 4 * 3

@@ -83,7 +83,7 @@ def _comparison(row: dict[Any, Any] | None, source: Published) -> list[str]:
     if _has_bars(source):
         theirs += f" ± {row['paper_se']:.2f}"
     ours = statistic(row, "difference", sign="+")
-    return [theirs + (" *" if row["hidden"] else ""), ours, row["verdict"]]
+    return [theirs + (" *" if row["hidden"] else ""), ours, row["words"]]
 
 
 def _notes(block: Block, source: Published) -> list[str]:

@@ -168,7 +168,7 @@ def _comparison(row: dict[Any, Any] | None) -> list[str]:
         return ["0", "0", "baseline"]
     ours = statistic(row, "difference", sign="+")
     theirs = f"{row['paper_difference']:+.3f} ± {row['paper_se']:.3f}"
-    return [ours, theirs + (" *" if row["hidden"] else ""), row["verdict"]]
+    return [ours, theirs + (" *" if row["hidden"] else ""), row["words"]]
 
 
 def _notes(block: Block, source: Published | None) -> list[str]:
