@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from nfbench.foundation.numerics import implicit_root
-from nfbench.posteriors.contract import Cost
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost
 
 

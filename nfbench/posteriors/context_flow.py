@@ -11,7 +11,8 @@ from torch import Tensor
 from nfbench.foundation.errors import InputError
 from nfbench.kernels import kinds, shapes
 from nfbench.kernels.diagonal.reference import for_each
-from nfbench.posteriors.contract import Cost, Flow, Identity, combine
+from nfbench.posteriors.contract import Flow, Identity
+from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.map_flow import MapCost
 
 Context = Annotated[int, Field(ge=0)]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import NoneType
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,35 +13,9 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import stream
 from nfbench.kernels import shapes
 from nfbench.kernels.diagonal import reference
+from nfbench.posteriors.cost import Cost, combine
 
 LogJoint = Callable[[Tensor], Tensor]
-
-
-class Cost(NamedTuple):
-    """The least work that the mathematics of a chain needs, whoever computes it.
-
-    Attributes:
-        numbers: moved between memory and the processor, each as wide as the dtype.
-        flops: additions and multiplications.
-    """
-
-    numbers: float
-    flops: float
-
-
-def combine(*parts: tuple[float, Cost]) -> Cost:
-    """Add up costs.
-
-    >>> combine((2, Cost(1, 10)), (3, Cost(0, 1)))
-    Cost(numbers=2, flops=23)
-
-    Args:
-        parts: pairs of a number of times and the cost of each time.
-
-    Returns:
-        The sum of all costs, each as often as its pair says.
-    """
-    return Cost(sum(times * cost.numbers for times, cost in parts), sum(times * cost.flops for times, cost in parts))
 
 
 class Flow(nn.Module, ABC):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nfbench.posteriors.context_flow import ContextFlow
-from nfbench.posteriors.contract import Cost, combine
+from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.map_flow import MapCost
 from nfbench.posteriors.networks import Conditioner, Networks
 

@@ -6,7 +6,8 @@ from torch import Tensor
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.kernels import shapes
-from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.source_posterior import SourcePosterior
 from nfbench.posteriors.sources import source
 

@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from nfbench.kernels import shapes
-from nfbench.posteriors.contract import Cost, Flow, Identity, combine
+from nfbench.posteriors.contract import Flow, Identity
+from nfbench.posteriors.cost import Cost, combine
 
 
 class MapCost(NamedTuple):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from nfbench.posteriors.contract import Cost
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost
 
 Conditioner = Callable[[Tensor], Tensor]

@@ -78,7 +78,7 @@ def test_numbers_without_any_error(mean, verdict):
 
 def test_one_seed_is_not_tested():
     """A single seed gets no verdict and no p-value."""
-    assert equivalence(estimate([0.3]), 0.3, 0.01, 0.05) == ("not tested", *[None] * 5)
+    assert equivalence(estimate([0.3]), 0.3, 0.01, 0.05) == ("not tested", *[None] * 6)
 
 
 def test_compare_gives_verdicts_on_u1_only(frame):

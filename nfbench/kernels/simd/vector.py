@@ -104,7 +104,7 @@ def _vectors(size: int) -> Vectors:
     def repeat(context: Any, array: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             llvm_type = context.get_value_type(signature.return_type)
-            check(context, builder, signature.args[0], *arguments, 1)
+            check(context, builder, signature.args[0], arguments[0], arguments[1], 1)
             data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
             return _splat(builder, builder.load(builder.gep(data, [arguments[1]])), llvm_type.count)
 

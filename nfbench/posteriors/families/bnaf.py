@@ -22,7 +22,8 @@ from torch.nn.functional import softplus
 
 from nfbench.posteriors.block_networks import BlockNetworks, Layer, apply, solve
 from nfbench.posteriors.context_flow import Context, ContextFlow, Units
-from nfbench.posteriors.contract import Cost, Flow, combine
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.map_flow import MapCost
 from nfbench.specification.registry import register_posterior
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from nfbench.posteriors import runge_kutta
 from nfbench.posteriors.context_flow import Context, ContextFlow, Units
-from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost
 from nfbench.posteriors.networks import Networks
 from nfbench.posteriors.runge_kutta import Field

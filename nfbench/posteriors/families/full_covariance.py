@@ -10,7 +10,8 @@ Start: L = I.
 import torch
 from torch import Tensor
 
-from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost, MapFlow
 from nfbench.posteriors.triangular import UnitTriangular, count
 from nfbench.specification.registry import register_posterior

@@ -14,7 +14,8 @@ Start: exactly the identity on a centred base, as pairs of equal reflections (`H
 import torch
 from torch import Tensor
 
-from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost, MapFlow
 from nfbench.posteriors.reflections import factors
 from nfbench.posteriors.triangular import by_rows

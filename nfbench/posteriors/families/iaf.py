@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from nfbench.posteriors.context_flow import Context, ContextFlow, Units
-from nfbench.posteriors.contract import Cost, Flow, combine
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.map_flow import MapCost
 from nfbench.posteriors.networks import AutoregressiveNetworks, Conditioner
 from nfbench.specification.registry import register_posterior

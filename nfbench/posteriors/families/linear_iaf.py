@@ -13,7 +13,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost, MapFlow
 from nfbench.posteriors.triangular import UnitTriangular, count
 from nfbench.specification.registry import register_posterior

@@ -20,7 +20,8 @@ from pydantic import Field
 from torch import Tensor
 
 from nfbench.foundation.numerics import LOG_2PI
-from nfbench.posteriors.contract import Cost, Posterior, combine
+from nfbench.posteriors.contract import Posterior
+from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.source_posterior import SourcePosterior
 from nfbench.posteriors.sources import source
 from nfbench.posteriors.triangular import by_rows

@@ -19,7 +19,8 @@ from pydantic import Field
 from torch import Tensor
 
 from nfbench.foundation.numerics import LOG_2PI
-from nfbench.posteriors.contract import Cost, Posterior, combine
+from nfbench.posteriors.contract import Posterior
+from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.mixtures import log_normal, log_tail, quantile
 from nfbench.posteriors.source_posterior import SourcePosterior
 from nfbench.posteriors.sources import source

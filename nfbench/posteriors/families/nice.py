@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from nfbench.foundation.errors import InputError
 from nfbench.kernels.coupling import reference
-from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost, MapFlow
 from nfbench.specification.registry import register_posterior
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from nfbench.kernels.radial import reference
-from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import KernelFlow, MapCost
 from nfbench.specification.registry import register_posterior
 

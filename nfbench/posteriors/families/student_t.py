@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nfbench.foundation.numerics import inverse_softplus, log_normal_cdf
-from nfbench.posteriors.contract import Cost, Posterior, combine
+from nfbench.posteriors.contract import Posterior
+from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.source_posterior import SourcePosterior
 from nfbench.posteriors.sources import source
 from nfbench.specification.registry import register_posterior

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.numerics import full_product
-from nfbench.posteriors.contract import Cost, Flow
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost, MapFlow
 from nfbench.posteriors.reflections import factors
 from nfbench.posteriors.sylvester_maps import Maps, activations_of, log_det
