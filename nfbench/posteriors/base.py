@@ -3,7 +3,8 @@
 from nfbench.foundation.deprecated import moved
 
 _PLACES = {
-    "contract": ("Cost", "Flow", "Identity", "LogJoint", "Posterior", "combine"),
+    "contract": ("Flow", "Identity", "LogJoint", "Posterior"),
+    "cost": ("Cost", "combine"),
     "flow_posterior": ("FlowPosterior",),
     "sources": ("Amortized", "Free"),
 }
