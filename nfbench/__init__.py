@@ -22,7 +22,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nfbench.api import Comparison, Fitted, Run, Verdict, compare, evaluate, fit, load, run, verify
+    from nfbench.api import Chosen, Comparison, Fitted, Run, Verdict, choose, compare, evaluate, fit, load, run, verify
     from nfbench.foundation.errors import InputError
     from nfbench.posteriors.build import posterior
     from nfbench.present.results import results
@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from nfbench.targets.build import target
 
 __all__ = [
+    "Chosen",
     "Comparison",
     "Fitted",
     "InputError",
     "Run",
     "Verdict",
+    "choose",
     "compare",
     "evaluate",
     "fit",

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfbench.executors.limits import Limits
+from nfbench.experiments.choose import Chosen
+from nfbench.experiments.choose import choose as _choose
 from nfbench.experiments.compare import Comparison
 from nfbench.experiments.compare import compare as _compare
 from nfbench.experiments.evaluate_fitted import evaluate_fitted
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
     from nfbench.targets.contract import Target
 
 __all__ = [
+    "Chosen",
     "Comparison",
     "Fitted",
     "InputError",
     "Run",
     "Verdict",
+    "choose",
     "compare",
     "evaluate",
     "fit",
@@ -143,6 +147,48 @@ def compare(
     'planar:K=4'
     """
     return _compare(posteriors, target, seeds=seeds, updates=updates, **settings)
+
+
+def choose(
+    target: AnyTarget,
+    families: Sequence[str] | None = None,
+    *,
+    dim: int | None = None,
+    updates: int = 2000,
+    minutes: float | None = None,
+    seeds: int = 3,
+    margin: float = 0.05,
+    **options: Any,
+) -> Chosen:
+    """Choose the cheapest posterior family that is good enough for a density, or say that none can be trusted.
+
+    Families are fitted in the order of cost, diagonal and full-covariance Gaussian first, until one can be trusted and
+    the importance weights leave less than the margin to gain.
+
+    Args:
+        target: a function ``log_joint(z (..., D)) -> (...)``, a spec such as ``file:my_model.py``, or a `Target`.
+        families: specs in the order of cost; None: all registered ones.
+        dim: D of a function.
+        updates: number of updates of each restart of each family.
+        minutes: after which no further family is tried; None: no limit.
+        seeds: number of restarts of each family, trained as one program.
+        margin: by how many nats a cheaper family may be worse.
+        options: further arguments of `nfbench.experiments.choose.choose`, such as ``rates`` or ``all_families``, and
+            fields of `Training`.
+
+    Returns:
+        The chosen spec, one sentence with what supports it, and the numbers of every family that was tried.
+
+    Raises:
+        InputError: no density, or an argument that is not as described.
+
+    >>> import nfbench
+    >>> def log_joint(z):  # two independent normals
+    ...     return -0.5 * z.square().sum(-1)
+    >>> nfbench.choose(log_joint, ["gaussian", "planar:K=4"], dim=2, updates=300, rates=[0.03]).posterior
+    'gaussian'
+    """
+    return _choose(target, families, dim=dim, updates=updates, minutes=minutes, seeds=seeds, margin=margin, **options)
 
 
 def run(

@@ -1,7 +1,7 @@
 """The command line: ``nfbench --help``. Nothing heavy is imported before a command needs it.
 
-Exit codes: 0 done (a diverged cell is an outcome, not an error), 1 a cell failed, 2 wrong input, 130 interrupted by
-Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+Exit codes: 0 done (a diverged cell is an outcome, not an error), 1 a cell failed, 2 wrong input, 3 no family can be
+trusted, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nfbench import __version__
-from nfbench.cli import data, run
+from nfbench.cli import choose, data, run
 from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
@@ -35,6 +35,7 @@ app.command("time")(with_verbosity(timing.time))
 app.command("table")(with_verbosity(outputs.table))
 app.command("plot")(with_verbosity(outputs.plot))
 app.command("report")(with_verbosity(outputs.report))
+app.command("choose")(with_verbosity(choose.choose))
 app.command("verify")(with_verbosity(verification.verify))
 app.command("reproduce")(with_verbosity(run.reproduce))
 app.command("env")(listing.env)

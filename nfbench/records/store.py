@@ -20,7 +20,7 @@ from nfbench.foundation.files import AbsentError, UnreadableError, entries, repl
 from nfbench.foundation.files import read as read_file
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.proof import check_arrays, digest_of_array, make_room, parse, refused, sealed
-from nfbench.specification.choices import TIMING
+from nfbench.specification.choices import CHOICES, TIMING
 from nfbench.specification.config import Cell
 
 MOST_ARRAY_BYTES = 2**30  # of a file of arrays, packed or unpacked
@@ -180,7 +180,7 @@ def records(root: Path) -> Iterator[Record]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder in (folder for folder in entries(root) if folder.name != TIMING):
+    for folder in (folder for folder in entries(root) if folder.name not in (CHOICES, TIMING)):
         try:
             yield from (file for file in entries(folder) if file.suffix == ".json")
         except InputError as error:

@@ -25,4 +25,5 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 REFERENCE = "reference"  # the folder under a root of results that holds the committed records
+CHOICES = "choose"  # the folder under a root of results that holds what 'nfbench choose' found
 TIMING = "timing"  # the folder under a root of results that holds timings, and what the command line calls them

@@ -1,0 +1,98 @@
+"""The command that chooses a family for a density: choose."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nfbench.foundation.terminal import is_quiet, is_verbose
+
+if TYPE_CHECKING:
+    from nfbench.analysis.ranking import Candidate
+
+UNTRUSTED = 3  # exit code where no family can be trusted
+
+
+def choose(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A density: file:my_model.py, or a spec such as u1.")],
+    *,
+    families: Annotated[
+        list[str] | None,
+        typer.Option("--families", metavar="SPEC", help="Instead of all, cheapest first; repeatable."),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(metavar="N", help="Stop after so long.")] = None,
+    updates: Annotated[int, typer.Option(min=1, help="Of each restart of each family.")] = 2000,
+    seeds: Annotated[int, typer.Option(min=1, help="Restarts of each family.")] = 3,
+    margin: Annotated[float, typer.Option(help="Nats by which a cheaper family may be worse.")] = 0.05,
+    every: Annotated[bool, typer.Option("--all", help="Try all families, also when a cheap one suffices.")] = False,
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Annotated[Path, typer.Option(help="Folder of records; the outcome goes to its folder choose.")] = Path(
+        "results"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder of the picture.")] = Path("reports/figures"),
+) -> int:
+    """Fit families to a density, cheapest first, and say which will do; exit code 3 if none can be trusted."""
+    from nfbench.experiments.choose import choose as fit_families
+    from nfbench.experiments.choose_files import write
+    from nfbench.foundation.files import check_writable
+    from nfbench.foundation.progress import Progress
+
+    check_writable(results)
+    check_writable(out)
+    ended: list[Candidate] = []
+    # What the user's code prints goes to standard error: the outcome may be JSON.
+    with contextlib.redirect_stdout(sys.stderr), Progress(1, "families") as progress:
+
+        def report(spec: str, done: int, total: int, bound: float) -> None:
+            progress.show(spec, done, total, f"F = {bound:.3f}", "updates")
+
+        def tell(candidate: "Candidate", total: int) -> None:
+            ended.append(candidate)
+            progress.total = total
+            progress.report(len(ended), _line(candidate), candidate.posterior)
+
+        chosen = fit_families(
+            *(target, families),
+            **{"updates": updates, "minutes": minutes, "seeds": seeds, "margin": margin, "device": device},
+            all_families=every,
+            report=report,
+            ended=tell,
+        )
+        data = chosen.as_data()
+        files = write(data, results, out)
+    if as_json:
+        print(json.dumps(data, indent=1))
+    else:
+        _show(data)
+        if not is_quiet():
+            print(*(f"wrote {file}" for file in files), sep="\n")
+    return 0 if chosen.posterior is not None else UNTRUSTED
+
+
+def _line(candidate: "Candidate") -> str:
+    from nfbench.analysis.ranking import khat_text
+
+    energy = candidate.free_energy.mean
+    numbers = "" if energy is None else f"F = {energy:.3f}, k-hat {khat_text(candidate.khat)}, "
+    return f"{candidate.posterior}: {numbers}{', '.join(candidate.faults()) or 'can be trusted'}"
+
+
+def _show(data: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from nfbench.present.tables import terminal
+    from nfbench.present.tables.ranking import moments, ranking
+    from nfbench.present.tables.render import markdown
+
+    if sys.stdout.isatty():
+        terminal.show([ranking(data)], Console(highlight=False, markup=False), verbose=is_verbose())
+    else:
+        print(markdown(ranking(data)))
+    lines = moments(data)
+    if lines and is_verbose():
+        print(*lines, sep="\n")
+    print(data["sentence"])

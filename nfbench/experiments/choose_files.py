@@ -1,0 +1,38 @@
+"""The files of `nfbench choose`: the outcome as JSON, and a picture."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nfbench.foundation.files import make_folder, replace
+from nfbench.present.plots.ranking import picture
+from nfbench.present.plots.style import save, shortened, slug, theme
+from nfbench.specification.choices import CHOICES
+from nfbench.specification.config import digest
+
+_QUESTION = ("target", "sources", "margin", "budget")  # the fields that say what was asked
+
+
+def write(data: dict[str, Any], results: Path, out: Path) -> list[Path]:
+    """Store an outcome, in place of an earlier one of the same question.
+
+    Args:
+        data: as `nfbench.experiments.choose.Chosen.as_data` gives it.
+        results: folder of records; the file goes to its folder ``choose``.
+        out: folder of the picture.
+
+    Returns:
+        The JSON file, and the picture as PNG and as SVG.
+
+    Raises:
+        InputError: a folder cannot be made.
+    """
+    question = digest({name: data[name] for name in _QUESTION})[:8]
+    name = shortened(f"{slug(Path(data['target']).stem)}-{question}")
+    make_folder(results / CHOICES)
+    make_folder(out)
+    file = results / CHOICES / f"{name}.json"
+    replace(file, json.dumps(data, indent=1).encode())
+    with theme():
+        drawn = picture(data)
+    return [file, *save(drawn, out, name)]
