@@ -55,9 +55,12 @@ def choose(
             progress.total = total
             progress.report(len(ended), _line(candidate), candidate.posterior)
 
+        budget: dict[str, Any] = {"updates": updates, "minutes": minutes, "seeds": seeds, "device": device}
         chosen = fit_families(
-            *(target, families),
-            **{"updates": updates, "minutes": minutes, "seeds": seeds, "margin": margin, "device": device},
+            target,
+            families,
+            **budget,
+            margin=margin,
             all_families=every,
             report=report,
             ended=tell,
