@@ -22,6 +22,7 @@ from nfbench.training.fitted import Fitted
 from nfbench.training.objective import Inference
 
 _FIRST = ("gaussian", "full-covariance")  # whatever they cost
+_DEPTHS = {"coupling": 4, "autoregressive": 4}  # K of families with networks, whose maps cost much, by kind
 _TRIAL = 8  # a learning rate is tried for an eighth of the updates
 _SHORTEST = 50  # updates of a trial
 _DRAWS = 256  # an update, as `nfbench.fit` has by default; costs are compared at this number
@@ -61,6 +62,8 @@ class Budget(NamedTuple):
 def families(dim: int) -> list[str]:
     """The families that `choose` tries by default: both Gaussians, then everything registered that is no Gaussian.
 
+    Options are the families' defaults, but K = 4 where maps have networks.
+
     Args:
         dim: D; families that cannot have it are left out.
 
@@ -72,12 +75,14 @@ def families(dim: int) -> list[str]:
     """
     costs: dict[str, tuple[int, float]] = {}
     for entry in posteriors:
-        choice = posteriors.choose(entry.name)
+        kind = entry.declared.kind if entry.declared else "other"
+        shallow = entry.has_depth and kind in _DEPTHS
+        choice = posteriors.choose(f"{entry.name}:K={_DEPTHS[kind]}" if shallow else entry.name)
         facts = choice.facts
         if entry.name not in _FIRST and (facts["linear"] or facts["volume_preserving"]):
             continue
         try:
-            built = build_posterior(entry.name, dim)
+            built = build_posterior(str(choice), dim)
             cost = built.cost(_DRAWS, 1, 1, gradient=True)
         except Exception:  # a family that cannot have this dimension, or a plug-in's that is wrong
             continue
