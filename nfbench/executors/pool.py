@@ -161,11 +161,13 @@ class Pool:
         """Take every message that workers have sent; wait a moment for one."""
         connections = {worker.connection: worker for worker in self._workers}
         for connection in wait(list(connections), _TICK):
-            worker = connections[connection]  # type: ignore[index]
+            worker, broken = connections[connection], False  # type: ignore[index]
             try:
                 while worker.connection.poll():
                     self._receive(worker, worker.connection.recv())
             except Exception:  # it died, or its code has written into its connection
+                broken = True
+            if broken:
                 self._bury(worker, again=False)
 
     def _receive(self, worker: _Worker, message: object) -> None:

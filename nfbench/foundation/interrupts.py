@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -42,6 +43,8 @@ class Signals:
     def receive(self, number: int, frame: FrameType | None = None) -> None:
         """Count a signal; the first raises, the second is only counted, every later one raises again.
 
+        Within a block of `deferred` the first is remembered, and raises at the block's end.
+
         Args:
             number: of the signal.
             frame: where the process was; not used.
@@ -50,8 +53,58 @@ class Signals:
             Interrupt: at the first signal, and from the third on.
         """
         self.count += 1
-        if self.count == 1 or self.count >= _INSISTENT:
+        if self.count == 1 and _DEFERRAL.active:
+            _DEFERRAL.number = number
+        elif self.count == 1 or self.count >= _INSISTENT:
             raise Interrupt(number)
+
+
+class _Deferral:
+    """A block of the main thread that the first signal does not interrupt: it raises at the block's end.
+
+    Attributes:
+        active: whether the main thread is within the block.
+        number: of the signal that came meanwhile; None: none came.
+    """
+
+    def __init__(self) -> None:
+        self.active = False
+        self.number: int | None = None
+
+    def __enter__(self) -> None:
+        self.active = threading.current_thread() is threading.main_thread()
+
+    def __exit__(self, *error: object) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self.active = False
+        if self.number is not None:
+            number, self.number = self.number, None
+            raise Interrupt(number)
+
+
+_DEFERRAL = _Deferral()
+
+
+def deferred() -> AbstractContextManager[None]:
+    """A block that the first signal does not interrupt, such as the writes of an update: it raises at the block's end.
+
+    The third signal raises at once even there. Blocks do not nest. Within a block of a thread other than the main one,
+    which gets no signals, nothing is deferred.
+
+    Returns:
+        A context manager, which raises `Interrupt` at its end where a signal of `interruptible` came meanwhile.
+
+    >>> try:
+    ...     with interruptible(), deferred():
+    ...         signal.raise_signal(signal.SIGTERM)
+    ...         print("the block is whole")
+    ... except Interrupt as error:
+    ...     print(error)
+    the block is whole
+    SIGTERM
+    """
+    return _DEFERRAL
 
 
 @contextlib.contextmanager

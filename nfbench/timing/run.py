@@ -17,6 +17,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.inductor import forget_compiled
 from nfbench.foundation.settings import backend
 from nfbench.posteriors.build import posterior
+from nfbench.records.proof import sealed
 from nfbench.records.timings import Agreement, Case, Facts, Floor, Timing, identity, write
 from nfbench.timing.contenders.contract import BASE, Contender, Inputs, Work, contenders, inputs
 from nfbench.timing.measure.agreement import Truth, agreement, truth
@@ -103,7 +104,7 @@ def run(
 def _time(common: _Run, planned: Planned, place: int) -> list[Timing]:
     with threads(planned.case.threads):
         measured, peak_rates = _measured(common, planned)
-        records = list(_records(common, planned, place, measured, peak_rates))
+        records = [sealed(timing) for timing in _records(common, planned, place, measured, peak_rates)]
     for timing in records:
         write(common.root, timing)
         common.done(timing)

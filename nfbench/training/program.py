@@ -1,5 +1,6 @@
 """The state of a training: the models' update, its position, its curves, and how they are stored and resumed."""
 
+import contextlib
 import dataclasses
 import time
 import warnings
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nfbench.foundation.errors import first_line
+from nfbench.foundation.interrupts import deferred
 from nfbench.specification.config import Training
 from nfbench.targets.contract import LatentVariableModel
 from nfbench.training import checkpoint
@@ -65,7 +67,7 @@ class Program:
         batches: update's number -> minibatches (E, B, ...); None for a target without data.
         rate: update's number -> learning rate.
         step: number of updates done.
-        settled: False while an update is half made, when the state must not be stored.
+        settled: False where an error came in the middle of an update, so that the state must not be stored.
 
     Raises:
         InputError: `acceleration` asks for something that the device does not have.
@@ -124,40 +126,44 @@ class Program:
         beta, rate = self.beta(self.step), self.rate(self.step)
         if self.acceleration.cuda_graph and self.captured is None:
             self._capture(inputs)
-        if self.captured is not None:
+        gradient = None if self.captured is not None else self.update.gradient(*inputs, beta)
+        with self._writing():
+            if self.captured is not None:
+                self.captured(*inputs, beta, rate)
+            elif gradient is not None:
+                self.update.apply(*gradient, rate)
+            self.counted += 1
+            self.step += 1
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Around what changes the state: a signal interrupts after it, an error within it leaves it unsettled."""
+        with deferred():
             self.settled = False
-            self.captured(*inputs, beta, rate)
-        else:
-            bound, grads = self.update.gradient(*inputs, beta)
-            self.settled = False
-            self.update.apply(bound, grads, rate)
-        self.counted += 1
-        self.step += 1
-        self.settled = True
+            yield
+            self.settled = True
 
     def _capture(self, inputs: tuple[Tensor, Tensor | None]) -> None:
         """Capture an update; one that cannot be captured runs as it is, which a warning tells."""
-        self.settled = False
-        try:
-            self.captured = self.update.captured(*inputs)
-        except RuntimeError as error:  # also out of memory: a graph keeps its own
-            reason = first_line(error)
-            warnings.warn(f"an update cannot be a CUDA graph ({reason}): it runs without, slower", stacklevel=2)
-            self.acceleration = dataclasses.replace(self.acceleration, cuda_graph=False)
-        self.settled = True
+        with self._writing():
+            try:
+                self.captured = self.update.captured(*inputs)
+            except RuntimeError as error:  # also out of memory: a graph keeps its own
+                reason = first_line(error)
+                warnings.warn(f"an update cannot be a CUDA graph ({reason}): it runs without, slower", stacklevel=2)
+                self.acceleration = dataclasses.replace(self.acceleration, cuda_graph=False)
 
     def _mark(self) -> None:
         """Add a row to the curves: the mean bound since the row before, and which seeds it shows to have diverged."""
-        self.settled = False
-        values = (self.update.total / self.counted).tolist()
-        self.update.total.zero_()
-        self.counted = 0
-        for e, value in enumerate(values):
-            if self.diverged[e] is None and not abs(value) < float("inf"):
-                self.diverged[e] = self.step
         validated = {} if self.validation is None else self.validation(self.update.bound, self.step)
-        self.points.append((self.step, self.beta(self.step - 1), self.rate(self.step), values, validated))
-        self.settled = True
+        with self._writing():
+            values = (self.update.total / self.counted).tolist()
+            self.update.total.zero_()
+            self.counted = 0
+            for e, value in enumerate(values):
+                if self.diverged[e] is None and not abs(value) < float("inf"):
+                    self.diverged[e] = self.step
+            self.points.append((self.step, self.beta(self.step - 1), self.rate(self.step), values, validated))
 
     def latest(self) -> float:
         """The last row of the curves, as one number.

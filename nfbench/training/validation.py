@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from nfbench.foundation.interrupts import deferred
 from nfbench.foundation.randomness import stream
 from nfbench.targets.contract import LatentVariableModel
 
@@ -67,12 +68,13 @@ class Validation:
             Part -> F of each model, in nats.
         """
         values = {part: self._mean(bound, part) for part in PARTS}
-        better = values["valid"] < self.best  # never where it is not a number
-        self.best = torch.where(better, values["valid"], self.best)
-        self.best_step = torch.where(better, float(step), self.best_step)
-        for name, value in self.params.items():
-            chosen = better.view(-1, *[1] * (value.dim() - 1)) if len(self.seeds) > 1 else better
-            self.best_params[name] = torch.where(chosen, value.detach(), self.best_params[name])
+        with deferred():
+            better = values["valid"] < self.best  # never where it is not a number
+            self.best = torch.where(better, values["valid"], self.best)
+            self.best_step = torch.where(better, float(step), self.best_step)
+            for name, value in self.params.items():
+                chosen = better.view(-1, *[1] * (value.dim() - 1)) if len(self.seeds) > 1 else better
+                self.best_params[name] = torch.where(chosen, value.detach(), self.best_params[name])
         return {part: value.tolist() for part, value in values.items()}
 
     def best_of(self, e: int) -> tuple[dict[str, Tensor], int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nfbench
-from nfbench.foundation.interrupts import Interrupt, interruptible
+from nfbench.foundation.interrupts import Interrupt, deferred, interruptible
 from nfbench.records import store
 
 ROOT = Path(nfbench.__file__).parents[1]
@@ -54,6 +54,30 @@ def test_the_first_signal_raises_and_the_second_waits():
         with pytest.raises(Interrupt, match="SIGINT"):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_deferred_signal_raises_at_the_end_of_the_block():
+    """Within the block the first signal waits and the third raises at once; after the block signals raise as before."""
+
+    def raised(*numbers):
+        with deferred():
+            for number in numbers:
+                signal.raise_signal(number)
+                seen.append(number)
+
+    seen = []
+    with interruptible():
+        with pytest.raises(Interrupt, match="SIGTERM"):
+            raised(signal.SIGTERM, signal.SIGHUP)
+        assert seen == [signal.SIGTERM, signal.SIGHUP]
+        with pytest.raises(Interrupt, match="SIGHUP"):
+            raised(signal.SIGHUP)
+        assert len(seen) == 2
+    with interruptible():
+        with deferred():
+            pass
+        with pytest.raises(Interrupt, match="SIGTERM"):
+            signal.raise_signal(signal.SIGTERM)
 
 
 def test_an_ignored_signal_stays_ignored():

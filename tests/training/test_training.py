@@ -1,11 +1,13 @@
 """Training: it learns, seeds are independent of their company, one may diverge, and a stopped run resumes exactly."""
 
 import math
+import signal
 
 import pytest
 import torch
 
 from nfbench import posterior, target
+from nfbench.foundation.interrupts import Interrupt, interruptible
 from nfbench.specification.config import Training
 from nfbench.targets.contract import Target
 from nfbench.training import loop, optimizers
@@ -172,6 +174,30 @@ def test_interrupt_within_an_update_is_not_stored(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             train(_models("planar:K=2", "u1", [0]), [0], SHORT, checkpoint=tmp_path / "run.pt")
     resumed = train(_models("planar:K=2", "u1", [0]), [0], SHORT, checkpoint=tmp_path / "run.pt")
+    assert resumed.curves == straight.curves
+    for name, value in _state(resumed.models[0]).items():
+        assert torch.equal(value, straight.models[0].state_dict()[name]), name
+
+
+def test_a_signal_within_an_update_waits_for_its_end(tmp_path, monkeypatch):
+    """SIGTERM within an optimizer's step loses nothing: the checkpoint holds the whole update, and the end is equal."""
+    straight = train(_models("planar:K=2", "u1", [0]), [0], SHORT)
+    file, update, updates, whole = tmp_path / "run.pt", optimizers.Adam.update, iter(range(60)), []
+
+    def signalled(self, *arguments):
+        number = next(updates)
+        if number == 31:
+            signal.raise_signal(signal.SIGTERM)
+        update(self, *arguments)
+        whole.append(number)
+
+    with monkeypatch.context() as patch, interruptible():
+        patch.setattr(optimizers.Adam, "update", signalled)
+        with pytest.raises(Interrupt, match="SIGTERM"):
+            train(_models("planar:K=2", "u1", [0]), [0], SHORT, checkpoint=file)
+    assert whole == list(range(32))
+    assert read(file)["step"] == 32
+    resumed = train(_models("planar:K=2", "u1", [0]), [0], SHORT, checkpoint=file)
     assert resumed.curves == straight.curves
     for name, value in _state(resumed.models[0]).items():
         assert torch.equal(value, straight.models[0].state_dict()[name]), name
