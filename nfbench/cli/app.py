@@ -20,7 +20,7 @@ from nfbench.cli import time as timing
 from nfbench.cli import verify as verification
 from nfbench.cli.verbosity import with_verbosity
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.terminal import say, spell_what_is_missing
+from nfbench.foundation.terminal import fill_closed_streams, say, spell_what_is_missing
 
 app = typer.Typer(
     add_completion=False,
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: words of a command line without the program; None: those of this process.
     """
+    fill_closed_streams()
     spell_what_is_missing()
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)

@@ -19,6 +19,7 @@ from nfbench.executors.progress import Update
 from nfbench.executors.worker import UNGUARDED, serve, where
 from nfbench.foundation.errors import InputError, foreign_place
 from nfbench.foundation.interrupts import Signals
+from nfbench.foundation.terminal import fill_closed_streams
 from nfbench.specification.config import Group
 
 _TICK = 0.1  # seconds between two looks at limits and at processes that died
@@ -125,6 +126,7 @@ class Pool:
             InputError: the script that this process runs cannot be imported by workers.
             KeyboardInterrupt: a signal came; the groups in training have stored their state.
         """
+        fill_closed_streams()
         with tempfile.TemporaryDirectory(prefix="nfbench-") as folder:
             self._finish, self._update, self._note, self._folder = finish, update, note, Path(folder)
             try:

@@ -6,6 +6,7 @@ has, such as ``+-`` for a plus-minus sign.
 
 import codecs
 import contextlib
+import os
 import sys
 import unicodedata
 
@@ -77,6 +78,20 @@ class StandardError:
             return self._stream.isatty()
         except _FAULTS:
             return False
+
+
+def fill_closed_streams() -> None:
+    """Open the null device as standard input, output or error where that is closed, for this process and its children.
+
+    Else the next file or pipe that is opened gets its number, and what is printed there goes into that.
+    """
+    inheritable = True
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), inheritable)  # it gets the lowest free number
 
 
 def say(text: str) -> None:

@@ -22,7 +22,11 @@ GET = requests.get
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves what each path of the table holds; one of ``/torn`` stops half way, one of ``/slow`` takes its time."""
+    """Serves what each path of the table holds; one of ``/torn`` stops half way, one of ``/slow`` takes its time.
+
+    One of ``/dropped`` sends as many bytes as `most` says at each call; it sends the rest of a file if that is asked
+    for, one of ``/dropped/simple`` does not.
+    """
 
     def do_GET(self):
         self.server.asked.append(self.path)
@@ -30,14 +34,23 @@ class Handler(BaseHTTPRequestHandler):
         if content is None:
             self.send_error(404)
             return
-        self.send_response(200)
+        asked = self.headers.get("Range", "")
+        if "/dropped/" in self.path and asked and "/simple/" not in self.path:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            self.server.ranges.append(start)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            content = content[start:]
+        else:
+            self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         for byte in content if "/slow/" in self.path else b"":
             self.wfile.write(bytes([byte]))
             if self.server.ended.wait(0.05):
                 return
-        self.wfile.write(content[: len(content) // 2] if "/torn/" in self.path else content)
+        most = self.server.most.pop(0) if "/dropped/" in self.path and self.server.most else len(content)
+        self.wfile.write(content[: len(content) // 2] if "/torn/" in self.path else content[:most])
 
     def log_message(self, *_):
         pass
@@ -50,6 +63,7 @@ def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.table, running.asked, running.ended = {}, [], threading.Event()
+        running.ranges, running.most = [], []
         running.url = f"http://127.0.0.1:{running.server_port}"
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
@@ -115,7 +129,8 @@ def test_the_second_mirror_is_asked_when_the_first_is_dead(server, home, dead):
     paths = ("/absent/rows.mat", "/wrong/rows.mat", "/torn/rows.mat", "/right/rows.mat")
     small = source(f"{dead}/rows.mat", *(server.url + path for path in paths))
     assert fetch(small) == [home / "small" / "rows.mat"]
-    assert server.asked == list(paths)
+    assert list(dict.fromkeys(server.asked)) == list(paths)
+    assert server.asked.count("/torn/rows.mat") == download._ATTEMPTS
     assert (home / "small" / "rows.mat").read_bytes() == RIGHT
 
 
@@ -169,6 +184,30 @@ def test_a_server_that_sends_a_byte_now_and_then_is_left(server, home, monkeypat
     server.ended.set()
 
 
+@pytest.mark.parametrize("path", ["/dropped/rows.gz", "/dropped/simple/rows.gz"])
+def test_a_connection_that_breaks_off_is_taken_up_again(server, home, monkeypatch, path):
+    """What has come is not asked for again where the server can send the rest; else it is all sent anew."""
+    monkeypatch.setattr(download, "_CHUNK", 100)
+    server.table[path] = content = gzip.compress(idx(GREY), 0)
+    assert len(content) > 1000
+    server.most = [450, 300]
+    changes = {"decode": formats.idx, "sha256": sha256(GREY)}
+    (place,) = fetch(source(server.url + path, **changes))
+    assert place.read_bytes() == content
+    assert server.asked == [path] * 3
+    assert server.ranges == ([] if "simple" in path else [400, 700])
+    assert left(home) == [place]
+
+
+def test_a_connection_that_always_breaks_off_is_left(server, home):
+    """After some attempts the mirror is given up, and nothing lies in the cache."""
+    server.table["/dropped/rows.mat"] = RIGHT
+    server.most = [10] * 20
+    assert "IncompleteRead" in wrong(fetch, source(f"{server.url}/dropped/rows.mat"))
+    assert len(server.asked) == download._ATTEMPTS
+    assert left(home) == []
+
+
 def test_a_dead_mirror_alone(home, dead):
     """The line says that it could not be reached."""
     told = wrong(fetch, source(f"{dead}/rows.mat"))
@@ -200,8 +239,7 @@ def test_interrupted(server, home, monkeypatch):
     import pooch
 
     def interrupted(self, url, output_file, *_):
-        with open(output_file, "wb") as file:  # noqa: PTH123  pooch is given a string
-            file.write(RIGHT[:100])
+        output_file.write(RIGHT[:100])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", interrupted)

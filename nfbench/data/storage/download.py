@@ -4,7 +4,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from nfbench.data.source import Source
 from nfbench.data.storage.files import File, cache, find, read
@@ -14,6 +16,7 @@ from nfbench.foundation.files import read as read_file
 
 _PATIENCE = 30  # seconds without an answer
 _CHUNK = 2**16
+_ATTEMPTS = 4  # for each mirror, where connections break off
 _SLOWEST = 10_000  # bytes a second, over a whole download
 _LONGEST_REASON = 200
 
@@ -42,6 +45,9 @@ def get(source: Source, folder: Path | None = None, say: Callable[[str], None] =
 
 def download(file: File, path: Path | None, home: Path, say: Callable[[str], None]) -> Path:
     """Download one file; it appears at its place only when it is whole and right.
+
+    A connection that breaks off is taken up again where it was, if the server can do that (HTTP Range), else the file
+    is asked for from its start, a few times within the same limits of size and time.
 
     Args:
         file: what is wanted, with its mirrors.
@@ -117,15 +123,16 @@ def _fetch(url: str, part: Path, most: int) -> str | None:
     It is done in a thread that is left to itself at the end of the time, as a server that sends a byte now and then
     keeps a connection waiting without end.
     """
-    import pooch
-
     allowance = _Allowance(most)
     reasons: list[str] = []
     unexpected: list[BaseException] = []
 
     def work() -> None:
         try:
-            pooch.HTTPDownloader(progressbar=allowance, timeout=_PATIENCE, chunk_size=_CHUNK)(url, str(part), None)
+            with part.open("wb") as stream:
+                for attempt in range(1, _ATTEMPTS + 1):
+                    if _continued(url, stream, allowance, last=attempt == _ATTEMPTS):
+                        return
         except InputError as error:
             reasons.append(str(error))
         except (OSError, ValueError) as error:  # requests' exceptions are OSErrors
@@ -144,19 +151,64 @@ def _fetch(url: str, part: Path, most: int) -> str | None:
     return reasons[0] if reasons else None
 
 
+def _continued(url: str, stream: BinaryIO, allowance: "_Allowance", *, last: bool) -> bool:
+    """Download what a stream lacks yet: the rest if the server sends that, else all of it.
+
+    Args:
+        url: of the file.
+        stream: holds the first bytes of the file, at its end; what comes is added.
+        allowance: how much may come, and until when.
+        last: whether a connection that breaks off is an error.
+
+    Returns:
+        True when the file is whole, False if the connection broke off in the middle.
+    """
+    import pooch
+    import requests
+
+    start = stream.tell()
+    answered: list[bool] = []  # for each answer, whether positions in the stream are those of what is sent
+
+    def begin(response: Any, **_: Any) -> None:
+        if response.ok and not response.is_redirect:
+            answered.append("Content-Encoding" not in response.headers)
+            rest = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+            if not (response.status_code == HTTPStatus.PARTIAL_CONTENT and rest):
+                stream.seek(0)
+                stream.truncate()
+            allowance.begin(stream.tell())
+
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    options: dict[str, Any] = {"headers": headers, "hooks": {"response": begin}}
+    try:
+        pooch.HTTPDownloader(progressbar=allowance, timeout=_PATIENCE, chunk_size=_CHUNK, **options)(url, stream, None)
+    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError):
+        if last or not answered:
+            raise
+        if not answered[-1]:
+            stream.seek(0)
+            stream.truncate()
+        return False
+    return True
+
+
 class _Allowance:
     """Ends a download that is too large or too slow. pooch tells it, in place of a progress bar, what has arrived."""
 
     def __init__(self, most: int) -> None:
         self.total = 0  # what the server says; pooch sets it
         self._most = most
-        self._bytes = 0
+        self._start = self._bytes = 0
         self.seconds = _PATIENCE + most / _SLOWEST
         self._end = time.monotonic() + self.seconds
 
     def stop(self) -> None:
         """Allow nothing more."""
         self._end = 0.0
+
+    def begin(self, start: int) -> None:
+        """Count from here on, as what comes is added to so many bytes."""
+        self._start = self._bytes = start
 
     def update(self, count: int) -> None:
         """Count bytes.
@@ -165,14 +217,14 @@ class _Allowance:
             InputError: they are too many, or come too late.
         """
         self._bytes += count
-        if max(self._bytes - _CHUNK, self.total) > self._most:  # the last chunk counts as a whole one
+        if max(self._bytes - _CHUNK, self._start + self.total) > self._most:  # the last chunk counts as a whole one
             raise InputError(f"more than {self._most} bytes; expected at most those")
         if time.monotonic() > self._end:
             raise InputError(f"slower than {_SLOWEST} bytes a second")
 
     def reset(self) -> None:
         """Count anew, as pooch does at the end."""
-        self._bytes = 0
+        self._bytes = self._start
 
     def close(self) -> None:
         """Nothing is open."""
