@@ -20,7 +20,7 @@ class Unprintable:
 WRONG = (None, -1, 2.5, float("nan"), "wrong", "", b"bytes", [], [None], {}, {"a": 1}, object(), Unprintable())
 WRONG = (*WRONG, torch.zeros(3, 3), torch.zeros(()), "\ud800")
 BRIEF = {"updates": 2, "draws": 4}
-CLASSES = ("Comparison", "Fitted", "InputError", "Run", "Verdict")  # made by nfbench, not by its users
+CLASSES = ("Chosen", "Comparison", "Fitted", "InputError", "Run", "Verdict")  # made by nfbench, not by its users
 ELSEWHERE = ("verify",)  # its own tests give it wrong input, as it takes seconds where a value fits
 
 
@@ -49,6 +49,7 @@ def calls(folder, fitted):
         "fit": (nfbench.fit, {"posterior": "gaussian", "target": "u1", **BRIEF}),
         "evaluate": (nfbench.evaluate, {"fitted": fitted, "draws": 20, "forward_draws": 20}),
         "compare": (nfbench.compare, {"posteriors": ["gaussian"], "target": "u1", "seeds": 2, **BRIEF}),
+        "choose": (nfbench.choose, {"target": "u1", "families": ["gaussian"], "updates": 2, "seeds": 2}),
         "run": (nfbench.run, run),
         "load": (nfbench.load, {"file": fitted.save(folder / "q.safetensors")}),
         "results": (nfbench.results, {"root": folder / "run"}),
@@ -87,7 +88,7 @@ def test_a_wrong_type_is_one_line(name, key, calls, monkeypatch, folder, capsys)
     monkeypatch.chdir(folder)
     function, right = calls[name]
     for value in WRONG:
-        if (name, key) == ("run", "jobs") and value is None:
+        if (name, key) in (("run", "jobs"), ("choose", "families")) and value is None:
             continue  # right, and long
         message = ""
         try:

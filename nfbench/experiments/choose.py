@@ -11,7 +11,7 @@ from nfbench.analysis.ranking import MARGIN, Candidate, Verdict, verdict
 from nfbench.analysis.ranking_data import as_data, finite
 from nfbench.evaluation.diagnostics import FEWEST, Diagnosis
 from nfbench.experiments.candidates import Budget, References, Report, candidate, families
-from nfbench.foundation.checks import whole_number
+from nfbench.foundation.checks import brief, whole_number
 from nfbench.foundation.environment import provenance
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import stream
@@ -91,7 +91,7 @@ def choose(
     minutes: float | None = None,
     seeds: int = 3,
     margin: float = MARGIN,
-    draws: int = 20_000,
+    diagnosis_draws: int = 20_000,
     rates: Sequence[float] = RATES,
     all_families: bool = False,
     device: str = "cpu",
@@ -109,7 +109,7 @@ def choose(
         minutes: after which no family is begun and the one that is being fitted is given up; None: no limit.
         seeds: number of restarts, trained as one program.
         margin: in nats.
-        draws: of q for the diagnosis of each restart.
+        diagnosis_draws: of q for the diagnosis of each restart.
         rates: learning rates; with several each is tried for an eighth of the updates.
         all_families: try all, also when a cheap one suffices.
         device: torch device.
@@ -126,22 +126,25 @@ def choose(
     started = time.monotonic()
     whole_number("choose", "seeds", seeds, least=1)
     whole_number("choose", "updates", updates, least=1)
-    whole_number("choose", "draws", draws, least=FEWEST)
-    for name, value, least in (("minutes", minutes, 0.0), ("margin", margin, 0.0)):
-        if value is not None and not (isinstance(value, int | float) and value > least):
-            raise InputError(f"choose: {name}={value!r}: expected a number above {least:g}")
-    if not all(isinstance(rate, float) and rate > 0 for rate in rates) or not rates:
-        raise InputError(f"choose: rates={rates!r}: expected learning rates such as (0.003, 0.01)")
-    if isinstance(specs, str):
-        raise InputError(f"choose: families {specs!r}: expected a list of specs, e.g. ['gaussian', 'planar:K=8']")
+    whole_number("choose", "diagnosis_draws", diagnosis_draws, least=FEWEST)
+    for name, value in (("minutes", math.inf if minutes is None else minutes), ("margin", margin)):
+        if not (isinstance(value, int | float) and value > 0):
+            raise InputError(f"choose: {name}={brief(value)}: expected a number above 0")
+    right = isinstance(rates, Sequence) and all(isinstance(rate, float) and 0 < rate < math.inf for rate in rates)
+    if not right or not rates:
+        raise InputError(f"choose: rates={brief(rates)}: expected learning rates such as (0.003, 0.01)")
+    if specs is not None and (isinstance(specs, str | bytes) or not isinstance(specs, Sequence)):
+        raise InputError(f"choose: families {brief(specs)}: expected a list of specs, e.g. ['gaussian', 'planar:K=8']")
+    if dim is not None:
+        whole_number("choose", "dim", dim, least=1)
     built = as_target(target, dim)
     if isinstance(built, LatentVariableModel):
-        raise InputError(f"choose: target {target!r} has data; expected a density, with its data inside")
+        raise InputError(f"choose: target {brief(target)} has data; expected a density, with its data inside")
     name = target if isinstance(target, str) else "a function"
     check_model(initial_model("gaussian", copy.deepcopy(built), 0), name, "gaussian", 0)
     wanted = families(built.dim) if specs is None else _expanded(specs)
     ends = math.inf if minutes is None else started + 60 * minutes
-    budget = Budget(range(seeds), updates, draws, tuple(rates), device, ends, settings)
+    budget = Budget(range(seeds), updates, diagnosis_draws, tuple(rates), device, ends, settings)
     references = _references(built)
     candidates: list[Candidate] = []
     fitted: dict[str, list[Fitted]] = {}
@@ -157,8 +160,14 @@ def choose(
             break
     outcome = verdict(candidates, margin)
     moments = _moments(built, outcome.posterior, candidates, diagnoses)
-    given = {"families": wanted, "seeds": seeds, "updates": updates, "minutes": minutes, "draws": draws}
-    given |= {"rates": list(rates), "device": device, "all_families": all_families, "settings": settings}
+    given = {"families": wanted, "seeds": seeds, "updates": updates, "minutes": minutes}
+    given |= {
+        "diagnosis_draws": diagnosis_draws,
+        "rates": list(rates),
+        "device": device,
+        "all_families": all_families,
+        "settings": settings,
+    }
     sources = sources_of("gaussian", target) if isinstance(target, str) else None
     return Chosen(tuple(candidates), outcome, float(margin), name, given, sources, fitted, moments)
 

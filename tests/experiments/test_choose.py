@@ -16,7 +16,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.specification.registry import posteriors
 
 MODELS = Path(__file__).parents[1] / "support" / "own_models"
-SMALL = {"updates": 300, "seeds": 2, "rates": (0.03,), "draws": 4000}
+SMALL = {"updates": 300, "seeds": 2, "rates": (0.03,), "diagnosis_draws": 4000}
 
 
 def model(name):
@@ -102,7 +102,7 @@ def test_every_family_has_the_same_recorded_budget():
         updates=200,
         seeds=2,
         rates=(0.003, 0.03),
-        draws=500,
+        diagnosis_draws=500,
         all_families=True,
     )
     assert {each.updates for each in found.candidates} == {200}
