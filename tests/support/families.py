@@ -25,6 +25,11 @@ def deep(*depths: int) -> list[str]:
     return [spec for spec in specs(*depths) if posteriors.choose(spec).entry.has_depth]
 
 
+def firsts(*depths: int) -> list[str]:
+    """The spec of the first variant of every family that has a depth, at each depth."""
+    return [f"{entry.name}:K={depth}" for entry in posteriors if entry.has_depth for depth in depths]
+
+
 def flows(*depths: int) -> list[str]:
     """The spec of every variant at each depth, of the families that are flows: maps with an inverse after the base."""
     return [spec for spec in specs(*depths) if isinstance(posterior(spec, 2), FlowPosterior)]
@@ -53,7 +58,7 @@ def normal(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.
 
 
 FEATURES = 7  # F of amortized posteriors
-EVERY = pytest.mark.parametrize("spec", specs(0, 1, 3))
+EVERY = pytest.mark.parametrize("spec", [*specs(3), *firsts(0)])
 MODES = pytest.mark.parametrize("features", [None, FEATURES], ids=["free", "amortized"])
 
 
