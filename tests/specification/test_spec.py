@@ -37,8 +37,8 @@ def test_text_round_trip():
         ("planar:=2", ["'=2'", "option=value"]),
         ("planar:K=2,,", ["''", "option=value"]),
         ("planar:K=2,K=3", ["'K'", "twice"]),
-        ("planar:K=2,8", ["'8'", "did you mean K=2|8?"]),
-        ("nice:K=2,8,40,mixing=orthogonal", ["'8'", "did you mean K=2|8|40?"]),
+        ("planar:K=2,8", ["'8'", "did you mean 'K=2|8'?"]),
+        ("nice:K=2,8,40,mixing=orthogonal", ["'8'", "did you mean 'K=2|8|40'?"]),
     ],
 )
 def test_what_is_no_spec_is_refused(text, names):

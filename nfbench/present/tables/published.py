@@ -18,7 +18,7 @@ _WHOLE = {
 _COMPARED = (
     *("paper", "paper_bar", "paper_se", "margin", "difference", "difference_low", "difference_high"),
     *("difference_n", "difference_least", "difference_largest"),
-    *("p_value", "verdict", "reason"),
+    *("p_value", "verdict", "tested", "stands", "needed", "reason"),
 )
 
 
