@@ -42,6 +42,19 @@ def is_own(group: Group) -> bool:
     return not group.cells[0].sources and all(_is_own(entry.made_by.__module__) for entry in _entries(group))
 
 
+def is_trusted_target(spec: str) -> bool:
+    """Whether a target can be built in this process: it is nfbench's own, or the script's or the session's.
+
+    Args:
+        spec: of the target.
+
+    Returns:
+        False for a user's Python file, and for what a module outside nfbench registers.
+    """
+    entry = targets.choose(spec).entry
+    return _is_own(entry.made_by.__module__) or _of_session(entry)
+
+
 def check_importable(group: Group, jobs: int) -> None:
     """Refuse to start a process for a group where it would not know what this session has registered.
 

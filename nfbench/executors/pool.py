@@ -4,20 +4,19 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import time
-import types
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from nfbench.executors.limits import Limits
 from nfbench.executors.messages import Begun, Ended, Interrupted, Lost, Note, Raised, Statuses, Task
+from nfbench.executors.processes import crash, death, end, main_hidden
 from nfbench.executors.progress import Update
 from nfbench.executors.worker import UNGUARDED, serve, where
-from nfbench.foundation.errors import InputError, foreign_place
+from nfbench.foundation.errors import InputError
 from nfbench.foundation.interrupts import Signals
 from nfbench.foundation.terminal import fill_closed_streams
 from nfbench.specification.config import Group
@@ -38,12 +37,12 @@ class _Worker:
     def __init__(self, task: Task, group: Group, crash_file: Path, *, hide_main: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection
-        self.connection, end = context.Pipe()
+        self.connection, other_end = context.Pipe()
         self.crash_file = crash_file
-        self.process = context.Process(target=serve, args=(end, task, crash_file), name="nfbench-worker")
-        with _main_hidden() if hide_main else contextlib.nullcontext():
+        self.process = context.Process(target=serve, args=(other_end, task, crash_file), name="nfbench-worker")
+        with main_hidden() if hide_main else contextlib.nullcontext():
             self.process.start()
-        end.close()
+        other_end.close()
         self.group: Group | None = None
         self.limit: str | None = None  # the limit that its group went over
         self.deadline = float("inf")
@@ -63,12 +62,7 @@ class _Worker:
 
     def end(self) -> None:
         """Kill it with all that it has started, and wait for its end."""
-        pid = self.process.pid or 0
-        with contextlib.suppress(OSError, AttributeError):
-            if os.getpgid(pid) == pid:
-                os.killpg(pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.join()
+        end(self.process)
         self.connection.close()
 
     def seconds(self) -> float:
@@ -82,17 +76,6 @@ class _Worker:
         except (OSError, ValueError, IndexError):
             return 0.0
         return pages * os.sysconf("SC_PAGE_SIZE") / _GIBIBYTE
-
-    def crash(self) -> tuple[str, str | None]:
-        """Where its code was when it died or was asked: `` (mine.py:12)`` or nothing, and the traceback."""
-        try:
-            text = self.crash_file.read_text(errors="replace")
-        except OSError:
-            text = ""
-        frames = [line.strip()[6:] for line in text.splitlines() if line.strip().startswith('File "')]
-        places = (frame.partition('", line ') for frame in frames)
-        place = foreign_place((file, int(rest.split()[0])) for file, _, rest in places if rest[:1].isdigit())
-        return (f" ({place})" if place else ""), text.strip() or None
 
 
 class Pool:
@@ -217,7 +200,7 @@ class Pool:
             return
         worker.process.join(_TICK)
         code = worker.process.exitcode
-        place, traceback = worker.crash()
+        place, traceback = crash(worker.crash_file)
         self._remove(worker)
         if code == UNGUARDED:
             raise InputError(
@@ -231,7 +214,7 @@ class Pool:
         elif again and code is not None and code == -signal.SIGKILL:
             self._killed.append(worker.group)
         else:
-            self._finish(worker.group, Lost(f"its process died: {_death(code)}{place}", traceback, worker.seconds()))
+            self._finish(worker.group, Lost(f"its process died: {death(code)}{place}", traceback, worker.seconds()))
 
     def _remove(self, worker: _Worker) -> None:
         worker.end()
@@ -251,27 +234,3 @@ class Pool:
             for worker in list(self._workers):
                 if worker.process.exitcode is not None:
                     self._remove(worker)
-
-
-def _death(code: int | None) -> str:
-    """How a process ended, from its exit code."""
-    if code is None:
-        return "it closed its connection"
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    return f"{name}, by somebody or for lack of memory" if -code == signal.SIGKILL else name
-
-
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Within the block new processes are not told of the script that this one runs, and do not import it.
-
-    So a script needs no ``if __name__ == "__main__":`` unless it registers something, and may come from a pipe.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

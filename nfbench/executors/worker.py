@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
@@ -56,17 +56,7 @@ def serve(connection: Connection, task: Task, crash_file: Path) -> None:
         task: how groups are run.
         crash_file: file for the traceback of a crash; `where` adds to it.
     """
-    _end_with_parent()
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpgid(
-            0, 0
-        )  # a terminal's Ctrl-C goes to the parent, which passes it on; all children can be ended at once
-    _write_crashes_to(crash_file)
-    streams = _Streams()
-    warnings.formatwarning = lambda message, *_: f"nfbench: warning: {message}\n"
-    for module in task.modules:
-        with contextlib.suppress(ImportError):  # one that cannot be imported here: its names are unknown, which is said
-            importlib.import_module(module)
+    streams = prepare(task.modules, crash_file)
 
     def tell(text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -78,6 +68,30 @@ def serve(connection: Connection, task: Task, crash_file: Path) -> None:
             streams.renew(name_of(group))
             connection.send(Begun())
             connection.send(_outcome(task, group, connection))
+
+
+def prepare(modules: Sequence[str], crash_file: Path) -> "Streams":
+    """Make this process one for somebody else's code: it ends with its parent, and tells where it died.
+
+    Args:
+        modules: outside nfbench, that register something; imported.
+        crash_file: file for the traceback of a crash; `where` adds to it.
+
+    Returns:
+        The standard streams, to be renewed for each piece of code.
+    """
+    _end_with_parent()
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpgid(
+            0, 0
+        )  # a terminal's Ctrl-C goes to the parent, which passes it on; all children can be ended at once
+    _write_crashes_to(crash_file)
+    streams = Streams()
+    warnings.formatwarning = lambda message, *_: f"nfbench: warning: {message}\n"
+    for module in modules:
+        with contextlib.suppress(ImportError):  # one that cannot be imported here: its names are unknown, which is said
+            importlib.import_module(module)
+    return streams
 
 
 def _outcome(task: Task, group: Group, connection: Connection) -> Ended | Raised | Interrupted:
@@ -157,7 +171,7 @@ def _write_crashes_to(file: Path) -> None:
     os._exit = exit_with_traceback  # type: ignore[assignment]
 
 
-class _Streams:
+class Streams:
     """The standard streams of a worker: both are the command's standard error, and no fault of theirs stops anything.
 
     The standard output of a command is for its results: what plug-ins print would get between them.

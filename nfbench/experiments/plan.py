@@ -6,7 +6,10 @@ from typing import Any
 
 import yaml
 
-from nfbench.foundation.errors import InputError, first_line, reason
+from nfbench.executors.messages import Lost
+from nfbench.executors.origins import is_trusted_target
+from nfbench.executors.trial import try_each
+from nfbench.foundation.errors import InputError, first_line, reason, traceback_of
 from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import seeded
 from nfbench.foundation.yaml_model import yaml_value
@@ -87,8 +90,10 @@ def plan(
     numbers = list(dict.fromkeys(range(budget.seeds) if seeds is None else seeds))
     columns = _ordered(registry.posteriors, experiment.posteriors, budget.posteriors, posteriors)
     groups = []
-    for row, target_choice in _ordered(registry.targets, experiment.targets, budget.targets, targets):
-        common |= {"target": str(target_choice), "data": _data(str(target_choice))}
+    rows = _ordered(registry.targets, experiment.targets, budget.targets, targets)
+    data = _data([str(choice) for _, choice in rows])
+    for row, target_choice in rows:
+        common |= {"target": str(target_choice), "data": data[str(target_choice)]}
         for column, posterior_choice in columns:
             common |= {"sources": registry.sources_of(str(posterior_choice), str(target_choice))}
             cells = [Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers]
@@ -248,13 +253,46 @@ def _ordered(
     return sorted(((places[text], choice) for text, choice in chosen.items()), key=lambda pair: pair[0])
 
 
-def _data(spec: str) -> str | None:
-    """The data protocol with its hash; None for a target without data."""
+def _data(specs: Sequence[str]) -> dict[str, str | None]:
+    """By target the data protocol with its hash; None for a target without data.
+
+    Targets that are neither nfbench's own nor of the session are built in another process, which they can end.
+    """
+    trusted = [spec for spec in specs if is_trusted_target(spec)]
+    foreign = [spec for spec in specs if spec not in trusted]
+    answers: dict[str, str | Lost | None] = {spec: _data_of_trusted(spec) for spec in trusted}
+    if foreign:
+        answers |= dict(zip(foreign, try_each(data_of, foreign), strict=True))
+    data: dict[str, str | None] = {}
+    for spec in specs:
+        answer = answers[spec]
+        if isinstance(answer, Lost):
+            raise InputError(f"target {spec!r} cannot be built: {answer.message}")
+        data[spec] = answer
+    return data
+
+
+def _data_of_trusted(spec: str) -> str | Lost | None:
     try:
-        with seeded(0, "data"):
-            built = target(spec)
+        return data_of(spec)
     except (InputError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a user's factory may raise anything, and torch has its own errors for no memory
-        raise InputError(f"target {spec!r} cannot be built: {reason(error)}") from error
+    except BaseException as error:  # torch has its own errors for no memory
+        return Lost(reason(error), traceback_of(error))
+
+
+def data_of(spec: str) -> str | None:
+    """Build a target, to know its data and that it can be built.
+
+    Args:
+        spec: of the target.
+
+    Returns:
+        The data protocol with its hash; None for a target without data.
+
+    Raises:
+        InputError: the target cannot be built as asked; or whatever a user's factory raises.
+    """
+    with seeded(0, "data"):
+        built = target(spec)
     return built.data if isinstance(built, LatentVariableModel) else None

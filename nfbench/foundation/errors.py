@@ -87,7 +87,7 @@ def foreign_place(frames: Iterable[tuple[str, int]]) -> str | None:
     for file, line in frames:
         _, installed, inside = file.partition("site-packages/")
         of_library = Path(inside).parts[0] in _LIBRARIES if installed else "/lib/python" in file
-        if not (of_library or file.startswith((ours, "<frozen", "<string>"))):
+        if not (of_library or file.startswith((ours, "<frozen", "<string>", "<nfbench"))):
             return _storable(f"{Path(file).name}:{line}")
     return None
 

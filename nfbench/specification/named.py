@@ -1,11 +1,15 @@
 """Named things of one kind, each registered by its own module and found by being there."""
 
+import contextlib
+import faulthandler
 import importlib
+import os
 import pkgutil
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Protocol, TypeVar
 
 from nfbench.foundation.errors import InputError, reason
@@ -131,13 +135,42 @@ class Named(Generic[E]):
 
     def _import_entry_points(self) -> None:
         for point in entry_points(group=self._group) if self._group else ():
+            place = f"{self.kind} entry point {point.name!r} ({point.value})"
             try:
-                point.load()
+                _load_named(point, place)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # whatever another package does wrong, even exit: this one goes on
-                place = f"{self.kind} entry point {point.name!r} ({point.value})"
                 warnings.warn(f"{place}: {reason(error)}; skipped", stacklevel=2)
+
+
+def _load_named(point: EntryPoint, place: str) -> None:
+    """Import an entry point's module; where that kills the process, its last words name the distribution.
+
+    A crash is told by faulthandler, which says where the code was: the import has a frame whose file is a sentence.
+    """
+    distribution = f"distribution {point.dist.name} {point.dist.version}" if point.dist else "a distribution"
+    exit_at_once: Callable[[int], Any] = os._exit
+    importing = threading.get_ident()
+
+    def exit_with_words(status: int) -> None:
+        if threading.get_ident() == importing:
+            with contextlib.suppress(Exception):
+                text = f"nfbench: error: {place} of {distribution} ended the process while it was imported"
+                print(f"{text}, with os._exit({status}); expected a module that registers", file=sys.stderr, flush=True)
+        exit_at_once(status)
+
+    told = faulthandler.is_enabled()
+    with contextlib.suppress(Exception):  # standard error is closed, or no file
+        if not told:
+            faulthandler.enable()
+    os._exit = exit_with_words  # type: ignore[assignment]
+    try:
+        exec(compile("load()", f"<nfbench imports {place} of {distribution}>", "exec"), {"load": point.load})
+    finally:
+        os._exit = exit_at_once  # type: ignore[assignment]
+        if not told:
+            faulthandler.disable()
 
 
 def _owner(entry: _Registered) -> tuple[str, str]:

@@ -264,6 +264,25 @@ def test_exit_codes_of_outcomes(nf, monkeypatch, summary, code, said):
     assert err == "".join(f"nfbench: failed: {failure}\n" for failure in summary.failures)
 
 
+def test_debug_prints_the_traceback_of_a_failure(nf, monkeypatch):
+    """A failure is one line; with ``--debug`` its traceback follows, under the name of target and posterior."""
+
+    def failing(*_, **__):
+        raise RuntimeError("no luck today")
+
+    monkeypatch.setattr("nfbench.experiments.run_group.initial_model", failing)
+    arguments = ("run", "tiny.yaml", "--jobs", "1", "--posterior", "gaussian", "--force")
+    code, _, err = nf(*arguments)
+    assert code == 1
+    assert "nfbench: failed: u1 | gaussian: RuntimeError: no luck today" in err
+    assert "Traceback" not in err
+    code, _, err = nf(*arguments, "--debug")
+    assert code == 1
+    assert err.count("Traceback (most recent call last)") == 1
+    assert "u1 | gaussian:\nTraceback" in err
+    assert "in failing" in err
+
+
 def test_an_interrupt_says_what_is_kept(nf, monkeypatch):
     """Ctrl-C ends with code 130 and one line: how much is finished, and that the same command goes on."""
     nf("run", "tiny.yaml", "--jobs", 1, "--posterior", "gaussian")

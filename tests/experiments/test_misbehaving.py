@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 from support import misbehaving
 
+from nfbench.executors.messages import Lost
+from nfbench.executors.trial import try_each
+from nfbench.experiments.plan import data_of, plan
+from nfbench.foundation.errors import InputError
 from nfbench.records import store
+from nfbench.specification.config import Evaluation, Experiment, Profile, Training
 
 LIMITS = ("--group-seconds", "5", "--group-memory", "1")
 # Name -> (status, part of the message). A target that only changes the process is done, and its record says so.
@@ -183,3 +188,57 @@ def test_no_process_is_left(folder, command):
             except OSError:
                 continue
     assert left == []
+
+
+PLANNED = """\
+import ctypes, os, time
+dim = 2
+ENDING
+def log_joint(z):
+    return -(z ** 2).sum(-1)
+"""
+ENDINGS = {
+    "os._exit(0)": "its process died: exit code 0 (wild.py:3)",
+    "ctypes.string_at(0)": "its process died: SIGSEGV (wild.py:3)",
+    "time.sleep(1000)": "not done after 5 s (wild.py:3)",
+}
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """What a plan says of files that end or keep the process that imports them, by their endings."""
+    folder = tmp_path_factory.mktemp("planned")
+    places = []
+    for number, ending in enumerate([*ENDINGS, "pass"]):
+        place = folder / str(number) / "wild.py"
+        place.parent.mkdir()
+        place.write_text(PLANNED.replace("ENDING", ending))
+        places.append(f"file:{place}")
+    answers = try_each(data_of, places, seconds=5)
+    return dict(zip([*ENDINGS, "pass"], answers, strict=True)), places
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_target_that_ends_the_planning_process_is_one_line(planned, ending):
+    """A user's file is imported apart from the command: it may exit, crash or hang, and one line says where."""
+    answer = planned[0][ending]
+    assert isinstance(answer, Lost)
+    assert ENDINGS[ending] in answer.message
+    assert "\n" not in answer.message
+
+
+def test_targets_after_one_that_died_are_planned(planned):
+    """The next target gets a new process."""
+    assert planned[0]["pass"] is None
+
+
+def test_a_plan_refuses_a_target_that_dies(planned):
+    """The error names the target and the line of its file; nothing of the plan is run."""
+    training = Training(updates=1, learning_rate=0.1, anneal_updates=0)
+    profile = Profile(seeds=1, training=training, evaluation=Evaluation())
+    experiment = Experiment(
+        name="trial", title="", summary="", targets=["u1", planned[1][0]], posteriors=["gaussian"],
+        profiles={"smoke": profile},
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"^target 'file:.*' cannot be built: its process died: exit code 0 \(wild"):
+        plan(experiment, "smoke")

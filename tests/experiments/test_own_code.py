@@ -1,6 +1,8 @@
 """A target or family of one's own: its code is a part of its cells, so that an edit makes other cells."""
 
 import dataclasses
+import sys
+import types
 
 import pytest
 
@@ -59,6 +61,38 @@ def test_an_edit_makes_other_cells_of_ones_own_only(edit, tmp_path):
     assert not store.finished(tmp_path, edited)
     assert same.id == own.id
     assert edited.recipe == mine.recipe
+
+
+CELL = """
+import nfbench
+from nfbench.posteriors.families.planar import Planar
+
+@nfbench.register_posterior("of-a-cell", label="Of a cell", cite="nobody")
+def of_a_cell(dim: int):
+    "A family of a notebook."
+    return Planar(dim, DEPTH)
+"""
+
+
+def test_a_notebooks_cell_that_runs_again_registers_again(monkeypatch, tmp_path):
+    """The same cell twice is the same cell of the plan; edited, it is another one, and the new code is run."""
+    registry.posteriors.names()
+    monkeypatch.setattr(registry.posteriors, "_entries", dict(registry.posteriors._entries))
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))  # a notebook's, which has no file
+
+    def planned(depth):
+        exec(CELL.replace("DEPTH", str(depth)), {"__name__": "__main__"})
+        return plan(Experiment(
+            name="trial", title="", summary="", targets=["u1"], posteriors=["of-a-cell"],
+            profiles={"smoke": Profile(seeds=1, training=TRAINING, evaluation=EVALUATION)},
+        ), "smoke")  # fmt: skip
+
+    (first,), (again,), (edited,) = planned(1), planned(1), planned(2)
+    assert again.cells[0].id == first.cells[0].id
+    assert edited.cells[0].id != first.cells[0].id
+    (record,) = run_group(edited, tmp_path)
+    assert record.status == "done", record.message
+    assert record.facts.num_params == 4 + 2 * 5
 
 
 def test_versions_of_code_stand_in_rows_of_their_own(edit, tmp_path):

@@ -18,6 +18,7 @@ from nfbench.executors.local import execute
 from nfbench.experiments import run_group as running
 from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import lose_group, run_group
+from nfbench.foundation import compiling
 from nfbench.posteriors.contract import Flow
 from nfbench.present.report.build import report
 from nfbench.records import store, timings
@@ -442,3 +443,21 @@ def test_failed_configurations_have_their_rows(tmp_path, broken):
         assert "Broken" in stored.table("trial", fmt)
     page = report(stored, tmp_path / "out").read_text()
     assert "Tried to allocate 20 GiB" in page
+
+
+def test_a_record_says_how_long_kernels_were_compiled(tmp_path, monkeypatch):
+    """Seconds of compiling stand in the provenance; where nothing was compiled, nothing stands there."""
+    (group,) = _plan(["gaussian"], seeds=1)
+    (plain,) = run_group(group, tmp_path)
+    assert "compile_seconds" not in plain.provenance
+    began = compiling._CLOCK.seconds
+
+    def compiled(*arguments, **options):
+        monkeypatch.setattr(compiling._CLOCK, "seconds", began + 1000.0)
+        return initial_model(*arguments, **options)
+
+    monkeypatch.setattr(running, "initial_model", compiled)
+    (record,) = run_group(group, tmp_path)
+    assert record.status == "done", record.message
+    assert record.provenance["compile_seconds"] == 1000.0
+    assert store.read(store.path(tmp_path, "trial", record.id)) == record

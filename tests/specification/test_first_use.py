@@ -172,3 +172,30 @@ def test_a_plug_in_of_the_version_before_still_works(tmp_path):
     """Old imports, decorators and entry points give what they gave; each old name warns once and says the new place."""
     install(tmp_path, OLD, ["nfbench.posteriors", "nfbench.targets", "nfbench.data"])
     python(USES_OLD, path=tmp_path)
+
+
+LOOK = "from nfbench.specification.registry import posteriors; print('planar' in posteriors, 'late' in posteriors)"
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "words"),
+    [
+        (
+            "sys.exit()",
+            0,
+            "posterior entry point 'first' (nfbench_plugin): SystemExit: no message (nfbench_plugin.py:2)",
+        ),
+        ("os._exit(3)", 3, "nfbench: error: posterior entry point 'first' (nfbench_plugin) of distribution nfbench-p"),
+        ("os.kill(os.getpid(), 11)", -11, "<nfbench imports posterior entry point 'first' (nfbench_plugin) of"),
+    ],
+)
+def test_a_plug_in_that_ends_the_process_at_import_is_named(tmp_path, ending, code, words):
+    """``sys.exit()`` is a warning and all else works; what nothing survives names the entry point and its package."""
+    install(tmp_path, f"import os, sys\n{ending}\n", ["nfbench.posteriors"])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(tmp_path), *sys.path]))}
+    words_of_python = [sys.executable, "-c", LOOK]
+    done = subprocess.run(words_of_python, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ("True False\n" if code == 0 else "")
+    assert words in done.stderr
+    assert code == 0 or "nfbench-plugin 1.0" in done.stderr
