@@ -140,7 +140,7 @@ def _quotient(timing: Timing, unit: Timing) -> Spread | None:
         low, median, high = np.quantile(np.array(timing.seconds) / np.array(unit.seconds), [0.25, 0.5, 0.75])
         return _scaled(Spread(median=median, low=low, high=high), unit.models)
     value = timing.spread.median / unit.spread.median * unit.models
-    return Spread(median=value, low=math.nan, high=math.nan)
+    return Spread.model_construct(median=value, low=math.nan, high=math.nan)  # no record has such quartiles
 
 
 def _objection(timing: Timing, ours: Timing | None) -> str:
