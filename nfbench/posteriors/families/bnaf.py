@@ -2,9 +2,9 @@
 
 A map mixes z with a block network f (`nfbench.posteriors.block_networks`), which increases in each coordinate:
 
-gated:  z' = alpha f(z) + (1 - alpha) z with alpha = sigmoid(gate),
-        ln|det| = sum softplus(ln J_ii + gate) - softplus(gate), where J_ii = df_i/dz_i > 0;
-normal: z' = z + f(z), ln|det| = sum softplus(ln J_ii).
+- gated: z' = alpha f(z) + (1 - alpha) z with alpha = sigmoid(gate),
+  ln|det| = sum softplus(ln J_ii + gate) - softplus(gate), where J_ii = df_i/dz_i > 0;
+- normal: z' = z + f(z), ln|det| = sum softplus(ln J_ii).
 
 f is bounded, as tanh is: without a residual the flow would reach a bounded region only, and a point outside of it would
 have no density. The order of the coordinates is reversed after each map. The inverse finds a root for each coordinate.

@@ -2,9 +2,9 @@
 
 An autoregressive network computes m_i and s_i from the coordinates before i and the context. A map is
 
-gated:  z_i' = (g_i z_i + (1 - g_i) m_i) / sigmoid(c) with g_i = sigmoid(s_i + c), c = 1,
-        ln|det| = sum ln sigmoid(s_i + c) - ln sigmoid(c);
-affine: z_i' = z_i exp(s_i) + m_i, ln|det| = sum s_i, where s_i = 2 tanh(.) so that no map overflows.
+- gated: z_i' = (g_i z_i + (1 - g_i) m_i) / sigmoid(c) with g_i = sigmoid(s_i + c), c = 1,
+  ln|det| = sum ln sigmoid(s_i + c) - ln sigmoid(c);
+- affine: z_i' = z_i exp(s_i) + m_i, ln|det| = sum s_i, where s_i = 2 tanh(.) so that no map overflows.
 
 The order of the coordinates is reversed after each map. A draw takes one pass through each network, the inverse D of
 them, one after the other: it is the same map as that of a masked autoregressive flow, read the other way.
