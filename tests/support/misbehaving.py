@@ -371,7 +371,10 @@ class Misbehaving(Target):
         return -0.5 * z.square().sum(-1) if value is None else value
 
 
-@nfbench.register_target("misbehaving", label="Misbehaving ({how})", cite="nobody")
 def misbehaving(how: Literal[tuple(WAYS)] = "nothing"):
     """A target that misbehaves in one way."""
     return Misbehaving(how)
+
+
+if __name__ == "misbehaving":  # the installed plug-in; tests that only read this file must not register it
+    nfbench.register_target("misbehaving", label="Misbehaving ({how})", cite="nobody")(misbehaving)
