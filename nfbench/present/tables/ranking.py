@@ -37,7 +37,7 @@ def ranking(data: dict[str, Any]) -> Table:
         "to modes that no draw falls into.",
     ]
     marks = {(place, 0): "best" for place, row in enumerate(rows) if row["posterior"] == data["posterior"]}
-    keys = [(row["posterior"],) for row in rows]
+    keys: list[tuple[str, ...]] = [(row["posterior"],) for row in rows]
     return Table(f"Families for {data['target']}", protocol, head, cells, keys, notes, leading=1, marks=marks)
 
 
