@@ -108,10 +108,12 @@ def test_peak_memory_counts_the_kernels(draws):
 def test_a_loss_that_is_kept_keeps_no_memory(spec, points):
     """After `backward` the node that made the draws holds no array, though the loss lives; before it, it does."""
     q = posterior(spec, 8, points=points)
-    z, log_q = q(torch.randn(50_000, points, q.noise_dim))
+    pooled = spec.startswith(("planar", "radial"))
+    draws = 50_000 if pooled else 100  # plain PyTorch keeps gigabytes of so many draws of some families
+    z, log_q = q(torch.randn(draws, points, q.noise_dim))
     loss = (z.square().sum(-1) + log_q).mean()
     del z, log_q
-    assert memory._in_use or not spec.startswith(("planar", "radial"))
+    assert memory._in_use or not pooled
     torch.autograd.grad(loss, tuple(q.parameters()), retain_graph=True)
     loss.backward()
     gc.collect()
