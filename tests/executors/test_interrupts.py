@@ -29,6 +29,14 @@ profiles:
 SHORT = LONG.replace("name: long", "name: short").replace("300000", "3")
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """SIGHUP is heard, also where the tests run under nohup, which makes processes deaf to it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "long.yaml").write_text(LONG)
