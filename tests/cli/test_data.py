@@ -178,8 +178,7 @@ def test_get(nf, monkeypatch, tmp_path):
     small = files.File(SMALL.names, SMALL.decode, SMALL.shape, 1, mirrors=("http://nowhere/rows.mat",))
 
     def served(self, url, output_file, *_):
-        with open(output_file, "wb") as file:  # noqa: PTH123  pooch is given a string
-            file.write(content)
+        output_file.write(content)
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", served)
     entry = dataclasses.replace(protocols["mnist:dynamic"], origin=source.Source("small", "none", (small,)))

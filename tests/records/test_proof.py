@@ -124,10 +124,10 @@ def test_every_committed_record_is_read_without_a_word():
     files = [file for file in COMMITTED.glob("*/*.json") if file.parent.name != "timing"]
     every = [(file, store.read(file)) for file in files]
     old = [(file, record) for file, record in every if record.digest is None]
-    assert len(old) > 300
+    assert len(old) > 100
     assert all(record.model_dump_json(indent=1) + "\n" == file.read_text() for file, record in every)
     stored = results(COMMITTED.parent)
-    assert sum(bool(stored.arrays(record.id)) for _, record in old[::10]) > 10
+    assert sum(bool(stored.arrays(record.id)) for _, record in old[::3]) > 10
     assert sum(1 for _ in timings.timings(COMMITTED)) > 500
 
 
