@@ -102,29 +102,29 @@ def _agreeing(ours: Estimate, deviation: float, their_se: float, margin: float, 
     n, random = ours.n, np.random.default_rng(0)
     spread = _sd(ours) * np.sqrt((n - 1) / random.chisquare(n - 1, _REPETITIONS))
     true = deviation + spread / math.sqrt(n) * random.standard_normal(_REPETITIONS)
-    return _share(random, true, spread, n, _monte_carlo(ours, n), their_se, margin, verdict)
+    repeated = _repeated(random, true, spread, n, _monte_carlo(ours, n), their_se, margin)
+    return float((repeated == verdict).mean())
 
 
 def _needed(ours: Estimate, deviation: float, their_se: float, margin: float) -> int | None:
     """The fewest seeds with which some verdict stands, if mean and spread are what they are at hand."""
     true, spread = np.full(_REPETITIONS, deviation), np.full(_REPETITIONS, _sd(ours))
     for n in (n for n in _SEEDS if n > ours.n):
-        for verdict in (REPRODUCED, LOWER, HIGHER):
-            random = np.random.default_rng(0)
-            if _share(random, true, spread, n, _monte_carlo(ours, n), their_se, margin, verdict) >= STANDS:
-                return n
+        random = np.random.default_rng(0)
+        repeated = _repeated(random, true, spread, n, _monte_carlo(ours, n), their_se, margin)
+        if any((repeated == verdict).mean() >= STANDS for verdict in (REPRODUCED, LOWER, HIGHER)):
+            return n
     return None
 
 
-def _share(
-    random: np.random.Generator, true: Array, spread: Array, n: int, least: float, their_se: float, margin: float,
-    verdict: str,
-) -> float:  # fmt: skip
-    """Share of repetitions with a verdict: n seeds around a true deviation with a spread, errors at least `least`."""
+def _repeated(
+    random: np.random.Generator, true: Array, spread: Array, n: int, least: float, their_se: float, margin: float
+) -> NDArray[np.str_]:
+    """The verdicts of repetitions (R,): n seeds around a true deviation with a spread, errors at least `least`."""
     means = true + spread / math.sqrt(n) * random.standard_normal(len(true))
     errors = spread * np.sqrt(random.chisquare(n - 1, len(true)) / (n - 1) / n)
     verdicts, _, _ = _tests(means, np.maximum(errors, least), n, their_se, margin)
-    return float((verdicts == verdict).mean())
+    return verdicts
 
 
 def _monte_carlo(ours: Estimate, n: int) -> float:

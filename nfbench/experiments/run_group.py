@@ -243,7 +243,7 @@ def _outcome(run: _Run, cell: Cell, e: int, trained: Trained, share: float) -> O
     try:
         metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
         if trained.best is not None:
-            metrics = metrics | _of_best(model, *trained.best[e], cell)
+            metrics = metrics | _of_best(model, *trained.best[e], cell, metrics)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -253,10 +253,16 @@ def _outcome(run: _Run, cell: Cell, e: int, trained: Trained, share: float) -> O
     return make("done", share + clock() - started, metrics=metrics), arrays
 
 
-def _of_best(model: Inference, params: dict[str, Tensor], step: int, cell: Cell) -> dict[str, Metric]:
-    """The metrics of the parameters with the lowest F on validation data, `best_free_energy` and so on."""
-    model.load_state_dict(params, strict=False)  # buffers are not learned
-    metrics, _ = evaluate(model, cell.evaluation, cell.seed)
+def _of_best(
+    model: Inference, params: dict[str, Tensor], step: int, cell: Cell, metrics: dict[str, Metric]
+) -> dict[str, Metric]:
+    """The metrics of the parameters with the lowest F on validation data, `best_free_energy` and so on.
+
+    Where these are the last ones, `metrics`, which are known already, are theirs.
+    """
+    if cell.training is None or step < cell.training.updates:
+        model.load_state_dict(params, strict=False)  # buffers are not learned
+        metrics, _ = evaluate(model, cell.evaluation, cell.seed)
     return {"best_step": Metric(value=step)} | {f"{BEST}{name}": metric for name, metric in metrics.items()}
 
 

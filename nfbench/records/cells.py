@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from nfbench.specification.config import Cell, Strict
-from nfbench.specification.spec import Spec, parse
+from nfbench.specification.spec import parse
 
 FINISHED = ("done", "diverged")  # outcomes that a second run would only repeat
 Status = Literal["done", "diverged", "failed", "interrupted"]
@@ -100,11 +100,9 @@ class Record(Strict):
     @model_validator(mode="after")
     def _facts_are_those_of_the_cell(self) -> Self:
         spec, _ = parse(self.cell.posterior), parse(self.cell.target)  # which must be specs
-        options = dict(spec.options)
-        depth = options.pop("K", "0")
-        if depth != str(self.facts.K):
+        if dict(spec.options).get("K", "0") != str(self.facts.K):
             raise ValueError(f"facts.K={self.facts.K} is not that of posterior {self.cell.posterior!r}")
-        if self.facts.family != str(Spec(spec.name, tuple(options.items()))):
+        if self.facts.family != str(spec.without("K")):
             raise ValueError(f"facts.family={self.facts.family!r} is not that of posterior {self.cell.posterior!r}")
         if any(abs(number) >= _LARGEST for part in (self.cell, self.facts) for number in _whole(part.model_dump())):
             raise ValueError("a whole number that a table of 64 bits cannot hold")

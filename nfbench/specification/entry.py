@@ -121,9 +121,14 @@ class Choice:
     entry: Entry
     options: dict[str, Any]
 
-    def __str__(self) -> str:
+    @property
+    def spec(self) -> Spec:
         """The canonical spec: every option, defaults too, so that a changed default is a changed spec."""
-        return str(Spec(self.entry.name, tuple((key, str(value)) for key, value in self.options.items())))
+        return Spec(self.entry.name, tuple((key, str(value)) for key, value in self.options.items()))
+
+    def __str__(self) -> str:
+        """The canonical spec as text."""
+        return str(self.spec)
 
     @property
     def depth(self) -> int:
@@ -133,8 +138,7 @@ class Choice:
     @property
     def family(self) -> str:
         """The canonical spec without K: what a curve over K is a curve of."""
-        options = ((key, str(value)) for key, value in self.options.items() if key != "K")
-        return str(Spec(self.entry.name, tuple(options)))
+        return str(self.spec.without("K"))
 
     @property
     def facts(self) -> dict[str, bool]:

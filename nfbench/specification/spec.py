@@ -34,6 +34,20 @@ class Spec:
         options = ",".join(f"{key}={value}" for key, value in self.options)
         return f"{self.name}:{options}" if options else self.name
 
+    def without(self, option: str) -> "Spec":
+        """The spec without one option, such as a family's without K: what a curve over K is a curve of.
+
+        >>> str(parse("nice:K=10,mixing=orthogonal").without("K"))
+        'nice:mixing=orthogonal'
+
+        Args:
+            option: a key; the spec need not have it.
+
+        Returns:
+            A spec with all other options, in their order.
+        """
+        return Spec(self.name, tuple(pair for pair in self.options if pair[0] != option))
+
 
 def expand(text: str) -> list[Spec]:
     """Parse a spec string and expand its lists, the last option fastest.

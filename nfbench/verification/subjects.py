@@ -98,10 +98,10 @@ def _of_spec(text: str, depth: int | None, rest: dict[str, Any]) -> Subject:
     entry = posteriors.choose(spec).entry
     if depth is not None and not entry.has_depth:
         raise InputError(f"verify {text!r}: depth={depth}: the family has no depth; expected none")
-    options = tuple(pair for pair in spec.options if pair[0] != "K")
+    plain = spec.without("K")
 
     def at(depth: int) -> Spec:
-        return Spec(spec.name, (("K", str(depth)), *options) if entry.has_depth else options)
+        return Spec(spec.name, (("K", str(depth)), *plain.options)) if entry.has_depth else plain
 
     def make(dim: int, depth: int, features: int | None, points: int, seed: int) -> Posterior:
         return posterior(at(depth), dim, features, points=points, seed=seed)
@@ -117,7 +117,6 @@ def _of_spec(text: str, depth: int | None, rest: dict[str, Any]) -> Subject:
         depth=chosen.depth,
         has_depth=entry.has_depth,
         facts=lambda depth: posteriors.choose(at(depth)).facts,
-        takes_features=True,
         **rest,
     )
     return _with_features(found, entry.factory)
@@ -170,7 +169,6 @@ def _of_factory(
         depth=(DEPTH if depth is None else depth) if has_depth else 0,
         has_depth=has_depth,
         facts=(lambda depth: declared.facts({"K": depth}) if declared else {}),
-        takes_features=True,
         **rest,
     )
     return _with_features(found, factory)

@@ -6,7 +6,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from nfbench.present.plots.looks import look
 from nfbench.present.plots.style import Picture, legend, panels
-from nfbench.specification.spec import Spec, parse
+from nfbench.specification.spec import parse
 
 _FLOOR = 1e-3  # nats: differences below are drawn there
 
@@ -24,7 +24,7 @@ def picture(data: dict[str, Any]) -> Picture:
     for row in data["candidates"]:
         if row["difference"] is None:
             continue
-        style = look(_family(row["posterior"]))
+        style = look(str(parse(row["posterior"]).without("K")))
         height = max(row["difference"], _FLOOR)
         ends = [row["difference_low"], row["difference_high"]]
         if None not in ends:
@@ -54,8 +54,3 @@ def picture(data: dict[str, Any]) -> Picture:
         f"the margin of {data['margin']:g} nats. {data['sentence']}."
     )
     return Picture("choose", caption, figure)
-
-
-def _family(posterior: str) -> str:
-    spec = parse(posterior)
-    return str(Spec(spec.name, tuple(pair for pair in spec.options if pair[0] != "K")))
