@@ -1,16 +1,12 @@
 """Which configuration of a target is the best by a metric, and which cannot be told from it."""
 
-import math
 from typing import Literal
 
-import pandas as pd
-
-from nfbench.analysis.blocks import CONFIGURATION, Block
-from nfbench.analysis.summary import estimate
+from nfbench.analysis.blocks import CONFIGURATION, Block, configuration_key, groups
+from nfbench.analysis.summary import Estimate, by_seed, difference
 from nfbench.records.glossary import better
 
 Standing = Literal["best", "tied"]
-Seeds = dict[int, tuple[float, float]]  # seed -> value, the lower the better, and its Monte-Carlo standard error
 
 
 def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
@@ -24,34 +20,24 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
         metric: its name.
 
     Returns:
-        By configuration (the values of `CONFIGURATION` as text, a missing one empty); empty for a metric of which
+        By `configuration_key`; empty for a metric of which
         neither low nor high values are better, and of a target with a single configuration.
     """
     sign = {"lower": 1.0, "higher": -1.0, None: None}[better(metric)]
     found: dict[tuple[str, ...], Standing] = {}
     if sign is None or not block.has(metric):
         return found
-    seeds_of: dict[str, dict[tuple[str, ...], Seeds]] = {}  # target -> configuration -> its seeds
-    for row in block.done.to_dict("records"):
-        if not pd.isna(row[metric]):
-            key = tuple("" if pd.isna(row[name]) else str(row[name]) for name in CONFIGURATION)
-            error = row[f"{metric}_se"]
-            value = sign * row[metric], math.nan if error is None else error
-            seeds_of.setdefault(row["target"], {}).setdefault(key, {})[row["seed"]] = value
-    for configurations in seeds_of.values():
-        if len(configurations) > 1:
-            means = {
-                key: sum(value for value, _ in seeds.values()) / len(seeds) for key, seeds in configurations.items()
-            }
+    for _, target in block.by_target():
+        rows = target.rows[target.rows[metric].notna()]
+        seeds = {configuration_key(names): by_seed(cells, metric) for names, cells in groups(rows, CONFIGURATION)}
+        means = {key: sign * sum(value for value, *_ in own.values()) / len(own) for key, own in seeds.items() if own}
+        if len(means) > 1:
             best = min(means, key=lambda key: means[key])
-            found |= {key: "tied" for key, seeds in configurations.items() if _tied(seeds, configurations[best])}
+            found |= {key: "tied" for key in means if _may_be_none(difference(seeds[key], seeds[best]))}
             found[best] = "best"
     return found
 
 
-def _tied(seeds: Seeds, best: Seeds) -> bool:
-    """Whether the interval of the paired difference contains 0, as `summary.paired` has it."""
-    both = [seed for seed in seeds if seed in best]
-    errors = [math.hypot(seeds[seed][1], best[seed][1]) for seed in both]
-    difference = estimate([seeds[seed][0] - best[seed][0] for seed in both], errors)
+def _may_be_none(difference: Estimate) -> bool:
+    """Whether the interval of a difference contains 0."""
     return difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high

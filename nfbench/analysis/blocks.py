@@ -17,6 +17,18 @@ DIVERGENCES = ("kl", "forward_kl", "box_kl")
 RANKING = ("kl", "box_kl", "nll", "free_energy", "entropy")  # the first that is there ranks the seeds
 
 
+def configuration_key(row: dict[Any, Any]) -> tuple[str, ...]:
+    """A row's configuration as text, to find it again.
+
+    Args:
+        row: of a table of records, or of a summary.
+
+    Returns:
+        The values of `CONFIGURATION`; a missing one is empty.
+    """
+    return tuple("" if pd.isna(row[name]) else str(row[name]) for name in CONFIGURATION)
+
+
 def check_one(rows: pd.DataFrame, columns: Sequence[str]) -> None:
     """Refuse rows that are not of one block.
 

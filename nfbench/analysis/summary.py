@@ -18,6 +18,7 @@ from nfbench.analysis.blocks import BLOCK, CONFIGURATION, FACTS, OUTCOMES, SETTI
 
 LEVEL = 0.95
 FEWEST = 3  # values that make an interval
+Seeds = dict[int, tuple[float, float, str]]  # seed -> value, its Monte-Carlo error (NaN: unknown), id of the record
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,43 @@ def over(cells: pd.DataFrame, metric: str) -> Estimate:
     return estimate(cells[metric], cells[f"{metric}_se"].astype(float))
 
 
-def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
-    """The difference `left` - `right` of two configurations over the seeds that are done in both.
+def by_seed(cells: pd.DataFrame, metric: str) -> Seeds:
+    """The values of a metric over the seeds of a configuration.
+
+    Args:
+        cells: of one configuration.
+        metric: its name.
+
+    Returns:
+        Of the cells that are done.
+    """
+    done = cells[cells["status"] == "done"]
+    errors = done[f"{metric}_se"].astype(float)
+    found = dict(zip(done["seed"], zip(done[metric], errors, done["id"], strict=True), strict=True))
+    assert len(found) == len(done), "a configuration has one cell a seed"
+    return found
+
+
+def difference(left: Seeds, right: Seeds) -> Estimate:
+    """The difference `left` - `right` of two configurations over the seeds that both have.
 
     The Monte-Carlo error of a difference is taken as that of independent draws, which is at least what it is where
     both sides have some of their draws in common. Records of one id have all of them in common, and none.
+
+    Args:
+        left: values of one configuration.
+        right: values of another.
+
+    Returns:
+        The mean difference with its interval; `n` counts the seeds that both have.
+    """
+    both = [(left[seed], right[seed]) for seed in left if seed in right]
+    errors = [0.0 if mine[2] == theirs[2] else math.hypot(mine[1], theirs[1]) for mine, theirs in both]
+    return estimate([mine[0] - theirs[0] for mine, theirs in both], errors)
+
+
+def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
+    """The difference `left` - `right` of two configurations over the seeds that are done in both.
 
     Args:
         left: the cells of one configuration.
@@ -142,15 +175,9 @@ def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
         metric: name of the metric that is subtracted.
 
     Returns:
-        The mean difference with its interval; `n` counts the seeds that both have.
+        As of `difference`.
     """
-    columns = [metric, f"{metric}_se", "id"]
-    sides = [cells[cells["status"] == "done"].set_index("seed")[columns] for cells in (left, right)]
-    assert all(side.index.is_unique for side in sides), "a configuration has one cell a seed"
-    both = pd.concat(sides, axis=1, join="inner", keys=["left", "right"])
-    mine, theirs = both["left"], both["right"]
-    errors = np.hypot(mine[f"{metric}_se"].astype(float), theirs[f"{metric}_se"].astype(float))
-    return estimate(mine[metric] - theirs[metric], np.where(mine["id"] == theirs["id"], 0.0, errors))
+    return difference(by_seed(left, metric), by_seed(right, metric))
 
 
 def depth_steps(frame: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 from PIL import Image
 
-from nfbench.analysis.blocks import CONFIGURATION, RANKING
+from nfbench.analysis.blocks import CONFIGURATION, RANKING, configuration_key
 from nfbench.analysis.summary import beside
 from nfbench.present.plots.catalogue import Saved, saved
 from nfbench.present.tables.experiment import everything
-from nfbench.present.tables.labels import depth, key, spread
+from nfbench.present.tables.labels import depth, spread
 from nfbench.present.tables.render import Table
 from nfbench.records.glossary import measure
 from nfbench.records.results import Row, StoredResults
@@ -146,7 +146,7 @@ def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
         sides = [f"{spread(row[side])} ({row[side].n})" for side in ("own", "reference")]
         difference = f"{spread(row['paired'])} ({row['paired'].n})"
         cells = [row["target_label"], row["label"], depth(row), measure(row["metric"]).title, *sides, difference]
-        own, reference = (key(row | {"source": side}) for side in ("own", "reference"))
+        own, reference = (configuration_key(row | {"source": side}) for side in ("own", "reference"))
         lines.append(Pair(cells, own, reference))
     return lines, "Equal configurations only; in brackets the number of seeds. The difference is paired by seed."
 
@@ -155,7 +155,7 @@ def _configurations(results: StoredResults, out: Path, rows: pd.DataFrame) -> li
     """The list of records: each configuration with its anchor, its title and its cells."""
     entries = []
     for _, cells in rows.groupby(list(CONFIGURATION), dropna=False, sort=False):
-        names = key(cells.iloc[0].to_dict())
+        names = configuration_key(cells.iloc[0].to_dict())
         members = [cell(results, out, row) for row in cells.sort_values("seed").to_dict("records")]
         entries.append({"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": members})
     return entries

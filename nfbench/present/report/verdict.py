@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from nfbench.analysis.best import standings
-from nfbench.analysis.blocks import RANKING, Block
+from nfbench.analysis.blocks import RANKING, Block, configuration_key
 from nfbench.analysis.checks import checks
 from nfbench.analysis.published import compare, contrasts
 from nfbench.analysis.summary import summary
-from nfbench.present.tables.labels import depth, key, statistic
+from nfbench.present.tables.labels import depth, statistic
 from nfbench.present.tables.render import NOTHING
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
@@ -49,7 +49,7 @@ def outcome(block: Block, sources: Sequence[Published]) -> list[str]:
     lines += [f"  does not hold: {check.name}: {check.detail}" for check in broken]
     if not block.done.empty and (metric := next((name for name in RANKING if block.has(name)), None)):
         best = [place for place, standing in standings(block, metric).items() if standing == "best"]
-        rows = {key(row): row for row in summary(block.rows).to_dict("records")}
+        rows = {configuration_key(row): row for row in summary(block.rows).to_dict("records")}
         lines += [f"  best on {_best(rows[place], metric)}" for place in best]
     for source in sources:
         compared = compare(block.rows, source)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.blocks import CONFIGURATION, Block, metrics
+from nfbench.analysis.blocks import CONFIGURATION, Block, configuration_key, metrics
 from nfbench.analysis.published import compare, contrasts, missing
 from nfbench.analysis.summary import summary
-from nfbench.present.tables.labels import budget, depth, key, marks, protocol, read, reasons, seeds, statistic
+from nfbench.present.tables.labels import budget, depth, marks, protocol, read, reasons, seeds, statistic
 from nfbench.present.tables.render import NOTHING, Table, number
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
@@ -47,15 +47,15 @@ def _table(block: Block, source: Published, metric: str) -> Table:
     shown = [name for name in (metric, *more) if name in known]
     targets = block.rows["target"].nunique() > 1
     comparisons = compare(block.rows, source).to_dict("records")
-    compared = {key(row): row for row in comparisons if row["metric"] == metric}
+    compared = {configuration_key(row): row for row in comparisons if row["metric"] == metric}
     head = [*(["Target"] if targets else []), "Posterior", "K", *(measure(name).title for name in shown), "seeds"]
     head += ["the paper's" + (" (± s.e.)" if _has_bars(source) else ""), "ours less the paper's", "verdict"]
     rows, keys = [], []
     for row in summary(block.rows).to_dict("records"):
         cells = [*([row["target_label"]] if targets else []), row["label"], depth(row)]
         cells += [statistic(row, name) for name in shown]
-        rows.append([*cells, seeds(row), *_comparison(compared.get(key(row)), source)])
-        keys.append(key(row))
+        rows.append([*cells, seeds(row), *_comparison(compared.get(configuration_key(row)), source)])
+        keys.append(configuration_key(row))
     for cited in source.cited:
         empty = [NOTHING] * (len(head) - 4 - targets)
         value = f"{cited.value:.2f}"
@@ -121,7 +121,7 @@ def _less(differences: pd.DataFrame, block: Block, source: Published) -> Table:
         configuration, by_metric = parts.iloc[0].to_dict(), parts.set_index("metric").to_dict("index")
         cells = [cell for name in names for cell in _difference(by_metric.get(name))]
         rows.append([configuration["label"], depth(configuration), *cells, str(parts["n"].max())])
-        keys.append(key(configuration))
+        keys.append(configuration_key(configuration))
     beside = "both of two" if (differences["n"] == 2).all() else "their mean ± half its 95 % interval"
     how = f"Each family less {base} at equal K: differences seed by seed, {beside}."
     note = (

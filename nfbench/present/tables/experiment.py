@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.blocks import RANKING, Block, blocks, metrics
+from nfbench.analysis.blocks import RANKING, Block, blocks, configuration_key, metrics
 from nfbench.analysis.published import compare
 from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.present.tables import as_data
 from nfbench.present.tables.choose import EVERYTHING, Choice
-from nfbench.present.tables.labels import depth, key, marks, protocol, read, reasons, seeds, statistic
+from nfbench.present.tables.labels import depth, marks, protocol, read, reasons, seeds, statistic
 from nfbench.present.tables.published import numbers
 from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number
 from nfbench.published.catalogue import experiment_of, published, sources
@@ -65,7 +65,9 @@ def chosen(frame: pd.DataFrame, name: str, choice: Choice) -> list[Table]:
     Raises:
         InputError: a choice that no table has.
     """
-    kept = {key(row) for row in choice.rows(summary(frame)).to_dict("records")} if choice.conditions else None
+    kept = None
+    if choice.conditions:
+        kept = {configuration_key(row) for row in choice.rows(summary(frame)).to_dict("records")}
     return choice.tables(tables(frame, name), kept)
 
 
@@ -145,7 +147,7 @@ def _table(block: Block, source: Published | None) -> Table:
     """One block's table, beside the differences of a source that has some of its configurations."""
     names = metrics(block.rows)
     ours = compare(block.rows, source) if source else pd.DataFrame()
-    compared = {key(row): row for row in ours.to_dict("records")}
+    compared = {configuration_key(row): row for row in ours.to_dict("records")}
     head = ["Target", "Posterior", "K", *(measure(name).title for name in names), "seeds", "parameters", "s per cell"]
     if compared and source and source.baseline:
         base = f"{source.baseline.posterior} K={source.baseline.K}"
@@ -155,8 +157,8 @@ def _table(block: Block, source: Published | None) -> Table:
         cells = [row["target_label"], row["label"], depth(row)]
         cells += [statistic(row, name) for name in names]
         cells += [seeds(row), number(row["num_params"], 0, ","), number(row["seconds"], 2)]
-        rows.append(cells + (_comparison(compared.get(key(row))) if compared else []))
-        keys.append(key(row))
+        rows.append(cells + (_comparison(compared.get(configuration_key(row))) if compared else []))
+        keys.append(configuration_key(row))
     notes = _notes(block, source if compared else None)
     return Table(block.title, protocol(block), head, rows, keys, notes, marks=marks(block, names, keys, first=3))
 

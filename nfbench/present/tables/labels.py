@@ -6,25 +6,13 @@ from typing import Any
 import pandas as pd
 
 from nfbench.analysis.best import standings
-from nfbench.analysis.blocks import CONFIGURATION, OUTCOMES, Block
+from nfbench.analysis.blocks import OUTCOMES, Block
 from nfbench.analysis.summary import PARTS, Estimate
 from nfbench.present.tables.render import NOTHING, interval, number
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure
 from nfbench.records.training_words import words
 from nfbench.specification.spec import parse
-
-
-def key(row: dict[Any, Any]) -> tuple[str, ...]:
-    """A row's configuration as text.
-
-    Args:
-        row: of a summary.
-
-    Returns:
-        The values of `CONFIGURATION`; a missing one is empty.
-    """
-    return tuple("" if pd.isna(row[name]) else str(row[name]) for name in CONFIGURATION)
 
 
 def depth(row: dict[Any, Any]) -> str:

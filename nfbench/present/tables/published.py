@@ -4,10 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.analysis.blocks import CONFIGURATION
+from nfbench.analysis.blocks import CONFIGURATION, configuration_key
 from nfbench.analysis.published import compare
 from nfbench.analysis.summary import summary
-from nfbench.present.tables.labels import key
 from nfbench.published.catalogue import published
 from nfbench.published.schema import Published
 
@@ -60,8 +59,8 @@ def _joined(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
     Configurations are compared as text: a column of them that is missing throughout has another type in each table,
     which pandas refuses to merge.
     """
-    row_of = {key(row): number for number, row in enumerate(right.to_dict("records"))}
-    places = [row_of.get(key(row), -1) for row in left.to_dict("records")]
+    row_of = {configuration_key(row): number for number, row in enumerate(right.to_dict("records"))}
+    places = [row_of.get(configuration_key(row), -1) for row in left.to_dict("records")]
     beside = right.drop(columns=list(CONFIGURATION)).reset_index(drop=True).reindex(places)
     return pd.concat([left.reset_index(drop=True), beside.reset_index(drop=True)], axis=1)
 
