@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from nfbench.specification.config import Cell, Strict
+from nfbench.specification.config import Cell, Stored, Strict
 from nfbench.specification.spec import parse
 
 FINISHED = ("done", "diverged")  # outcomes that a second run would only repeat
@@ -50,9 +50,10 @@ class Facts(Strict):
     order: tuple[int, int]  # of target and posterior in the experiment
 
 
-class Record(Strict):
+class Record(Stored):
     """The stored outcome of one cell."""
 
+    later = ("traceback", "arrays", "digest")
     schema_version: Literal[1] = 1
     id: str
     cell: Cell
@@ -67,12 +68,6 @@ class Record(Strict):
     provenance: dict[str, Any]
     arrays: dict[str, str] | None = None  # sha256 of each array beside it, by name; None: of before there were digests
     digest: str | None = None  # sha256 of everything else; None: of before there were digests
-
-    @model_serializer(mode="wrap")
-    def _drop_unset_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out later fields that are None: a record without them is written as it was before there were such."""
-        later = ("traceback", "arrays", "digest")
-        return {key: value for key, value in dump(self).items() if value is not None or key not in later}
 
     @model_validator(mode="after")
     def _curves_can_be_drawn(self) -> Self:

@@ -29,11 +29,13 @@ class Measure:
         label: short name, for the head of a table.
         unit: such as ``nats``; empty for a pure number.
         meaning: what it measures, in a sentence or two.
+        better: which values are the better ones; None where neither are, or where nobody knows.
     """
 
     label: str
     unit: str
     meaning: str
+    better: Literal["lower", "higher"] | None = None
 
     @property
     def title(self) -> str:
@@ -50,16 +52,19 @@ MEASURES = {
         "nats",
         "KL(q||p) = F + ln Z, the divergence of the approximation from the normalised target; at least 0, and 0 "
         "only where both agree. Given where ln Z is exactly known.",
+        better="lower",
     ),
     "forward_kl": Measure(
         "forward KL",
         "nats",
         "KL(p||q), estimated with exact draws of the target: it is large where q misses a part of the target.",
+        better="lower",
     ),
     "box_kl": Measure(
         "KL in the box",
         "nats",
         "KL of the pair truncated to [-4, 4]^2, for energies that no constant normalises; read it with the mass.",
+        better="lower",
     ),
     "box_mass": Measure("mass in the box", "probability", "The probability that q gives to the box [-4, 4]^2."),
     "free_energy": Measure(
@@ -67,33 +72,41 @@ MEASURES = {
         "nats",
         "F = E_q[ln q(z|x) - ln p(x, z)], the negative evidence lower bound. Lower is better; for a model of data, the "
         "mean over data points that were not trained on.",
+        better="lower",
     ),
     "nll": Measure(
-        "-ln p(x)", "nats", "Negative log-likelihood by importance sampling with q; at most F in expectation."
+        "-ln p(x)",
+        "nats",
+        "Negative log-likelihood by importance sampling with q; at most F in expectation.",
+        better="lower",
     ),
     "gap": Measure(
         "gap",
         "nats",
         "F + ln p(x), with -ln p(x) by importance sampling: what the bound loses because q is not the exact posterior. "
         "It is the KL(q||p(z|x)) of the paper's Figure 4, too small by as much as that estimate is too large.",
+        better="lower",
     ),
     "nll_long": Measure(
         "-ln p(x), long",
         "nats",
         "The same estimate of -ln p(x) with many more draws, which comes closer to it from above; where the table says "
         "so, over some of the test points only, evenly spaced, and then not to be subtracted from the others.",
+        better="lower",
     ),
     "ess": Measure(
         "ESS",
         "draws",
         "Effective sample size of the importance weights behind -ln p(x), (sum w)^2 / sum w^2, mean over test points: "
         "as many as there are draws if q is the exact posterior, 1 if one draw has all the weight.",
+        better="higher",
     ),
     "khat_bad": Measure(
         "k-hat above 0.7",
         "share",
         "Share of test points whose importance weights have so heavy a tail (Pareto shape above 0.7) that their "
         "estimate of -ln p(x) cannot be relied on.",
+        better="lower",
     ),
     "best_step": Measure(
         "best update",
@@ -106,8 +119,6 @@ MEASURES = {
         "log-determinant", "nats", "Mean of the summed ln|det| of the maps: below 0 where they contract on average."
     ),
 }
-_LOWER = {"kl", "forward_kl", "box_kl", "free_energy", "nll", "gap", "nll_long", "khat_bad"}
-_HIGHER = {"ess"}
 
 WORDS = {
     "interval": "95 %, over seeds: what a repetition of the whole training would vary. Printed as ± half its width, "
@@ -193,7 +204,7 @@ def better(name: str) -> Literal["lower", "higher"] | None:
     >>> better("kl"), better("ess"), better("entropy")
     ('lower', 'higher', None)
     """
-    return "higher" if name in _HIGHER else "lower" if name in _LOWER else None
+    return measure(name).better
 
 
 def ordered(names: list[str]) -> list[str]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import entries, replace
 from nfbench.records.proof import make_room, parse, sealed
 from nfbench.specification.choices import TIMING, Dtype, Mode
-from nfbench.specification.config import Strict, digest
+from nfbench.specification.config import Stored, Strict, digest
 
 
 class Case(Strict):
@@ -102,9 +102,10 @@ class Agreement(Strict):
         return self.error <= self.tolerance
 
 
-class Timing(Strict):
+class Timing(Stored):
     """The stored outcome of one contender on one case."""
 
+    later = ("digest",)
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
     schema_version: Literal[1] = 1
@@ -127,11 +128,6 @@ class Timing(Strict):
     finished: str  # UTC, ISO 8601
     provenance: dict[str, Any]
     digest: str | None = None  # sha256 of everything else; None: of before there were digests
-
-    @model_serializer(mode="wrap")
-    def _drop_absent_digest(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what records of before there were digests do not have."""
-        return {key: value for key, value in dump(self).items() if value is not None or key != "digest"}
 
 
 def identity(case: Case, contender: str) -> str:

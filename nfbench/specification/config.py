@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -18,9 +18,26 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Training(Strict):
+class Stored(Strict):
+    """A model that is stored or hashed, and gets new fields all the same.
+
+    Attributes:
+        later: names of fields that came after others were stored. One that has its default is not written: what does
+            without it keeps its text and its hash.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _drop_unset_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unset = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in dump(self).items() if name not in unset}
+
+
+class Training(Stored):
     """One standardized training: minimise the annealed free energy (paper, eq. 20)."""
 
+    later = ("together", "validate_bound")
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)  # RMSprop's momentum; Adam's beta_1
@@ -35,12 +52,6 @@ class Training(Strict):
     together: int | None = Field(default=None, ge=1)  # seeds of one program: `block_of`; None in records from before it
     validate_bound: bool = False  # F of training, validation and test data along the way, and the best model kept
 
-    @model_serializer(mode="wrap")
-    def _drop_unset_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out options that came later and are unset: without them a configuration keeps its hash."""
-        later = {"together": None, "validate_bound": False}
-        return {key: value for key, value in dump(self).items() if key not in later or value != later[key]}
-
     @model_validator(mode="after")
     def _annealing_ends(self) -> Self:
         if self.anneal_updates * (1 - self.anneal_start) > self.updates:
@@ -50,9 +61,10 @@ class Training(Strict):
         return self
 
 
-class Evaluation(Strict):
+class Evaluation(Stored):
     """One evaluation of bounds and likelihoods, the same for every family; counts of draws."""
 
+    later = ("long_draws", "long_points")
     draws: int = Field(default=100_000, ge=2)  # for F and the reverse KL; for a target with data: draws a data point
     forward_draws: int = Field(default=20_000, ge=2)  # exact samples of the target for the forward KL
     importance_draws: int = Field(default=200, ge=2)  # S of the importance-sampled -ln p(x)
@@ -60,11 +72,6 @@ class Evaluation(Strict):
     grid: int = Field(default=80, ge=2)  # cells an axis of the stored density image over [-4, 4]^2
     long_draws: int | None = Field(default=None, ge=2)  # S of a second, longer importance-sampled -ln p(x)
     long_points: int | None = Field(default=None, ge=1)  # it is over so many test points, evenly spaced; None: all
-
-    @model_serializer(mode="wrap")
-    def _drop_unset_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out options that are None: a configuration without them has the hash it had before there were such."""
-        return {key: value for key, value in dump(self).items() if value is not None}
 
 
 class Recipe(Strict):
@@ -82,9 +89,10 @@ class Push(Strict):
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)  # standard deviation of every raw parameter
 
 
-class Cell(Strict):
+class Cell(Stored):
     """What one record is the outcome of."""
 
+    later = ("sources",)
     experiment: str
     profile: str
     target: str  # canonical spec
@@ -95,11 +103,6 @@ class Cell(Strict):
     evaluation: Evaluation
     data: str | None = None  # the data protocol with its sha256
     sources: dict[str, str] | None = None  # sha256 of the code of a posterior or target that is not nfbench's own
-
-    @model_serializer(mode="wrap")
-    def _drop_absent_sources(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave sources out where there are none: a cell of nfbench's own has the id it had before there were such."""
-        return {key: value for key, value in dump(self).items() if key != "sources" or value is not None}
 
     @property
     def id(self) -> str:
