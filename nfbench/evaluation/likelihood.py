@@ -13,6 +13,7 @@ from nfbench.evaluation import importance_weights, noise
 from nfbench.evaluation.density_grid import Arrays
 from nfbench.evaluation.importance_weights import Estimate
 from nfbench.evaluation.psis import UNRELIABLE, khat
+from nfbench.foundation.tensors import evenly_spaced
 from nfbench.records.cells import Metric
 from nfbench.specification.config import Evaluation
 from nfbench.targets.contract import LatentVariableModel
@@ -66,7 +67,7 @@ class Observed:
         """
         if num is None or num >= len(self):
             return self
-        chosen = torch.arange(num, device=self.x.device) * len(self) // num
+        chosen = evenly_spaced(num, len(self), self.x.device)
         return Observed(self.x[chosen], self.features[chosen], self.indices[chosen])
 
 

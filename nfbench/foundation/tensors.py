@@ -1,4 +1,4 @@
-"""What kind of tensors torch makes where nothing is said."""
+"""What kind of tensors torch makes where nothing is said, and the choice of rows of one."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,3 +18,21 @@ def ordinary_tensors() -> Iterator[None]:
     """
     with torch.inference_mode(mode=False), torch.device("cpu"):
         yield
+
+
+def evenly_spaced(num: int, length: int, device: torch.device | None = None) -> torch.Tensor:
+    """The places of evenly spaced rows, as data files may be sorted by class.
+
+    >>> evenly_spaced(3, 10)
+    tensor([0, 3, 6])
+
+    Args:
+        num: how many; of fewer rows all.
+        length: number of rows there are.
+        device: of the result.
+
+    Returns:
+        (min(num, length),), ascending.
+    """
+    chosen = min(num, length)
+    return torch.arange(chosen, device=device) * length // max(1, chosen)

@@ -40,8 +40,15 @@ class FlowPosterior(SourcePosterior):
         if name != "noise" or self._checks_draws:
             shapes.check_draw("posterior", draws, base, theta, lambda _: self.flow.num_params, 1, name)
 
-    def _numbers(self, features: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean (B or 1, D), ln sigma (B or 1, D) and theta (B or 1, P)."""
+    def numbers(self, features: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The numbers of the base and of the maps.
+
+        Args:
+            features: of the encoder (B, F); None for a free posterior.
+
+        Returns:
+            Mean (B or 1, D), ln sigma (B or 1, D) and theta (B or 1, P).
+        """
         base, theta = self.source(features)
         mean, log_sigma = base.chunk(2, -1)
         return mean, log_sigma, theta

@@ -1,6 +1,7 @@
 """Flows whose K maps have one form: theta split into the numbers of each map, shapes checked, costs added up."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -8,6 +9,8 @@ from torch import Tensor
 from nfbench.kernels import shapes
 from nfbench.posteriors.contract import Flow, Identity
 from nfbench.posteriors.cost import Cost, combine
+
+Chain = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class MapCost(NamedTuple):
@@ -24,22 +27,89 @@ class MapCost(NamedTuple):
     shared: Cost = Cost(0, 0)
 
 
-class MapFlow(Flow):
-    """K maps of one form with R numbers each for a data point: P = K R.
+class ChainFlow(Flow):
+    """K maps of one form whose family computes the whole chain: shapes checked, costs added up.
 
     A family says what `chain` and `chain_inverse` do with the numbers of all maps, and gives `initial` and `map_cost`.
+
+    Attributes:
+        name: the family, as messages begin.
+    """
+
+    checks = True
+    name: str
+
+    @abstractmethod
+    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Push points through the chain.
+
+        Args:
+            z: (S, B, D).
+            maps: the numbers of all maps, in the shape that the class says.
+
+        Returns:
+            z_K (S, B, D) and ln|det dz_K/dz| (S, B).
+        """
+
+    @abstractmethod
+    def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Undo `chain`.
+
+        Args:
+            z: z_K (S, B, D).
+            maps: as of `chain`.
+
+        Returns:
+            z (S, B, D) and ln|det dz/dz_K| (S, B).
+        """
+
+    @abstractmethod
+    def map_cost(self, *, gradient: bool) -> MapCost:
+        """The cost of one map, counted as `Identity.cost` counts that of the base.
+
+        Args:
+            gradient: forward and backward, else forward alone.
+
+        Returns:
+            The costs for each draw, for each row of theta, and of what all data points share.
+        """
+
+    @abstractmethod
+    def with_numbers(self, chain: Chain, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Call `chain` or `chain_inverse` with the numbers in theta.
+
+        Args:
+            chain: one of the two.
+            z: (S, B, D).
+            theta: (B or 1, P), which fits z.
+
+        Returns:
+            What it returns.
+        """
+
+    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow(self.name, z, theta, self.dim, self.num_params)
+        return self.with_numbers(self.chain, z, theta)
+
+    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.check_flow(self.name, z, theta, self.dim, self.num_params)
+        return self.with_numbers(self.chain_inverse, z, theta)
+
+    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
+        base = Identity(self.dim).cost(draws, batch, points, gradient=gradient)
+        draw, row, shared = self.map_cost(gradient=gradient)
+        one_map = combine((draws * batch, draw), (points, row), (1, shared))
+        return combine((1, base), (self.depth, one_map))
+
+
+class MapFlow(ChainFlow):
+    """K maps with R numbers each for a data point: P = K R. A chain gets them as maps (B or 1, K, R).
 
     Args:
         dim: D.
         depth: K.
         numbers: R.
-
-    Attributes:
-        name: the family, as messages about tensors that do not fit begin.
     """
-
-    checks = True
-    name: str
 
     def __init__(self, dim: int, depth: int, numbers: int) -> None:
         super().__init__(dim, depth, depth * numbers)
@@ -61,56 +131,8 @@ class MapFlow(Flow):
         """
         return theta.reshape(len(theta), self.depth, self.numbers)
 
-    @abstractmethod
-    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Push points through the chain.
-
-        Args:
-            z: (S, B, D).
-            maps: (B or 1, K, R).
-
-        Returns:
-            z_K (S, B, D) and ln|det dz_K/dz| (S, B).
-        """
-
-    @abstractmethod
-    def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Undo `chain`.
-
-        Args:
-            z: z_K (S, B, D).
-            maps: (B or 1, K, R).
-
-        Returns:
-            z (S, B, D) and ln|det dz/dz_K| (S, B).
-        """
-
-    @abstractmethod
-    def map_cost(self, *, gradient: bool) -> MapCost:
-        """The cost of one map, counted as `Identity.cost` counts that of the base.
-
-        Args:
-            gradient: forward and backward, else forward alone.
-
-        Returns:
-            The costs for each draw, for each row of theta, and of what all data points share.
-        """
-
-    def forward(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        shapes.check_flow(self.name, z, theta, self.dim, self.num_params)
-        return self.chain(z, self.maps(theta))
-
-    def inverse(self, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        shapes.check_flow(self.name, z, theta, self.dim, self.num_params)
-        return self.chain_inverse(z, self.maps(theta))
-
-    def cost(self, draws: int, batch: int, points: int, *, gradient: bool) -> Cost:
-        base, one_map = (
-            Identity(self.dim).cost(draws, batch, points, gradient=gradient),
-            self.map_cost(gradient=gradient),
-        )
-        per_map = (draws * batch, one_map.draw), (points, one_map.row), (1, one_map.shared)
-        return combine((1, base), (self.depth, combine(*per_map)))
+    def with_numbers(self, chain: Chain, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return chain(z, self.maps(theta))
 
 
 class Kernel(Protocol):

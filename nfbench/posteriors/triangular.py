@@ -1,4 +1,4 @@
-"""Unit lower triangular matrices: from the numbers below their diagonals, multiplied by points, and solved for points.
+"""Unit lower triangular matrices: from the numbers below their diagonals, multiplied by points, and as a flow's map.
 
 A row of a matrix has up to D - 1 numbers. They are divided by sqrt(D - 1), so that a step of an optimizer moves a
 point about as far at every D.
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nfbench.foundation.numerics import full_product
+from nfbench.posteriors.map_flow import MapFlow
 
 
 def count(dim: int) -> int:
@@ -87,6 +88,38 @@ class UnitTriangular(nn.Module):
         below = self.below(numbers)
         solved: Tensor = torch.linalg.solve_triangular(below, columns, upper=False, unitriangular=True)
         return solved.permute(2, 0, 1)
+
+
+class TriangularFlow(MapFlow):
+    """One linear map z -> L z by a unit lower triangular matrix; a family says how theta gives L, and adds the rest.
+
+    Args:
+        dim: D.
+        numbers: P.
+    """
+
+    def __init__(self, dim: int, numbers: int) -> None:
+        super().__init__(dim, 1, numbers)
+        self.triangular = UnitTriangular(dim)
+
+    def below(self, theta: Tensor) -> Tensor:
+        """The numbers below the diagonal of L; here theta is these.
+
+        Args:
+            theta: (B or 1, P).
+
+        Returns:
+            (B or 1, D (D - 1) / 2), row by row, as `UnitTriangular` takes them.
+        """
+        return theta
+
+    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        moved = self.triangular.multiply(z, self.below(maps.squeeze(1)))
+        return moved, moved.new_zeros(moved.shape[:-1])
+
+    def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        moved = self.triangular.solve(z, self.below(maps.squeeze(1)))
+        return moved, moved.new_zeros(moved.shape[:-1])
 
 
 def by_rows(z: Tensor, matrices: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nfbench.foundation.interrupts import deferred
 from nfbench.foundation.randomness import stream
+from nfbench.foundation.tensors import evenly_spaced
 from nfbench.targets.contract import LatentVariableModel
 
 Bound = Callable[[Tensor, Tensor], Tensor]
@@ -47,11 +48,8 @@ class Validation:
         self.params, self.seeds, self.noise_dim = params, list(seeds), noise_dim
         self.device = next(iter(params.values())).device
         splits = target.splits()
-        data = {
-            "train": target.observe(_evenly_spaced(splits.train), stream(0, "validation")),
-            "valid": _evenly_spaced(splits.valid),
-            "test": _evenly_spaced(splits.test),
-        }
+        data = {part: rows[evenly_spaced(_MOST, len(rows))] for part, rows in splits._asdict().items()}
+        data["train"] = target.observe(data["train"], stream(0, "validation"))
         self.data = {part: rows.to(self.device, dtype) for part, rows in data.items()}
         self.best = torch.full((len(seeds),), float("inf"), device=self.device, dtype=torch.float64)
         self.best_step = torch.zeros(len(seeds), device=self.device, dtype=torch.float64)
@@ -121,10 +119,3 @@ class Validation:
         own = {name: state[name].to(value.device) for name, value in self.state().items()}
         self.best, self.best_step = own.pop("best"), own.pop("best_step")
         self.best_params = {name.removeprefix("best."): value for name, value in own.items()}
-
-
-def _evenly_spaced(rows: Tensor) -> Tensor:
-    """At most `_MOST` rows, evenly spaced, as data files may be sorted by class."""
-    if len(rows) <= _MOST:
-        return rows
-    return rows[torch.arange(_MOST) * len(rows) // _MOST]

@@ -51,9 +51,7 @@ def base_of(q: Posterior) -> Base | None:
     """
     if not isinstance(q, FlowPosterior):
         return None
-    base, theta = q.source(None)
-    mean, log_sigma = base.chunk(2, -1)
-    return Base(q.flow, mean, log_sigma, theta)
+    return Base(q.flow, *q.numbers())
 
 
 def jacobians(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:

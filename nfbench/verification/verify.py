@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from nfbench.foundation.checks import whole_number
@@ -190,11 +191,11 @@ def _run(check: Check, subject: Subject, dims: Sequence[int], effort: Effort) ->
     ]
     outcome = Outcome("does not apply", f"D is larger than {check.largest_dim}")
     at = subject
-    if check.also_dim is not None and fitting and _find(check, subject.at(dim=fitting[0]), effort).status == "pass":
+    find = cache(lambda dim: _find(check, subject.at(dim=dim), effort))
+    if check.also_dim is not None and fitting and find(fitting[0]).status == "pass":
         fitting += [check.also_dim] * subject.can_have(check.also_dim)
     for dim in fitting:
-        at = subject.at(dim=dim)
-        outcome = _find(check, at, effort)
+        at, outcome = subject.at(dim=dim), find(dim)
         if outcome.status in ("fail", "does not apply"):
             break
     if outcome.status == "fail":

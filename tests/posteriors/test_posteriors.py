@@ -34,7 +34,7 @@ def test_amortized_round_trip(spec, dim):
     z, log_q = q(noise, given)
     assert torch.allclose(q.log_prob(z, given), log_q, rtol=1e-8, atol=1e-8)
     if isinstance(q, FlowPosterior):
-        mean, log_sigma, theta = q._numbers(given)
+        mean, log_sigma, theta = q.numbers(given)
         z_0 = mean + log_sigma.exp() * noise
         back, log_det = q.flow.inverse(q.flow(z_0, theta)[0], theta)
         assert torch.allclose(back, z_0, rtol=1e-8, atol=1e-8)
@@ -97,7 +97,7 @@ def test_autocast_keeps_the_density_of_a_flow(spec):
     given, noise = (normal(3, FEATURES, seed=22).float(), normal(16, 3, 5, seed=23).float())
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         _, log_q = q(noise, given)
-        mean, log_sigma, theta = (numbers.float() for numbers in q._numbers(given))
+        mean, log_sigma, theta = (numbers.float() for numbers in q.numbers(given))
     log_det = q.flow(mean + log_sigma.exp() * noise, theta)[1]
     expected = -0.5 * (noise.square().sum(-1) + 5 * math.log(2 * math.pi)) - log_sigma.sum(-1) - log_det
     assert torch.allclose(log_q, expected, rtol=1e-5, atol=1e-5)

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.cost import Cost
-from nfbench.posteriors.map_flow import MapCost, MapFlow
-from nfbench.posteriors.triangular import UnitTriangular, count
+from nfbench.posteriors.map_flow import MapCost
+from nfbench.posteriors.triangular import TriangularFlow, count
 from nfbench.specification.registry import register_posterior
 
 
-class FullCovariance(MapFlow):
+class FullCovariance(TriangularFlow):
     """One linear map by a unit lower triangular matrix: theta is its numbers below the diagonal, row by row.
 
     P = D (D - 1) / 2. `UnitTriangular` says how the numbers are scaled.
@@ -29,16 +29,7 @@ class FullCovariance(MapFlow):
     name = "full-covariance"
 
     def __init__(self, dim: int) -> None:
-        super().__init__(dim, 1, count(dim))
-        self.triangular = UnitTriangular(dim)
-
-    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        moved = self.triangular.multiply(z, maps.squeeze(1))
-        return moved, moved.new_zeros(moved.shape[:-1])
-
-    def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        moved = self.triangular.solve(z, maps.squeeze(1))
-        return moved, moved.new_zeros(moved.shape[:-1])
+        super().__init__(dim, count(dim))
 
     def initial(self) -> Tensor:
         """Zeros: the map is the identity."""

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.cost import Cost
-from nfbench.posteriors.map_flow import MapCost, MapFlow
-from nfbench.posteriors.triangular import UnitTriangular, count
+from nfbench.posteriors.map_flow import MapCost
+from nfbench.posteriors.triangular import TriangularFlow, count
 from nfbench.specification.registry import register_posterior
 
 
-class LinearIaf(MapFlow):
+class LinearIaf(TriangularFlow):
     """One linear map; theta is the numbers below the diagonal of L_1, ..., L_C, each row by row, then C - 1 logits.
 
     P = C D (D - 1) / 2 + C - 1. `UnitTriangular` says how the numbers below a diagonal are scaled.
@@ -33,24 +33,14 @@ class LinearIaf(MapFlow):
     name = "linear-iaf"
 
     def __init__(self, dim: int, components: int) -> None:
-        super().__init__(dim, 1, components * count(dim) + components - 1)
+        super().__init__(dim, components * count(dim) + components - 1)
         self.components = components
-        self.triangular = UnitTriangular(dim)
 
-    def chain(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        moved = self.triangular.multiply(z, self._combined(maps.squeeze(1)))
-        return moved, moved.new_zeros(moved.shape[:-1])
-
-    def chain_inverse(self, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        moved = self.triangular.solve(z, self._combined(maps.squeeze(1)))
-        return moved, moved.new_zeros(moved.shape[:-1])
-
-    def _combined(self, theta: Tensor) -> Tensor:
-        """The numbers (B or 1, D (D - 1) / 2) below the diagonal of L, from theta (B or 1, P)."""
+    def below(self, theta: Tensor) -> Tensor:
         size = self.components * count(self.dim)
-        below = theta[:, :size].reshape(len(theta), self.components, count(self.dim))
+        matrices = theta[:, :size].reshape(len(theta), self.components, count(self.dim))
         logits = torch.nn.functional.pad(theta[:, size:], (0, 1))
-        return (logits.softmax(-1).unsqueeze(-1) * below).sum(1)
+        return (logits.softmax(-1).unsqueeze(-1) * matrices).sum(1)
 
     def initial(self) -> Tensor:
         """Numbers ~ N(0, 0.01) below the diagonals, shifted so that their mean over matrices is 0; equal weights.

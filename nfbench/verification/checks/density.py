@@ -10,7 +10,7 @@ from nfbench.posteriors.contract import Posterior
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, simplest, skips
 from nfbench.verification.conjugate import call
 from nfbench.verification.maps import Local, base_of, draws_of, local, number
-from nfbench.verification.subject import State, Subject, integration_error, states
+from nfbench.verification.subject import State, Subject, integration_error, parameters
 
 _JACOBIAN = (
     "jacobian = torch.autograd.functional.jacobian(lambda noise: q(noise)[0].flatten(), noise).squeeze()",
@@ -46,29 +46,28 @@ def _log_det(subject: Subject, effort: Effort) -> Outcome:
     reason = square(subject, subject.build())
     if reason:
         return skips(reason)
-    for state in states(subject.build()):
-        for seed in range(effort.seeds if state != "start" else 1):
-            q = subject.build(state, seed)
-            error = integration_error(q)
+    for state, seed in parameters(subject.build(), effort.seeds):
+        q = subject.build(state, seed)
+        error = integration_error(q)
 
-            def excess(noise: Tensor, q: Posterior = q, error: float = error) -> Tensor:
-                at = local(draws_of(q), noise)
-                expected = standard_normal_log_prob(noise)[:, 0] - at.log_det
-                worst = (q(noise)[1][:, 0].detach() - expected).abs()
-                if (base := base_of(q)) is not None:
-                    z, claimed = base.flow(base.points(noise), base.theta)
-                    of_maps = at.log_det - base.log_sigma.sum()
-                    worst = torch.maximum(worst, (claimed[:, 0] - of_maps).abs().detach())
-                    moved = (z - q(noise)[0]).abs().amax(-1)[:, 0].detach()
-                    worst = torch.maximum(worst, torch.where(moved > _far(z), torch.inf, 0.0))
-                allowed = 1e-8 * (1 + at.log_det.abs()) + at.rounding + error
-                return torch.where(at.regular, worst.nan_to_num(nan=math.inf) - allowed, -1.0)
+        def excess(noise: Tensor, q: Posterior = q, error: float = error) -> Tensor:
+            at = local(draws_of(q), noise)
+            expected = standard_normal_log_prob(noise)[:, 0] - at.log_det
+            worst = (q(noise)[1][:, 0].detach() - expected).abs()
+            if (base := base_of(q)) is not None:
+                z, claimed = base.flow(base.points(noise), base.theta)
+                of_maps = at.log_det - base.log_sigma.sum()
+                worst = torch.maximum(worst, (claimed[:, 0] - of_maps).abs().detach())
+                moved = (z - q(noise)[0]).abs().amax(-1)[:, 0].detach()
+                worst = torch.maximum(worst, torch.where(moved > _far(z), torch.inf, 0.0))
+            allowed = 1e-8 * (1 + at.log_det.abs()) + at.rounding + error
+            return torch.where(at.regular, worst.nan_to_num(nan=math.inf) - allowed, -1.0)
 
-            noise = subject.noise(q, effort.points, seed=seed)
-            over = excess(noise)
-            if (over > 0).any():
-                point = simplest(noise, excess)
-                return _wrong_log_det(q, point, state, seed, error)
+        noise = subject.noise(q, effort.points, seed=seed)
+        over = excess(noise)
+        if (over > 0).any():
+            point = simplest(noise, excess)
+            return _wrong_log_det(q, point, state, seed, error)
     return PASS
 
 
@@ -110,28 +109,27 @@ def _wrong_log_det(q: Posterior, point: Tensor, state: State, seed: int, error: 
 def _density(subject: Subject, effort: Effort) -> Outcome:
     if not subject.build().has_density:
         return skips("it has no density at points")
-    for state in states(subject.build()):
-        for seed in range(effort.seeds if state != "start" else 1):
-            q = subject.build(state, seed)
-            error = integration_error(q)
+    for state, seed in parameters(subject.build(), effort.seeds):
+        q = subject.build(state, seed)
+        error = integration_error(q)
 
-            def excess(noise: Tensor, q: Posterior = q, error: float = error) -> Tensor:
-                z, log_q = (value.detach() for value in q(noise))
-                allowed = 1e-7 * (1 + log_q.abs()[:, 0]) + error
-                regular = torch.ones_like(allowed, dtype=torch.bool)
-                if q.noise_dim == q.dim:
-                    at = local(draws_of(q), noise)
-                    allowed, regular = allowed + 1e4 * at.rounding, at.regular
-                difference = (q.log_prob(z) - log_q).abs()[:, 0].detach()
-                return torch.where(regular, difference.nan_to_num(nan=math.inf) - allowed, -1.0)
+        def excess(noise: Tensor, q: Posterior = q, error: float = error) -> Tensor:
+            z, log_q = (value.detach() for value in q(noise))
+            allowed = 1e-7 * (1 + log_q.abs()[:, 0]) + error
+            regular = torch.ones_like(allowed, dtype=torch.bool)
+            if q.noise_dim == q.dim:
+                at = local(draws_of(q), noise)
+                allowed, regular = allowed + 1e4 * at.rounding, at.regular
+            difference = (q.log_prob(z) - log_q).abs()[:, 0].detach()
+            return torch.where(regular, difference.nan_to_num(nan=math.inf) - allowed, -1.0)
 
-            noise = subject.noise(q, effort.points, seed=seed)
-            if (excess(noise) > 0).any():
-                point = simplest(noise, excess)
-                z, log_q = q(point)
-                detail = f"log_prob = {number(q.log_prob(z)):.10g} at a draw with ln q = {number(log_q):.10g}"
-                lines = "z, log_q = q(noise)", "print(q.log_prob(z).item(), log_q.item())  # expected: the same"
-                return fails(detail, state, seed, point, *lines)
+        noise = subject.noise(q, effort.points, seed=seed)
+        if (excess(noise) > 0).any():
+            point = simplest(noise, excess)
+            z, log_q = q(point)
+            detail = f"log_prob = {number(q.log_prob(z)):.10g} at a draw with ln q = {number(log_q):.10g}"
+            lines = "z, log_q = q(noise)", "print(q.log_prob(z).item(), log_q.item())  # expected: the same"
+            return fails(detail, state, seed, point, *lines)
     return PASS
 
 
@@ -146,26 +144,25 @@ def _reference(subject: Subject, effort: Effort) -> Outcome:
     oracle = subject.reference or getattr(getattr(q, "flow", q), "reference", None)
     if oracle is None:
         return skips("no reference is declared")
-    for state in states(q):
-        for seed in range(effort.seeds if state != "start" else 1):
-            q = subject.build(state, seed)
-            noise = subject.noise(q, 10, seed=seed)
-            base = base_of(q)
-            if base is not None:
-                start, theta, state_dict = base.points(noise), base.theta, base.flow.state_dict()
-                z, value = base.flow(start, theta)
-            else:
-                start, theta, state_dict = noise, noise.new_zeros(1, 0), q.state_dict()
-                z, value = call(q, noise)
-            weights = {name: tensor.tolist() for name, tensor in state_dict.items()}
-            for draw in range(len(noise)):
-                expected_z, expected = oracle(start[draw, 0].tolist(), theta[0].tolist(), weights)
-                ours = [*z[draw, 0].tolist(), number(value[draw, 0])]
-                theirs = [*expected_z, expected]
-                if not all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in zip(ours, theirs, strict=True)):
-                    detail = f"z and ln|det| or ln q {_short(ours)}: by the reference {_short(theirs)}"
-                    lines = "print(q(noise))", f"# by the reference: {_short(theirs)}"
-                    return fails(detail, state, seed, noise[draw : draw + 1], *lines)
+    for state, seed in parameters(q, effort.seeds):
+        q = subject.build(state, seed)
+        noise = subject.noise(q, 10, seed=seed)
+        base = base_of(q)
+        if base is not None:
+            start, theta, state_dict = base.points(noise), base.theta, base.flow.state_dict()
+            z, value = base.flow(start, theta)
+        else:
+            start, theta, state_dict = noise, noise.new_zeros(1, 0), q.state_dict()
+            z, value = call(q, noise)
+        weights = {name: tensor.tolist() for name, tensor in state_dict.items()}
+        for draw in range(len(noise)):
+            expected_z, expected = oracle(start[draw, 0].tolist(), theta[0].tolist(), weights)
+            ours = [*z[draw, 0].tolist(), number(value[draw, 0])]
+            theirs = [*expected_z, expected]
+            if not all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in zip(ours, theirs, strict=True)):
+                detail = f"z and ln|det| or ln q {_short(ours)}: by the reference {_short(theirs)}"
+                lines = "print(q(noise))", f"# by the reference: {_short(theirs)}"
+                return fails(detail, state, seed, noise[draw : draw + 1], *lines)
     return PASS
 
 

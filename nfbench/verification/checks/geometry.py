@@ -10,7 +10,7 @@ from nfbench.posteriors.contract import Posterior
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, simplest, skips
 from nfbench.verification.checks.density import square
 from nfbench.verification.maps import Base, base_of, chain_of, draws_of, jacobians, local, number
-from nfbench.verification.subject import STATES, State, Subject, integration_error, states
+from nfbench.verification.subject import STATES, State, Subject, integration_error, parameters, states
 
 PAIRS = 32  # at which a search for two points with one image begins
 NEAREST = 8  # of them, which Newton's steps pull together
@@ -54,8 +54,7 @@ def _orientation(subject: Subject, effort: Effort) -> Outcome:
 
 def _parameters(q: Posterior, effort: Effort) -> Iterator[tuple[State, int]]:
     """States and seeds of the parameters at which a determinant's sign is looked at."""
-    for state in states(q):
-        yield from ((state, seed) for seed in range(effort.seeds if state != "start" else 1))
+    yield from parameters(q, effort.seeds)
     if "wild" in states(q):
         yield from (("scattered", seed) for seed in range(10 * effort.seeds))
 
@@ -149,45 +148,44 @@ def _meets(function: Callable[[Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor
 def _round_trip(subject: Subject, effort: Effort) -> Outcome:
     if base_of(subject.build()) is None:
         return skips("the family is no flow with an inverse")
-    for state in states(subject.build()):
-        for seed in range(effort.seeds if state != "start" else 1):
-            q = subject.build(state, seed)
-            base = base_of(q)
-            assert base is not None
-            error = integration_error(q)
+    for state, seed in parameters(subject.build(), effort.seeds):
+        q = subject.build(state, seed)
+        base = base_of(q)
+        assert base is not None
+        error = integration_error(q)
 
-            def excess(noise: Tensor, base: Base = base, error: float = error) -> Tensor:
-                z_0 = base.points(noise)
-                z, log_det = base.flow(z_0, base.theta)
-                back, inverse_log_det = base.flow.inverse(z, base.theta)
-                at = local(chain_of(base), z_0)
-                scale = 1 + z_0.abs().amax(-1)[:, 0] + z.abs().amax(-1)[:, 0] * 1e-6
-                allowed = 1e-8 * scale + at.rounding * scale + error
-                away = (back - z_0).abs().amax(-1)[:, 0]
-                turned = (log_det + inverse_log_det).abs()[:, 0]
-                room = 10 * allowed * (1 + log_det.abs()[:, 0])
-                over = torch.maximum(away - allowed, turned - room).detach()
-                return torch.where(at.regular, over.nan_to_num(nan=math.inf), -1.0)
+        def excess(noise: Tensor, base: Base = base, error: float = error) -> Tensor:
+            z_0 = base.points(noise)
+            z, log_det = base.flow(z_0, base.theta)
+            back, inverse_log_det = base.flow.inverse(z, base.theta)
+            at = local(chain_of(base), z_0)
+            scale = 1 + z_0.abs().amax(-1)[:, 0] + z.abs().amax(-1)[:, 0] * 1e-6
+            allowed = 1e-8 * scale + at.rounding * scale + error
+            away = (back - z_0).abs().amax(-1)[:, 0]
+            turned = (log_det + inverse_log_det).abs()[:, 0]
+            room = 10 * allowed * (1 + log_det.abs()[:, 0])
+            over = torch.maximum(away - allowed, turned - room).detach()
+            return torch.where(at.regular, over.nan_to_num(nan=math.inf), -1.0)
 
-            noise = subject.noise(q, effort.points, seed=seed)
-            if (excess(noise) > 0).any():
-                point = simplest(noise, excess)
-                z_0 = base.points(point)
-                z, log_det = base.flow(z_0, base.theta)
-                back, inverse_log_det = base.flow.inverse(z, base.theta)
-                detail = (
-                    f"inverse(forward(z)) is {number((back - z_0).abs().max()):.3g} away from z; "
-                    f"ln|det| {number(log_det):.6g} there and {number(inverse_log_det):.6g} back"
-                )
-                lines = (
-                    "base, theta = q.source(None)",
-                    "mean, log_sigma = base.chunk(2, -1)",
-                    "z_0 = mean + log_sigma.exp() * noise",
-                    "z, log_det = q.flow(z_0, theta)",
-                    "print(z_0, log_det)",
-                    "print(q.flow.inverse(z, theta))  # expected: the same point, and minus ln|det|",
-                )
-                return fails(detail, state, seed, point, *lines)
+        noise = subject.noise(q, effort.points, seed=seed)
+        if (excess(noise) > 0).any():
+            point = simplest(noise, excess)
+            z_0 = base.points(point)
+            z, log_det = base.flow(z_0, base.theta)
+            back, inverse_log_det = base.flow.inverse(z, base.theta)
+            detail = (
+                f"inverse(forward(z)) is {number((back - z_0).abs().max()):.3g} away from z; "
+                f"ln|det| {number(log_det):.6g} there and {number(inverse_log_det):.6g} back"
+            )
+            lines = (
+                "base, theta = q.source(None)",
+                "mean, log_sigma = base.chunk(2, -1)",
+                "z_0 = mean + log_sigma.exp() * noise",
+                "z, log_det = q.flow(z_0, theta)",
+                "print(z_0, log_det)",
+                "print(q.flow.inverse(z, theta))  # expected: the same point, and minus ln|det|",
+            )
+            return fails(detail, state, seed, point, *lines)
     return PASS
 
 
