@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nfbench.executors.limits import Limits
-from nfbench.executors.messages import Lost, Run, Statuses, Task
+from nfbench.executors.messages import Lost, Run, Statuses, Task, own_interrupt
 from nfbench.executors.origins import check_importable, foreign_modules, may_run_here, needs_script
 from nfbench.executors.pool import Pool
 from nfbench.executors.progress import GroupProgress, Update
 from nfbench.executors.progress import name as name_of
 from nfbench.executors.worker import refuse_second_run, statuses
 from nfbench.foundation.compiling import watch
-from nfbench.foundation.errors import reason, traceback_of
+from nfbench.foundation.errors import traceback_of
 from nfbench.foundation.interrupts import Signals, interruptible
 from nfbench.records.cells import Record
 from nfbench.records.store import finished
@@ -88,8 +88,10 @@ def execute(
     root = Path(os.path.abspath(root))  # noqa: PTH100  a plug-in may change the folder; links stay as they are
     waiting.sort(key=_length, reverse=True)
     jobs = min(jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1), max(1, len(waiting)))
-    here = [group for group in waiting if jobs == 1 and not limits and may_run_here(group)]
-    apart = [group for group in waiting if group not in here]
+    here: list[Group] = []
+    apart: list[Group] = []
+    for group in waiting:
+        (here if jobs == 1 and not limits and may_run_here(group) else apart).append(group)
     for group in apart:
         check_importable(group, jobs)
     with GroupProgress(waiting) as progress, interruptible() as signals:
@@ -108,9 +110,11 @@ def execute(
             pool = Pool(task, jobs, limits, signals, hide_main=not needs_script(run))
             pool.run(apart, finish, progress.update, progress.say)
         watch(progress.say)
-        for group in here:
-            finish(group, _inline(run, group, root, device, progress, signals))
-    watch(None)
+        try:
+            for group in here:
+                finish(group, _inline(run, group, root, device, progress, signals))
+        finally:
+            watch(None)
     return summary
 
 
@@ -133,4 +137,4 @@ def _inline(
     except KeyboardInterrupt as error:
         if signals.count or not signals.watched:
             raise
-        return Lost(f"{reason(error)}: raised by its own code, as no signal came", traceback_of(error))
+        return Lost(own_interrupt(error), traceback_of(error))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from nfbench.foundation.errors import reason
 from nfbench.records.cells import Record
 from nfbench.specification.config import Group
 
@@ -84,3 +85,15 @@ class Lost(NamedTuple):
 
 class Interrupted(NamedTuple):
     """A group was interrupted by a signal; its state and its records are stored."""
+
+
+def own_interrupt(error: KeyboardInterrupt) -> str:
+    """What to say of an interrupt that no signal sent: the code of the group raised it, and only the group ends.
+
+    Args:
+        error: that came out of the group.
+
+    Returns:
+        Type, text and place of the error, and this reason, in one line.
+    """
+    return f"{reason(error)}: raised by its own code, as no signal came"

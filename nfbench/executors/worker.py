@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
-from nfbench.executors.messages import Begun, Ended, Interrupted, Note, Raised, Statuses, Task
+from nfbench.executors.messages import Begun, Ended, Interrupted, Note, Raised, Statuses, Task, own_interrupt
 from nfbench.executors.progress import Update
 from nfbench.executors.progress import name as name_of
 from nfbench.foundation.compiling import watch
@@ -104,8 +104,7 @@ def _outcome(task: Task, group: Group, connection: Connection) -> Ended | Raised
         records = task.run(group, task.root, task.device, functools.partial(_send, connection, group, process_id))
         answer = Ended(statuses(records), reusable=leftovers() <= before)
     except KeyboardInterrupt as error:
-        text = "raised by its own code, as no signal came"
-        answer = Interrupted() if signals.count else Raised(f"{reason(error)}: {text}", traceback_of(error))
+        answer = Interrupted() if signals.count else Raised(own_interrupt(error), traceback_of(error))
     except BaseException as error:
         answer = Raised(reason(error), traceback_of(error))
     _end_if_forked(process_id)

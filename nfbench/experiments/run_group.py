@@ -3,11 +3,8 @@
 import dataclasses
 import datetime
 import functools
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,22 +13,19 @@ from nfbench.evaluation import density_grid
 from nfbench.evaluation.density import draw_theta, push_through
 from nfbench.evaluation.evaluate import evaluate, finite
 from nfbench.executors.messages import Lost
-from nfbench.executors.origins import is_own
 from nfbench.experiments.folders import checkpoint_of, remove_checkpoint
-from nfbench.foundation.compiling import clock, compile_seconds
-from nfbench.foundation.environment import provenance, runtime
+from nfbench.experiments.group_run import GroupRun
+from nfbench.foundation.compiling import clock
 from nfbench.foundation.errors import InputError, reason, traceback_of
-from nfbench.foundation.process_state import ProcessState, seed_generators
+from nfbench.foundation.process_state import seed_generators
 from nfbench.posteriors.build import posterior
-from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
-from nfbench.records.cells import FINISHED, Facts, Metric, Record, Status
+from nfbench.records.cells import FINISHED, Metric, Record
 from nfbench.records.glossary import BEST
-from nfbench.records.store import finished, path, read, with_proof, write
+from nfbench.records.store import finished, path, read
 from nfbench.specification.config import Cell, Group
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target
-from nfbench.targets.contract import Target
 from nfbench.training.contracts import check_maps, check_model
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference, initial_model
@@ -69,7 +63,7 @@ def run_group(
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # how a sum is rounded depends on how many share it, and on nothing else may a cell depend
-    run = _Run(group, root, device, clock(), acceleration)
+    run = GroupRun(group, root, device, clock(), acceleration)
     seed_generators(int(group.cells[0].id, 16))  # for code that draws from them; nfbench's own does not
     try:
         _check_sources(group)
@@ -100,7 +94,7 @@ def lose_group(group: Group, root: Path, device: str, lost: Lost) -> list[Record
     Returns:
         One record for each cell.
     """
-    run = _Run(group, root, device, clock() - lost.seconds)
+    run = GroupRun(group, root, device, clock() - lost.seconds)
     began = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=lost.seconds + 1)
     for cell in group.cells:
         if finished(root, cell):
@@ -108,88 +102,6 @@ def lose_group(group: Group, root: Path, device: str, lost: Lost) -> list[Record
             if datetime.datetime.fromisoformat(record.finished) >= began:  # its process stored it before it died
                 run.stored[cell.id] = record
     return run.fail("failed", lost.message, lost.traceback)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """The run of a group.
-
-    Attributes:
-        group: the cells.
-        root: folder of the records.
-        device: torch device.
-        started: time of the start, as of `nfbench.foundation.compiling.clock`.
-        acceleration: how updates are run.
-        stored: a cell's id -> the record that this run stored for it.
-        before: the state of the process at the start.
-        compiled: seconds that the process had spent compiling kernels before.
-    """
-
-    group: Group
-    root: Path
-    device: str
-    started: float
-    acceleration: Acceleration = PLAIN
-    stored: dict[str, Record] = field(default_factory=dict)
-    before: ProcessState = field(default_factory=ProcessState)
-    compiled: float = field(default_factory=compile_seconds)
-
-    def restore(self) -> None:
-        """Put the process back into its state before, and warn of what the group's code had changed."""
-        changed = self.before.restore()
-        if changed and not is_own(self.group):  # what nfbench imports may set filters of warnings
-            owner = f"{self.group.target} | {self.group.posterior}"
-            warnings.warn(f"{owner}: its code changed {', '.join(changed)}; put back", stacklevel=2)
-
-    def share(self) -> float:
-        """Seconds so far, shared equally by the cells."""
-        return (clock() - self.started) / len(self.group.cells)
-
-    def fail(self, status: Status, message: str, traceback: str | None = None) -> list[Record]:
-        """Store an outcome for every cell for which this run has stored none yet."""
-        facts = _facts(self.group, None, None)
-        return [
-            self.stored.get(cell.id)
-            or self.store(cell, facts, status, self.share(), message=message, traceback=traceback)
-            for cell in self.group.cells
-        ]
-
-    def store(
-        self,
-        cell: Cell,
-        facts: Facts,
-        status: Status,
-        seconds: float,
-        arrays: density_grid.Arrays | None = None,
-        **fields: Any,
-    ) -> Record:
-        """Make a record and write it, with its arrays."""
-        return self.write(self.make(cell, facts, status, seconds, **fields), arrays)
-
-    def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **fields: Any) -> Record:
-        """The record of an outcome, not yet written; `fields` are further fields of the record."""
-        changes = [] if is_own(self.group) else self.before.changes()
-        noted: dict[str, Any] = {"changed_by_its_code": changes} if changes else {}
-        if (compiled := compile_seconds() - self.compiled) > 0:
-            noted["compile_seconds"] = round(compiled, 3)  # of the group; they are no part of `seconds`
-        return Record(
-            id=cell.id,
-            cell=cell,
-            facts=facts,
-            status=status,
-            seconds=round(seconds, 3),
-            finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration), **noted},
-            **fields,
-        )
-
-    def write(self, record: Record, arrays: density_grid.Arrays | None) -> Record:
-        """Write a record, unless it is a failure and an earlier run has finished the cell."""
-        record = with_proof(record, arrays)
-        if record.status in FINISHED or not finished(self.root, record.cell):
-            write(self.root, record, arrays)
-        self.stored[record.id] = record
-        return record
 
 
 def _check_sources(group: Group) -> None:
@@ -204,7 +116,7 @@ def _check_sources(group: Group) -> None:
         )
 
 
-def _fit(run: _Run, report: Report | None) -> list[Record]:
+def _fit(run: GroupRun, report: Report | None) -> list[Record]:
     """Train the group's seeds together, and evaluate and store them one by one."""
     cells = run.group.cells
     if cells[0].training is None:
@@ -233,10 +145,10 @@ def _fit(run: _Run, report: Report | None) -> list[Record]:
     return records
 
 
-def _outcome(run: _Run, cell: Cell, e: int, trained: Trained, share: float) -> Outcome:
+def _outcome(run: GroupRun, cell: Cell, e: int, trained: Trained, share: float) -> Outcome:
     """Evaluate the e-th seed: record and arrays; a failing evaluation gives a failed record of this seed alone."""
     model, diverged = trained.models[e], trained.diverged[e]
-    make = functools.partial(run.make, cell, _facts(run.group, model.target, model.posterior), curves=trained.curves[e])
+    make = functools.partial(run.make, cell, run.facts(model.target, model.posterior), curves=trained.curves[e])
     if diverged is not None:
         return make("diverged", share, message=f"the bound was not finite within the updates before {diverged}"), None
     started = clock()
@@ -266,12 +178,12 @@ def _of_best(
     return {"best_step": Metric(value=step)} | {f"{BEST}{name}": metric for name, metric in metrics.items()}
 
 
-def _push(run: _Run) -> list[Record]:
+def _push(run: GroupRun) -> list[Record]:
     """Push the base density through the untrained flow of every cell (paper, Figure 1)."""
     return [_pushed(run, cell) for cell in run.group.cells]
 
 
-def _pushed(run: _Run, cell: Cell) -> Record:
+def _pushed(run: GroupRun, cell: Cell) -> Record:
     """Push the base density through one cell's untrained flow, and store the metrics and the image."""
     started = clock()
     base = target(cell.target)
@@ -282,23 +194,5 @@ def _pushed(run: _Run, cell: Cell) -> Record:
     check_maps(family.flow, base, theta, cell.target, cell.posterior, cell.seed)
     metrics = finite(push_through(family.flow, base, theta, cell.evaluation, cell.seed))
     arrays = density_grid.of_flow(family.flow, base, theta, cell.evaluation) if density_grid.drawable(base) else None
-    facts = _facts(run.group, base, family)
+    facts = run.facts(base, family)
     return run.store(cell, facts, "done", clock() - started, arrays, metrics=metrics)
-
-
-def _facts(group: Group, built_target: Target | None, family: Posterior | None) -> Facts:
-    """A group's labels, references and sizes, as its records store them; without sizes where nothing was built."""
-    posterior_choice, target_choice = posteriors.choose(group.posterior), targets.choose(group.target)
-    return Facts(
-        family=posterior_choice.family,
-        label=posterior_choice.label,
-        cite=posterior_choice.entry.cite,
-        year=posterior_choice.entry.year,
-        K=posterior_choice.depth,
-        target_label=target_choice.label,
-        target_cite=target_choice.entry.cite,
-        dim=None if built_target is None else built_target.dim,
-        log_z=None if built_target is None else built_target.log_z,
-        num_params=None if family is None else sum(parameter.numel() for parameter in family.parameters()),
-        order=group.order,
-    )

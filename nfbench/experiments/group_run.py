@@ -1,0 +1,120 @@
+"""What the run of a group needs to know of itself, and how its outcomes become stored records."""
+
+import dataclasses
+import datetime
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nfbench.evaluation import density_grid
+from nfbench.executors.origins import is_own
+from nfbench.foundation.compiling import clock, compile_seconds
+from nfbench.foundation.environment import provenance, runtime
+from nfbench.foundation.process_state import ProcessState
+from nfbench.posteriors.contract import Posterior
+from nfbench.records.cells import FINISHED, Facts, Record, Status
+from nfbench.records.store import finished, with_proof, write
+from nfbench.specification.config import Cell, Group
+from nfbench.specification.registry import posteriors, targets
+from nfbench.targets.contract import Target
+from nfbench.training.update import PLAIN, Acceleration
+
+
+@dataclass(frozen=True)
+class GroupRun:
+    """The run of a group.
+
+    Attributes:
+        group: the cells.
+        root: folder of the records.
+        device: torch device.
+        started: time of the start, as of `nfbench.foundation.compiling.clock`.
+        acceleration: how updates are run.
+        stored: a cell's id -> the record that this run stored for it.
+        before: the state of the process at the start.
+        compiled: seconds that the process had spent compiling kernels before.
+    """
+
+    group: Group
+    root: Path
+    device: str
+    started: float
+    acceleration: Acceleration = PLAIN
+    stored: dict[str, Record] = field(default_factory=dict)
+    before: ProcessState = field(default_factory=ProcessState)
+    compiled: float = field(default_factory=compile_seconds)
+
+    def restore(self) -> None:
+        """Put the process back into its state before, and warn of what the group's code had changed."""
+        changed = self.before.restore()
+        if changed and not is_own(self.group):  # what nfbench imports may set filters of warnings
+            owner = f"{self.group.target} | {self.group.posterior}"
+            warnings.warn(f"{owner}: its code changed {', '.join(changed)}; put back", stacklevel=2)
+
+    def share(self) -> float:
+        """Seconds so far, shared equally by the cells."""
+        return (clock() - self.started) / len(self.group.cells)
+
+    def fail(self, status: Status, message: str, traceback: str | None = None) -> list[Record]:
+        """Store an outcome for every cell for which this run has stored none yet."""
+        facts = self.facts()
+        return [
+            self.stored.get(cell.id)
+            or self.store(cell, facts, status, self.share(), message=message, traceback=traceback)
+            for cell in self.group.cells
+        ]
+
+    def store(
+        self,
+        cell: Cell,
+        facts: Facts,
+        status: Status,
+        seconds: float,
+        arrays: density_grid.Arrays | None = None,
+        **fields: Any,
+    ) -> Record:
+        """Make a record and write it, with its arrays."""
+        return self.write(self.make(cell, facts, status, seconds, **fields), arrays)
+
+    def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **fields: Any) -> Record:
+        """The record of an outcome, not yet written; `fields` are further fields of the record."""
+        changes = [] if is_own(self.group) else self.before.changes()
+        noted: dict[str, Any] = {"changed_by_its_code": changes} if changes else {}
+        if (compiled := compile_seconds() - self.compiled) > 0:
+            noted["compile_seconds"] = round(compiled, 3)  # of the group; they are no part of `seconds`
+        return Record(
+            id=cell.id,
+            cell=cell,
+            facts=facts,
+            status=status,
+            seconds=round(seconds, 3),
+            finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration), **noted},
+            **fields,
+        )
+
+    def write(self, record: Record, arrays: density_grid.Arrays | None) -> Record:
+        """Write a record, unless it is a failure and an earlier run has finished the cell."""
+        record = with_proof(record, arrays)
+        if record.status in FINISHED or not finished(self.root, record.cell):
+            write(self.root, record, arrays)
+        self.stored[record.id] = record
+        return record
+
+    def facts(self, built_target: Target | None = None, family: Posterior | None = None) -> Facts:
+        """Labels, references and sizes, as the group's records store them; without sizes where nothing was built."""
+        posterior_choice, target_choice = posteriors.choose(self.group.posterior), targets.choose(self.group.target)
+        return Facts(
+            family=posterior_choice.family,
+            label=posterior_choice.label,
+            cite=posterior_choice.entry.cite,
+            year=posterior_choice.entry.year,
+            K=posterior_choice.depth,
+            target_label=target_choice.label,
+            target_cite=target_choice.entry.cite,
+            dim=None if built_target is None else built_target.dim,
+            log_z=None if built_target is None else built_target.log_z,
+            num_params=None if family is None else sum(parameter.numel() for parameter in family.parameters()),
+            order=self.group.order,
+        )
