@@ -3,8 +3,13 @@
 import os
 
 import pytest
+from torch.distributions import Distribution
 
 from nfbench.foundation.settings import BACKEND_VARIABLE
+from nfbench.specification import registry
+from nfbench.timing.contenders.contract import CONTENDERS
+
+collect_ignore = ["support/own_models"]  # models as users write them: they find each other by their folder alone
 
 
 @pytest.fixture
@@ -19,3 +24,14 @@ def _unflushed():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _as_if_alone():
+    """No test sees what another registered, or that zuko, once imported, turns off torch's check of arguments."""
+    registries = (registry.posteriors, registry.targets, registry.protocols, CONTENDERS)
+    before = [{entry.name: entry for entry in each.in_order()} for each in registries]
+    Distribution.set_default_validate_args(__debug__)
+    yield
+    for each, entries in zip(registries, before, strict=True):
+        each._entries = entries

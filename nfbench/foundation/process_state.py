@@ -8,12 +8,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.distributions import Distribution
 
 from nfbench.foundation.interrupts import SIGNALS
 from nfbench.foundation.settings import environment, set_environment
@@ -78,6 +79,10 @@ def _set_default_device(name: str) -> None:
     torch.set_default_device(None if name == "cpu" else name)
 
 
+def _validation() -> bool:
+    return Distribution._validate_args  # what zuko turns off for every user of torch.distributions when it is imported
+
+
 _PARTS = (
     _Part("the working directory", _folder, lambda folder: os.chdir(folder) if folder else None),
     _Part("environment variables", environment, set_environment),
@@ -93,6 +98,7 @@ _PARTS = (
     _Part("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
     _Part("torch's default device", lambda: str(torch.get_default_device()), _set_default_device),
     _Part("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
+    _Part("torch.distributions' check of arguments", _validation, Distribution.set_default_validate_args),
     _Part("torch's anomaly detection", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
     _Part(
         "torch's deterministic mode",
@@ -149,20 +155,6 @@ class ProcessState:
         for part in _GENERATORS:
             part.restore(self._generators[part.name])
         return changed
-
-
-@contextlib.contextmanager
-def restored() -> Iterator[ProcessState]:
-    """After the block the process is as it was before.
-
-    Yields:
-        The state before.
-    """
-    state = ProcessState()
-    try:
-        yield state
-    finally:
-        state.restore()
 
 
 def seed_generators(seed: int) -> None:

@@ -56,6 +56,7 @@ OUTCOMES = {
     "changes_threads_of_torch": ("done", "torch's number of threads"),
     "changes_environment": ("failed", "NFBENCH_BACKEND='nonsense'"),
     "changes_recursion_limit": ("done", "the recursion limit"),
+    "switches_validation_off": ("done", "torch.distributions' check of arguments"),
     "ignores_signals": ("done", "signal handlers"),
     "makes_warnings_errors": ("done", "filters of warnings"),
     "stops_collecting_garbage": ("done", "garbage collection"),

@@ -33,8 +33,7 @@ def edit(monkeypatch):
         entry = registry.targets["mine"]
         monkeypatch.setitem(registry.targets._entries, "mine", dataclasses.replace(entry, module_source=text * 64))
 
-    yield edited
-    del registry.targets._entries["mine"]
+    return edited
 
 
 def groups(targets=("mine", "u1")):

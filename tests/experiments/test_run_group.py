@@ -82,10 +82,6 @@ def broken():
         """A target that is infinite everywhere."""
         return Nowhere()
 
-    yield
-    del registry.posteriors._entries["broken"]
-    del registry.targets._entries["nowhere"]
-
 
 def test_records_of_a_group(tmp_path):
     """Each seed has a record with facts, metrics with errors, curves, an image and where it came from."""

@@ -237,6 +237,11 @@ def changes_recursion_limit(target, z):
 
 
 @way()
+def switches_validation_off(target, z):
+    torch.distributions.Distribution.set_default_validate_args(False)
+
+
+@way()
 def ignores_signals(target, z):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
