@@ -178,7 +178,7 @@ def _diagnosis(fitted: Fitted, draws: int) -> Diagnosis:
     model = copy.deepcopy(Inference(target, fitted.posterior)).eval()
     if isinstance(target, FileTarget) or not isinstance(target, FunctionTarget):
         model = model.double()  # a user's function may hold numbers of its own in float32
-    return diagnose(model, draws, fitted.seed, target.constrain if isinstance(target, FileTarget) else None)
+    return diagnose(model, draws, fitted.seed, target.constrain)
 
 
 def _restart(seed: int, diagnosis: Diagnosis) -> Restart:

@@ -18,7 +18,6 @@ from nfbench.foundation.randomness import stream
 from nfbench.specification.registry import posteriors, sources_of
 from nfbench.specification.spec import expand
 from nfbench.targets.contract import LatentVariableModel, Target
-from nfbench.targets.own_models.file import FileTarget
 from nfbench.training.contracts import check_model
 from nfbench.training.fit import AnyTarget, as_target
 from nfbench.training.fitted import Fitted
@@ -181,12 +180,12 @@ def _expanded(specs: Sequence[str]) -> list[str]:
 
 def _references(target: Target) -> References:
     """Mean and sd of reference or exact draws, where there are any, in the space of the moments."""
-    draws = target.reference() if isinstance(target, FileTarget) else None
+    draws = target.reference()
     if draws is None and target.has_sampler:
         draws = target.sample(_REFERENCES, stream(0, "reference"))
     if draws is None:
         return None
-    shown = (target.constrain(draws) if isinstance(target, FileTarget) else draws).double().cpu().numpy()
+    shown = target.constrain(draws).double().cpu().numpy()
     return shown.mean(0), shown.std(0)
 
 
@@ -198,7 +197,7 @@ def _moments(
         return []
     lowest = min(diagnoses[posterior], key=lambda each: each.free_energy.value)
     plain, better = lowest.plain, lowest.reweighted
-    given = target.names if isinstance(target, FileTarget) else None
+    given = target.names
     names = given if given and len(given) == len(plain.mean) else [f"z{place}" for place in range(len(plain.mean))]
     columns = {
         **{"mean": better.mean, "mean_se": better.mean_se, "sd": better.sd, "sd_se": better.sd_se},

@@ -59,11 +59,13 @@ class Target(nn.Module, ABC):
         dim: D.
         log_z: ln of the integral of exp(log_joint), in nats; None where it is infinite or unknown.
         box: truncation of an improper target; None for others.
+        names: of the coordinates of `constrain`; None where they have none.
     """
 
     dim: int
     log_z: float | None = None
     box: Box | None = None
+    names: list[str] | None = None
 
     @abstractmethod
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
@@ -117,6 +119,25 @@ class Target(nn.Module, ABC):
     def has_sampler(self) -> bool:
         """Whether `sample` is implemented."""
         return type(self).sample is not Target.sample
+
+    def reference(self) -> Tensor | None:
+        """Draws of the density by another method, such as a long Markov chain, that approximations are compared with.
+
+        Returns:
+            (n, D), points of the space that `log_joint` is a density on; None where there are none.
+        """
+        return None
+
+    def constrain(self, z: Tensor) -> Tensor:
+        """Map points to the space that the model is about, such as standard deviations in place of their logarithms.
+
+        Args:
+            z: (n, D).
+
+        Returns:
+            (n, C), with the columns that `names` lists; z itself where the model is about z.
+        """
+        return z
 
 
 class LatentVariableModel(Target):

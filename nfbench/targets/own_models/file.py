@@ -69,7 +69,7 @@ class FileTarget(FunctionTarget):
         self.file = path
         self.precision: torch.dtype | None = None
         names = self._value("names")
-        self.names: list[str] | None = None if names is None else [str(name) for name in names]
+        self.names = None if names is None else [str(name) for name in names]
         self._probe()
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
