@@ -16,7 +16,7 @@ for kernel, width in ((planar_cpu, 17), (radial_cpu, 10)):
         z, grad = (torch.randn(points, draws, 8, generator=generator) for _ in range(2))
         maps = 0.3 * torch.randn(points, 5, width, generator=generator)
         out, log_det, kept = kernel.forward(z, maps)
-        grads = kernel.backward(out, kept, maps, grad, grad.sum(-1))
+        grads = kernel.backward(out, kept, maps, grad, grad.sum(-1), z)
         for value in (out, log_det, kept, *grads):
             print(hashlib.sha256(value.contiguous().numpy().tobytes()).hexdigest())
 """

@@ -97,7 +97,8 @@ def fused(name, given, device="cpu"):
     z, maps, grad_z, grad_log_det = (one.to(device) for one in given)
     kernels = MAPS[name][0]
     z_k, log_det, saved = kernels.forward(z, maps)
-    return [one.cpu() for one in (z_k, log_det, *kernels.backward(z_k, saved, maps, grad_z, grad_log_det))]
+    start = (z,) if kernels.RESTARTS else ()
+    return [one.cpu() for one in (z_k, log_det, *kernels.backward(z_k, saved, maps, grad_z, grad_log_det, *start))]
 
 
 def plain(name, given):

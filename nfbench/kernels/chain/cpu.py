@@ -4,7 +4,7 @@
 """
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class Saved(NamedTuple):
 
     Attributes:
         noise: (G, N, D).
+        base: (G, 2 D), mean and ln sigma.
         sigma: (G, D).
         z: z_K (G, N, D).
         activations: (G, K, N), in the order of the map's loops.
@@ -39,6 +40,7 @@ class Saved(NamedTuple):
     """
 
     noise: Array
+    base: Array
     sigma: Array
     z: Array
     activations: Array
@@ -56,11 +58,14 @@ class Chain(NamedTuple):
         dimensions: for groups of few draws; activations are (G, K, N).
         points: for groups of one draw: arrays are without the axis of draws, activations (G K,) in an order of their
             own.
+        restarts: whether each ``backward`` takes what z_0 is made of, a triple of arrays, as its last argument but the
+            share: x (G, N, D), base (G, 2 D) and sigma (G, D) with z_0 = mean + sigma x, or x = z_0 and no rows else.
     """
 
     draws: ModuleType
     dimensions: ModuleType
     points: ModuleType
+    restarts: bool = False
 
     def forward(self, z: Tensor, maps: Tensor) -> Forward:
         """Push draws through the chain.
@@ -78,7 +83,15 @@ class Chain(NamedTuple):
         z_k, log_det, activations = (torch.from_numpy(result) for result in results)
         return z_k, log_det, activations
 
-    def backward(self, z: Tensor, activations: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> Backward:
+    def backward(
+        self,
+        z: Tensor,
+        activations: Tensor,
+        maps: Tensor,
+        grad_z: Tensor,
+        grad_log_det: Tensor,
+        z_0: Tensor | None = None,
+    ) -> Backward:
         """Gradients in z and the maps; z before each map is rebuilt from z_K and the activations.
 
         Args:
@@ -87,6 +100,7 @@ class Chain(NamedTuple):
             maps: (G, K, R).
             grad_z: gradient in z_K (G, N, D).
             grad_log_det: gradient in ln|det| (G, N).
+            z_0: what `forward` was called with, (G, N, D); for maps that restart from it.
 
         Returns:
             (G, N, D) and (G, K, R).
@@ -94,8 +108,9 @@ class Chain(NamedTuple):
         points, numbers = array(z), array(maps)
         shares = _shares(points, numbers, back=True)
         to_z, to_maps = empty(points.shape, points.dtype), combined(shares, numbers.shape, numbers.dtype)
-        grads = array(grad_z), array(grad_log_det)
-        together([self._backward_step(points, array(activations), numbers, *grads, to_z, to_maps)], shares)
+        grads, nothing = (array(grad_z), array(grad_log_det)), np.empty((0, 0), points.dtype)
+        start = None if z_0 is None else (array(z_0), nothing, nothing)
+        together([self._backward_step(points, array(activations), numbers, *grads, to_z, to_maps, start)], shares)
         return torch.from_numpy(to_z), added(to_maps)
 
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> DrawForward:
@@ -118,7 +133,7 @@ class Chain(NamedTuple):
         start = cpu.start, (noises, rows, sigma, z, log_q, 1, noises.shape[1])
         together([start, self._forward_step(z, numbers, z, log_det, activations)], _shares(noises, numbers))
         np.subtract(log_q, log_det, log_q)
-        saved = Saved(noises, sigma, z, activations, numbers)
+        saved = Saved(noises, rows, sigma, z, activations, numbers)
         return ungrouped_array(z, noise.shape), ungrouped_array(log_q, noise.shape), saved
 
     def draw_backward(self, saved: Saved, grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool) -> DrawBackward:
@@ -133,13 +148,15 @@ class Chain(NamedTuple):
         Returns:
             The gradient in the noise (S, B, D), or None; in the base (B or 1, 2 D); and in theta (B or 1, K R).
         """
-        noise, sigma, z, activations, maps = saved
+        noise, base, sigma, z, activations, maps = saved
         grads, grad_log = (grouped_array(array(grad), len(sigma)) for grad in (grad_z, grad_log_q))
         shares = _shares(z, maps, back=True)
         to_z, to_maps = empty(z.shape, z.dtype), combined(shares, maps.shape, maps.dtype)
         to_base = cpu.sums_for(shares, sigma)
         back = np.empty(z.shape if to_noise else (0, 0, 0), z.dtype)
-        chain = self._backward_step(z, activations, maps, grads, np.negative(grad_log), to_z, to_maps)
+        chain = self._backward_step(
+            z, activations, maps, grads, np.negative(grad_log), to_z, to_maps, (noise, base, sigma)
+        )
         finish = cpu.finish, (noise, sigma, to_z, grad_log, to_base, back, 1, z.shape[1])
         together([chain, finish], shares)
         to_theta = added(to_maps.reshape(len(to_maps), len(maps), -1))
@@ -154,15 +171,30 @@ class Chain(NamedTuple):
         return self.draws.forward, (z, maps, out, log_det, activations.reshape(-1))
 
     def _backward_step(
-        self, z: Array, activations: Array, maps: Array, grad_z: Array, grad_log_det: Array, to_z: Array, to_maps: Array
+        self,
+        z: Array,
+        activations: Array,
+        maps: Array,
+        grad_z: Array,
+        grad_log_det: Array,
+        to_z: Array,
+        to_maps: Array,
+        start: tuple[Array, Array, Array] | None,
     ) -> Step:
-        """The loops and their arguments for z_K (G, N, D), backward; `to_maps` is memory of `shares.combined`."""
+        """The loops and their arguments for z_K (G, N, D), backward.
+
+        `to_maps` is memory of `shares.combined`; `start` what z_0 is made of, for maps that restart from it.
+        """
+        last: tuple[Any, ...] = (to_maps,)
+        if self.restarts and start is not None:
+            x, base, sigma = start
+            last = to_maps, (x[:, 0] if z.shape[1] == 1 else x, base, sigma)
         if z.shape[1] == 1:
             single = z[:, 0], activations.reshape(-1), maps, grad_z[:, 0], grad_log_det[:, 0], to_z[:, 0]
-            return self.points.backward, (*single, to_maps)
+            return self.points.backward, (*single, *last)
         if z.shape[1] < FEW:
-            return self.dimensions.backward, (z, activations, maps, grad_z, grad_log_det, to_z, to_maps)
-        return self.draws.backward, (z, activations.reshape(-1), maps, grad_z, grad_log_det, to_z, to_maps)
+            return self.dimensions.backward, (z, activations, maps, grad_z, grad_log_det, to_z, *last)
+        return self.draws.backward, (z, activations.reshape(-1), maps, grad_z, grad_log_det, to_z, *last)
 
 
 def _results(z: Array, maps: Array) -> tuple[Array, Array, Array]:

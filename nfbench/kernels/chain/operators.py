@@ -34,7 +34,7 @@ class Fused(NamedTuple):
     draw: Callable[[Tensor, Tensor, Tensor, int | None], tuple[Tensor, Tensor]]
 
 
-def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
+def fused(name: str, reference: Chain, numbers: Callable[[int], int], *, restarts: bool = False) -> Fused:
     """Make the functions of a map from its kernels and its plain form.
 
     The kernels are the modules ``<name>.cpu`` and ``<name>.triton`` of `nfbench.kernels`. Each has two functions on
@@ -42,15 +42,17 @@ def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
 
     - ``forward(z (G, N, D), maps (G, K, R)) -> z_K (G, N, D), ln|det| (G, N), activations (G, K, N)``,
     - ``backward(z_K, activations, maps, gradient in z_K, gradient in ln|det|) -> gradients in z (G, N, D), in maps
-      (G, K, R)``.
+      (G, K, R)``; with z as one argument more where the module's ``RESTARTS`` is True.
 
-    One activation for each map and draw is all that is saved for the way back. ``<name>.cpu`` has two functions more,
-    ``draw`` and ``draw_backward`` (`chain.cpu.Chain`), which begin with the base's noise.
+    One activation for each map and draw is all that is saved for the way back, beside z_K and perhaps z.
+    ``<name>.cpu`` has two functions more, ``draw`` and ``draw_backward`` (`chain.cpu.Chain`), which begin with the
+    base's noise.
 
     Args:
         name: of the map and its folder.
         reference: the chain in plain PyTorch: it runs where no kernel does, and where there are no draws or points.
         numbers: the function D -> R, how many numbers a map has.
+        restarts: whether ``RESTARTS`` is True in any of the map's modules: its operator then saves z.
 
     Returns:
         The map's chain and draw, which run the kernels where they can.
@@ -61,16 +63,15 @@ def fused(name: str, reference: Chain, numbers: Callable[[int], int]) -> Fused:
         return results
 
     def backward(
-        z: Tensor, activations: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor
+        z: Tensor, activations: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor, z_0: Tensor
     ) -> tuple[Tensor, Tensor]:
-        grads: tuple[Tensor, Tensor] = _operator_module(name, z).backward(z, activations, maps, grad_z, grad_log_det)
-        return grads
+        return _gradients(_operator_module(name, z), z_0, z, activations, maps, grad_z, grad_log_det)
 
     forward_operator = torch.library.custom_op(f"nfbench::{name}", forward, mutates_args=())
     backward_operator = torch.library.custom_op(f"nfbench::{name}_backward", backward, mutates_args=())
     forward_operator.register_fake(_forward_shapes)
     backward_operator.register_fake(_backward_shapes)
-    _differentiable(forward_operator, backward_operator)
+    _differentiable(forward_operator, backward_operator, restarts=restarts)
 
     def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         shapes.check_chain(name, z, maps, numbers(shapes.dimensions(name, "z", z)))
@@ -113,9 +114,9 @@ class _Chain(Node):
     @staticmethod
     @by_kernel
     def backward(ctx: Any, grad_z: Tensor, grad_log_det: Tensor) -> tuple[None, None, Tensor, Tensor]:
-        z_k, activations, maps, _ = ctx.saved_tensors
+        z_k, activations, maps, z = ctx.saved_tensors
         grads = grouped(grad_z, maps.shape[0]), grouped(grad_log_det.unsqueeze(-1), maps.shape[0]).squeeze(-1)
-        to_z, to_maps = ctx.module.backward(z_k, activations, maps, *grads)
+        to_z, to_maps = _gradients(ctx.module, grouped(z, maps.shape[0]), z_k, activations, maps, *grads)
         return None, None, ungrouped(to_z, grad_z.shape).sum_to_size(ctx.shape), to_maps
 
     @staticmethod
@@ -200,13 +201,19 @@ def _operator_module(name: str, z: Tensor) -> Any:
     return _kernels(name, kind)
 
 
+def _gradients(module: Any, z: Tensor, *arguments: Tensor) -> tuple[Tensor, Tensor]:
+    """A module's ``backward``, with z (G, N, D) as its last argument where the module restarts from it."""
+    grads: tuple[Tensor, Tensor] = module.backward(*arguments, *((z,) if module.RESTARTS else ()))
+    return grads
+
+
 def _forward_shapes(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     groups, draws, _ = z.shape
     return z.new_empty(z.shape), z.new_empty(groups, draws), z.new_empty(groups, maps.shape[1], draws)
 
 
 def _backward_shapes(
-    z: Tensor, activations: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor
+    z: Tensor, activations: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor, z_0: Tensor
 ) -> tuple[Tensor, Tensor]:
     return z.new_empty(z.shape), maps.new_empty(maps.shape)
 
@@ -216,14 +223,18 @@ def _by_map(theta: Tensor, row: int) -> Tensor:
     return theta.reshape(theta.shape[0], theta.shape[1] // row, row)
 
 
-def _differentiable(forward: Any, backward: Any) -> None:
-    """Register the backward operator as the gradient of the forward one, and vmap rules for both."""
+def _differentiable(forward: Any, backward: Any, *, restarts: bool) -> None:
+    """Register the backward operator as the gradient of the forward one, and vmap rules for both.
+
+    The backward operator's last argument is z; where no module restarts from it, z_K, which is saved anyway, stands in.
+    """
 
     def setup(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
-        ctx.save_for_backward(output[0], output[2], inputs[1])
+        ctx.save_for_backward(inputs[0] if restarts else output[0], output[0], output[2], inputs[1])
 
     def differentiate(ctx: Any, grad_z: Tensor, grad_log_det: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-        grads: tuple[Tensor, Tensor] = backward(*ctx.saved_tensors, grad_z, grad_log_det)
+        z, *saved = ctx.saved_tensors
+        grads: tuple[Tensor, Tensor] = backward(*saved, grad_z, grad_log_det, z)
         return grads
 
     forward.register_autograd(differentiate, setup_context=setup)

@@ -35,18 +35,27 @@ def forward(kernel: Any, z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 
 def backward(
-    kernel: Any, z: Tensor, activations: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor
+    kernel: Any,
+    z: Tensor,
+    activations: Tensor,
+    maps: Tensor,
+    grad_z: Tensor,
+    grad_log_det: Tensor,
+    *start: Tensor,
+    **further: Any,
 ) -> tuple[Tensor, Tensor]:
     """Gradients in z and in the maps; z before each map is rebuilt from z_K and the activations, going down.
 
     Args:
-        kernel: takes z_K, activations, maps, both gradients, the gradient in z, slots for gradients in the maps
-            (slots, G, K, R), their number, G, N and K, then constants.
+        kernel: takes z_K, activations, maps, both gradients, perhaps z_0, the gradient in z, slots for gradients in
+            the maps (slots, G, K, R), their number, G, N and K, then constants.
         z: z_K (G, N, D).
         activations: (G, K, N), of `forward`.
         maps: (G, K, R).
         grad_z: gradient in z_K (G, N, D).
         grad_log_det: gradient in ln|det| (G, N).
+        start: z_0 (G, N, D), for a kernel that takes it.
+        further: constants of the kernel's own.
 
     Returns:
         (G, N, D) and (G, K, R).
@@ -57,8 +66,8 @@ def backward(
     tile = tile_of(z)
     sums, shared = partial_sums(tile, maps)
     to_z = torch.empty_like(z, memory_format=torch.contiguous_format)
-    tensors = [tensor.contiguous() for tensor in (z, activations, maps, grad_z, grad_log_det)]
+    tensors = [tensor.contiguous() for tensor in (z, activations, maps, grad_z, grad_log_det, *start)]
     sizes = (len(sums), groups, draws, maps.shape[1])
-    constants = {"D": dim, "SHARED": shared, "STAGES": 1 if shared else AHEAD_BACKWARD}
+    constants = {"D": dim, "SHARED": shared, "STAGES": 1 if shared else AHEAD_BACKWARD} | further
     launch(kernel, groups * len(sums), tile, *tensors, to_z, sums, *sizes, **constants)
     return to_z, sums[0] if len(sums) == 1 else sums.sum(0)

@@ -81,7 +81,8 @@ def _disagreement(
     z, maps, grad_z, grad_log_det = (tensor.to(dtype) for tensor in inputs)
     plain = _with_gradients(reference, z, maps, grad_z, grad_log_det)
     z_k, log_det, activations = kernels.forward(z, maps)
-    fused = (z_k, log_det, *kernels.backward(z_k, activations, maps, grad_z, grad_log_det))
+    start = (z,) if kernels.RESTARTS else ()
+    fused = (z_k, log_det, *kernels.backward(z_k, activations, maps, grad_z, grad_log_det, *start))
     granted = 1e-5 if dtype == torch.float32 else 1e-8
     results = zip(("z_K", "ln|det|", "gradient in z", "gradient in maps"), fused, plain, exact, strict=True)
     for result, ours, theirs, truth in results:

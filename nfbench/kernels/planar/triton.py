@@ -11,7 +11,8 @@ from nfbench.kernels.gpu import chain
 from nfbench.kernels.gpu.elementary import kernel, log1p_exp, sigmoid, tanh
 from nfbench.kernels.planar.reference import numbers
 
-__all__ = ["backward", "forward", "numbers"]
+__all__ = ["RESTARTS", "backward", "forward", "numbers"]
+RESTARTS = False  # `backward` takes no z_0
 
 
 def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from nfbench.kernels.chain.cpu import Chain
 from nfbench.kernels.radial import cpu_dimensions, cpu_draws, cpu_points
 
-_chain = Chain(cpu_draws, cpu_dimensions, cpu_points)
+_chain = Chain(cpu_draws, cpu_dimensions, cpu_points, restarts=True)
 forward, backward = _chain.forward, _chain.backward
 draw, draw_backward = _chain.draw, _chain.draw_backward
+RESTARTS = _chain.restarts  # whether `backward` takes z_0

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from nfbench.kernels.compiler.decorators import compiled
+from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.team import own
+from nfbench.kernels.radial.cpu_restart import begin, climb
 from nfbench.kernels.radial.cpu_slopes import across, along, slopes_with_q
+from nfbench.kernels.radial.reference import LIMIT
 from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, sigmoid, softplus
 
 
@@ -59,8 +61,12 @@ def forward(z: Any, maps: Any, out: Any, log_det: Any, r: Any, share: Any) -> No
 
 
 @compiled
-def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, share: Any) -> None:
+def backward(
+    z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, start: Any, share: Any
+) -> None:
     """Gradients in z and maps; z_{k-1} = c + r (z_k - c) / |z_k - c| is rebuilt going down, from the saved r.
+
+    Where a chain contracts, points are computed anew from z_0 (`cpu_restart`).
 
     Args:
         z: z_K (G, N, D).
@@ -70,16 +76,18 @@ def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
         grad_log: gradient in ln|det| (G, N).
         to_z: gradient in z (G, N, D), written.
         of_maps: gradient in the maps (R, G, K, D + 2), memory of `shares.combined`, written.
+        start: what z_0 is made of, `cpu_restart`.
         share: which groups and draws.
     """
     _, group, groups, _, _ = share
     to_maps = own(of_maps, share)
-    dim, draws, kind = z.shape[2], z.shape[1], z.dtype.type
-    zero, count = kind(0), kind(dim - 1)
-    points = np.empty((draws, dim), z.dtype)
+    dim, draws, depth, kind = z.shape[2], z.shape[1], maps.shape[1], z.dtype.type
+    zero, one, limit, count = kind(0), kind(1), kind(LIMIT), kind(dim - 1)
+    points, grown = np.empty((draws, dim), z.dtype), np.empty(draws, z.dtype)
+    path, climbed = np.empty((0, depth, dim), z.dtype), np.zeros(draws, np.bool_)
     for g in range(group, groups):
-        to_z[g], points[:] = grad[g], z[g]
-        for k in range(maps.shape[1] - 1, -1, -1):
+        to_z[g], points[:], grown[:], climbed[:] = grad[g], z[g], one, False
+        for k in range(depth - 1, -1, -1):
             centre, to_centre = maps[g, k, :dim], to_maps[g, k, :dim]
             alpha, s = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
             to_centre[:], total_a, total_s = zero, zero, zero
@@ -89,6 +97,18 @@ def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
                     point[d] -= centre[d]
                     square += point[d] * point[d]
                 shrink = radius / math.sqrt(square) if square > zero else zero
+                grown[n] = max(grown[n], one) * shrink
+                if grown[n] > limit or (square == zero and radius > zero):
+                    if not len(path):
+                        path = np.empty((draws, depth, dim), z.dtype)
+                    if not climbed[n]:
+                        _climb(path[n], start, maps, r, g, n)
+                        climbed[n] = True
+                    square, grown[n] = zero, one
+                    for d in range(dim):
+                        point[d] = path[n, k, d] - centre[d]
+                        square += point[d] * point[d]
+                    shrink = radius / math.sqrt(square) if square > zero else zero
                 for d in range(dim):
                     point[d] *= shrink
                     inner += back[d] * point[d]
@@ -104,3 +124,13 @@ def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
                     point[d] += centre[d]
             to_maps[g, k, dim] = total_a * sigmoid(maps[g, k, dim])
             to_maps[g, k, dim + 1] = total_s * sigmoid(maps[g, k, dim + 1])
+
+
+@inlined
+def _climb(path: Any, start: Any, maps: Any, r: Any, g: Any, n: Any) -> None:
+    """Write z before each map, (K, D), of draw n of group g."""
+    dim = path.shape[1]
+    begin(start, g, start[0][g, n], path[0])
+    for k in range(path.shape[0] - 1):
+        alpha, s = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
+        climb(path[k], path[k + 1], maps[g, k], alpha, s, r[g, k, n])

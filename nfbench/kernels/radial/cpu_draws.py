@@ -13,7 +13,9 @@ from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import add_totals, empty, fill, four, put, room, squares
+from nfbench.kernels.radial.cpu_restart import climb_tile, enlarged, put_back
 from nfbench.kernels.radial.cpu_slopes import slopes_with_q
+from nfbench.kernels.radial.reference import LIMIT
 from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, sigmoid, softplus
 from nfbench.kernels.simd.prefetch import fetch
 from nfbench.kernels.simd.vector import fma, store, wide
@@ -22,9 +24,10 @@ width, load, spread, _ = wide
 
 # Indices of a tile's scalars in one array (of separate arrays LLVM would have to assume that they overlap). On the way
 # up: r, q, the two factors of |det| with their powers of two, and 1 / (alpha + r). On the way down: r; g.(z - c), then
-# q; |z - c|^2, then r / |z - c|; the gradient in r over r; and that in ln|det|.
+# q; |z - c|^2, then r / |z - c|; the gradient in r over r; that in ln|det|; and how far
+# rounding is enlarged after the map and before.
 _R, _Q, _ACROSS, _ACROSS_POWER, _ALONG, _ALONG_POWER, _REACH = (TILE * place for place in range(7))
-_SHRINK, _RADIAL, _LOG = (TILE * place for place in range(2, 5))
+_SHRINK, _RADIAL, _LOG, _GROWN, _BEFORE = (TILE * place for place in range(2, 7))
 
 
 @compiled
@@ -133,12 +136,13 @@ def backward(
     grad_log: Any,
     to_z: Any,
     of_maps: Any,
+    start: Any,
     share: Any,
 ) -> None:
     """Gradients in z and maps; z_{k-1} = c + r (z_k - c) / |z_k - c| is rebuilt going down, from the saved r.
 
-    A factor (alpha + r) / (r + s) instead would enlarge the rounding of z_k where a map contracts. Sums over a tile are
-    added to the gradients in the maps once a map.
+    Where a chain contracts, points are computed anew from z_0 (`cpu_restart`). Sums over a tile are added to the
+    gradients in the maps once a map.
 
     Args:
         z: z_K (G, N, D).
@@ -148,21 +152,23 @@ def backward(
         grad_log: gradient in ln|det| (G, N).
         to_z: gradient in z (G, N, D), written.
         of_maps: gradient in the maps (R, G, K, D + 2), memory of `shares.combined`, written.
+        start: what z_0 is made of, `cpu_restart`.
         share: which groups and draws.
     """
-    _, group, groups, start, stop = share
+    _, group, groups, begin, stop = share
     to_maps = own(of_maps, share)
     draws, dim, depth, kind, vector = z.shape[1], z.shape[2], maps.shape[1], z.dtype.type, width(z)
-    tile, back, scalars = room(dim * TILE, z), room(dim * TILE, z), room(5 * TILE, z)
+    tile, back, scalars = room(dim * TILE, z), room(dim * TILE, z), room(7 * TILE, z)
     after, grads, before = z.reshape(z.size), grad.reshape(grad.size), to_z.reshape(to_z.size)
     sums, rows, row = squares(dim, z), to_maps.reshape(to_maps.size), maps.shape[2]
+    side, path = dim * TILE, room(0, z)
     for g in range(group, groups):
         to_maps[g] = kind(0)
-        for first in range(start, stop, TILE):
-            size = min(TILE, stop - first)
+        for first in range(begin, stop, TILE):
+            size, climbed = min(TILE, stop - first), False
             fill(tile, after, (g * draws + first) * dim, size)
             fill(back, grads, (g * draws + first) * dim, size)
-            scalars[_LOG:] = kind(0)
+            scalars[_LOG:_GROWN], scalars[_GROWN:] = kind(0), kind(1)
             scalars[_LOG : _LOG + size] = grad_log[g, first : first + size]
             for n in range(0, size, 2 * vector):
                 _measure(tile, back, maps[g, depth - 1], scalars, n)
@@ -173,13 +179,32 @@ def backward(
                     store(scalars, _R + n, vector, load(r, at + n, min(vector, size - n)))
                     fetch(r, at - size + n)
                 alpha, s = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
-                to_alpha, to_s = _constants(scalars, alpha, s, kind(dim - 1), size)
+                to_alpha, to_s, count = _constants(scalars, alpha, s, kind(dim - 1), size)
+                if count:
+                    if not climbed:
+                        path, climbed = _path(path, start, maps, r, g, first, size), True
+                    put_back(tile, path[k * side : (k + 1) * side], scalars, _GROWN, _BEFORE, size)
+                    for n in range(0, size, 2 * vector):
+                        _measure(tile, back, maps[g, k], scalars, n)
+                    to_alpha, to_s, _ = _constants(scalars, alpha, s, kind(dim - 1), size)
                 to_maps[g, k, dim] += to_alpha * sigmoid(maps[g, k, dim])
                 to_maps[g, k, dim + 1] += to_s * sigmoid(maps[g, k, dim + 1])
                 for n in range(0, size, 2 * vector):
                     _down(tile, back, maps[g, k], maps[g, max(k - 1, 0)], scalars, sums, n)
                 add_totals(rows, (g * depth + k) * row, sums, 0, dim)
             empty(back, before, (g * draws + first) * dim, size)
+
+
+@inlined
+def _path(path: Any, start: Any, maps: Any, r: Any, g: Any, first: Any, size: Any) -> Any:
+    """The points of a tile before each map, as `climb_tile` writes them; `path` is their memory, or empty."""
+    depth, dim, numbers = maps.shape[1], maps.shape[2] - 2, maps[g].copy()
+    for k in range(depth):
+        numbers[k, dim], numbers[k, dim + 1] = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
+    if not path.size:
+        path = room(depth * dim * TILE, maps)
+    climb_tile(path, start, numbers, r, (g * start[0].shape[1] + first) * depth, g, first, size)
+    return path
 
 
 @inlined
@@ -247,10 +272,10 @@ def _constants(scalars: Any, alpha: Any, s: Any, count: Any, size: Any) -> Any:
     """Of a tile's draws, from |z_k - c|^2 and g.(z_k - c): what every dimension needs on the way down a map.
 
     Returns:
-        The gradients in alpha and s, summed over the tile.
+        The gradients in alpha and s, summed over the tile, and how many draws' rounding is enlarged beyond `LIMIT`.
     """
-    zero, one = scalars.dtype.type(0), scalars.dtype.type(1)
-    total_alpha, total_s = zero, zero
+    zero, one, limit = scalars.dtype.type(0), scalars.dtype.type(1), scalars.dtype.type(LIMIT)
+    total_alpha, total_s, beyond = zero, zero, zero
     for n in range(size):  # several loops: LLVM does not vectorise all of it in one
         square = scalars[_SHRINK + n]
         shrink = scalars[_R + n] / math.sqrt(square if square > zero else one)
@@ -267,6 +292,10 @@ def _constants(scalars: Any, alpha: Any, s: Any, count: Any, size: Any) -> Any:
         radius = scalars[_R + n]
         scalars[_RADIAL + n] = scalars[_RADIAL + n] if radius > zero else zero
         scalars[_Q + n] = (s - alpha) / (alpha + radius)
+        before = scalars[_GROWN + n]
+        grown = enlarged(before, scalars[_SHRINK + n], radius, one, limit)
+        scalars[_GROWN + n], scalars[_BEFORE + n] = grown, before
+        beyond += one if grown > limit else zero
     for n in range(size, TILE):  # places without a draw
         scalars[_SHRINK + n], scalars[_Q + n], scalars[_RADIAL + n] = zero, zero, zero
-    return total_alpha, total_s
+    return total_alpha, total_s, beyond

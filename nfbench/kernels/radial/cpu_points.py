@@ -15,7 +15,9 @@ from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.point_lanes import LANES, downward, give, intersect_block, recall, save, take, upward
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import room
+from nfbench.kernels.radial.cpu_restart import begin, climb, enlarged
 from nfbench.kernels.radial.cpu_slopes import across, along, slopes
+from nfbench.kernels.radial.reference import LIMIT
 from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, sigmoid, softplus
 from nfbench.kernels.simd.prefetch import claim, fetch
 from nfbench.kernels.simd.vector import carry, fma, narrow, store, totals
@@ -25,9 +27,9 @@ width, load, spread, _ = narrow
 # Indices of the scalars of LANES points in one array (of separate arrays LLVM would have to assume that they overlap).
 # On the way up: the raw numbers, r, q, and the two factors of |det|, each as a product and powers of two.
 _ALPHA, _S, _R, _Q, _ACROSS, _ACROSS_POWER, _ALONG, _ALONG_POWER = (LANES * place for place in range(8))
-# On the way down, beside the raw numbers, r and q: two sums (|z - c|^2 and g.(z - c)), the gradient in ln|det|, and
-# what `_constants` makes of them.
-_SQUARE, _INNER, _GRAD_LOG, _SHRINK, _RADIAL, _TO_ALPHA, _TO_S = (LANES * place for place in range(4, 11))
+# On the way down, beside the raw numbers, r and q: two sums (|z - c|^2 and g.(z - c)), the gradient in ln|det|, what
+# `_constants` makes of them, and how far rounding was enlarged.
+_SQUARE, _INNER, _GRAD_LOG, _SHRINK, _RADIAL, _TO_ALPHA, _TO_S, _GROWN = (LANES * place for place in range(4, 12))
 
 
 @compiled
@@ -119,10 +121,13 @@ def _activate(scalars: Any) -> None:
 
 
 @compiled
-def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, share: Any) -> None:
+def backward(
+    z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_maps: Any, start: Any, share: Any
+) -> None:
     """Gradients in z and maps; z_{k-1} = c + r (z_k - c) / |z_k - c| is rebuilt going down, from the saved r.
 
     One loop takes a point and its gradient g down a map and takes the sums |z - c|^2 and g.(z - c) of the map below.
+    Where a chain contracts, points are computed anew from z_0 (`cpu_restart`).
 
     Args:
         z: z_K (G, D).
@@ -132,6 +137,7 @@ def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
         grad_log: gradient in ln|det| (G,).
         to_z: gradient in z (G, D), written.
         of_maps: gradient in the maps (R, G, K, D + 2), memory of `shares.combined`, written.
+        start: what z_0 is made of, `cpu_restart`.
         share: which points.
     """
     _, group, groups, _, _ = share
@@ -140,13 +146,13 @@ def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
     row, vector = maps.shape[2], width(maps)
     whole, left = dim - dim % vector, dim % vector
     side = whole + min(left, 1) * vector
-    scalars, zeros, sums = room(11 * LANES, z), spread(kind(0)), room(2 * LANES * vector, z)
-    points, backs = room(LANES * side, z), room(LANES * side, z)
+    scalars, zeros, sums = room(12 * LANES, z), spread(kind(0)), room(2 * LANES * vector, z)
+    points, backs, path = room(LANES * side, z), room(LANES * side, z), room(0, z)
     for block in range(group - group % LANES, groups, LANES):
         first, size, offset, stride = intersect_block(block, share, z.shape[0], depth)
         take(points, side, z, first, size)
         take(backs, side, grad, first, size)
-        scalars[:] = kind(0)
+        scalars[:], climbed = kind(0), False
         scalars[_GRAD_LOG : _GRAD_LOG + size] = grad_log[first : first + size]
         for k in range(depth - 1, -2 if depth else -1, -1):
             (at, step, ahead, beginning), point = downward(first, k, depth, row), 0
@@ -176,7 +182,80 @@ def backward(z: Any, r: Any, maps: Any, grad: Any, grad_log: Any, to_z: Any, of_
                 store(scalars, _SQUARE + j, vector, totals(sums, j * vector, zeros))
             recall(r, offset + beginning * stride, scalars, _R, size)
             _constants(scalars, kind(dim - 1))
+            if _watch(scalars) and k >= 0:
+                if not climbed:
+                    path, climbed = _path(path, start, maps, r, offset, stride, first, size), True
+                _put_back(points, backs, path[k * LANES * dim :], maps, first, k, scalars, size)
+                _constants(scalars, kind(dim - 1))
         give(backs, side, to_z, first, size)
+
+
+@inlined
+def _path(path: Any, start: Any, maps: Any, r: Any, offset: Any, stride: Any, first: Any, size: Any) -> Any:
+    """Write the points of a block before each map to (K LANES D,), `path` if that is not empty.
+
+    Args:
+        path: memory, or empty.
+        start: what z_0 is made of.
+        maps: (G, K, D + 2).
+        r: activations (G K,).
+        offset: index in r of the first point's activation in the first map.
+        stride: from one map's activations to the next one's.
+        first: the first point.
+        size: how many points.
+
+    Returns:
+        The memory.
+    """
+    depth, dim = maps.shape[1], maps.shape[2] - 2
+    if not path.size:
+        path = room(depth * LANES * dim, maps)
+    rows = path.reshape(depth, LANES, dim)
+    for j in range(size):
+        begin(start, first + j, start[0][first + j], rows[0, j])
+        for k in range(depth - 1):
+            numbers = maps[first + j, k]
+            alpha, s, radius = softplus(numbers[dim]), softplus(numbers[dim + 1]), r[offset + k * stride + j]
+            climb(rows[k, j], rows[k + 1, j], numbers, alpha, s, radius)
+    return path
+
+
+@inlined
+def _put_back(points: Any, backs: Any, exact: Any, maps: Any, first: Any, k: Any, scalars: Any, size: Any) -> None:
+    """Replace z_k - c by z_{k-1} - c in those points whose rounding was enlarged beyond `LIMIT`, with their sums.
+
+    Args:
+        points: scratch (LANES side,), z_k - c.
+        backs: scratch (LANES side,), gradients.
+        exact: z before map k, D numbers a point.
+        maps: (G, K, D + 2).
+        first: the first point.
+        k: the map.
+        scalars: of LANES points; enlargements above the limit become 1.
+        size: how many points.
+    """
+    kind, side, dim = points.dtype.type, points.shape[0] // LANES, maps.shape[2] - 2
+    for j in range(size):
+        if scalars[_GROWN + j] > kind(LIMIT):
+            square, inner, at = kind(0), kind(0), j * side
+            for d in range(dim):
+                offset = exact[j * dim + d] - maps[first + j, k, d]
+                points[at + d] = offset
+                square += offset * offset
+                inner += offset * backs[at + d]
+            scalars[_SQUARE + j], scalars[_INNER + j], scalars[_GROWN + j] = square, inner, kind(1)
+
+
+@inlined
+def _watch(scalars: Any) -> Any:
+    """Carry the enlargements of LANES points' rounding down a map; how many are beyond `LIMIT`."""
+    zero, one, limit = scalars.dtype.type(0), scalars.dtype.type(1), scalars.dtype.type(LIMIT)
+    beyond = zero
+    for j in range(LANES):
+        grown = enlarged(scalars[_GROWN + j], scalars[_SHRINK + j], scalars[_R + j], one, limit)
+        scalars[_GROWN + j] = grown
+        beyond += one if grown > limit else zero
+    return beyond
 
 
 @inlined

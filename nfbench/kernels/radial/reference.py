@@ -8,6 +8,7 @@ from nfbench.kernels import shapes
 from nfbench.kernels.chain import operators
 
 NAME = "radial"  # of the folder, of the operators `nfbench::radial`, and in messages
+LIMIT = 8  # how far kernels let the rounding of a draw be enlarged on its way back before they compute it anew from z_0
 
 
 def log_det(r: Tensor, alpha: Tensor, s: Tensor, dim: int) -> Tensor:
@@ -78,16 +79,18 @@ def reference(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     return z, log_det(torch.stack(radii, -1), alpha, s, z.shape[-1])
 
 
-_fused = operators.fused(NAME, reference, numbers)
+_fused = operators.fused(NAME, reference, numbers, restarts=True)
 
 
 def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Push points through K maps, by the fastest kernel that fits.
 
     Of the points between maps the kernels keep only the radii: on the way back they rebuild the points from z_K. Where
-    maps together contract towards one centre by a factor f, gradients are off by about 1 / f times the dtype's
-    rounding, which plain PyTorch is not: at K = 3, raw alpha = 6 and raw beta = -3 by 0.2 % in float32, by 4e-12 in
-    float64; at K = 80, 1 and 0.5, by 40 % and 4e-7. Use float64 for such chains, or ``NFBENCH_BACKEND=reference``.
+    maps together contract towards one centre by a factor f, rebuilt points are off by about 1 / f times the dtype's
+    rounding. Beyond 8 times the CPU kernels compute a draw's points anew from z, in scratch memory of K D numbers for
+    each of 128 draws a thread; gradients are then about as good as plain PyTorch's. Triton's kernels do not: at K = 3,
+    raw alpha = 6 and raw beta = -3 their gradients are off by 0.2 % in float32, by 4e-12 in float64; at K = 80, 1 and
+    0.5, by 40 % and 4e-7. There use float64 for such chains, or ``NFBENCH_BACKEND=reference``.
 
     >>> z, maps = torch.zeros(5, 1, 2), torch.ones(1, 3, 4)
     >>> z_k, log_det = chain(z, maps)

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from nfbench.kernels.gpu import chain
 from nfbench.kernels.gpu.elementary import kernel, sigmoid, softplus
-from nfbench.kernels.radial.reference import numbers
+from nfbench.kernels.radial.reference import LIMIT, numbers
 
-__all__ = ["backward", "forward", "numbers"]
+__all__ = ["RESTARTS", "backward", "forward", "numbers"]
+RESTARTS = True  # `backward` takes z_0
 
 
 def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,11 +29,15 @@ def forward(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return chain.forward(_forward, z, maps)
 
 
-def backward(z: Tensor, r: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor) -> tuple[Tensor, Tensor]:
+def backward(
+    z: Tensor, r: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: Tensor, z_0: Tensor
+) -> tuple[Tensor, Tensor]:
     """Gradients in z and in the maps; z_{k-1} = c + r (z_k - c) / |z_k - c| is rebuilt going down.
 
     With the saved r as its length, z_{k-1} - c does not take over what z_k lost where the map contracts; multiplied by
-    (alpha + r)/(r + s) it would, and float32 gradients in few dimensions are then up to 400 times further off.
+    (alpha + r)/(r + s) it would, and float32 gradients in few dimensions are then up to 400 times further off. Its
+    direction does: where the maps that a draw came down have enlarged its rounding beyond `LIMIT`, the point is
+    computed anew from z_0.
 
     Args:
         z: z_K (G, N, D).
@@ -40,11 +45,12 @@ def backward(z: Tensor, r: Tensor, maps: Tensor, grad_z: Tensor, grad_log_det: T
         maps: (G, K, D + 2).
         grad_z: gradient in z_K (G, N, D).
         grad_log_det: gradient in ln|det| (G, N).
+        z_0: what `forward` was called with, (G, N, D).
 
     Returns:
         (G, N, D) and (G, K, D + 2).
     """
-    return chain.backward(_backward, z, r, maps, grad_z, grad_log_det)
+    return chain.backward(_backward, z, r, maps, grad_z, grad_log_det, z_0, LIMIT=LIMIT)
 
 
 @kernel
@@ -94,12 +100,27 @@ def _forward(
 
 
 @kernel
+def _climb(point: tl.tensor, row: tl.tensor, count: tl.tensor, dim: tl.tensor, D: tl.constexpr) -> tl.tensor:
+    """Take points through the first maps of a chain, whose rows begin at `row`."""
+    for _ in range(count):
+        centre = tl.load(row + dim, dim < D, 0.0)
+        alpha = softplus(tl.load(row + D))
+        s = softplus(tl.load(row + D + 1))
+        offset = point - centre[None, :]
+        radius = tl.sqrt(tl.sum(offset * offset, 1))
+        point += ((s - alpha) / (alpha + radius))[:, None] * offset
+        row += D + 2
+    return point
+
+
+@kernel
 def _backward(
     z: tl.tensor,
     r: tl.tensor,
     maps: tl.tensor,
     grad_z: tl.tensor,
     grad_log_det: tl.tensor,
+    start: tl.tensor,
     to_z: tl.tensor,
     sums: tl.tensor,
     slots: tl.tensor,
@@ -111,6 +132,7 @@ def _backward(
     DIMS: tl.constexpr,
     STAGES: tl.constexpr,
     SHARED: tl.constexpr,
+    LIMIT: tl.constexpr,
 ) -> None:
     """A program goes down the chain with every slots-th tile of a group's draws, and sums up the gradients in the maps.
 
@@ -135,7 +157,8 @@ def _backward(
         row = maps + last * (D + 2)
         gain = sums + (slot.to(tl.int64) * num_groups * num_maps + last) * (D + 2)
         saved = r + last * num_draws + draw
-        for _ in tl.range(num_maps, num_stages=STAGES):
+        enlarged = tl.full([DRAWS], 1.0, point.dtype)
+        for above in tl.range(num_maps, num_stages=STAGES):
             centre = tl.load(row + dim, real, 0.0)
             raw_alpha = tl.load(row + D)
             raw_beta = tl.load(row + D + 1)
@@ -145,7 +168,15 @@ def _backward(
             across, along = (D - 1) / spread, radius * (reach + alpha) + alpha * s
             offset = point - centre[None, :]
             length = tl.sqrt(tl.sum(offset * offset, 1))
-            offset *= tl.where(length > 0, radius / tl.where(length > 0, length, 1.0), 0.0)[:, None]
+            shrink = tl.where(length > 0, radius / tl.where(length > 0, length, 1.0), 0.0)
+            offset *= shrink[:, None]
+            enlarged = tl.where((length > 0) | (radius == 0), tl.maximum(enlarged, 1.0) * shrink, 2.0 * LIMIT)
+            enlarged = tl.where(inside, enlarged, 1.0)
+            if tl.max(enlarged, 0) > LIMIT:
+                exact = tl.load(start + at[:, None] * D + dim[None, :], both, 0.0)
+                exact = _climb(exact, maps + group * num_maps * (D + 2), num_maps - 1 - above, dim, D)
+                offset = tl.where((enlarged > LIMIT)[:, None] & real[None, :], exact - centre[None, :], offset)
+                enlarged = tl.where(enlarged > LIMIT, 1.0, enlarged)
             by_q = tl.sum(back * offset, 1) / reach
             slope = (alpha - s) / reach
             by_r = slope * (back_log * (across + 2.0 * alpha / along) + by_q)
