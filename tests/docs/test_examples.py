@@ -74,31 +74,31 @@ def test_the_example_family_trains(cholesky):
 
 
 @pytest.fixture
-def funnel():
+def hourglass():
     """The example's target, forgotten afterwards."""
     registry.targets.names()
     example_module("your-model.md", "target")
-    yield "funnel"
+    yield "hourglass"
     del sys.modules["contributed"]
 
 
-def test_the_example_target_states_true_facts(funnel):
-    """By quadrature the funnel's density integrates to one, and its sampler has the moments of its formula."""
-    density = target(funnel)
+def test_the_example_target_states_true_facts(hourglass):
+    """By quadrature the example's density integrates to one, and its sampler has the moments of its formula."""
+    density = target(hourglass)
     neck, mouth = torch.linspace(-15, 15, 1201, dtype=torch.float64), torch.linspace(-1, 1, 4001, dtype=torch.float64)
     width = 10 * (neck / 2).exp()  # ten standard deviations of the mouth on both sides
     z = torch.stack([neck[:, None].expand(-1, len(mouth)), width[:, None] * mouth], -1)
     inner = torch.trapezoid(density.log_joint(z).exp(), mouth, dim=1) * width
     torch.testing.assert_close(torch.trapezoid(inner, neck), torch.tensor(1.0, dtype=torch.float64), atol=1e-4, rtol=0)
-    draws = density.sample(100_000, stream(0, "funnel"))
+    draws = density.sample(100_000, stream(0, "hourglass"))
     assert abs(draws[:, 0].var() - 9) < 5 * 9 * (2 / 100_000) ** 0.5
     scaled = draws[:, 1] * (-draws[:, 0] / 2).exp()
     assert abs(scaled.var() - 1) < 5 * (2 / 100_000) ** 0.5
 
 
-def test_the_example_target_can_be_trained_on(funnel):
-    """A posterior is fitted to the funnel by its name, and the bound falls."""
-    model = Inference(target(funnel), posterior("gaussian", 2))
+def test_the_example_target_can_be_trained_on(hourglass):
+    """A posterior is fitted to the example by its name, and the bound falls."""
+    model = Inference(target(hourglass), posterior("gaussian", 2))
     config = Training(learning_rate=0.05, updates=200, draws=64, anneal_updates=0)
     (curve,) = train([model], [0], config).curves
     assert curve["free_energy"][-1] < curve["free_energy"][0]
