@@ -106,7 +106,8 @@ def evaluate(
         target: a target in place of the one of the fit.
         seed: seed of the evaluation's draws; None: the training's seed.
         settings: fields of `nfbench.specification.config.Evaluation`: ``draws`` (100,000 for a density, 100 for
-            each data point otherwise), ``forward_draws``, ``importance_draws``, ``dtype`` and others.
+            each data point otherwise), ``forward_draws``, ``importance_draws``, ``dtype``, and ``diagnosis_draws`` and
+            ``reference_draws``, which switch diagnostics on, and others.
 
     Returns:
         One row for each metric: `value` in nats, and `se`, its Monte-Carlo standard error.
@@ -123,7 +124,13 @@ def evaluate(
 
 
 def compare(
-    posteriors: Sequence[str], target: AnyTarget, *, seeds: int = 5, updates: int = 2000, **settings: Any
+    posteriors: Sequence[str],
+    target: AnyTarget,
+    *,
+    seeds: int = 5,
+    updates: int = 2000,
+    evaluation: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Comparison:
     """Fit several posteriors to one target and compare them in one table, in memory.
 
@@ -132,6 +139,7 @@ def compare(
         target: a spec, a `Target` or a function, as in `fit`.
         seeds: number of seeds for each posterior, at least 2; they train as one program where the target allows it.
         updates: number of updates of each training.
+        evaluation: settings of `evaluate`, such as ``{"diagnosis_draws": 10_000}``.
         settings: further arguments of `fit`: ``dim``, ``device``, ``learning_rate`` and others.
 
     Returns:
@@ -146,7 +154,7 @@ def compare(
     >>> table.best
     'planar:K=4'
     """
-    return _compare(posteriors, target, seeds=seeds, updates=updates, **settings)
+    return _compare(posteriors, target, seeds=seeds, updates=updates, evaluation=evaluation, **settings)
 
 
 def choose(

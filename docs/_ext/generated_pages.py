@@ -22,6 +22,7 @@ from nfbench.experiments import library
 from nfbench.foundation import settings
 from nfbench.published import catalogue
 from nfbench.records import cells, glossary, timings
+from nfbench.records.measures import FLOOR
 from nfbench.specification import config, registry
 from nfbench.specification.entry import Entry
 
@@ -199,6 +200,19 @@ def _margin(margin: Any) -> str:
 def measures() -> str:
     """The metrics of a record with their units."""
     return definitions((f"{code(name)}: {entry.title}", entry.meaning) for name, entry in glossary.MEASURES.items())
+
+
+def diagnostics() -> str:
+    """A section for every diagnostic of a density's posterior: formula, source and limits; floors have none."""
+    parts = []
+    for name, entry in glossary.DIAGNOSTICS.items():
+        if name.endswith(FLOOR):
+            continue
+        rows = [("Formula", entry.formula), ("Source", entry.source), ("What it cannot see", entry.blind)]
+        has_floor = name + FLOOR in glossary.DIAGNOSTICS
+        named = code(name) + (f" and {code(name + FLOOR)}" if has_floor else "")
+        parts.append(f"### {entry.title}\n\n{named}. {entry.meaning}\n\n{definitions(rows)}")
+    return "\n".join(parts)
 
 
 def words() -> str:
@@ -439,6 +453,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "timing_records": timing_records,
     "published": published,
     "measures": measures,
+    "diagnostics": diagnostics,
     "words": words,
     "timing_words": timing_words,
     "modes": modes,

@@ -1,8 +1,8 @@
 """Which family is good enough for one density, and can it be trusted: a verdict from numbers, in one sentence."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nfbench.analysis.summary import Estimate, estimate
 
@@ -55,6 +55,8 @@ class Candidate:
         reference: the largest errors of means in standard deviations and of ln sd against reference draws; None without
             such draws.
         problem: why the family has no numbers; None where it has.
+        modes: how many modes of the density each restart has draws in, and at the end how many all of them together.
+        compared: metric -> value and standard error of the restart with the lowest F against draws of the target.
     """
 
     posterior: str
@@ -70,6 +72,8 @@ class Candidate:
     seconds: float = 0.0
     reference: tuple[float, float] | None = None
     problem: str | None = None
+    modes: tuple[int, ...] = ()
+    compared: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
 
     @property
     def done(self) -> tuple[Restart, ...]:

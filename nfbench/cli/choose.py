@@ -88,13 +88,14 @@ def _show(data: dict[str, Any]) -> None:
     from rich.console import Console
 
     from nfbench.present.tables import terminal
-    from nfbench.present.tables.ranking import moments, ranking
+    from nfbench.present.tables.ranking import compared, moments, ranking
     from nfbench.present.tables.render import markdown
 
+    tables = [table for table in (ranking(data), compared(data)) if table is not None]
     if sys.stdout.isatty():
-        terminal.show([ranking(data)], Console(highlight=False, markup=False), verbose=is_verbose())
+        terminal.show(tables, Console(highlight=False, markup=False), verbose=is_verbose())
     else:
-        print(markdown(ranking(data)))
+        print("\n".join(map(markdown, tables)))
     lines = moments(data)
     if lines and is_verbose():
         print(*lines, sep="\n")

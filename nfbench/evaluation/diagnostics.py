@@ -1,12 +1,11 @@
-"""Can an approximation of a density be trusted: effective sample size, k-hat, reweighted moments, restarts.
+"""Can an approximation of a density be trusted: effective sample size, k-hat, reweighted moments.
 
 All of them come from draws of q and their weights w = p~(z) / q(z), so all are blind to what q never draws: a mode that
-no draw falls into leaves the weights, k-hat and the gap as good as if it were not there. Agreement of restarts is the
-one that may see it.
+no draw falls into leaves the weights, k-hat and the gap as good as if it were not there. Agreement of restarts
+(`nfbench.analysis.agreement`) may see it, and draws of the target (`nfbench.evaluation.reference`) do.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from nfbench.evaluation import noise
+from nfbench.evaluation.density_grid import Arrays
 from nfbench.evaluation.psis import khat_threshold, smoothed
 from nfbench.records.cells import Metric
 from nfbench.training.objective import Inference
@@ -68,19 +68,6 @@ class Diagnosis(NamedTuple):
     def reliable(self) -> bool:
         """Whether k-hat is at most its threshold."""
         return self.khat <= self.threshold
-
-
-class Agreement(NamedTuple):
-    """How far restarts are from each other.
-
-    Attributes:
-        moments: the largest difference of two restarts in any coordinate: of means in standard deviations, or of
-            ln sd; 0 where they agree exactly.
-        free_energy: largest F minus smallest, in nats.
-    """
-
-    moments: float
-    free_energy: float
 
 
 def diagnose(model: Inference, draws: int = 10_000, seed: int = 0, constrain: Any = None) -> Diagnosis:
@@ -142,29 +129,43 @@ def of_weights(z: _Numbers, log_weight: _Numbers) -> Diagnosis:
     )
 
 
-def agreement(diagnoses: Sequence[Diagnosis]) -> Agreement:
-    """Compare restarts of one family by the moments of q and by F.
+def evaluate_weights(model: Inference, draws: int, seed: int) -> tuple[dict[str, Metric], Arrays]:
+    """The diagnosis of a posterior of one density as metrics of a record.
 
     Args:
-        diagnoses: one for each restart.
+        model: a target without data, and its posterior.
+        draws: S.
+        seed: seed of the draws.
 
     Returns:
-        The largest differences; infinite where a restart has no finite moments, 0 for a single one.
-
-    >>> one = of_weights(np.random.default_rng(0).normal(size=(1000, 2)), np.zeros(1000))
-    >>> agreement([one, one])
-    Agreement(moments=0.0, free_energy=0.0)
+        `khat`, `khat_threshold`, `psis_ess` in draws, `psis_gap` in nats, and the largest shifts of moments by
+        reweighting, `mean_shift` and `log_sd_shift`; and the moments, in the target's constrained space where it has
+        one: arrays (C,) ``reweighted_mean``, ``reweighted_mean_se``, ``reweighted_sd``, ``reweighted_sd_se``,
+        ``posterior_mean`` and ``posterior_sd``.
     """
-    means = np.array([each.plain.mean for each in diagnoses])
-    sds = np.array([each.plain.sd for each in diagnoses])
-    energies = [each.free_energy.value for each in diagnoses]
-    if not (np.isfinite(means).all() and np.isfinite(sds).all()):
-        return Agreement(math.inf, math.inf)
-    width = np.sqrt(np.square(sds).mean(0))
+    diagnosis = diagnose(model, draws, seed, model.target.constrain)
+    plain, better = diagnosis.plain, diagnosis.reweighted
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.ptp(means, axis=0) / width
-        wider = np.ptp(np.log(sds), axis=0)
-    return Agreement(float(np.nan_to_num(max(apart.max(), wider.max()))), max(energies) - min(energies))
+        means = np.abs(better.mean - plain.mean) / better.sd
+        sds = np.abs(np.log(better.sd / plain.sd))
+        mean_errors, sd_errors = better.mean_se / better.sd, better.sd_se / better.sd
+    metrics = {
+        "khat": Metric.model_construct(value=diagnosis.khat, se=None),
+        "khat_threshold": Metric(value=diagnosis.threshold),
+        "psis_ess": Metric.model_construct(value=diagnosis.ess, se=None),
+        "psis_gap": diagnosis.gap,
+        "mean_shift": _largest(means, mean_errors),
+        "log_sd_shift": _largest(sds, sd_errors),
+    }
+    arrays = {f"reweighted_{name}": values for name, values in better._asdict().items()}
+    arrays |= {"posterior_mean": plain.mean, "posterior_sd": plain.sd}
+    known = all(np.isfinite(values).all() for values in arrays.values())
+    return metrics, arrays if known else {}
+
+
+def _largest(values: _Numbers, errors: _Numbers) -> Metric:
+    place = int(np.argmax(values))  # NaN where one is NaN
+    return Metric.model_construct(value=float(values[place]), se=float(errors[place]))
 
 
 def _moments(z: _Numbers, weight: _Numbers) -> Moments:

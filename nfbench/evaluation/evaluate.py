@@ -8,8 +8,10 @@ import torch
 from nfbench.evaluation import density_grid
 from nfbench.evaluation.density import evaluate_density
 from nfbench.evaluation.density_grid import Arrays
+from nfbench.evaluation.diagnostics import evaluate_weights
 from nfbench.evaluation.likelihood import evaluate_data, observed
 from nfbench.evaluation.model_samples import pictures
+from nfbench.evaluation.reference import evaluate_reference
 from nfbench.records.cells import Metric
 from nfbench.specification.config import Evaluation
 from nfbench.targets.contract import LatentVariableModel
@@ -35,6 +37,8 @@ def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
     - `kl`: KL(q||p) = F + ln Z, where ln Z is exact.
     - `forward_kl`: KL(p||q) from exact samples, where there is a sampler and q has a density at points.
     - `box_kl`, `box_mass`: KL of the pair truncated to the target's box, and q's probability of the box.
+    - with `diagnosis_draws` those of `diagnostics.evaluate_weights`; with `reference_draws`, where the target has exact
+      or reference draws, those of `reference.evaluate_reference`.
     - for a target with data those of `likelihood.evaluate_data`, from the test data.
 
     Args:
@@ -52,7 +56,13 @@ def evaluate(model: Inference, config: Evaluation, seed: int) -> Evaluated:
         if not isinstance(model.target, LatentVariableModel):
             drawable = density_grid.drawable(model.target) and model.posterior.has_density
             arrays = density_grid.of_model(model, config) if drawable else {}
-            return Evaluated(finite(evaluate_density(model, config, seed)), arrays)
+            metrics = evaluate_density(model, config, seed)
+            if config.diagnosis_draws is not None:
+                diagnosis, moments = evaluate_weights(model, config.diagnosis_draws, seed)
+                metrics, arrays = metrics | diagnosis, arrays | moments
+            if config.reference_draws is not None:
+                metrics |= evaluate_reference(model, config.reference_draws, seed)
+            return Evaluated(finite(metrics), arrays)
         data = observed(model, model.target)
         metrics, arrays = evaluate_data(model, model.target, data, config, seed)
         return Evaluated(finite(metrics), arrays | pictures(model, model.target, data, seed))

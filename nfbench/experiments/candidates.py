@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nfbench.analysis.agreement import agreement
 from nfbench.analysis.ranking import Candidate, Restart
-from nfbench.evaluation.diagnostics import Diagnosis, agreement, diagnose
+from nfbench.evaluation.diagnostics import Diagnosis, diagnose
+from nfbench.evaluation.evaluate import finite
+from nfbench.evaluation.modes import modes_found
+from nfbench.evaluation.reference import evaluate_reference
 from nfbench.foundation.errors import reason
 from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.specification.registry import posteriors
@@ -26,6 +30,7 @@ _DEPTHS = {"coupling": 4, "autoregressive": 4}  # K of families with networks, w
 _TRIAL = 8  # a learning rate is tried for an eighth of the updates
 _SHORTEST = 50  # updates of a trial
 _DRAWS = 256  # an update, as `nfbench.fit` has by default; costs are compared at this number
+REFERENCES = 20_000  # the most draws of the target that families are compared with
 _SOON = 0.05  # of the updates: from then on the time that the rest takes is foreseen
 
 Report = Callable[[str, int, int, float], None]
@@ -110,7 +115,11 @@ def candidate(
     made = functools.partial(Candidate, spec, label)
     try:
         rate, cells, trials = _fitted(spec, target, budget, report)
-        diagnoses = [_diagnosis(each, budget.draws) for each in cells if each.diverged is None]
+        models = [_evaluated(each) for each in cells if each.diverged is None]
+        seeds = [each.seed for each in cells if each.diverged is None]
+        diagnoses = [_diagnosis(model, budget.draws, seed) for model, seed in zip(models, seeds, strict=True)]
+        modes = tuple(modes_found(models)) if models else ()
+        compared = _compared(models, diagnoses) if references is not None else {}
     except _OutOfTimeError as error:
         return made(seconds=time.monotonic() - began, problem=f"not fitted: {error}"), [], []
     except Exception as error:  # a family's or a model's own
@@ -122,7 +131,7 @@ def candidate(
     usable = [each for each in diagnoses if math.isfinite(each.free_energy.value)]
     fitted_candidate = made(
         tuple(restarts),
-        agreement(usable).moments if usable else math.nan,
+        _apart(usable),
         usable[0].threshold if usable else math.nan,
         budget.draws,
         cells[0].num_params,
@@ -131,6 +140,8 @@ def candidate(
         gradients=(budget.updates + trials) * cells[0].training.draws * len(cells),
         seconds=time.monotonic() - began,
         reference=_errors(usable, references),
+        modes=modes,
+        compared=compared,
     )
     return fitted_candidate, cells, diagnoses
 
@@ -171,14 +182,38 @@ def _worst(cells: Sequence[Fitted]) -> float:
     return math.inf if any(math.isnan(value) for value in values) else sum(values) / len(values)
 
 
-def _diagnosis(fitted: Fitted, draws: int) -> Diagnosis:
+def _evaluated(fitted: Fitted) -> Inference:
+    """A copy of a fit, in the precision in which it is evaluated."""
     target = fitted.target
     if target is None:
         raise ValueError("a fit without its target")
     model = copy.deepcopy(Inference(target, fitted.posterior)).eval()
     if isinstance(target, FileTarget) or not isinstance(target, FunctionTarget):
         model = model.double()  # a user's function may hold numbers of its own in float32
-    return diagnose(model, draws, fitted.seed, target.constrain)
+    return model
+
+
+def _diagnosis(model: Inference, draws: int, seed: int) -> Diagnosis:
+    return diagnose(model, draws, seed, model.target.constrain)
+
+
+def _apart(diagnoses: Sequence[Diagnosis]) -> float:
+    """The largest difference of moments of two restarts."""
+    if not diagnoses:
+        return math.nan
+    means, sds = [each.plain.mean for each in diagnoses], [each.plain.sd for each in diagnoses]
+    return agreement(means, sds, [each.free_energy.value for each in diagnoses]).moments
+
+
+def _compared(models: Sequence[Inference], diagnoses: Sequence[Diagnosis]) -> dict[str, tuple[float, float | None]]:
+    """Distances of the restart with the lowest F from draws of the target, with their errors."""
+    energies = [each.free_energy.value for each in diagnoses]
+    usable = [place for place, energy in enumerate(energies) if math.isfinite(energy)]
+    if not usable:
+        return {}
+    best = models[min(usable, key=lambda place: energies[place])]
+    metrics = finite(evaluate_reference(best, REFERENCES, 0))
+    return {name: (metric.value, metric.se) for name, metric in metrics.items()}
 
 
 def _restart(seed: int, diagnosis: Diagnosis) -> Restart:

@@ -10,11 +10,11 @@ from typing import Any
 from nfbench.analysis.ranking import MARGIN, Candidate, Verdict, verdict
 from nfbench.analysis.ranking_data import as_data, finite
 from nfbench.evaluation.diagnostics import FEWEST, Diagnosis
-from nfbench.experiments.candidates import Budget, References, Report, candidate, families
+from nfbench.evaluation.reference import reference_draws
+from nfbench.experiments.candidates import REFERENCES, Budget, References, Report, candidate, families
 from nfbench.foundation.checks import brief, whole_number
 from nfbench.foundation.environment import provenance
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.randomness import stream
 from nfbench.specification.registry import posteriors, sources_of
 from nfbench.specification.spec import expand
 from nfbench.targets.contract import LatentVariableModel, Target
@@ -24,7 +24,6 @@ from nfbench.training.fitted import Fitted
 from nfbench.training.objective import initial_model
 
 RATES = (0.003, 0.01, 0.03)  # learning rates that are tried
-_REFERENCES = 20_000  # exact draws of a target that can make them
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +179,7 @@ def _expanded(specs: Sequence[str]) -> list[str]:
 
 def _references(target: Target) -> References:
     """Mean and sd of reference or exact draws, where there are any, in the space of the moments."""
-    draws = target.reference()
-    if draws is None and target.has_sampler:
-        draws = target.sample(_REFERENCES, stream(0, "reference"))
+    draws = reference_draws(target, REFERENCES, 0)
     if draws is None:
         return None
     shown = target.constrain(draws).double().cpu().numpy()

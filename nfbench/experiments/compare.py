@@ -1,16 +1,18 @@
 """Several posteriors on one target, in memory: fitted, evaluated and put into one table."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import pandas as pd
 
 from nfbench.analysis.summary import Estimate, estimate
 from nfbench.experiments.evaluate_fitted import evaluate_fitted
-from nfbench.foundation.checks import brief, whole_number
+from nfbench.foundation.checks import brief, instance, settings, whole_number
 from nfbench.foundation.errors import InputError
+from nfbench.specification.config import Evaluation
 from nfbench.training.fit import AnyTarget, fit_seeds
 from nfbench.training.fitted import Fitted
 
@@ -43,7 +45,13 @@ class Comparison:
 
 
 def compare(
-    posteriors: Sequence[str], target: AnyTarget, *, seeds: int = 5, updates: int = 2000, **options: Any
+    posteriors: Sequence[str],
+    target: AnyTarget,
+    *,
+    seeds: int = 5,
+    updates: int = 2000,
+    evaluation: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Comparison:
     """Fit each posterior from several seeds and compare their metrics; see `nfbench.compare` for an example.
 
@@ -52,28 +60,31 @@ def compare(
         target: a spec, a `Target`, or a function, as of `nfbench.fit`.
         seeds: number of seeds for each posterior, at least 2.
         updates: number of updates of each training.
+        evaluation: settings of `evaluate_fitted`, such as ``{"diagnosis_draws": 10_000}``.
         options: further arguments of `fit_seeds`: ``dim``, ``device`` and fields of `Training`.
 
     Returns:
         The table and the fitted posteriors.
 
     Raises:
-        InputError: no list of specs, fewer than two seeds, or an argument that `fit_seeds` refuses.
+        InputError: no list of specs, fewer than two seeds, or an argument or setting that is refused.
     """
     if isinstance(posteriors, str) or not isinstance(posteriors, Sequence) or not posteriors:
         raise InputError(f"posteriors {brief(posteriors)}: expected a list of specs, e.g. ['gaussian', 'planar:K=8']")
     whole_number("compare", "seeds", seeds, least=2)  # a spread needs two
+    instance("compare", "evaluation", evaluation, (Mapping, NoneType), "settings such as {'draws': 1000}, or None")
+    settings("compare", Evaluation, {}, dict(evaluation or {}))  # wrong ones are told before anything is trained
     fitted = {}
     for spec in dict.fromkeys(posteriors):
         fitted[spec] = fit_seeds(spec, target, range(seeds), updates=updates, **options)
-    rows = {spec: _row(cells) for spec, cells in fitted.items()}
+    rows = {spec: _row(cells, evaluation or {}) for spec, cells in fitted.items()}
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("posterior")
     return Comparison(frame.sort_values("free_energy", na_position="last"), fitted)
 
 
-def _row(cells: list[Fitted]) -> dict[str, float]:
+def _row(cells: list[Fitted], evaluation: Mapping[str, Any]) -> dict[str, float]:
     """One row of the table: the metrics of a posterior over its seeds that did not diverge."""
-    done = [evaluate_fitted(cell) for cell in cells if cell.diverged is None]
+    done = [evaluate_fitted(cell, **evaluation) for cell in cells if cell.diverged is None]
     row: dict[str, float] = {"seeds": len(done)}
     for name in done[0].index if done else ["free_energy"]:
         frames = [frame for frame in done if name in frame.index]

@@ -64,7 +64,7 @@ class Training(Stored):
 class Evaluation(Stored):
     """One evaluation of bounds and likelihoods, the same for every family; counts of draws."""
 
-    later = ("long_draws", "long_points")
+    later = ("long_draws", "long_points", "diagnosis_draws", "reference_draws")
     draws: int = Field(default=100_000, ge=2)  # for F and the reverse KL; for a target with data: draws a data point
     forward_draws: int = Field(default=20_000, ge=2)  # exact samples of the target for the forward KL
     importance_draws: int = Field(default=200, ge=2)  # S of the importance-sampled -ln p(x)
@@ -72,6 +72,8 @@ class Evaluation(Stored):
     grid: int = Field(default=80, ge=2)  # cells an axis of the stored density image over [-4, 4]^2
     long_draws: int | None = Field(default=None, ge=2)  # S of a second, longer importance-sampled -ln p(x)
     long_points: int | None = Field(default=None, ge=1)  # it is over so many test points, evenly spaced; None: all
+    diagnosis_draws: int | None = Field(default=None, ge=100)  # S of k-hat, ESS and reweighted moments of a density
+    reference_draws: int | None = Field(default=None, ge=100)  # the most draws of p that q is compared with; None: none
 
 
 class Recipe(Strict):

@@ -66,6 +66,11 @@ def test_experiments_contenders_and_words_are_all_there(generated):
     assert all(f"--vs {name}`" in generated.contenders() for name in contenders())
     assert all(f"`{name}`" in generated.measures() for name in glossary.MEASURES)
     assert all(word in generated.words() for word in glossary.WORDS)
+    for name, entry in glossary.DIAGNOSTICS.items():
+        assert f"`{name}`" in generated.diagnostics()
+        assert name.endswith("_floor") or all(
+            text in generated.diagnostics() for text in (entry.formula, entry.source, entry.blind)
+        )
 
 
 def test_every_field_of_a_model_is_listed(generated):
