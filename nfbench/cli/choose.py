@@ -17,7 +17,10 @@ UNTRUSTED = 3  # exit code where no family can be trusted
 
 
 def choose(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A density: file:my_model.py, or a spec such as u1.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="TARGET", help="A density: file:my_model.py, pyro:my.py::model, or a spec such as u1."),
+    ],
     *,
     families: Annotated[
         list[str] | None,

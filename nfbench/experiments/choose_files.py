@@ -9,6 +9,7 @@ from nfbench.present.plots.ranking import picture
 from nfbench.present.plots.style import save, shortened, slug, theme
 from nfbench.specification.choices import CHOICES
 from nfbench.specification.config import digest
+from nfbench.specification.spec import is_of_file
 
 _QUESTION = ("target", "sources", "margin", "budget")  # the fields that say what was asked
 
@@ -28,7 +29,9 @@ def write(data: dict[str, Any], results: Path, out: Path) -> list[Path]:
         InputError: a folder cannot be made.
     """
     question = digest({name: data[name] for name in _QUESTION})[:8]
-    name = shortened(f"{slug(Path(data['target']).stem)}-{question}")
+    target = data["target"]
+    model = target.partition(",")[0] if is_of_file(target) else target  # without the file of its data
+    name = shortened(f"{slug(Path(model).stem)}-{question}")
     make_folder(results / CHOICES)
     make_folder(out)
     file = results / CHOICES / f"{name}.json"

@@ -4,7 +4,10 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-_LIBRARIES = ("torch", "numpy", "numba", "pandas", "scipy", "pydantic", "safetensors", "triton")
+_LIBRARIES = (  # whose lines are nobody's fault: nfbench's needs, and what users write their models with
+    *("torch", "numpy", "numba", "pandas", "scipy", "pydantic", "safetensors", "triton"),
+    *("pyro", "numpyro", "jax", "jaxlib", "bridgestan", "stanli"),
+)
 _LONGEST = 500  # characters of a message in a record, a table or on the terminal
 _LONGEST_TRACEBACK = 20_000
 _FRAMES = 60  # of a traceback, the innermost

@@ -1,6 +1,6 @@
 """Spec strings: ``name:option=value,option=value``, where a value ``a|b|c`` stands for a grid.
 
-What follows ``file:`` is a path instead, such as ``file:my_model.py``.
+What follows ``file:`` is a path instead, such as ``file:my_model.py``; ``pyro:``, ``numpyro:`` and ``stan:`` likewise.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from nfbench.foundation.errors import InputError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 PATH = "path"  # the option that the text after ``file:`` is
-_OF_FILES = ("file",)  # names that a path follows
+_OF_FILES = ("file", "pyro", "numpyro", "stan")  # names that a path follows
 _FORM = "expected name or name:option=value,option=value"
 
 
@@ -101,7 +101,7 @@ def is_of_file(text: str) -> bool:
         text: a spec.
 
     Returns:
-        True for ``file:my_model.py`` and its like.
+        True for ``file:my_model.py`` and its like, such as ``pyro:my.py::model``.
     """
     return text.partition(":")[0].strip() in _OF_FILES
 

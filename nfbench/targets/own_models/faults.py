@@ -54,23 +54,22 @@ def raised(function: Callable[[Tensor], Any], z: Tensor, error: BaseException) -
     return f"{reason(error)} for z {tuple(z.shape)}"
 
 
-def not_finite(function: Callable[[Tensor], Tensor], z: Tensor, file: Path) -> str:
-    """Say which term of a user's function is the first that is not finite at a point.
+def first_operation(function: Callable[[Tensor], Tensor], z: Tensor, file: Path) -> str | None:
+    """Say which operation of a user's function is the first to make numbers that are not finite at a point.
 
     Args:
-        function: ``(1, 1, D) -> (1, 1)``.
+        function: ``(1, 1, D) -> (1, 1)``, of torch operations.
         z: a point with finite coordinates, (D,).
         file: the user's file.
 
     Returns:
-        The point, and file, line, source and operation where numbers that are not finite came out of finite ones, where
-        such an operation is seen.
+        File, line, source and operation where numbers that are not finite came out of finite ones; None where no such
+        operation is seen.
     """
     watch = _Watch(file)
     with torch.no_grad(), watch:
-        value = function(z.detach().reshape(1, 1, -1))
-    where = f": first in {watch.place}" if watch.place else ""
-    return f"{float(value):.4g} at {point(z)}{where}"
+        function(z.detach().reshape(1, 1, -1))
+    return watch.place
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A user's function of draws as one step of autograd, which sees plain tensors even where seeds train together."""
+"""Somebody's density as one step of autograd, which sees plain tensors even where seeds train together."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nfbench.foundation.errors import InputError
+
 LogDensity = Callable[[Tensor], Tensor]
+Evaluation = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""``(..., D) -> (...), (..., D)``: a log-density and its gradient, each draw on its own, without a graph."""
 
 
 def folded(function: LogDensity, z: Tensor) -> Tensor:
@@ -32,34 +36,80 @@ def folded(function: LogDensity, z: Tensor) -> Tensor:
     """
     if not torch._C._functorch.is_batchedtensor(z):
         return function(z)
-    value: Tensor = _Folded.apply(z, function)[0]  # type: ignore[no-untyped-call]
-    return value
 
-
-class _Folded(torch.autograd.Function):
-    """The value and the gradient of a function at once; `vmap` makes the seeds a part of the draws."""
-
-    @staticmethod
-    def forward(z: Tensor, function: LogDensity) -> tuple[Tensor, Tensor]:
+    def evaluation(draws: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
-            points = z.detach().requires_grad_()
+            points = draws.detach().requires_grad_()
             value = function(points)
             (slope,) = torch.autograd.grad(value.sum(), points)
         return value.detach(), slope
 
+    return evaluated(evaluation, z, "a user's function under torch.vmap")
+
+
+def evaluated(evaluation: Evaluation, z: Tensor, owner: str) -> Tensor:
+    """Evaluate what gives values and gradients of its own, such as a library that is not torch, as a step of autograd.
+
+    Args:
+        evaluation: is called once with the draws of all seeds.
+        z: (..., D), under `torch.vmap` without the axis of the seeds.
+        owner: whose density it is, in the message of the error below.
+
+    Returns:
+        (...), whose gradient is that of `evaluation`; asking for a second derivative raises an `InputError`.
+
+    >>> import torch
+    >>> z = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    >>> value = evaluated(lambda draws: (-0.5 * draws.square().sum(-1), -draws), z, "the unit Gaussian")
+    >>> value.sum().backward()
+    >>> value, z.grad
+    (tensor([-2.5000], grad_fn=<_EvaluatedBackward>), tensor([[-1., -2.]]))
+    """
+    value: Tensor = _Evaluated.apply(z, evaluation, owner)[0]  # type: ignore[no-untyped-call]
+    return value
+
+
+class _Evaluated(torch.autograd.Function):
+    """The value and the gradient of a density at once; `vmap` makes the seeds a part of the draws."""
+
+    @staticmethod
+    def forward(z: Tensor, evaluation: Evaluation, owner: str) -> tuple[Tensor, Tensor]:
+        return evaluation(z.detach())
+
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.save_for_backward(output[1])
+        ctx.save_for_backward(output[1], inputs[0])
         ctx.mark_non_differentiable(output[1])
+        ctx.owner = inputs[2]
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        (slope,) = ctx.saved_tensors
-        return slopes[0].unsqueeze(-1) * slope, None
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        slope, z = ctx.saved_tensors
+        return _FirstDerivative.apply(slopes[0].unsqueeze(-1) * slope, z, ctx.owner), None, None  # type: ignore[no-untyped-call]
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int, None], z: Tensor, function: LogDensity) -> Any:
+    def vmap(info: Any, in_dims: tuple[int, None, None], z: Tensor, evaluation: Evaluation, owner: str) -> Any:
         seeds = z.movedim(in_dims[0], 0)
-        value, slope = _Folded.apply(seeds.flatten(0, 1), function)  # type: ignore[no-untyped-call]
+        value, slope = _Evaluated.apply(seeds.flatten(0, 1), evaluation, owner)  # type: ignore[no-untyped-call]
         return (value.unflatten(0, seeds.shape[:2]), slope.unflatten(0, seeds.shape[:2])), (0, 0)
+
+
+class _FirstDerivative(torch.autograd.Function):
+    """A gradient that depends on z in a way that nobody knows: differentiating it again is refused, not ignored."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(gradient: Tensor, z: Tensor, owner: str) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.owner = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> None:
+        raise InputError(
+            f"{ctx.owner} has values and gradients, but no second derivatives; expected what needs none, such as a "
+            "posterior that does not follow the density's gradient"
+        )

@@ -1,0 +1,314 @@
+"""Targets that are a user's own Pyro model: the density, its space, its data, and one clear line for each fault."""
+
+import math
+
+import pytest
+import torch
+
+import nfbench
+from nfbench.experiments.plan import plan
+from nfbench.experiments.run_group import run_group
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.randomness import stream
+from nfbench.specification.config import Evaluation, Experiment, Profile, Training
+from nfbench.specification.registry import sources_of, targets
+from nfbench.targets.build import target
+
+pyro = pytest.importorskip("pyro", reason="Pyro is not installed: pip install pyro-ppl")
+
+HEAD = "import torch\nimport pyro\nimport pyro.distributions as dist\n"
+SCHOOLS = f"""{HEAD}
+y = torch.tensor([28.0, 8, -3, 7, -1, 1, 18, 12])
+sd = torch.tensor([15.0, 10, 16, 11, 9, 11, 10, 18])
+
+
+def model():
+    mu = pyro.sample("mu", dist.Normal(0.0, 5.0))
+    tau = pyro.sample("tau", dist.HalfCauchy(5.0))
+    with pyro.plate("schools", 8):
+        eta = pyro.sample("eta", dist.Normal(0.0, 1.0))
+        theta = pyro.deterministic("theta", mu + tau * eta)
+        pyro.sample("y", dist.Normal(theta, sd), obs=y)
+"""
+EFFECTS = torch.tensor([28.0, 8, -3, 7, -1, 1, 18, 12], dtype=torch.float64)
+ERRORS = torch.tensor([15.0, 10, 16, 11, 9, 11, 10, 18], dtype=torch.float64)
+
+
+def schools(z):
+    """The same model as a plain function: mu, ln tau, eta, with every constant."""
+    mu, log_tau, eta = z[..., 0], z[..., 1], z[..., 2:]
+    theta = mu[..., None] + log_tau.exp()[..., None] * eta
+    half_cauchy = math.log(2 / (5 * math.pi)) - torch.log1p((log_tau.exp() / 5) ** 2) + log_tau
+    normal = -0.5 * (mu / 5) ** 2 - math.log(5) - 0.5 * eta.square().sum(-1)
+    data = (-0.5 * ((EFFECTS - theta) / ERRORS) ** 2 - ERRORS.log()).sum(-1)
+    return half_cauchy + normal + data - 17 * 0.5 * math.log(2 * math.pi)
+
+
+# name -> (body of the model, words that the one line has, the number of its line in the file or None)
+WRONG = {
+    "NaN on half the plane": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    pyro.factor('f', torch.log(x))",
+        ["nan at z = [-", "first in site 'f' (Unit, mine.py:6)", "of 64"],
+        None,
+    ),
+    "-inf everywhere": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    pyro.factor('f', x - float('inf'))",
+        ["-inf at z = [", "site 'f'", "64 of 64"],
+        None,
+    ),
+    "a scale below zero": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    pyro.sample('y', dist.Normal(0.0, x), obs=torch.ones(()))",
+        ["nan at z = [-", "site 'y' (Normal, mine.py:6)"],
+        None,
+    ),
+    "wrong shape": (
+        "x = pyro.sample('x', dist.Normal(torch.zeros(3), 1.0).to_event(1))\n"
+        "    pyro.sample('y', dist.Normal(x, 1.0).to_event(1), obs=torch.zeros(4))",
+        ["site 'y'", "size"],
+        None,
+    ),
+    "plate of another size than its data": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    with pyro.plate('n', 5):\n"
+        "        pyro.sample('y', dist.Normal(x, 1.0), obs=torch.zeros(4))",
+        ["site 'y'", "(4)", "(5)"],
+        None,
+    ),
+    "not differentiable": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    pyro.factor('f', torch.tensor(float(x)))",
+        ["RuntimeError", "mine.py:6", "vmap"],
+        6,
+    ),
+    "detached": (
+        "x = pyro.sample('x', dist.ImproperUniform(dist.constraints.real, (), ()))\n"
+        "    pyro.factor('f', -x.detach() ** 2)",
+        ["no gradient", "torch operations"],
+        None,
+    ),
+    "a branch on values": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    if x > 0:\n        pyro.factor('f', -x)",
+        ["RuntimeError", "data-dependent", "mine.py:6"],
+        6,
+    ),
+    "a discrete latent variable": (
+        "k = pyro.sample('k', dist.Bernoulli(0.5))\n    pyro.sample('y', dist.Normal(k, 1.0), obs=torch.zeros(()))",
+        ["site 'k' is discrete (Bernoulli)", "continuous"],
+        None,
+    ),
+    "a subsampled plate": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    with pyro.plate('n', 5, subsample_size=2):\n"
+        "        pyro.sample('y', dist.Normal(x, 1.0), obs=torch.zeros(2))",
+        ["plate 'n' takes 2 of 5 data"],
+        None,
+    ),
+    "a parameter": (
+        "w = pyro.param('w', torch.ones(()))\n    pyro.sample('x', dist.Normal(w, 1.0))",
+        ["'w' is a parameter", "prior"],
+        None,
+    ),
+    "no latent variable": (
+        "pyro.sample('y', dist.Normal(0.0, 1.0), obs=torch.zeros(()))",
+        ["no latent variable"],
+        None,
+    ),
+    "a number that nothing depends on": (
+        "pyro.sample('x', dist.Normal(0.0, 1.0))\n"
+        "    pyro.sample('u', dist.ImproperUniform(dist.constraints.real, (), ()))",
+        ["does not depend on z[1]"],
+        None,
+    ),
+    "random inside": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    pyro.factor('f', -x ** 2 * torch.rand(()))",
+        ["random", "mine.py:6"],
+        6,
+    ),
+    "raises": ("x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    raise OSError('lost')", ["OSError: lost"], 6),
+    "other numbers": (
+        "x = pyro.sample('x', dist.Normal(0.0, 1.0))\n    pyro.factor('f', -x.half() ** 2 @ 1)",
+        ["TypeError"],
+        6,
+    ),
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A function that writes a file's source and gives the spec of its function `model`."""
+
+    def write(text, name="mine.py"):
+        (tmp_path / name).write_text(text)
+        return f"pyro:{tmp_path / name}::model"
+
+    return write
+
+
+def test_a_model_and_the_same_plain_function_agree_in_f(file):
+    """F of both, trained from the same seed in float64, is the same to 1e-5; so are all values at wild points."""
+    spec = file(SCHOOLS)
+    z = 3 * torch.randn(50, 1, 10, generator=stream(0, "schools"), dtype=torch.float64)
+    torch.testing.assert_close(target(spec).log_joint(z), schools(z), rtol=1e-7, atol=1e-5)
+    settings = {"updates": 60, "seed": 0, "dtype": "float64"}
+    fits = nfbench.fit("gaussian", spec, **settings), nfbench.fit("gaussian", schools, dim=10, **settings)
+    ours, plain = (nfbench.evaluate(fitted, draws=1000) for fitted in fits)
+    assert list(ours.index) == ["free_energy"]  # the evidence is not known: no KL
+    assert ours.loc["free_energy", "value"] == pytest.approx(plain.loc["free_energy", "value"], abs=1e-5)
+
+
+MODELS = {
+    "schools": SCHOOLS,
+    "matrix products": f"""{HEAD}
+x = torch.linspace(-1, 1, 21).reshape(7, 3)
+def model():
+    beta = pyro.sample("beta", dist.Normal(torch.zeros(3), 2.0).to_event(1))
+    sd = pyro.sample("sd", dist.LogNormal(0.0, 1.0))
+    with pyro.plate("data", 7):
+        pyro.sample("y", dist.Normal(x @ beta, sd), obs=x[:, 0])
+""",
+    "shapes": f"""{HEAD}
+def model():
+    weights = pyro.sample("weights", dist.Dirichlet(torch.tensor([1.0, 2, 3])))
+    with pyro.plate("groups", 2, dim=-2), pyro.plate("rows", 3, dim=-1):
+        rate = pyro.sample("rate", dist.Gamma(2.0, 1.0))
+        pyro.sample("k", dist.Poisson(rate * weights), obs=torch.tensor([[1.0, 0, 2], [3, 1, 0]]))
+    with pyro.poutine.scale(scale=2.0):
+        loose = pyro.sample("loose", dist.Normal(torch.zeros(2), 1.0))
+    with pyro.poutine.mask(mask=torch.tensor([True, False])):
+        pyro.sample("seen", dist.Normal(loose, 1.0), obs=torch.ones(2))
+    pyro.sample("factor", dist.LKJCholesky(2, 1.5))
+""",
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_all_draws_in_one_call_are_what_pyro_says_of_each(name, file):
+    """Values and gradients, with Jacobians, are minus the potential that Pyro itself has for each draw alone."""
+    from pyro.infer.mcmc.util import initialize_model
+
+    built = target(file(MODELS[name]))
+    with torch.random.fork_rng():
+        start, potential, _, _ = initialize_model(built._density._model)
+    z = torch.randn(20, 1, built.dim, generator=stream(0, name), requires_grad=True)
+
+    def alone(point):
+        pieces = point.split([value.numel() for value in start.values()])
+        return -potential({key: piece.reshape(start[key].shape) for key, piece in zip(start, pieces, strict=True)})
+
+    value = built.log_joint(z)
+    each = torch.stack([alone(point) for point in z[:, 0]])
+    torch.testing.assert_close(value[:, 0], each, rtol=1e-5, atol=1e-4)
+    slopes = [torch.autograd.grad(values.sum(), z)[0] for values in (value, each)]
+    torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-4)
+
+
+def test_a_support_that_depends_on_another_variable_moves_with_it(file):
+    """For a uniform between 0 and exp(a) the Jacobian follows a: the density of u = exp(a) s(z1) is that of s(z1)."""
+    spec = file(
+        f"{HEAD}def model():\n    a = pyro.sample('a', dist.Normal(0.0, 1.0))\n"
+        "    pyro.sample('u', dist.Uniform(torch.zeros(()), a.exp()))\n"
+    )
+    z = torch.randn(9, 1, 2, generator=stream(0, "support"))
+    logistic = torch.nn.functional.logsigmoid(z[..., 1]) + torch.nn.functional.logsigmoid(-z[..., 1])
+    expected = logistic - 0.5 * z[..., 0] ** 2 - 0.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(target(spec).log_joint(z), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_space_of_the_model_has_names(file):
+    """`constrain` gives latent variables and deterministic sites, with the columns that `names` lists."""
+    built = target(file(SCHOOLS))
+    thetas, etas = ([f"{name}[{j}]" for j in range(8)] for name in ("theta", "eta"))
+    assert built.names == ["mu", "tau", *etas, *thetas]
+    z = torch.randn(5, 10, generator=stream(0, "names"))
+    shown = built.constrain(z)
+    torch.testing.assert_close(shown[:, 1], z[:, 1].exp())
+    torch.testing.assert_close(shown[:, 10:], z[:, :1] + z[:, 1:2].exp() * z[:, 2:])
+    assert not built.normalised
+
+
+def test_a_model_that_holds_numbers_of_float64_works(file):
+    """Draws are cast to the only dtype that the model takes, so that it trains in float32 too."""
+    text = MODELS["matrix products"].replace("-1, 1, 21)", "-1, 1, 21, dtype=torch.float64)")
+    text = text.replace("torch.zeros(3)", "torch.zeros(3, dtype=torch.float64)")
+    built = target(file(text))
+    assert built.precision == torch.float64
+    assert built.log_joint(torch.zeros(2, 1, 4)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_model_is_refused_in_one_clear_line(name, file):
+    """Each wrong model is an InputError of one line that names the file, what is wrong, and the site or line."""
+    body, words, line = WRONG[name]
+    with pytest.raises(InputError) as caught:
+        target(file(f"{HEAD}def model():\n    {body}\n"))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "mine.py::model" in message
+    for word in words:
+        assert word in message
+    if line is not None:
+        assert f"mine.py:{line}" in message
+
+
+def test_what_names_no_model_is_refused(file, tmp_path):
+    """A spec without a function, a function that is not there or needs arguments, and a file that cannot be run."""
+    spec = file(SCHOOLS)
+    for text, words in {
+        "pyro:": "no path; expected pyro:my.py::model",
+        "pyro:my.py": "names no function of a file",
+        "pyro:nowhere.py::model": "no file",
+        spec.replace("::model", "::modle"): "has no 'modle'; did you mean model?",
+        spec.replace("::model", "::y"): "expected a function, the model",
+        file("def model(data):\n    pass\n", "needs.py"): "needs data: expected a model without arguments",
+        file("def model(:\n", "syntax.py"): "SyntaxError",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            target(text)
+
+
+def test_a_missing_library_is_one_line_with_the_command(file, monkeypatch):
+    """Without Pyro the line says how to install it."""
+    monkeypatch.setitem(__import__("sys").modules, "pyro", None)
+    with pytest.raises(InputError, match="pip install pyro-ppl"):
+        target(file(SCHOOLS))
+
+
+def test_an_edit_makes_other_cells(file):
+    """The file's sha256 is a part of a cell's identity, and the function's name is a part of the spec."""
+    spec = file(SCHOOLS)
+    first = sources_of("gaussian", spec)
+    assert set(first) == {"target"}
+    assert sources_of("gaussian", file(f"{SCHOOLS}# edited\n")) != first
+    assert str(targets.choose(spec)) == spec
+    assert targets.choose(spec).label == "mine::model"
+
+
+def test_models_are_targets_of_an_experiment_and_one_that_raises_is_a_failed_record(file, tmp_path):
+    """Two seeds train as one program; records have spec and hash, no KL; who raises in the middle harms no other."""
+    source = f"{HEAD}calls = []\ndef model():\n    calls.append(1)\n    print('called')\n"
+    source += (
+        "    if len(calls) > LIMIT:\n        raise OSError('enough')\n    pyro.sample('x', dist.Normal(1.0, 1.0))\n"
+    )
+    bad = file(source.replace("LIMIT", "500"), "late.py")
+    good = file(source.replace("LIMIT", "10 ** 9"), "good.py")
+    training = Training(learning_rate=0.01, updates=520, draws=2, anneal_updates=1)
+    evaluation = Evaluation(draws=50, forward_draws=50, importance_draws=10, grid=4)
+    profiles = {"smoke": Profile(seeds=2, training=training, evaluation=evaluation)}
+    names = {"name": "trial", "title": "", "summary": "", "targets": [bad, good], "posteriors": ["gaussian"]}
+    groups = plan(Experiment(**names, profiles=profiles), "smoke")
+    results = [record for group in groups for record in run_group(group, tmp_path / "results")]
+    assert [record.status for record in results] == ["failed", "failed", "done", "done"]
+    assert "OSError: enough (late.py:9)" in results[0].message
+    assert results[2].cell.target == good
+    assert set(results[2].cell.sources) == {"target"}
+    assert "kl" not in results[2].metrics
+
+
+def test_a_function_of_the_session_is_a_target():
+    """In Python a model needs no file."""
+    from nfbench.targets.own_models.pyro_model import PyroTarget
+
+    def model():
+        pyro.sample("x", pyro.distributions.Normal(0.0, 1.0))
+
+    built = PyroTarget(model)
+    assert float(built.log_joint(torch.zeros(1, 1, 1))) == pytest.approx(-0.5 * math.log(2 * math.pi))
+    with pytest.raises(InputError, match="the Pyro model is 3: expected a function"):
+        PyroTarget(3)
