@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -58,10 +58,25 @@ def of_file(file: Path) -> str:
     Raises:
         InputError: a file cannot be read.
     """
+    return of_files(_files((), file.resolve()))
+
+
+def of_files(files: Mapping[str, Path]) -> str:
+    """The sha256 of files of any kind.
+
+    Args:
+        files: existing ones, by names that do not depend on where they lie.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
     try:
-        return _digest({name: path.read_bytes() for name, path in _files((), file.resolve()).items()})
+        return _digest({name: path.read_bytes() for name, path in files.items()})
     except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}: expected a Python file") from None
+        raise InputError(f"{error.filename}: {error.strerror}: expected a file that can be read") from None
 
 
 def of_session(factory: Callable[..., Any]) -> str:

@@ -134,8 +134,8 @@ class OwnModel(FunctionTarget):
         unused = [str(d) for d in range(self.dim) if not bool(slope[..., d].any())]
         if unused:
             raise InputError(
-                f"{self.owner}: {self.subject} does not depend on z[{', '.join(unused)}] at {_PROBES} draws: no "
-                f"density with dim={self.dim} has such a logarithm; expected another dim, or a term for every coordinate"
+                f"{self.owner}: {self.subject} does not depend on z[{', '.join(unused)}] at {_PROBES} draws: it has no "
+                f"integral over dim={self.dim} numbers; expected another dim, or a term for every coordinate"
             )
 
     @abstractmethod
