@@ -88,6 +88,17 @@ def prepend_data_folder(folder: Path) -> None:
     os.environ[DATA_VARIABLE] = os.pathsep.join([str(folder.resolve()), *([before] if before else [])])
 
 
+def cache_folder() -> Path:
+    """The user's folder for what nfbench can make or fetch again, such as downloads: ``~/.cache/nfbench`` on Linux.
+
+    Returns:
+        A path, whether there is such a folder or not; without a home it is not absolute.
+    """
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("nfbench"))
+
+
 def environment() -> dict[str, str]:
     """All environment variables of this process.
 

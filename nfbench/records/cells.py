@@ -2,10 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from nfbench.specification.config import Cell, Stored, Strict
 from nfbench.specification.spec import parse
@@ -75,7 +74,8 @@ class Record(Stored):
         if lengths and ("step" not in lengths or len(set(lengths.values())) > 1):
             raise ValueError(f"curves need a 'step' and one length, got lengths {lengths}")
         for name, curve in self.curves.items():
-            if not all(value is None or math.isfinite(value) for value in curve):
+            values: list[Any] = [value for value in curve if value is not None] if None in curve else curve
+            if not all(map(math.isfinite, values)):
                 raise ValueError(f"curve {name!r} has a value that is not finite; expected null in its place")
         if None in self.curves.get("step", []):
             raise ValueError("a step of the curves has no number")
@@ -99,15 +99,17 @@ class Record(Stored):
             raise ValueError(f"facts.K={self.facts.K} is not that of posterior {self.cell.posterior!r}")
         if self.facts.family != str(spec.without("K")):
             raise ValueError(f"facts.family={self.facts.family!r} is not that of posterior {self.cell.posterior!r}")
-        if any(abs(number) >= _LARGEST for part in (self.cell, self.facts) for number in _whole(part.model_dump())):
+        if not (_fits(self.cell) and _fits(self.facts)):
             raise ValueError("a whole number that a table of 64 bits cannot hold")
         return self
 
 
-def _whole(value: Any) -> Iterator[int]:
-    """Every whole number in nested lists and dictionaries."""
+def _fits(value: Any) -> bool:
+    """Whether a table can hold every whole number in nested models, lists and dictionaries."""
     if isinstance(value, int):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _whole(part)
+        return abs(value) < _LARGEST
+    if isinstance(value, BaseModel):
+        return all(map(_fits, vars(value).values()))
+    if isinstance(value, dict | list | tuple):
+        return all(map(_fits, value.values() if isinstance(value, dict) else value))
+    return True

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,7 +20,7 @@ _COLUMNS = (
 )
 _LAST = ("data", "finished")  # behind the usual columns, before metrics that only some records have
 _KINDS = {"posterior": ("posterior", "family"), "target": ("target",)}  # and the columns that are specs of it
-_HIDDEN = ("_provenance", "_target_cite", "_posterior_source", "_target_source")  # for the report, not for users
+_HIDDEN = ("_provenance", "_target_cite", "_posterior_source", "_target_source", "_metrics")  # not for users
 _NUMBERS = _COLUMNS[8:17]  # NaN where a record has no such metric
 
 
@@ -33,7 +33,6 @@ class Rows:
     def __init__(self) -> None:
         self.columns: dict[str, list[Any]] = {name: [] for name in (*_COLUMNS, *_LAST, *_HIDDEN)}
         self._texts: dict[str, str] = {}
-        self._length = 0
 
     def add(self, record: Record, source: str) -> None:
         """Append a record.
@@ -45,11 +44,41 @@ class Rows:
         row = _row(record, source)
         for name in row:
             if name not in self.columns:  # a metric that no earlier record has
-                self.columns[name] = [math.nan] * self._length
+                self.columns[name] = [math.nan] * len(self)
         for name, values in self.columns.items():
             value = row.get(name, math.nan)
             values.append(self._texts.setdefault(value, value) if isinstance(value, str) else value)
-        self._length += 1
+
+    def mixed_with(self, columns: Mapping[str, list[Any]], places: Sequence[int]) -> "Rows":
+        """These rows and some that were tabled before, as if all had been added one after the other.
+
+        Args:
+            columns: (n,) each, the columns of the others.
+            places: (n,), where the others stand among all rows, in ascending order; these fill the gaps in their order.
+
+        Returns:
+            All rows.
+        """
+        number, taken = len(self) + len(places), set(places)
+        gaps = [place for place in range(number) if place not in taken]
+
+        def column(name: str) -> list[Any]:
+            if not gaps and name in columns:
+                return columns[name]
+            values = [math.nan] * number
+            for source, where in ((self.columns, gaps), (columns, places)):
+                for place, value in zip(where, source.get(name, ()), strict=False):
+                    values[place] = value
+            return values
+
+        mixed = Rows()
+        metrics = dict.fromkeys(column("_metrics"))  # in the order in which records first have them
+        names = [each for name in metrics if name for metric in name.split(",") for each in (metric, f"{metric}_se")]
+        mixed.columns = {name: column(name) for name in dict.fromkeys([*mixed.columns, *names])}
+        return mixed
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
 
     def of(self, ids: Container[str]) -> "Rows":
         """The rows of some records.
@@ -65,7 +94,6 @@ class Rows:
         chosen = {name: [values[place] for place in places] for name, values in self.columns.items()}
         usual = part.columns.keys()
         part.columns = {name: values for name, values in chosen.items() if name in usual or any(map(_present, values))}
-        part._length = len(places)
         return part
 
     def frame(self) -> pd.DataFrame:
@@ -78,7 +106,7 @@ class Rows:
             each has rows of its own: its specs end in ``source=`` and 8 digits of the code's sha256, its label says so.
         """
         frame = pd.DataFrame(self.columns)
-        if self._length:
+        if len(self):
             _tell_sources_apart(frame)
             frame = frame.sort_values(["source", "experiment", "profile", "order", "seed"])
         return frame.drop(columns=[*_HIDDEN]).reset_index(drop=True)
@@ -102,6 +130,7 @@ def _row(record: Record, source: str) -> dict[str, Any]:
     row |= {"status": record.status, "message": record.message, "seconds": record.seconds}
     row |= {"source": source, "id": record.id, "finished": record.finished}
     row |= {"_provenance": json.dumps(record.provenance, sort_keys=True), "_target_cite": facts.target_cite}
+    row["_metrics"] = ",".join(record.metrics)
     row |= {f"_{kind}_source": (cell.sources or {}).get(kind, "unknown")[:8] for kind in _KINDS}
     for name, metric in record.metrics.items():
         row[name] = metric.value
@@ -114,7 +143,8 @@ def _tell_sources_apart(frame: pd.DataFrame) -> None:
     for kind, columns in _KINDS.items():
         label = "label" if kind == "posterior" else "target_label"
         codes = frame[f"_{kind}_source"]
-        several = codes.groupby(frame[kind].map(lambda spec: parse(spec).name)).transform("nunique") > 1
+        names = {spec: parse(spec).name for spec in frame[kind].unique()}
+        several = codes.groupby(frame[kind].map(names)).transform("nunique") > 1
         if several.any():
             for column in columns:
                 specs = zip(frame.loc[several, column], codes[several], strict=True)

@@ -98,7 +98,7 @@ def parse(file: Path, model: type[S], kind: str) -> S:
             f"{file} is not a {kind} of schema {SCHEMA}: schema_version: got {version}; a newer nfbench wrote it"
         )
     try:
-        record = model.model_validate_json(stored)
+        record = _validated(content, stored, model)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "content"
@@ -109,6 +109,14 @@ def parse(file: Path, model: type[S], kind: str) -> S:
     if said is not None and said != digest_of(content):
         raise InputError(f"{file} was changed after it was stored: its content does not have the digest that it says")
     return record
+
+
+def _validated(content: Any, stored: bytes, model: type[S]) -> S:
+    """A record from its parsed JSON; only where that does not fit from the text, whose errors speak of JSON's types."""
+    try:
+        return model.model_validate(content)
+    except ValidationError:
+        return model.model_validate_json(stored)
 
 
 def check_arrays(file: Path, arrays: Mapping[str, np.ndarray], digests: Mapping[str, str]) -> None:

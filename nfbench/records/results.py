@@ -1,8 +1,7 @@
 """All records under one folder, each file read once: the records, the table that they make, their curves and arrays."""
 
-import copy
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,71 +14,14 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import dangling_link
 from nfbench.records.cells import Record
 from nfbench.records.frame import Rows
-from nfbench.records.store import arrays, path, read, records
+from nfbench.records.listing import Records
+from nfbench.records.store import arrays, path
 from nfbench.records.timings import Timing, timings
 from nfbench.specification.choices import REFERENCE, TIMING
 
 OWN = "own"  # the source of records that lie directly under the root; those of its folder `reference` have its name
 SOURCES = (OWN, REFERENCE)
 Row = pd.Series | Mapping[Any, Any]  # of a table of records: it names at least `source` and `id`
-
-
-_KEPT = 5000  # records in memory at once
-
-
-class _Records(Mapping[tuple[str, str], Record]):
-    """Records by source and id, each file read once while they are listed; the first `_KEPT` stay in memory.
-
-    Args:
-        results: whose records they are.
-
-    Attributes:
-        rows: what is tabled of them.
-    """
-
-    def __init__(self, results: "StoredResults") -> None:
-        self.rows = Rows()
-        self._files: dict[tuple[str, str], Path] = {}
-        self._kept: dict[tuple[str, str], Record] = {}
-        for source in SOURCES:
-            for record in records(results.folder(source)):
-                key = source, record.id
-                self._files[key] = path(results.folder(source), record.cell.experiment, record.id)
-                self.rows.add(record, source)
-                if len(self._kept) < _KEPT:
-                    self._kept[key] = record
-
-    def only(self, ids: frozenset[str]) -> "_Records":
-        """The records of some ids.
-
-        Args:
-            ids: of the records.
-
-        Returns:
-            Those of them that there are.
-        """
-        part = copy.copy(self)
-        part.rows = self.rows.of(ids)
-        part._files = {key: file for key, file in self._files.items() if key[1] in ids}
-        return part
-
-    def __getitem__(self, key: tuple[str, str]) -> Record:
-        """The record, read again where it was not kept.
-
-        Raises:
-            KeyError: there is none.
-            InputError: its file was removed or changed since.
-        """
-        return self._kept[key] if key in self._kept and key in self._files else read(self._files[key])
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._files
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
 
 
 class StoredResults:
@@ -114,25 +56,26 @@ class StoredResults:
         self._whole: Self | None = None  # of narrowed results: those that they are a part of
         self._ids: frozenset[str] = frozenset()  # and the ids of that part
 
-    @cached_property
+    @property
     def records(self) -> Mapping[tuple[str, str], Record]:
         """The records of cells by source and id; a file that cannot be read is named in a warning and left out.
 
-        Of many records, as many as fit into some hundred MiB stay in memory; the others are read when they are asked
-        for.
+        Of many records, as many as fit into some ten MiB stay in memory; the others are read when they are asked for.
         """
-        if self._whole is not None:
-            return self._whole._all.only(self._ids)
-        return self._all
+        return self._some
 
     @cached_property
-    def _all(self) -> "_Records":
-        return _Records(self)
+    def _some(self) -> Records:
+        return self._all if self._whole is None else self._whole._some.only(self._ids)
 
     @cached_property
+    def _all(self) -> Records:
+        return Records(self.root, {source: self.folder(source) for source in SOURCES})
+
+    @property
     def rows(self) -> Rows:
         """What is tabled of every record."""
-        return self._all.rows if self._whole is None else self._whole.rows.of(self._ids)
+        return self._some.rows
 
     @cached_property
     def timing_records(self) -> dict[tuple[str, str], Timing]:
@@ -175,7 +118,7 @@ class StoredResults:
         Raises:
             InputError: there is no such record.
         """
-        return self.record(row_or_id).curves
+        return self._some.curves(self._key(row_or_id))
 
     def arrays(self, row_or_id: Row | str) -> dict[str, np.ndarray]:
         """The arrays stored beside a record, read from disk at every call; empty where there are none.

@@ -8,6 +8,7 @@ the cell's new record is written; one that cannot be read, or that a newer nfben
 """
 
 import io
+import os
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import AbsentError, UnreadableError, entries, replace
+from nfbench.foundation.files import AbsentError, UnreadableError, replace, scan
 from nfbench.foundation.files import read as read_file
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.proof import check_arrays, digest_of_array, make_room, parse, refused, sealed
 from nfbench.specification.choices import CHOICES, TIMING
 from nfbench.specification.config import Cell
 
+SUFFIX = ".json"  # of a record's file
 MOST_ARRAY_BYTES = 2**30  # of a file of arrays, packed or unpacked
 
 
@@ -37,7 +39,7 @@ def path(root: Path, experiment: str, identity: str) -> Path:
     Returns:
         ``<root>/<experiment>/<identity>.json``; the file need not exist.
     """
-    return root / experiment / f"{identity}.json"
+    return root / experiment / f"{identity}{SUFFIX}"
 
 
 def arrays(
@@ -172,19 +174,34 @@ def records(root: Path) -> Iterator[Record]:
     Raises:
         InputError: the root cannot be read.
     """
-    for file in _files(root):
+    for experiment, entry in files(root):
         try:
-            yield read(file)
+            yield read(root / experiment / entry.name)
         except InputError as error:
             warnings.warn(f"{error}; skipped", stacklevel=2)
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for folder in (folder for folder in entries(root) if folder.name not in (CHOICES, TIMING)):
+def files(root: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """All files that should be records directly under a root; a folder that cannot be read is named in a warning.
+
+    Args:
+        root: folder of the records; its folder ``timing`` is left out.
+
+    Yields:
+        The folder's name, which is that of the experiment, and the file's entry, in the order of both names.
+
+    Raises:
+        InputError: the root cannot be read.
+    """
+    for folder in (entry.name for entry in scan(root) if entry.name not in (CHOICES, TIMING)):
         try:
-            yield from (file for file in entries(folder) if file.suffix == ".json")
+            yield from ((folder, entry) for entry in scan(root / folder) if _is_named_as_record(entry.name))
         except InputError as error:
             warnings.warn(f"{error}; skipped", stacklevel=2)
+
+
+def _is_named_as_record(name: str) -> bool:
+    return name.endswith(SUFFIX) and name != SUFFIX
 
 
 def _unpacked(file: Path) -> dict[str, np.ndarray]:

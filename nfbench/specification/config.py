@@ -28,10 +28,20 @@ class Stored(Strict):
 
     later: ClassVar[tuple[str, ...]] = ()
 
+    _unset: ClassVar[dict[str, Any]] = {}  # the defaults of these fields
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls._unset = {name: cls.model_fields[name].default for name in cls.later}
+
     @model_serializer(mode="wrap")
     def _drop_unset_later_fields(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        unset = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
-        return {name: value for name, value in dump(self).items() if name not in unset}
+        dumped: dict[str, Any] = dump(self)
+        for name, default in self._unset.items():
+            if getattr(self, name) == default:
+                dumped.pop(name, None)
+        return dumped
 
 
 class Training(Stored):

@@ -43,7 +43,7 @@ def looked_in(monkeypatch, tmp_path):
     for place in places:
         place.mkdir()
     monkeypatch.setenv("NFBENCH_DATA", str(places[1]))
-    monkeypatch.setattr(files, "cache", lambda: places[2])
+    monkeypatch.setattr(files, "cache_folder", lambda: places[2])
     return places
 
 

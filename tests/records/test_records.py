@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,14 +55,14 @@ def test_a_record_of_another_schema_says_which(tmp_path):
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     """The records of a folder without permission are missed with a warning, a root without permission is refused."""
     store.write(tmp_path, make())
-    look, closed = Path.iterdir, {tmp_path / "figure3"}
+    look, closed = os.scandir, {tmp_path / "figure3"}
 
     def guarded(folder):
         if folder in closed:
             raise PermissionError(13, "Permission denied")
         return look(folder)
 
-    monkeypatch.setattr(Path, "iterdir", guarded)
+    monkeypatch.setattr(os, "scandir", guarded)
     with pytest.warns(UserWarning, match=r"cannot read folder .*figure3.*Permission denied.*skipped"):
         assert len(read(tmp_path).frame) == 0
     closed.add(tmp_path)

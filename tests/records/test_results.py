@@ -108,7 +108,7 @@ def test_records_beyond_what_memory_keeps_are_read_when_asked_for(root, monkeypa
     """With room for two records the others are read again, the table is the same, and a part has its own records."""
     whole = StoredResults(root)
     expected, kept = whole.frame, dict(whole.records)
-    monkeypatch.setattr("nfbench.records.results._KEPT", 2)
+    monkeypatch.setattr("nfbench.records.listing._KEPT", 2)
     results = StoredResults(root)
     assert results.frame.equals(expected)
     assert dict(results.records) == kept

@@ -128,6 +128,6 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     timings.write(tmp_path, full())
-    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(InputError, match=r"cannot read folder .*timing.*: Permission denied"):
         list(timings.timings(tmp_path))

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nfbench.data.source import Source
-from nfbench.data.storage.files import File, cache, find, read
+from nfbench.data.storage.files import File, find, read
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import make_folder, partial, sweep
 from nfbench.foundation.files import read as read_file
+from nfbench.foundation.settings import cache_folder
 
 _PATIENCE = 30  # seconds without an answer
 _CHUNK = 2**16
@@ -35,7 +36,7 @@ def get(source: Source, folder: Path | None = None, say: Callable[[str], None] =
     Raises:
         InputError: no mirror gave the right file, or it cannot be kept, or a wrong one lies in a user's own folder.
     """
-    home = cache() if folder is None else folder
+    home = cache_folder() if folder is None else folder
     for file in source.files:
         present = find(file, None if folder is None else [folder])
         if present is None or not _is_right(file, present, home):

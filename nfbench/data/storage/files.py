@@ -11,7 +11,7 @@ from nfbench.data.protocol import Rows, sha256
 from nfbench.data.storage.formats import check_unpacked
 from nfbench.foundation.errors import InputError, MissingDataError
 from nfbench.foundation.files import read as read_file
-from nfbench.foundation.settings import DATA_VARIABLE, data_folders, prepend_data_folder
+from nfbench.foundation.settings import DATA_VARIABLE, cache_folder, data_folders, prepend_data_folder
 
 _SPARE = 2**20  # bytes that a file may have beyond those of its numbers
 
@@ -82,24 +82,13 @@ class File:
         return rows
 
 
-def cache() -> Path:
-    """The folder of this user's downloads.
-
-    Returns:
-        A path, whether there is such a folder or not.
-    """
-    import pooch
-
-    return Path(pooch.os_cache("nfbench"))
-
-
 def folders() -> list[Path]:
     """Where data files are looked for, in this order: the folders that ``NFBENCH_DATA`` names, then the cache.
 
     Returns:
         Paths, whether there are such folders or not.
     """
-    return [*data_folders(), cache()]
+    return [*data_folders(), cache_folder()]
 
 
 def prepend(folder: Path) -> None:
