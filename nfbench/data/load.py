@@ -1,17 +1,15 @@
 """Loads the observations of a data protocol by name."""
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nfbench.data.observations import Observations
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
 from nfbench.specification.registry import protocols
 
-if TYPE_CHECKING:
-    from nfbench.data.observations import Observations
 
-
-def load(name: str, **options: Any) -> "Observations":
+def load(name: str, **options: Any) -> Observations:
     """Load observations.
 
     Args:
@@ -23,7 +21,8 @@ def load(name: str, **options: Any) -> "Observations":
         Training, validation and test data of the protocol.
 
     Raises:
-        InputError: unknown protocol, an option that it does not take, or data that are missing or not the protocol's.
+        InputError: unknown protocol, an option that it does not take, data that are missing or not the protocol's, or
+            a protocol without observations.
     """
     factory = protocols[name].factory
     chosen = {key: value for key, value in options.items() if value}
@@ -33,5 +32,7 @@ def load(name: str, **options: Any) -> "Observations":
             hint = did_you_mean(key, known)
             listed = ", ".join(known) or "none"
             raise InputError(f"data {name!r}: {key}={value}: takes no such option;{hint} known: {listed}")
-    observations: Observations = factory(**chosen)
+    observations = factory(**chosen)
+    if not isinstance(observations, Observations):
+        raise InputError(f"data {name!r}: it holds no observations; expected a protocol of images")
     return observations

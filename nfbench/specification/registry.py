@@ -172,7 +172,7 @@ posteriors = Registry(
 targets = Registry(
     "target",
     "nfbench.targets",
-    ("nfbench.targets.densities", "nfbench.targets.data_models", "nfbench.targets.own_models"),
+    tuple(f"nfbench.targets.{room}" for room in ("densities", "data_models", "own_models", "posteriordb")),
 )
 protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_DATA_NAME)
 

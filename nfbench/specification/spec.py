@@ -1,6 +1,7 @@
 """Spec strings: ``name:option=value,option=value``, where a value ``a|b|c`` stands for a grid.
 
 What follows ``file:`` is a path instead, such as ``file:my_model.py``; ``pyro:``, ``numpyro:`` and ``stan:`` likewise.
+The name of a posterior of posteriordb may stand without ``name=``: ``posteriordb:arK-arK``.
 """
 
 import itertools
@@ -13,6 +14,7 @@ from nfbench.foundation.errors import InputError
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 PATH = "path"  # the option that the text after ``file:`` is
 _OF_FILES = ("file", "pyro", "numpyro", "stan")  # names that a path follows
+_BARE = {"posteriordb": "name"}  # names whose first option may stand alone: posteriordb:arK-arK
 _FORM = "expected name or name:option=value,option=value"
 
 
@@ -59,6 +61,8 @@ def expand(text: str) -> list[Spec]:
     ['planar:K=2', 'planar:K=8']
     >>> [str(spec) for spec in expand("gaussian")]
     ['gaussian']
+    >>> [str(spec) for spec in expand("posteriordb:arK-arK")]
+    ['posteriordb:name=arK-arK']
     >>> expand("file:my_model.py")
     [Spec(name='file', options=(('path', 'my_model.py'),))]
 
@@ -80,6 +84,8 @@ def expand(text: str) -> list[Spec]:
     choices: dict[str, list[str]] = {}
     parts = tail.split(",")
     for place, part in enumerate(parts):
+        if place == 0 and name in _BARE and "=" not in part:
+            part = f"{_BARE[name]}={part}"
         key, equals, value = (piece.strip() for piece in part.partition("="))
         values = [piece.strip() for piece in value.split("|")]
         if not (key and equals and all(values)):

@@ -33,6 +33,7 @@ class File:
         container: `sha256:...` of the file's bytes, or `git:...`, the sha1 that git gives them; empty where `sha256` is
             known.
         mirrors: URLs of the file, asked in turn.
+        holds: the content in words, where it is no images.
     """
 
     names: tuple[str, ...]
@@ -42,12 +43,13 @@ class File:
     sha256: str = ""
     container: str = ""
     mirrors: tuple[str, ...] = ()
+    holds: str = ""
 
     @property
     def expected(self) -> str:
         """What a right file is, in words."""
         proof = f"sha256 {self.sha256}" if self.sha256 else f"a file with {self.container.replace(':', ' ')}"
-        return f"expected {self.shape[0]} images of {self.shape[1]} numbers, {proof}"
+        return f"expected {self.holds or f'{self.shape[0]} images of {self.shape[1]} numbers'}, {proof}"
 
     @property
     def most_download(self) -> int:

@@ -1,0 +1,1 @@
+"""One file for each family of models; a file adds its posteriors to `nfbench.targets.posteriordb.model.MODELS`."""

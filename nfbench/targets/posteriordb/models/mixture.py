@@ -1,0 +1,35 @@
+"""A mixture of two normal distributions in one dimension."""
+
+import torch
+from torch import Tensor
+
+from nfbench.targets.constants import Constants
+from nfbench.targets.posteriordb.densities import dirichlet, normal
+from nfbench.targets.posteriordb.model import Data, Model, add
+from nfbench.targets.posteriordb.parameters import Interval, Ordered, Positive, Values
+
+
+class LowDimGaussMix(Model):
+    """y_n ~ theta N(mu_1, sigma_1) + (1 - theta) N(mu_2, sigma_2) with mu_1 < mu_2.
+
+    mu and sigma ~ N(0, 2), theta ~ Beta(5, 5).
+
+    u = (mu_1, ln(mu_2 - mu_1), ln sigma_1, ln sigma_2, logit theta), with the Jacobian
+    ln(mu_2 - mu_1) + ln sigma_1 + ln sigma_2 + ln theta (1 - theta).
+    """
+
+    parameters = (Ordered("mu", 2), Positive("sigma", 2), Interval("theta"))
+
+    def __init__(self, data: Data) -> None:
+        self.constants = Constants(y=data["y"], beta=[5.0, 5.0])
+
+    def log_density(self, values: Values) -> Tensor:
+        mu, sigma, theta = values["mu"], values["sigma"], values["theta"]
+        constants = self.constants.like(theta)
+        pair = torch.stack([theta, 1 - theta], -1)
+        prior = normal(mu, 0.0, 2.0).sum(-1) + normal(sigma, 0.0, 2.0).sum(-1) + dirichlet(pair, constants["beta"])
+        terms = normal(constants["y"][:, None], mu.unsqueeze(-2), sigma.unsqueeze(-2)) + pair.log().unsqueeze(-2)
+        return prior + torch.logsumexp(terms, -1).sum(-1)
+
+
+add("low_dim_gauss_mix-low_dim_gauss_mix", LowDimGaussMix, log_z=-2117.0688)
