@@ -7,6 +7,7 @@ import torch
 from support.pages import PAGES, README, REFERENCE, ROOT, blocks, cells, commands, name_of, table
 
 import nfbench
+from nfbench.targets.posteriordb.model import MODELS
 
 DOCS = ROOT / "docs"
 ROOMS = [path for path in (ROOT / "nfbench").iterdir() if path.is_dir()]
@@ -160,3 +161,13 @@ def test_times_are_those_of_the_records():
         for row in rows:
             shown = list(zip(head, row, strict=True))  # a column that the records' table lacks is a dash
             assert any(all(record.get(name, "—") == cell for name, cell in shown) for record in records), row
+
+
+def test_the_table_of_steins_identity_is_complete_and_below_four():
+    """Every posterior of posteriordb has a row on its page, with its largest deviations below four standard errors."""
+    lines = (ROOT / "docs" / "posteriordb.md").read_text().splitlines()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| [\w]+-\w+ \|", line)
+    ]
+    assert [row[0] for row in rows] == MODELS.names()
+    assert max(float(z) for row in rows for z in row[-2:]) < 4

@@ -51,6 +51,9 @@ class OneCompartment(Model):
     """Concentration C with dC/dt = k_a D/V exp(-k_a t) - (V_m/V) C / (K_m + C), seen with lognormal errors sigma.
 
     All four parameters have Cauchy(0, 1) priors; u = ln(k_a, K_m, V_m, sigma), and the Jacobian is their sum.
+
+    Args:
+        data: as posteriordb has them.
     """
 
     parameters = (Positive("k_a"), Positive("K_m"), Positive("V_m"), Positive("sigma"))
@@ -78,6 +81,9 @@ class LotkaVolterra(Model):
 
     theta = (a, b, g, d): a and g ~ N(1, 0.5), b and d ~ N(0.05, 0.05); z_init ~ lognormal(ln 10, 1), sigma ~
     lognormal(-1, 1). u = ln(theta, z_init, sigma), and the Jacobian is their sum.
+
+    Args:
+        data: as posteriordb has them.
     """
 
     parameters = (Positive("theta", 4), Positive("z_init", 2), Positive("sigma", 2))

@@ -35,6 +35,9 @@ class Regression(_Process):
     """y ~ N(0, kernel + sigma I), where sigma ~ N(0, 1) is a variance.
 
     u = ln(rho, alpha, sigma), with the Jacobian ln rho + ln alpha + ln sigma.
+
+    Args:
+        data: as posteriordb has them.
     """
 
     parameters = (Positive("rho"), Positive("alpha"), Positive("sigma"))
@@ -56,6 +59,9 @@ class Counts(_Process):
     """k_i ~ Poisson(exp(f_i)) with f = L t, t ~ N(0, I) and L the lower factor of the kernel + 1e-10 I.
 
     u = (ln rho, ln alpha, t), with the Jacobian ln rho + ln alpha. Draws hold f.
+
+    Args:
+        data: as posteriordb has them.
     """
 
     def __init__(self, data: Data) -> None:

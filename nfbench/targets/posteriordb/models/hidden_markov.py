@@ -43,6 +43,9 @@ class Example(Model):
 
     u = (logit theta1_1, logit theta2_1, ln mu_1, ln(mu_2 - mu_1)); the Jacobian is the sum of ln theta_1 theta_2 of
     both rows, ln mu_1 and ln(mu_2 - mu_1).
+
+    Args:
+        data: as posteriordb has them.
     """
 
     parameters = (*_THETA, PositiveOrdered("mu", 2))
@@ -62,6 +65,9 @@ class Drives(Model):
 
     Rows of transitions have Dirichlet priors. u = (logit theta1_1, logit theta2_1, phi, lambda), phi and lambda by
     their first element and ln of the difference.
+
+    Args:
+        data: as posteriordb has them.
     """
 
     def __init__(self, data: Data) -> None:

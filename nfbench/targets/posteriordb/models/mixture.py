@@ -16,6 +16,9 @@ class LowDimGaussMix(Model):
 
     u = (mu_1, ln(mu_2 - mu_1), ln sigma_1, ln sigma_2, logit theta), with the Jacobian
     ln(mu_2 - mu_1) + ln sigma_1 + ln sigma_2 + ln theta (1 - theta).
+
+    Args:
+        data: as posteriordb has them.
     """
 
     parameters = (Ordered("mu", 2), Positive("sigma", 2), Interval("theta"))

@@ -16,6 +16,9 @@ class Centred(Model):
     """y_j ~ N(theta_j, sigma_j), theta_j ~ N(mu, tau), mu ~ N(0, 5), tau ~ Cauchy(0, 5).
 
     u = (theta, mu, ln tau), with the Jacobian ln tau.
+
+    Args:
+        data: as posteriordb has them.
     """
 
     def __init__(self, data: Data) -> None:
@@ -37,6 +40,9 @@ class NonCentred(Centred):
     """The same with theta_j = mu + tau t_j, t_j ~ N(0, 1).
 
     u = (t, mu, ln tau), with the Jacobian ln tau. Draws hold theta.
+
+    Args:
+        data: as posteriordb has them.
     """
 
     def __init__(self, data: Data) -> None:

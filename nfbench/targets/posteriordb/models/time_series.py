@@ -47,6 +47,9 @@ class Arma11(Model):
     """y_t ~ N(mu + phi y_(t-1) + theta e_(t-1), sigma), e_t the error at t, with y_0 = mu and e_0 = 0.
 
     mu ~ N(0, 10), phi and theta ~ N(0, 2), sigma ~ Cauchy(0, 2.5); u = (mu, phi, theta, ln sigma), Jacobian ln sigma.
+
+    Args:
+        data: as posteriordb has them.
     """
 
     parameters = (Real("mu"), Real("phi"), Real("theta"), Positive("sigma"))
@@ -68,6 +71,9 @@ class Garch11(Model):
 
     u = (mu, ln a0, logit a1, logit(b1 / (1 - a1))): b1 lies between 0 and 1 - a1. The Jacobian is
     ln a0 + ln a1 (1 - a1) + ln (1 - a1) + ln w (1 - w) with w = b1 / (1 - a1).
+
+    Args:
+        data: as posteriordb has them.
     """
 
     parameters = (
