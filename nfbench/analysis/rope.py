@@ -1,0 +1,44 @@
+"""The Bayesian signed-rank test with a region of practical equivalence, in nats."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+_PRIOR = 0.5  # weight of a difference of 0 that is added to those at hand
+_DRAWS = 20_000
+_LARGE = 1e12  # in place of an infinite difference
+
+
+class Posterior(NamedTuple):
+    """Probabilities that a difference lies below, within or above a margin around 0; their sum is 1."""
+
+    below: float
+    within: float
+    above: float
+
+
+def signed_rank(differences: Iterable[float], margin: float) -> Posterior:
+    """The Bayesian counterpart of Wilcoxon's signed-rank test (Benavoli et al. 2017, JMLR 18).
+
+    A distribution of differences is drawn from a Dirichlet process: each difference gets a random weight, and so does
+    a difference of 0, which stands for what was believed before. The weights of two differences are given to where
+    their mean lies: below -margin, within the margin, or above it. Counted is how often each has the most.
+
+    Args:
+        differences: (n,) by seed, in nats; one that is infinite lies beyond any margin.
+        margin: in nats.
+
+    Returns:
+        The probabilities, from 20,000 draws with a fixed seed: their Monte-Carlo error is at most 0.004.
+
+    >>> signed_rank([0.2, 0.3, 0.25, 0.2, 0.3], 0.05).above > 0.95
+    True
+    """
+    values = np.clip(np.array([0.0, *differences]), -_LARGE, _LARGE)
+    means = (values[:, None] + values) / 2
+    weights = np.random.default_rng(0).dirichlet([_PRIOR, *[1.0] * (len(values) - 1)], size=_DRAWS)
+    below, above = (np.einsum("ri,ij,rj->r", weights, side, weights) for side in (means < -margin, means > margin))
+    shares = np.stack([below, 1 - below - above, above], axis=1)
+    counts = np.bincount(shares.argmax(axis=1), minlength=3) / _DRAWS
+    return Posterior(*(float(count) for count in counts))
