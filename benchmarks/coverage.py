@@ -80,7 +80,7 @@ def _truth(
 ) -> tuple[float, float]:
     """What the two statistics estimate: the interquartile mean in expectation, and P(improvement)."""
     if levels is None or gaps is None:
-        mine, base = _drawn(random, None, None, _MANY, 1)
+        mine, _ = _drawn(random, None, None, _MANY, 1)
         every = np.sort(mine.ravel())
         differences = _GAP * (1 + random.normal(size=_MANY))
         return float(every[_MANY // 4 : -_MANY // 4].mean()), float(
@@ -94,7 +94,8 @@ def _truth(
 
 
 def _holds(interval: Interval, truth: float) -> bool:
-    assert interval.low is not None and interval.high is not None
+    assert interval.low is not None
+    assert interval.high is not None
     return interval.low <= truth <= interval.high
 
 
@@ -125,7 +126,8 @@ def main() -> None:
     for case in CASES:
         shares = covered(*case, simulations)
         difference = share(paired(case.seeds, simulations)) if case[:2] == ("fixed", 1) else ""
-        print(f"| {case.over} | {case.targets} | {case.seeds} | {difference} | {' | '.join(map(share, shares.values()))} |")
+        cells = [case.over, case.targets, case.seeds, difference, *map(share, shares.values())]
+        print(f"| {' | '.join(map(str, cells))} |")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from nfbench.analysis.blocks import CONFIGURATION, FACTS, Block, groups
 from nfbench.analysis.improvement import improvement
 from nfbench.analysis.power import needed_seeds
 from nfbench.analysis.rope import signed_rank
-from nfbench.analysis.scores import scores
+from nfbench.analysis.scores import Scores, scores
 from nfbench.analysis.summary import LEVEL, Estimate, paired
 from nfbench.foundation.names import unknown
 from nfbench.specification.spec import parse
@@ -125,7 +125,7 @@ def comparisons(block: Block, metric: str, against: str, margin: float = MARGIN)
     table = pd.DataFrame([row for row in rows if row is not None])
     if table.empty:
         return table
-    table["p_holm"] = holm(table["p"])
+    table["p_holm"] = holm(table["p"].tolist())
     tests = int(table["p"].notna().sum())
     table["needed"] = [_needed(row, margin, tests) for row in table.to_dict("records")]
     table["needed"] = table["needed"].astype("Int64")
@@ -134,7 +134,7 @@ def comparisons(block: Block, metric: str, against: str, margin: float = MARGIN)
 
 
 def _compared(
-    names: dict[str, Any], cells: pd.DataFrame, block: Block, every: Any, base: str, margin: float
+    names: dict[str, Any], cells: pd.DataFrame, block: Block, every: Scores, base: str, margin: float
 ) -> dict[str, Any] | None:
     """One row; None where the baseline has no record of the target."""
     theirs = block.rows[(block.rows["posterior"] == base) & (block.rows["target"] == names["target"])]
@@ -146,8 +146,8 @@ def _compared(
     with np.errstate(invalid="ignore"):
         differences = np.where(mine[both] == other[both], 0.0, mine[both] - other[both])
     difference = paired(cells, theirs, every.metric)
-    runs = [[side[~np.isnan(side)]] for side in (mine, other)]
-    better = improvement(*runs) if all(len(side[0]) for side in runs) else None
+    mine_runs, their_runs = mine[~np.isnan(mine)], other[~np.isnan(other)]
+    better = improvement([mine_runs], [their_runs]) if len(mine_runs) and len(their_runs) else None
     rope = signed_rank(differences, margin) if len(differences) > 1 else None
     return {
         **names,

@@ -57,7 +57,7 @@ class Scores:
         Returns:
             Scores of those posteriors; `levels` stay what they are.
         """
-        whole = ~np.isnan(self.values).all(axis=2).any(axis=1)
+        whole = np.any(~np.isnan(self.values), axis=2).all(axis=1)
         names = tuple(name for name, there in zip(self.posteriors, whole, strict=True) if there)
         return replace(self, posteriors=names, values=self.values[whole])
 

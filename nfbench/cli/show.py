@@ -14,44 +14,106 @@ from nfbench.specification.choices import TIMING
 
 if TYPE_CHECKING:
     from nfbench.present.results import Results as StoredAndShown
+    from nfbench.present.tables.choose import Choice
+    from nfbench.present.tables.comparisons import Compared
     from nfbench.present.tables.render import Table
 
 Name = Annotated[str, typer.Argument(help="Name of an experiment, or its .yaml file; 'timing' for all timings.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Shown = Literal["text", "md", "latex", "csv", "json"]
 _SCREEN = 18  # lines of a summary, beside those that a run itself prints
+Columns = Annotated[
+    list[str] | None, typer.Option(metavar="NAME,...", help="Results to show, e.g. kl,verdict; repeatable.")
+]
+Sort = Annotated[str, typer.Option(metavar="NAME", help="Column to sort by; -NAME for the largest first.")]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option("--filter", metavar="CONDITION", help="Which rows, e.g. 'K>=8', target=u1, label~NICE; repeatable."),
+]
+Fmt = Annotated[
+    Shown | None, typer.Option("--format", help="Of the table; text on a terminal, md elsewhere if omitted.")
+]
+Metric = Annotated[str | None, typer.Option(metavar="NAME", help="What is compared; else what ranks, e.g. kl.")]
+Margin = Annotated[
+    float | None, typer.Option(metavar="NATS", help="Of --against: the difference that matters; 0.05 if omitted.")
+]
+Targets = Annotated[
+    Literal["fixed", "random"], typer.Option(help="Intervals for these targets, or for others like them.")
+]
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 
 
 def table(
     experiment: Name,
     *,
-    fmt: Annotated[
-        Shown | None, typer.Option("--format", help="Of the table; text on a terminal, md elsewhere if omitted.")
+    fmt: Fmt = None,
+    columns: Columns = None,
+    sort: Sort = "",
+    conditions: Conditions = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Who beats it, with tests: a posterior, or a family at equal K."),
     ] = None,
-    columns: Annotated[
-        list[str] | None, typer.Option(metavar="NAME,...", help="Results to show, e.g. kl,verdict; repeatable.")
-    ] = None,
-    sort: Annotated[str, typer.Option(metavar="NAME", help="Column to sort by; -NAME for the largest first.")] = "",
-    conditions: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter", metavar="CONDITION", help="Which rows, e.g. 'K>=8', target=u1, label~NICE; repeatable."
-        ),
-    ] = None,
+    metric: Metric = None,
+    margin: Margin = None,
     results: Results = Path("results"),
 ) -> None:
     """Print an experiment's table: on a terminal as wide as it is, with the best values marked."""
+    name, stored = _stored(experiment, results)
+    choice = _choice(columns, sort, conditions)
+    if against is not None:
+        if name == TIMING:
+            raise InputError("--against: expected an experiment; timings have ratios of their own")
+        _print_compared(stored.against(name, against, metric=metric, margin=margin), fmt, choice)
+        return
+    if metric is not None or margin is not None:
+        raise InputError("--metric and --margin: expected --against SPEC beside them")
+    fmt = fmt or _usual()
+    if fmt != "text":
+        print(stored.table(name, fmt, columns=choice.columns, sort=sort, where=choice.conditions))
+        return
+    _print_tables(stored.tables(name, choice))
+
+
+def rank(
+    experiment: Name,
+    *,
+    fmt: Fmt = None,
+    columns: Columns = None,
+    sort: Sort = "",
+    conditions: Conditions = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Posterior to compare with, e.g. planar:K=8; else the first.")
+    ] = None,
+    metric: Metric = None,
+    targets: Targets = "fixed",
+    results: Results = Path("results"),
+) -> None:
+    """Rank the posteriors of an experiment over its targets, with intervals and tests of all pairs."""
+    name, stored = _stored(experiment, results)
+    if name == TIMING:
+        raise InputError("rank: expected an experiment; timings have ratios of their own")
+    ranked = stored.ranked(name, metric=metric, targets=targets, against=against)
+    _print_compared(ranked, fmt, _choice(columns, sort, conditions))
+
+
+def _choice(columns: Sequence[str] | None, sort: str, conditions: Sequence[str] | None) -> "Choice":
     from nfbench.present.tables.choose import Choice
 
-    name, stored = _stored(experiment, results)
-    names = [part.strip() for text in columns or () for part in text.split(",") if part.strip()]
-    if fmt is None:
-        fmt = "text" if sys.stdout.isatty() else "md"
-    if fmt != "text":
-        print(stored.table(name, fmt, columns=names, sort=sort, where=conditions or ()))
-        return
-    _print_tables(stored.tables(name, Choice(tuple(names), sort, tuple(conditions or ()))))
+    names = (part.strip() for text in columns or () for part in text.split(","))
+    return Choice(tuple(name for name in names if name), sort, tuple(conditions or ()))
+
+
+def _usual() -> Shown:
+    return "text" if sys.stdout.isatty() else "md"
+
+
+def _print_compared(compared: "Compared", fmt: Shown | None, choice: "Choice") -> None:
+    fmt = fmt or _usual()
+    if fmt == "text":
+        _print_tables(compared.chosen(choice))
+    else:
+        print(compared.text(fmt, choice))
 
 
 def _print_tables(tables: "Sequence[Table]") -> None:

@@ -102,7 +102,7 @@ def test_high_values_are_better_where_they_are():
 
 
 def test_joined_groups_hold_no_pair_that_differs():
-    """Neighbours that no test tells apart are joined, one that all tests tell apart stands alone, as does a copy not."""
+    """Neighbours that no test tells apart are joined, one that every test tells apart stands alone."""
     values = runs_of(num=3, seeds=10)
     values[1] = values[0] + 1e-3 * np.random.default_rng(1).normal(size=values[0].shape)
     values[2] += 50

@@ -14,6 +14,7 @@ from nfbench.analysis.timing_blocks import blocks as timing_blocks
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import dangling_link
 from nfbench.present.plots import (
+    comparisons,
     data_points,
     density,
     depth,
@@ -165,6 +166,7 @@ def _pictures(results: StoredResults, block: Block, shared: dict[str, Look]) -> 
         yield from density.pictures(results, block)
     against_depth = list(depth.pictures(block, shared, sources(block.experiment)))
     yield from against_depth or likelihood.pictures(block, shared)
+    yield from comparisons.pictures(block, shared)
     yield from training.pictures(results, block, shared)
     points = read_data_points(results, block.rows) if of_data else {}
     yield from importance_curve.pictures(block, points, shared)

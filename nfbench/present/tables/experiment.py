@@ -16,6 +16,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.present.tables import as_data
 from nfbench.present.tables.choose import EVERYTHING, Choice
+from nfbench.present.tables.comparisons import of_report
 from nfbench.present.tables.labels import depth, marks, protocol, read, reasons, seeds, statistic
 from nfbench.present.tables.published import numbers
 from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number
@@ -118,10 +119,11 @@ def everything(frame: pd.DataFrame, experiment: str) -> list[Table]:
         experiment: its name.
 
     Returns:
-        The tables of every published source in turn; without any, the experiment's own.
+        The tables of every published source in turn, without any the experiment's own; then who beats whom.
     """
     names = [source.name for source in sources(experiment)] or [experiment]
-    return [table for name in names for table in tables(frame, name)]
+    shown = [table for name in names for table in tables(frame, name)]
+    return shown + [table for block in blocks(frame) for table in of_report(block)]
 
 
 def overview(frame: pd.DataFrame) -> Table:
