@@ -16,8 +16,6 @@ from nfbench.present.plots import comparisons as plots
 from nfbench.present.plots.looks import looks
 from nfbench.present.tables import comparisons, terminal
 
-FAMILIES = ("planar", "radial", "nice:mixing=permutation", "nice:mixing=orthogonal")
-
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
