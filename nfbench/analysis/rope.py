@@ -11,7 +11,13 @@ _LARGE = 1e12  # in place of an infinite difference
 
 
 class Posterior(NamedTuple):
-    """Probabilities that a difference lies below, within or above a margin around 0; their sum is 1."""
+    """Where a difference lies; the three probabilities add up to 1.
+
+    Attributes:
+        below: that it is below minus the margin.
+        within: that it is within the margin around 0.
+        above: that it is above the margin.
+    """
 
     below: float
     within: float

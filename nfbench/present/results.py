@@ -85,7 +85,20 @@ class Results(StoredResults):
     def against(
         self, name: str, posterior: str, *, metric: str | None = None, margin: float | None = None
     ) -> compared.Compared:
-        """The tables of `comparisons` beside their data; see there."""
+        """The tables of `comparisons` beside their data.
+
+        Args:
+            name: of the experiment, or of a published table or figure of its records.
+            posterior: spec of a posterior or of a family.
+            metric: name of the metric; None for the one that ranks.
+            margin: the difference that matters; 0.05 where it is None.
+
+        Returns:
+            Tables for people, and the data behind them.
+
+        Raises:
+            InputError: as of `comparisons`.
+        """
         _texts("comparisons", name=name, against=posterior, **({} if metric is None else {"metric": metric}))
         instance("comparisons", "margin", margin, (int, float, type(None)), "a number, or None")
         rows = experiment.select(self.frame, name)
@@ -120,7 +133,20 @@ class Results(StoredResults):
     def ranked(
         self, name: str, *, metric: str | None = None, targets: Over = "fixed", against: str | None = None
     ) -> compared.Compared:
-        """The tables of `ranking` beside their data; see there."""
+        """The tables of `ranking` beside their data.
+
+        Args:
+            name: of the experiment, or of a published table or figure of its records.
+            metric: name of the metric; None for the one that ranks.
+            targets: ``fixed`` or ``random``.
+            against: spec of the posterior that the others are compared with; None: the first of the ranking.
+
+        Returns:
+            Tables for people, and the data behind them.
+
+        Raises:
+            InputError: as of `ranking`.
+        """
         optional = {key: text for key, text in (("metric", metric), ("against", against)) if text is not None}
         _texts("ranking", name=name, targets=targets, **optional)
         return compared.ranking(experiment.select(self.frame, name), metric, targets, against)
