@@ -22,7 +22,7 @@ from nfbench.experiments import library
 from nfbench.foundation import settings
 from nfbench.published import catalogue
 from nfbench.records import cells, glossary, timings
-from nfbench.records.measures import FLOOR
+from nfbench.records.measures import FLOOR, Measure
 from nfbench.specification import config, registry
 from nfbench.specification.entry import Entry
 
@@ -204,12 +204,21 @@ def measures() -> str:
 
 def diagnostics() -> str:
     """A section for every diagnostic of a density's posterior: formula, source and limits; floors have none."""
+    return _with_limits(glossary.DIAGNOSTICS)
+
+
+def stopping() -> str:
+    """A section for every number of a training that may stop on evidence."""
+    return _with_limits(glossary.STOPPING)
+
+
+def _with_limits(measures: Mapping[str, Measure]) -> str:
     parts = []
-    for name, entry in glossary.DIAGNOSTICS.items():
+    for name, entry in measures.items():
         if name.endswith(FLOOR):
             continue
         rows = [("Formula", entry.formula), ("Source", entry.source), ("What it cannot see", entry.blind)]
-        has_floor = name + FLOOR in glossary.DIAGNOSTICS
+        has_floor = name + FLOOR in measures
         named = code(name) + (f" and {code(name + FLOOR)}" if has_floor else "")
         parts.append(f"### {entry.title}\n\n{named}. {entry.meaning}\n\n{definitions(rows)}")
     return "\n".join(parts)
@@ -454,6 +463,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "published": published,
     "measures": measures,
     "diagnostics": diagnostics,
+    "stopping": stopping,
     "words": words,
     "timing_words": timing_words,
     "modes": modes,

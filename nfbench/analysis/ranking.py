@@ -56,6 +56,8 @@ class Candidate:
             such draws.
         problem: why the family has no numbers; None where it has.
         modes: how many modes of the density each restart has draws in, and at the end how many all of them together.
+        stopped: why the training of each restart ended, where evidence may end it.
+        unproven: restarts whose training ended without evidence of convergence, where that was asked for.
         compared: metric -> value and standard error of the restart with the lowest F against draws of the target.
     """
 
@@ -73,6 +75,8 @@ class Candidate:
     reference: tuple[float, float] | None = None
     problem: str | None = None
     modes: tuple[int, ...] = ()
+    stopped: tuple[str, ...] = ()
+    unproven: int = 0
     compared: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
 
     @property
@@ -106,6 +110,8 @@ class Candidate:
             return [self.problem]
         lost = len(self.restarts) - len(self.done)
         reasons = [f"{lost} of {len(self.restarts)} restarts diverged"] if lost else []
+        if self.unproven:
+            reasons.append(f"{self.unproven} of {len(self.restarts)} restarts ended without evidence of convergence")
         if self.done and not self.khat <= self.threshold:
             reasons.append(f"k-hat {khat_text(self.khat)} is above its threshold {self.threshold:.2f}")
         if not self.agreement <= DISAGREE and len(self.done) > 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nfbench.foundation.terminal import is_quiet, is_verbose
+from nfbench.specification.choices import Stop
 
 if TYPE_CHECKING:
     from nfbench.analysis.ranking import Candidate
@@ -29,6 +30,9 @@ def choose(
     minutes: Annotated[float | None, typer.Option(metavar="N", help="Stop after so long.")] = None,
     updates: Annotated[int, typer.Option(min=1, help="Of each restart of each family.")] = 2000,
     seeds: Annotated[int, typer.Option(min=1, help="Restarts of each family.")] = 3,
+    stop: Annotated[
+        Stop, typer.Option(help="After the updates, or on evidence of convergence, and the updates are the most.")
+    ] = "budget",
     margin: Annotated[float, typer.Option(help="Nats by which a cheaper family may be worse.")] = 0.05,
     every: Annotated[bool, typer.Option("--all", help="Try all families, also when a cheap one suffices.")] = False,
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")] = "cpu",
@@ -59,6 +63,8 @@ def choose(
             progress.report(len(ended), _line(candidate), candidate.posterior)
 
         budget: dict[str, Any] = {"updates": updates, "minutes": minutes, "seeds": seeds, "device": device}
+        if stop != "budget":
+            budget["stop"] = stop
         chosen = fit_families(
             target,
             families,
@@ -77,6 +83,11 @@ def choose(
         if not is_quiet():
             print(*(f"wrote {file}" for file in files), sep="\n")
     return 0 if chosen.posterior is not None else UNTRUSTED
+
+
+def _ends(data: dict[str, Any]) -> list[str]:
+    """Why the training of each restart ended, where evidence may end it."""
+    return [f"{row['posterior']}: {text}" for row in data["candidates"] for text in row["stopped"]]
 
 
 def _line(candidate: "Candidate") -> str:
@@ -100,6 +111,6 @@ def _show(data: dict[str, Any]) -> None:
     else:
         print("\n".join(map(markdown, tables)))
     lines = moments(data)
-    if lines and is_verbose():
-        print(*lines, sep="\n")
+    if is_verbose():
+        print(*lines, *_ends(data), sep="\n")
     print(data["sentence"])

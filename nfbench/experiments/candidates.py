@@ -137,11 +137,13 @@ def candidate(
         cells[0].num_params,
         rate,
         budget.updates,
-        gradients=(budget.updates + trials) * cells[0].training.draws * len(cells),
+        gradients=sum(_updates(each) + trials for each in cells) * cells[0].training.draws,
         seconds=time.monotonic() - began,
         reference=_errors(usable, references),
         modes=modes,
         compared=compared,
+        stopped=tuple(each.evidence.sentence for each in cells if each.evidence is not None),
+        unproven=sum(each.evidence is not None and each.evidence.reason in ("budget", "bias") for each in cells),
     )
     return fitted_candidate, cells, diagnoses
 
@@ -152,7 +154,7 @@ def _fitted(spec: str, target: Target, budget: Budget, report: Report | None) ->
     rates = budget.rates if trial < budget.updates else budget.rates[-1:]
     total = budget.updates + (trial * len(rates) if len(rates) > 1 else 0)
 
-    def train(rate: float, updates: int, before: int) -> list[Fitted]:
+    def train(rate: float, updates: int, before: int, *, trying: bool = False) -> list[Fitted]:
         first: list[tuple[float, int]] = []  # time and updates of the first report: kernels are compiled before it
 
         def told(done: int, bound: float) -> None:
@@ -167,13 +169,20 @@ def _fitted(spec: str, target: Target, budget: Budget, report: Report | None) ->
                 report(spec, before + done, total, bound)
 
         settings = {"learning_rate": rate, **budget.settings}
+        if trying:
+            settings.pop("stop", None)  # a trial is a fixed budget
         return fit_seeds(spec, target, budget.seeds, updates=updates, device=budget.device, report=told, **settings)
 
     if len(rates) == 1:
         return rates[0], train(rates[0], budget.updates, 0), 0
-    bounds = {rate: _worst(train(rate, trial, number * trial)) for number, rate in enumerate(rates)}
+    bounds = {rate: _worst(train(rate, trial, number * trial, trying=True)) for number, rate in enumerate(rates)}
     rate = min(bounds, key=lambda each: bounds[each])
     return rate, train(rate, budget.updates, len(rates) * trial), len(rates) * trial
+
+
+def _updates(fitted: Fitted) -> int:
+    """The number of updates that a fit made."""
+    return fitted.training.updates if fitted.evidence is None else fitted.evidence.updates
 
 
 def _worst(cells: Sequence[Fitted]) -> float:

@@ -149,6 +149,8 @@ def _outcome(run: GroupRun, cell: Cell, e: int, trained: Trained, share: float) 
     """Evaluate the e-th seed: record and arrays; a failing evaluation gives a failed record of this seed alone."""
     model, diverged = trained.models[e], trained.diverged[e]
     make = functools.partial(run.make, cell, run.facts(model.target, model.posterior), curves=trained.curves[e])
+    if trained.evidence is not None:
+        make = functools.partial(make, stopped=trained.evidence[e].sentence)
     if diverged is not None:
         return make("diverged", share, message=f"the bound was not finite within the updates before {diverged}"), None
     started = clock()
@@ -156,6 +158,8 @@ def _outcome(run: GroupRun, cell: Cell, e: int, trained: Trained, share: float) 
         metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
         if trained.best is not None:
             metrics = metrics | _of_best(model, *trained.best[e], cell, metrics)
+        if trained.evidence is not None:
+            metrics = metrics | trained.evidence[e].metrics()
     except KeyboardInterrupt:
         raise
     except BaseException as error:

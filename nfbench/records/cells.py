@@ -52,7 +52,7 @@ class Facts(Strict):
 class Record(Stored):
     """The stored outcome of one cell."""
 
-    later = ("traceback", "arrays", "digest")
+    later = ("traceback", "arrays", "digest", "stopped")
     schema_version: Literal[1] = 1
     id: str
     cell: Cell
@@ -60,6 +60,7 @@ class Record(Stored):
     status: Status
     message: str | None = None  # why a cell is not done
     traceback: str | None = None  # of the error that made it fail, for whoever wrote the code that raised it
+    stopped: str | None = None  # why the training ended, where evidence may end it
     metrics: dict[str, Metric] = Field(default_factory=dict)
     curves: dict[str, list[float | None]] = Field(default_factory=dict)  # equally long; "step" is the abscissa
     seconds: float = Field(allow_inf_nan=False)  # of the whole cell without compiling kernels; seeds share it equally

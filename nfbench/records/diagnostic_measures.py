@@ -146,6 +146,55 @@ _OF_REFERENCE = {
     ),
 }
 
+_ROBUST = (
+    "Dhaka et al. (2020), Robust, accurate stochastic optimization for VI; Welandawe et al. (2022), arXiv:2203.15945"
+)
+STOPPING = {
+    "updates_made": Measure(
+        "updates made",
+        "updates",
+        "Number of updates after which the training of a seed ended, by evidence or by its budget.",
+        formula="a count",
+        source="of the training",
+        blind="How good the posterior is.",
+    ),
+    "slope": Measure(
+        "slope of F",
+        "nats a thousand updates",
+        "How F moved over the last window of the training, by least squares through the means of blocks of updates.",
+        formula="least squares; the error is that of the residuals",
+        source=_ROBUST,
+        blind="A plateau that is left later. Blocks are taken as independent.",
+    ),
+    "averaging_loss": Measure(
+        "loss by averaging",
+        "nats",
+        "What the Monte-Carlo error of the averaged parameters costs in F.",
+        better="lower",
+        formula="(mean F of 8 parts' averages - F of the whole average) / 7, by the same draws",
+        source=f"the second-order form of the MCSE of {_ROBUST}",
+        blind="Correlation of the parts, which makes it too small where windows are short.",
+    ),
+    "rate_bias": Measure(
+        "bias of the rate",
+        "nats",
+        "What the remaining bias of the halved learning rate costs in F, from the averages at both rates.",
+        better="lower",
+        formula="4 ((F_1 + F_2) / 2 - F at the middle of both) less the loss by averaging of each",
+        source=_ROBUST,
+        blind="A bias that is not in proportion to the rate, and another optimum.",
+    ),
+    "updates_needed": Measure(
+        "updates needed",
+        "updates",
+        "Further updates that evidence would have needed at least, where the budget ended the training first; rough.",
+        better="lower",
+        formula="window times (loss / allowed loss - 1), twice that at half the rate; before that F's exponential fall",
+        source="as an average of n updates has an error that falls as 1 / n",
+        blind="What comes after a plateau.",
+    ),
+}
+
 
 def _floor(of: Measure) -> Measure:
     return Measure(

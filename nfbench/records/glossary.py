@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from nfbench.records.diagnostic_measures import DIAGNOSTICS
+from nfbench.records.diagnostic_measures import DIAGNOSTICS, STOPPING
 from nfbench.records.measures import RESULTS, Measure
 
 # The letters of shapes, and the kinds of things that there are: `help(nfbench)` says the same.
@@ -24,7 +24,7 @@ KINDS = (
 BEST = "best_"  # before a metric: of the parameters that were best on validation data
 BEST_SHOWN = ("best_step", "best_free_energy", "best_nll")  # in tables; the rest of them stands in the records
 
-MEASURES = RESULTS | DIAGNOSTICS
+MEASURES = RESULTS | DIAGNOSTICS | STOPPING
 
 WORDS = {
     "interval": "95 %, over seeds: what a repetition of the whole training would vary. Printed as ± half its width, "

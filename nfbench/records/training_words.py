@@ -24,7 +24,8 @@ def words(training: Training, *, data: bool) -> str:
     annealed = f"annealed over {training.anneal_updates:,} updates" if training.anneal_updates else "not annealed"
     precision: list[str] = [training.dtype] if training.dtype != "float32" else []
     precision += ["matrix products in bfloat16 where the device has them"] if training.autocast else []
-    return ", ".join([*parts, annealed, *precision])
+    stop = ["at most that many, ended by evidence of convergence"] if training.stop == "evidence" else []
+    return ", ".join([*parts, annealed, *precision, *stop])
 
 
 def _fed(training: Training, *, data: bool) -> str:

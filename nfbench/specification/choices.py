@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 Optimizer = Literal["adam", "rmsprop"]
 Schedule = Literal["constant", "one-cycle"]
+Stop = Literal["budget", "evidence"]  # what ends a training
 Dtype = Literal["float32", "float64"]  # of tensors
 Mode = Literal["sample", "forward", "backward", "inverse", "step"]  # of a timed case
 Format = Literal["md", "latex", "csv", "json"]  # of a table

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from nfbench.foundation.names import did_you_mean
-from nfbench.specification.choices import Dtype, Optimizer, Schedule
+from nfbench.specification.choices import Dtype, Optimizer, Schedule, Stop
 
 MOST_SEEDS = 100_000  # of one configuration in one run; more is a slip of the keyboard
 
@@ -47,7 +47,7 @@ class Stored(Strict):
 class Training(Stored):
     """One standardized training: minimise the annealed free energy (paper, eq. 20)."""
 
-    later = ("together", "validate_bound")
+    later = ("together", "validate_bound", "stop")
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)  # RMSprop's momentum; Adam's beta_1
@@ -61,6 +61,13 @@ class Training(Stored):
     autocast: bool = False  # bfloat16 matrix products where the device has them
     together: int | None = Field(default=None, ge=1)  # seeds of one program: `block_of`; None in records from before it
     validate_bound: bool = False  # F of training, validation and test data along the way, and the best model kept
+    stop: Stop = "budget"  # after `updates`, or once there is evidence of convergence, and `updates` is the most
+
+    @model_validator(mode="after")
+    def _evidence_needs_a_constant_rate(self) -> Self:
+        if self.stop == "evidence" and self.schedule != "constant":
+            raise ValueError(f"stop=evidence needs schedule=constant, got schedule={self.schedule}")
+        return self
 
     @model_validator(mode="after")
     def _annealing_ends(self) -> Self:

@@ -19,6 +19,7 @@ from nfbench.targets.build import target as build_target
 from nfbench.targets.contract import LatentVariableModel, Target
 from nfbench.targets.function import FunctionTarget, LogDensity
 from nfbench.training.contracts import check_model
+from nfbench.training.evidence import Evidence
 from nfbench.training.fitted import Fitted
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference, initial_model
@@ -26,6 +27,7 @@ from nfbench.training.objective import Inference, initial_model
 # The budgets of `figure3` and `digits` at the profile quick, where they were chosen for all families alike: Adam with
 # one cycle of the learning rate, and beta rising over the first two fifths of the updates.
 _ANNEALED = 0.4
+_ANNEALED_AT_MOST = 1000  # updates, where evidence ends the training
 _OF_DENSITIES = {"learning_rate": 0.02, "draws": 256}
 _OF_DATA = {"learning_rate": 0.005, "draws": 1, "batch": 100}
 
@@ -82,7 +84,10 @@ def recipe(target: Target, updates: int, changes: dict[str, Any]) -> Training:
     """
     defaults = _OF_DATA if isinstance(target, LatentVariableModel) else _OF_DENSITIES
     annealed = int(_ANNEALED * updates) if isinstance(updates, int) else 0
-    budget = {"schedule": "one-cycle", "updates": updates, "anneal_updates": annealed}
+    schedule = "one-cycle"
+    if changes.get("stop") == "evidence":  # the number of updates is not known beforehand
+        annealed, schedule = min(annealed, _ANNEALED_AT_MOST), "constant"
+    budget = {"schedule": schedule, "updates": updates, "anneal_updates": annealed}
     return settings("fit", Training, budget | defaults, changes)
 
 
@@ -142,11 +147,12 @@ def fit_seeds(
         own_seeds = [seeds[e] for e in program]
         trained = train([models[e] for e in program], own_seeds, config, device=device, report=report)
         seconds = (time.monotonic() - began) / len(program)
-        for seed, model, curve, diverged in zip(
-            own_seeds, trained.models, trained.curves, trained.diverged, strict=True
+        evidence: Sequence[Evidence | None] = trained.evidence or [None] * len(program)
+        for seed, model, curve, diverged, why in zip(
+            own_seeds, trained.models, trained.curves, trained.diverged, evidence, strict=True
         ):
             curves = pd.DataFrame(curve)
-            fitted.append(Fitted(model.posterior, model.target, *names, config, seed, curves, seconds, diverged))
+            fitted.append(Fitted(model.posterior, model.target, *names, config, seed, curves, seconds, diverged, why))
     return [one for seed in asked for one in fitted if one.seed == seed]
 
 

@@ -27,6 +27,7 @@ from nfbench.specification.registry import sources_of
 from nfbench.specification.spec import is_of_file
 from nfbench.targets.build import target as build_target
 from nfbench.targets.contract import LatentVariableModel, Target
+from nfbench.training.evidence import Evidence
 
 _KEY, _DIGEST = "nfbench", "sha256"  # of the file's metadata
 _FORMAT = 1
@@ -51,6 +52,7 @@ class _Facts(Strict):
     diverged: int | None
     made_by: dict[str, Any]
     sources: dict[str, str] | None = None  # sha256 of the code of what is not nfbench's own
+    evidence: dict[str, Any] | None = None  # why the training ended, as of `Evidence`
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,7 @@ class Fitted:
         curves: columns step, free_energy (nats, mean over the updates since the row before), beta and learning_rate.
         seconds: duration of the training; seeds that trained together share it equally.
         diverged: number of updates after which the bound was found not finite; None where it stayed finite.
+        evidence: why the training ended, with its numbers; None where its budget was fixed.
     """
 
     posterior: Posterior
@@ -79,11 +82,13 @@ class Fitted:
     curves: pd.DataFrame = field(repr=False)
     seconds: float
     diverged: int | None = None
+    evidence: Evidence | None = None
 
     def __repr__(self) -> str:
         names = self.posterior_spec or type(self.posterior).__name__, self.target_spec or "a function"
         state = f"diverged before update {self.diverged}" if self.diverged else f"F = {self.free_energy:.4g} nats"
-        return f"<Fitted {names[0]} to {names[1]}: {self.training.updates:,} updates, {state}, {self.seconds:.2g} s>"
+        updates = self.training.updates if self.evidence is None else self.evidence.updates
+        return f"<Fitted {names[0]} to {names[1]}: {updates:,} updates, {state}, {self.seconds:.2g} s>"
 
     @property
     def free_energy(self) -> float:
@@ -140,7 +145,7 @@ class Fitted:
             "diverged": self.diverged,
             "made_by": provenance(),
             "sources": sources_of(self.posterior_spec, self.target_spec),
-        }
+        } | ({} if self.evidence is None else {"evidence": self.evidence.as_data()})
 
 
 def load(file: str | Path, posterior: Posterior | None = None, target: Target | None = None) -> Fitted:
@@ -184,6 +189,7 @@ def load(file: str | Path, posterior: Posterior | None = None, target: Target | 
         pd.DataFrame(facts["curves"]),
         facts["seconds"],
         facts["diverged"],
+        None if facts.get("evidence") is None else Evidence.of_data(facts["evidence"]),
     )
 
 

@@ -18,8 +18,10 @@ from nfbench.specification.config import Training
 from nfbench.targets.contract import LatentVariableModel
 from nfbench.training import checkpoint
 from nfbench.training.cuda_graph import Captured
+from nfbench.training.evidence import Evidence
 from nfbench.training.objective import Inference
 from nfbench.training.schedules import annealing, learning_rate
+from nfbench.training.stopping import Stopping
 from nfbench.training.streams import Minibatches, Noise
 from nfbench.training.update import PLAIN, Acceleration, Update
 from nfbench.training.validation import PARTS, Validation
@@ -42,6 +44,7 @@ class Trained:
         earlier_seconds: seconds spent in interrupted runs of this training.
         best: for each seed the parameters by name with the lowest F on validation data, and the number of updates at
             which that was; None where the recipe does not ask for them.
+        evidence: for each seed why its training ended; None where the recipe does not stop on evidence.
     """
 
     models: list[Inference]
@@ -49,6 +52,7 @@ class Trained:
     diverged: list[int | None]
     earlier_seconds: float = 0.0
     best: list[tuple[dict[str, Tensor], int]] | None = None
+    evidence: list[Evidence] | None = None
 
 
 class Program:
@@ -97,6 +101,11 @@ class Program:
             if config.validate_bound and isinstance(target, LatentVariableModel)
             else None
         )
+        self.stopping = (
+            Stopping(self.update, self.seeds, config, target.dim, shape, self.batches)
+            if config.stop == "evidence"
+            else None
+        )
         self.step = 0
         self.points: list[Point] = []
         self.counted = 0  # updates since the last point
@@ -113,12 +122,18 @@ class Program:
         """
         every = max(1, self.config.updates // _CURVE_POINTS)
         while True:
-            if self.counted and (self.step % every == 0 or self.step == self.config.updates):
+            last = self.step == self.config.updates or self._finished()
+            if self.counted and (self.step % every == 0 or last):
                 self._mark()
                 yield self.step
-            if self.step == self.config.updates or all(at is not None for at in self.diverged):
+            if last or self._finished():
                 return
             self.advance()
+
+    def _finished(self) -> bool:
+        """Whether every seed has diverged, or has the evidence to stop."""
+        ended = [False] * len(self.seeds) if self.stopping is None else self.stopping.finished
+        return all(done or at is not None for done, at in zip(ended, self.diverged, strict=True))
 
     def advance(self) -> None:
         """Make one update."""
@@ -128,12 +143,16 @@ class Program:
             self._capture(inputs)
         gradient = None if self.captured is not None else self.update.gradient(*inputs, beta)
         with self._writing():
+            if self.stopping is not None:
+                self.stopping.before()
             if self.captured is not None:
                 self.captured(*inputs, beta, rate)
             elif gradient is not None:
                 self.update.apply(*gradient, rate)
             self.counted += 1
             self.step += 1
+            if self.stopping is not None:
+                self.stopping.after(self.step, [at is None for at in self.diverged])
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -180,10 +199,11 @@ class Program:
         Returns:
             The models, their curves and the divergences so far.
         """
+        evidence = None if self.stopping is None else self.stopping.conclude(self.step, self.diverged)
         self.update.deliver()
         curves = [self._curve(e) for e in range(len(self.models))]
         best = None if self.validation is None else [self.validation.best_of(e) for e in range(len(self.models))]
-        return Trained(self.models, curves, list(self.diverged), self.earlier_seconds, best)
+        return Trained(self.models, curves, list(self.diverged), self.earlier_seconds, best, evidence)
 
     def _curve(self, e: int) -> dict[str, list[float | None]]:
         curve: dict[str, list[float | None]] = {
@@ -193,12 +213,18 @@ class Program:
             "learning_rate": [point[2] for point in self.points],
         }
         parts = [] if self.validation is None else PARTS
-        return curve | {f"free_energy_{part}": [_finite(point[4][part][e]) for point in self.points] for part in parts}
+        curve |= {f"free_energy_{part}": [_finite(point[4][part][e]) for point in self.points] for part in parts}
+        return curve if self.stopping is None else self.stopping.own(curve, e)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """All tensors of the state, by name."""
+        parts = [each.state() for each in (self.update, self.validation, self.stopping) if each is not None]
+        return {name: value for part in parts for name, value in part.items()}
 
     def _state(self) -> dict[str, Any]:
         return {
             "training": {"seeds": self.seeds, **self.config.model_dump()},
-            "update": self.update.state() | ({} if self.validation is None else self.validation.state()),
+            "update": self._tensors(),
             "step": self.step,
             "counted": self.counted,
             "points": self.points,
@@ -238,6 +264,8 @@ class Program:
         self.update.restore(state["update"])
         if self.validation is not None:
             self.validation.restore(state["update"])
+        if self.stopping is not None:
+            self.stopping.watch.restore(state["update"])
         self.step, self.counted = state["step"], state["counted"]
         self.points, self.diverged = state["points"], state["diverged"]
         self.earlier_seconds = state["seconds"]

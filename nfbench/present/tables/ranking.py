@@ -31,8 +31,10 @@ def ranking(data: dict[str, Any]) -> Table:
     first = next((row for row in rows if row["restarts"]), None)
     protocol = ""
     if first is not None:
+        most = "at most " if first.get("stopped") else ""
+        restarts = f"{len(first['restarts'])} restarts of {most}{first['updates']:,} updates a family"
         protocol = (
-            f"{len(first['restarts'])} restarts of {first['updates']:,} updates a family, trained as one program; "
+            f"{restarts}, trained as one program; "
             f"diagnosed with {first['draws']:,} draws each. k-hat is the mean of restarts, ESS and gap the worst."
         )
     notes = [
