@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from support.families import normal, specs
-
-from nfbench import posterior
+from support.families import normal, posterior, specs
 
 SIZES = {"energy": (256, 1, 2, None), "digits": (1, 100, 10, 64)}  # S, B, D, F
 EVERY = pytest.mark.parametrize("spec", specs(8))

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from support.families import normal, specs
+from support.families import normal, posterior, specs
 
-from nfbench import posterior
 from nfbench.specification.spec import parse
 
 DRAWS = 256

@@ -72,7 +72,7 @@ def evaluate_density(model: Inference, config: Evaluation, seed: int) -> dict[st
         if target.has_sampler and model.posterior.has_density:
             metrics["forward_kl"] = _forward_kl(model, target.log_z, config, seed)
     if target.box is not None:
-        z = torch.cat([model.posterior(block)[0] for _, block in pairs]).squeeze(1)
+        z = torch.cat([model.posterior(block, None, target.log_joint)[0] for _, block in pairs]).squeeze(1)
         metrics |= _box(values, target.box.contains(z), target.box.log_z)
     return metrics
 

@@ -1,5 +1,7 @@
 """Checks of what tensors are beside their shapes: dtypes, devices, autocast, inference mode."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 
@@ -49,3 +51,15 @@ def autocast(*tensors: Tensor) -> bool:
     return torch.is_autocast_enabled(tensors[0].device.type) and all(
         tensor.dtype != torch.float64 for tensor in tensors
     )
+
+
+def own_dtype(tensor: Tensor) -> torch.autocast | nullcontext[None]:
+    """Within the block, products keep the dtype of a tensor, also where autocast is on outside.
+
+    Args:
+        tensor: whose device says which autocast.
+
+    Returns:
+        A context manager.
+    """
+    return torch.autocast(tensor.device.type, enabled=False) if autocast(tensor) else nullcontext()

@@ -1,6 +1,5 @@
 """Flows whose weights all data points share, and whose maps all see C numbers of each data point, its context."""
 
-from contextlib import nullcontext
 from typing import Annotated
 
 import torch
@@ -41,7 +40,7 @@ class ContextFlow(ChainFlow):
         super().__init__(dim, depth, context if depth else 0)
 
     def with_numbers(self, chain: Chain, z: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        with _own_dtype(z):
+        with kinds.own_dtype(z):
             return chain(for_each(z, theta), theta)
 
     def initial(self) -> Tensor:
@@ -62,8 +61,3 @@ class ContextFlow(ChainFlow):
         """
         context = Cost((3 if gradient else 1) * self.num_params, 0)
         return combine((1, super().cost(draws, batch, points, gradient=gradient)), (points, context))
-
-
-def _own_dtype(z: Tensor) -> torch.autocast | nullcontext[None]:
-    """Within the block, products keep the dtype of z, also where autocast is on outside."""
-    return torch.autocast(z.device.type, enabled=False) if kinds.autocast(z) else nullcontext()

@@ -181,7 +181,7 @@ class Posterior(nn.Module, ABC):
         points: data points B that a free posterior has parameters for; 1: the same for all.
         has_density: whether `log_prob` exists. Where it does not, as in families with auxiliary variables, `forward`
             returns a log_q for which E[p(x, z) / q] = p(x) all the same, `log_prob` raises `NotImplementedError`, and
-            everything that needs the density at a point is left out.
+            everything that needs the density at a point is left out. `nfbench.posteriors.auxiliary` has the formulas.
     """
 
     has_density: ClassVar[bool] = True
@@ -233,35 +233,43 @@ class Posterior(nn.Module, ABC):
         """
         return None
 
-    def sample(self, num: int, *, seed: int = 0, features: Tensor | None = None) -> Tensor:
+    def sample(
+        self, num: int, *, seed: int = 0, features: Tensor | None = None, log_joint: LogJoint | None = None
+    ) -> Tensor:
         """Draw z, without a graph.
 
         Args:
             num: S, how many draws, of each data point where there are any.
             seed: of the noise; the same seed gives the same draws.
             features: (B, F) of the encoder, for an amortized posterior.
+            log_joint: z (S, B, D) -> ln p(x, z) (S, B), for a family that follows the target's gradient, such as a
+                target's own `log_joint`; others ignore it.
 
         Returns:
             (S, D) where there are no data points, else (S, B, D); of the parameters' dtype and on their device.
 
         Raises:
-            InputError: `num` is no whole number from 0, or the features do not fit.
+            InputError: `num` is no whole number from 0, the features do not fit, or `log_joint` is missing.
         """
-        return self.sample_and_log_prob(num, seed=seed, features=features)[0]
+        return self.sample_and_log_prob(num, seed=seed, features=features, log_joint=log_joint)[0]
 
-    def sample_and_log_prob(self, num: int, *, seed: int = 0, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def sample_and_log_prob(
+        self, num: int, *, seed: int = 0, features: Tensor | None = None, log_joint: LogJoint | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Draw z and compute its log-density, in one pass and without a graph.
 
         Args:
             num: S, how many draws, of each data point where there are any.
             seed: of the noise; the same seed gives the same draws.
             features: (B, F) of the encoder, for an amortized posterior.
+            log_joint: z (S, B, D) -> ln p(x, z) (S, B), for a family that follows the target's gradient.
 
         Returns:
-            z (S, D) and ln q(z) (S,) in nats where there are no data points, else (S, B, D) and (S, B).
+            z (S, D) and ln q(z) (S,) in nats where there are no data points, else (S, B, D) and (S, B). Without a
+            density at points (`has_density`), ln q is that of auxiliary variables too.
 
         Raises:
-            InputError: `num` is no whole number from 0, or the features do not fit.
+            InputError: `num` is no whole number from 0, the features do not fit, or `log_joint` is missing.
         """
         whole_number("sample", "num", num)
         whole_number("sample", "seed", seed)
@@ -274,5 +282,5 @@ class Posterior(nn.Module, ABC):
         size = (num, points, self.noise_dim)
         noise = torch.randn(size, generator=generator, device=parameter.device, dtype=parameter.dtype)
         with torch.no_grad():
-            z, log_q = self(noise, features)
+            z, log_q = self(noise, features, log_joint)
         return (z.squeeze(1), log_q.squeeze(1)) if features is None and self.points == 1 else (z, log_q)

@@ -12,6 +12,8 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import stream
 from nfbench.posteriors.contract import Flow, Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
+from nfbench.posteriors.following import follow
+from nfbench.targets.densities import conjugate
 
 State = Literal["start", "trained-like", "wild", "scattered"]
 STATES: tuple[State, ...] = get_args(State)[:3]
@@ -98,10 +100,11 @@ class Subject:
             dtype: of the parameters.
 
         Returns:
-            The posterior on the subject's device.
+            The posterior on the subject's device. One without a density at points follows the gradient of a conjugate
+            model (`nfbench.targets.densities.conjugate`) where it is given no target.
         """
         q = self.make(self.dim, self.depth, features, points, start_seed).to(dtype=dtype)
-        return set_parameters(q, state, seed).to(device=self.device)
+        return follow(set_parameters(q, state, seed).to(device=self.device), conjugate.log_joint)
 
     def noise(self, q: Posterior, draws: int, points: int = 1, *, seed: int = 0, scale: float = 1.0) -> Tensor:
         """Normal noise of a seed of its own.

@@ -239,6 +239,10 @@ def paste(subject: Subject, example: Example) -> str:
     if example.state != "start":
         lines.append("from nfbench.verification.subject import set_parameters")
         lines.append(f'set_parameters(q, "{example.state}", seed={example.seed})')
+    if not subject.build().has_density:
+        lines.append("from nfbench.posteriors.following import follow")
+        lines.append("from nfbench.targets.densities.conjugate import log_evidence, log_joint")
+        lines.append("q = follow(q, log_joint)")
     if example.noise is not None:
         lines.append(f"noise = {literal(example.noise)}")
     return "\n".join([*lines, *example.lines])

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from support.families import normal, specs
+from support.families import normal, posterior, specs
 from torch.func import functional_call
 
-from nfbench import posterior
 from nfbench.foundation.settings import BACKEND_VARIABLE
 
 pytestmark = [

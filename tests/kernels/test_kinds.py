@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from support.families import normal, specs
+from support.families import normal, posterior, specs
 from support.refused import refused
 
-from nfbench import posterior, target
+from nfbench import target
 from nfbench.kernels.cpu import memory
 
 pytestmark = pytest.mark.usefixtures("compiled")

@@ -5,9 +5,8 @@ import gc
 import numpy as np
 import pytest
 import torch
-from support.families import specs
+from support.families import posterior, specs
 
-from nfbench import posterior
 from nfbench.kernels.cpu import memory
 
 pytestmark = pytest.mark.usefixtures("compiled")

@@ -3,10 +3,9 @@
 import pytest
 import torch
 from support.counted import D, K, PlanarMap, RadialMap, chain, values
-from support.families import normal, specs, wild
+from support.families import densities, normal, posterior, specs, wild
 from torch.utils.flop_counter import FlopCounterMode
 
-from nfbench import posterior
 from nfbench.posteriors.contract import Identity
 from nfbench.records.timings import Case
 from nfbench.timing.contenders import textbook
@@ -92,7 +91,7 @@ def test_numbers_of_each_point_are_its_own():
 
 
 @pytest.mark.parametrize("gradient", [False, True], ids=["forward", "gradient"])
-@pytest.mark.parametrize("spec", specs(1))
+@pytest.mark.parametrize("spec", densities(specs(1)))
 def test_costs_grow_in_proportion(spec, gradient):
     """Each further draw, data point and map costs the same; a gradient costs more than none."""
     q = posterior(spec, D)

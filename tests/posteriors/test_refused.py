@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from support.families import flows, specs
+from support.families import flows, posterior, specs
 from support.refused import DEEP, EVERY, refused, zeros
 
-from nfbench import posterior
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification.registry import posteriors
@@ -28,6 +27,11 @@ BAD_NOISE = [  # shape, and what the message says
 ]
 
 
+def _calls(q, noise, z):
+    """What a posterior can be called with, and its methods: draws, and where it has one the density at points."""
+    return ((q, noise), (q.log_prob, z)) if q.has_density else ((q, noise),)
+
+
 def _sized(shape, name, size, words, letter="D"):
     """The shape with its letters replaced, and what the message about `name` says: `words`, or both sizes."""
     sizes = {N: size, SHORTER: size - 1, LONGER: size + 1}
@@ -48,6 +52,8 @@ def test_noise_of_another_shape(spec, shape, words):
     refused(lambda: q(zeros(*of_noise)), *said)
     of_z, said = _sized(shape, "z", 2, words)
     given_ = zeros(*of_z)
+    if not q.has_density:
+        return
     if len(shape) != 2:
         refused(lambda: q.log_prob(given_), *said)
     refused(lambda: posterior(spec, 2, points=5).log_prob(given_), *(said if len(shape) == 2 else ()))
@@ -63,13 +69,14 @@ def test_data_points_of_another_number(spec, draws, batch, rows):
     noise, z, features = zeros(draws, batch, q.noise_dim), zeros(draws, batch, 2), zeros(rows, 4)
     words = f"{draws}, {batch}", f"B = {batch}", f"features ({rows}, 4) have {rows}"
     refused(lambda: q(noise, features), *words)
-    refused(lambda: q.log_prob(z, features), *words)
+    if q.has_density:
+        refused(lambda: q.log_prob(z, features), *words)
     if not rows:
         refused(lambda: posterior(spec, 2, points=rows), "points=0")
         return
     free = posterior(spec, 2, points=rows)
     width = free.source.base.shape[1]
-    for call, draws_ in ((free, noise), (free.log_prob, z)):
+    for call, draws_ in _calls(free, noise, z):
         refused(lambda call=call, d=draws_: call(d), f"B = {batch}", f"base ({rows}, {width}) has {rows}")
 
 
@@ -83,8 +90,8 @@ def test_features_of_another_shape(spec, features, words):
     q = posterior(spec, 2, 4)
     refused(lambda: q(zeros(5, features[0], q.noise_dim), zeros(*features)), str(tuple(features)), *words)
     free = posterior(spec, 2)
-    for call, size in ((free, free.noise_dim), (free.log_prob, 2)):
-        refused(lambda call=call, size=size: call(zeros(5, 3, size), zeros(3, 4)), "features (3, 4)", "free")
+    for call, draws in _calls(free, zeros(5, 3, free.noise_dim), zeros(5, 3, 2)):
+        refused(lambda call=call, draws=draws: call(draws, zeros(3, 4)), "features (3, 4)", "free")
 
 
 @EVERY
@@ -95,7 +102,7 @@ def test_noise_of_another_dtype(spec, features, dtype):
     q = posterior(spec, 2, features)
     noise = zeros(5, 3, q.noise_dim)
     given_ = () if features is None else (zeros(3, features),)
-    for call, draws in ((q, noise), (q.log_prob, zeros(5, 3, 2))):
+    for call, draws in _calls(q, noise, zeros(5, 3, 2)):
         refused(lambda call=call, draws=draws: call(draws.to(dtype), *given_), dtype, torch.float32)
     if features is not None:
         refused(lambda: q(noise, given_[0].to(dtype)), "features", dtype, torch.float32)

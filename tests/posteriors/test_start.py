@@ -4,14 +4,13 @@ import math
 
 import pytest
 import torch
-from support.families import EVERY, FEATURES, MODES, draw, normal, specs
+from support.families import EVERY, FEATURES, MODES, densities, draw, normal, posterior, specs
 
-from nfbench import posterior
 from nfbench.kernels.planar import reference
 from nfbench.posteriors.contract import Flow
 from nfbench.specification.registry import posteriors
 
-DEEP = pytest.mark.parametrize("spec", specs(32))
+DEEP = pytest.mark.parametrize("spec", densities(specs(32)))
 
 
 @EVERY

@@ -1,13 +1,27 @@
 """Every registered family as test parameters: found through the registry, listed nowhere."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from nfbench import posterior
+import nfbench
 from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
+from nfbench.posteriors.following import follow
 from nfbench.specification.registry import posteriors
+from nfbench.targets.densities import conjugate
+
+
+def posterior(*arguments: Any, **options: Any) -> Posterior:
+    """As `nfbench.posterior`; families that follow a target's gradient get the conjugate model where none is given."""
+    return follow(nfbench.posterior(*arguments, **options), conjugate.log_joint)
+
+
+def densities(specs: list[str]) -> list[str]:
+    """Of the specs those of families that have a density at points."""
+    return [spec for spec in specs if posterior(spec, 2).has_density]
 
 
 def specs(*depths: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Every registered target against its own exact facts, by quadrature."""
 
 import contextlib
+import copy
 import math
 import re
 
@@ -11,6 +12,7 @@ from support.quadrature import cell_integrals, density, exact_log_z
 
 from nfbench.foundation.errors import InputError, MissingDataError
 from nfbench.foundation.randomness import seeded, stream
+from nfbench.posteriors.slope import slope
 from nfbench.specification import registry
 from nfbench.targets.build import target
 from nfbench.targets.contract import LatentVariableModel
@@ -128,6 +130,37 @@ def test_gradients_are_finite_everywhere(t, dtype):
     z = torch.tensor([[0, 0], [1e3, 0], [0, 1e3], [-1e3, 1e3], [-1e3, -1e3]], dtype=dtype, requires_grad=True)
     (gradient,) = torch.autograd.grad(t.log_joint(z).sum(), z)
     assert gradient.isfinite().all()
+
+
+@each(ALL)
+def test_the_gradient_has_a_gradient(t):
+    """Families follow the target's gradient, so that they are learned through its second derivatives, in every target.
+
+    The slope of a function of the gradient is that of central differences, on the compiled path of an image model too;
+    two seeds together have the numbers of each alone.
+    """
+    data = isinstance(t, LatentVariableModel)
+    t = copy.deepcopy(t).double()
+    batch = t.splits().test[:2].double() if data else None
+    z = 1.7 * torch.randn(2, 3, 2 if data else 1, t.dim, generator=stream(0, "curved"), dtype=torch.float64)
+
+    def bend(z):
+        return slope(lambda points: t.log_joint(points, batch), z).sin().sum() + 0 * z.sum()  # uniform: no slope
+
+    each_alone = [torch.autograd.grad(bend(one), one)[0] for one in z.requires_grad_().unbind(0)]
+    (together,) = torch.autograd.grad(torch.vmap(bend)(z).sum(), z)
+    torch.testing.assert_close(together, torch.stack(each_alone), rtol=1e-9, atol=1e-9)
+    way = torch.randn(z[0].shape, generator=stream(1, "curved"), dtype=torch.float64)
+    forth, back = (bend((z[0] + sign * 1e-6 * way).detach().requires_grad_()).item() for sign in (1, -1))
+    assert (each_alone[0] * way).sum().item() == pytest.approx((forth - back) / 2e-6, rel=1e-5, abs=1e-5)
+
+
+@each(PLANE)
+def test_the_gradient_has_a_finite_gradient_far_out(t):
+    """At |z| of 1000 the second derivatives are finite in float32."""
+    z = torch.tensor([[1e3, 0], [0, 1e3], [-1e3, 1e3], [5, -5], [-8, 3]]).unsqueeze(1).requires_grad_()
+    (curvature,) = torch.autograd.grad(slope(t.log_joint, z).sum() + 0 * z.sum(), z)
+    assert curvature.isfinite().all()
 
 
 @pytest.mark.parametrize("spec", ["u5", "u2:walls=brick", "u1:walls=none", "normal:dim=0", "uniform:half_width=nan"])

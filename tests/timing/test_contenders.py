@@ -6,9 +6,8 @@ import sys
 
 import pytest
 import torch
-from support.families import specs
+from support.families import posterior, specs
 
-from nfbench import posterior
 from nfbench.records.timings import Case
 from nfbench.specification.registry import posteriors
 from nfbench.timing.contenders import form, textbook

@@ -47,13 +47,14 @@ def test_learns_a_gaussian_exactly():
     assert abs(out.curves[0]["free_energy"][-1]) < 0.01
 
 
+@pytest.mark.parametrize("spec", ["planar:K=4", "hvi:steps=2", "mcd:steps=2"])
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 @pytest.mark.parametrize("target_spec", CASES)
-def test_seed_alone_agrees_with_seed_in_company(optimizer, target_spec):
+def test_seed_alone_agrees_with_seed_in_company(optimizer, target_spec, spec):
     """Seed 3 alone and seed 3 among four end at the same numbers, to float64's rounding over 60 updates."""
     config = SHORT.model_copy(update={"optimizer": optimizer, "learning_rate": 0.002, "dtype": "float64"})
-    alone = train(_models("planar:K=4", target_spec, [3]), [3], config)
-    company = train(_models("planar:K=4", target_spec, [0, 1, 3, 7]), [0, 1, 3, 7], config)
+    alone = train(_models(spec, target_spec, [3]), [3], config)
+    company = train(_models(spec, target_spec, [0, 1, 3, 7]), [0, 1, 3, 7], config)
     for name, value in _state(alone.models[0]).items():
         assert torch.allclose(value, company.models[2].state_dict()[name], rtol=1e-8, atol=1e-8), name
     assert alone.curves[0]["free_energy"] == pytest.approx(company.curves[2]["free_energy"], rel=1e-8, abs=1e-8)
@@ -92,10 +93,11 @@ def test_agrees_with_a_plain_loop(optimizer, target_spec):
             assert torch.allclose(out.models[e].state_dict()[name], value, rtol=1e-9, atol=1e-9), name
 
 
+@pytest.mark.parametrize("spec", ["nice:K=2", "hvi:steps=2"])
 @pytest.mark.parametrize("target_spec", CASES)
-def test_resumes_to_the_same_numbers(target_spec, tmp_path, monkeypatch):
+def test_resumes_to_the_same_numbers(target_spec, spec, tmp_path, monkeypatch):
     """A run stopped in the middle and taken up again ends at exactly the numbers of one that ran through."""
-    straight = train(_models("nice:K=2", target_spec, [0, 1]), [0, 1], SHORT)
+    straight = train(_models(spec, target_spec, [0, 1]), [0, 1], SHORT)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     checkpoint = tmp_path / "run.pt"
 
@@ -104,11 +106,11 @@ def test_resumes_to_the_same_numbers(target_spec, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(_models("nice:K=2", target_spec, [0, 1]), [0, 1], SHORT, checkpoint=checkpoint, report=stop)
+        train(_models(spec, target_spec, [0, 1]), [0, 1], SHORT, checkpoint=checkpoint, report=stop)
     assert checkpoint.exists()
     seen: list[int] = []
     resumed = train(
-        _models("nice:K=2", target_spec, [0, 1]),
+        _models(spec, target_spec, [0, 1]),
         [0, 1],
         SHORT,
         checkpoint=checkpoint,

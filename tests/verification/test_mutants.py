@@ -22,6 +22,7 @@ RIGHT = [
     (auxiliary.HVI, auxiliary.hvi_reference),
     (auxiliary.HVAE, None),
     (auxiliary.UHA, None),
+    (auxiliary.ULA, None),
 ]
 MUTANTS = [
     (coupling.RealNVPInverseSign, "round trip", None),
@@ -53,6 +54,11 @@ MUTANTS = [
     (gaussians.LowRankVariance, "E_q[p/q] = 1", None),
     (gaussians.MixtureOneEntropy, "density at draws", None),
     (gaussians.MixtureHardChoice, "gradients of means", None),
+    (auxiliary.HVIReverseForgotten, "auxiliary bound", None),
+    (auxiliary.HVIMomentumForgotten, "auxiliary bound", None),
+    (auxiliary.HVIKick, "reference", auxiliary.hvi_reference),
+    (auxiliary.ULAForthForgotten, "auxiliary bound", None),
+    (auxiliary.ULAReverseAtOwnMean, "auxiliary bound", None),
     (auxiliary.HVIWithoutPrior, "reference", auxiliary.hvi_reference),
     (auxiliary.HVIDownhill, "reference", auxiliary.hvi_reference),
     (auxiliary.HVIReverseAtStart, "auxiliary bound", None),

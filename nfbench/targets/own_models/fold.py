@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nfbench.foundation.errors import InputError
+from nfbench.kernels.dispatch import differentiated
 
 LogDensity = Callable[[Tensor], Tensor]
 Evaluation = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -17,7 +18,8 @@ def folded(function: LogDensity, z: Tensor) -> Tensor:
     """Evaluate a function draw by draw; under `torch.vmap` the draws of all seeds in one call.
 
     A function need not work under `torch.vmap` then: it may print, look at values and call other libraries, as long as
-    autograd can follow it. The gradient is that of the function; there is no second derivative under `torch.vmap`.
+    autograd can follow it. The gradient is that of the function, and so is the second derivative where `torch.func`
+    takes the first, as families do that follow a target's gradient.
 
     Args:
         function: ``(S, B, D) -> (S, B)``, each draw on its own.
@@ -35,7 +37,8 @@ def folded(function: LogDensity, z: Tensor) -> Tensor:
     (torch.Size([2, 3, 1, 4]), -2.0)
     """
     if not torch._C._functorch.is_batchedtensor(z):
-        return function(z)
+        value: Tensor = _Value.apply(z, function) if differentiated() else function(z)  # type: ignore[no-untyped-call]
+        return value
 
     def evaluation(draws: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
@@ -113,3 +116,61 @@ class _FirstDerivative(torch.autograd.Function):
             f"{ctx.owner} has values and gradients, but no second derivatives; expected what needs none, such as a "
             "posterior that does not follow the density's gradient"
         )
+
+
+class _Value(torch.autograd.Function):
+    """The value under a `torch.func` transform, which takes the gradient by `_Slope`."""
+
+    @staticmethod
+    def forward(z: Tensor, function: LogDensity) -> Tensor:
+        with torch.no_grad():
+            return function(z.detach())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.function = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (z,) = ctx.saved_tensors
+        slope: Tensor = _Slope.apply(z, ctx.function)  # type: ignore[no-untyped-call]
+        return grad.unsqueeze(-1) * slope, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None], z: Tensor, function: LogDensity) -> Any:
+        seeds = z.movedim(in_dims[0], 0)
+        return _Value.apply(seeds.flatten(0, 1), function).unflatten(0, seeds.shape[:2]), 0  # type: ignore[no-untyped-call]
+
+
+class _Slope(torch.autograd.Function):
+    """The gradient of the function, (S, B, D), with a gradient of its own: the product with the second derivatives."""
+
+    @staticmethod
+    def forward(z: Tensor, function: LogDensity) -> Tensor:
+        with torch.enable_grad():
+            points = z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(function(points).sum(), points)
+        return slope
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.function = inputs[1]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (z,) = ctx.saved_tensors
+        with torch.enable_grad():
+            points = z.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(ctx.function(points).sum(), points, create_graph=True)
+            if not slope.requires_grad:  # a linear function
+                return torch.zeros_like(z), None
+            (product,) = torch.autograd.grad(slope, points, grad, materialize_grads=True)
+        return product, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None], z: Tensor, function: LogDensity) -> Any:
+        seeds = z.movedim(in_dims[0], 0)
+        return _Slope.apply(seeds.flatten(0, 1), function).unflatten(0, seeds.shape[:2]), 0  # type: ignore[no-untyped-call]

@@ -7,26 +7,32 @@ from torch import Tensor
 
 from nfbench.foundation.settings import using_backend
 from nfbench.posteriors.build import posterior
+from nfbench.posteriors.following import follow
 from nfbench.records.timings import Case
+from nfbench.targets.densities import conjugate
 from nfbench.timing.contenders.contract import Inputs, Work
 
 
-def own(case: Case, inputs: Inputs) -> Work:
+def own(case: Case, inputs: Inputs) -> Work | None:
     """`q(noise)`, its gradient or `q.log_prob` with the backend that ``NFBENCH_BACKEND`` says.
 
-    Gradients are taken as those of all contenders are, by `torch.autograd.grad`: nothing is added up in a ``grad``.
+    Gradients are taken as those of all contenders are, by `torch.autograd.grad`: nothing is added up in a ``grad``. A
+    family that follows a target's gradient follows that of a Gaussian model, which costs next to nothing.
 
     Args:
         case: of any mode but ``step``.
         inputs: the same for every contender.
 
     Returns:
-        What the clock runs and what is compared.
+        What the clock runs and what is compared; None for ``inverse`` where the family has no density at points.
     """
     dtype = getattr(torch, case.dtype)
     points = case.batch if case.amortized else 1
     q = posterior(case.posterior, case.dim, points=points, dtype=dtype, device=case.device)
     q.load_state_dict(dict(inputs.state))
+    if case.mode == "inverse" and not q.has_density:
+        return None
+    follow(q, conjugate.log_joint)
     noise, to_z, to_log_q, where = (
         tensor.to(device=case.device, dtype=dtype)
         for tensor in (inputs.noise, inputs.to_z, inputs.to_log_q, inputs.points)
@@ -61,7 +67,7 @@ def own(case: Case, inputs: Inputs) -> Work:
     return Work(run, run)
 
 
-def plain(case: Case, inputs: Inputs) -> Work:
+def plain(case: Case, inputs: Inputs) -> Work | None:
     """`own`, with every chain in plain PyTorch.
 
     Args:
@@ -69,10 +75,10 @@ def plain(case: Case, inputs: Inputs) -> Work:
         inputs: the same for every contender.
 
     Returns:
-        What the clock runs and what is compared.
+        What the clock runs and what is compared; None as of `own`.
     """
     work = own(case, inputs)
-    return Work(with_reference(work.run), with_reference(work.outcome))
+    return work and Work(with_reference(work.run), with_reference(work.outcome))
 
 
 def _without_graph(run: Callable[[], dict[str, Tensor]]) -> Callable[[], dict[str, Tensor]]:

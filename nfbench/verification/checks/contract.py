@@ -5,7 +5,6 @@ from torch import Tensor
 
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, skips
-from nfbench.verification.conjugate import call
 from nfbench.verification.subject import Subject
 
 F = 3  # width of the features of amortized posteriors
@@ -26,7 +25,7 @@ def _shapes(subject: Subject, effort: Effort) -> Outcome:
     q = subject.build()
     for draws, points in ((1, 1), (4, 3), (0, 3)):
         noise = subject.noise(q, draws, points)
-        z, log_q = call(q, noise)
+        z, log_q = q(noise)
         expected = (draws, points, subject.dim), (draws, points)
         actual = tuple(z.shape), tuple(log_q.shape)
         if actual != expected or z.dtype != noise.dtype or log_q.dtype != noise.dtype:
@@ -48,8 +47,8 @@ def _shapes(subject: Subject, effort: Effort) -> Outcome:
 def _noise_argument(subject: Subject, effort: Effort) -> Outcome:
     q = subject.build("trained-like")
     noise = subject.noise(q, 5)
-    first, state = call(q, noise), torch.get_rng_state()
-    second = call(q, noise)
+    first, state = q(noise), torch.get_rng_state()
+    second = q(noise)
     lines = "print(q(noise))", "print(q(noise))  # expected: the same"
     if not all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True)):
         return fails("two calls with the same noise differ", "trained-like", 0, noise, *lines)
@@ -66,10 +65,10 @@ def _noise_argument(subject: Subject, effort: Effort) -> Outcome:
 def _separate(subject: Subject, effort: Effort) -> Outcome:
     q = subject.build("trained-like")
     noise = subject.noise(q, 4, 3)
-    together = call(q, noise)
+    together = q(noise)
     for draw in range(4):
         for point in range(3):
-            alone = call(q, noise[draw : draw + 1, point : point + 1])
+            alone = q(noise[draw : draw + 1, point : point + 1])
             for name, one, all_of_them in zip(("z", "ln q"), alone, together, strict=True):
                 if _differs(one[0, 0], all_of_them[draw, point]):
                     among = all_of_them[draw, point].tolist()
@@ -130,7 +129,7 @@ def _same_seed(subject: Subject, effort: Effort) -> Outcome:
     lines = "print(q(noise))  # run this twice"
     if not torch.equal(state, torch.get_rng_state()):
         return fails("building moves torch's own generator", "start", 0, None, "print(torch.rand(1))  # run this twice")
-    if not all(torch.equal(ours, theirs) for ours, theirs in zip(call(first, noise), call(second, noise), strict=True)):
+    if not all(torch.equal(ours, theirs) for ours, theirs in zip(first(noise), second(noise), strict=True)):
         return fails("two posteriors of one seed draw differently", "start", 0, noise, lines)
     return PASS
 

@@ -8,7 +8,6 @@ from torch import Tensor
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.posteriors.contract import Posterior
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, simplest, skips
-from nfbench.verification.conjugate import call
 from nfbench.verification.maps import Local, base_of, draws_of, local, number
 from nfbench.verification.subject import State, Subject, integration_error, parameters
 
@@ -153,7 +152,7 @@ def _reference(subject: Subject, effort: Effort) -> Outcome:
             z, value = base.flow(start, theta)
         else:
             start, theta, state_dict = noise, noise.new_zeros(1, 0), q.state_dict()
-            z, value = call(q, noise)
+            z, value = q(noise)
         weights = {name: tensor.tolist() for name, tensor in state_dict.items()}
         for draw in range(len(noise)):
             expected_z, expected = oracle(start[draw, 0].tolist(), theta[0].tolist(), weights)

@@ -8,7 +8,6 @@ from torch import Tensor
 from nfbench.foundation.randomness import stream
 from nfbench.posteriors.contract import Posterior
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, skips
-from nfbench.verification.conjugate import call
 from nfbench.verification.subject import STATES, Subject
 
 STEPS = (1e-5, 1e-6, 1e-7)  # of central differences in float64: the shorter ones where a map bends much
@@ -78,7 +77,7 @@ def _functions(q: Posterior) -> list[Callable[[Tensor], Tensor]]:
     """One number of draws and ln q as a function of noise, and one of `log_prob` as a function of points."""
 
     def of_draws(noise: Tensor) -> Tensor:
-        return _total(*call(q, noise))
+        return _total(*q(noise))
 
     def of_points(z: Tensor) -> Tensor:
         return _total(q.log_prob(z))
@@ -140,15 +139,15 @@ def _single(subject: Subject, effort: Effort) -> Outcome:
         for scale in LADDER:
             q = subject.build(state, dtype=subject.dtype)
             noise = subject.noise(q, 64, seed=12, scale=scale).clamp(-LARGEST, LARGEST)
-            coarse = [value.detach().double() for value in call(q, noise)]
+            coarse = [value.detach().double() for value in q(noise)]
             exact = q.double()
-            fine = [value.detach() for value in call(exact, noise.double())]
+            fine = [value.detach() for value in exact(noise.double())]
             moves = [torch.zeros_like(value) for value in fine]
             for turn in range(ROUNDINGS):
                 moved = subject.build(state, dtype=subject.dtype).double()
                 _jitter(moved, resolution, turn)
                 shaken = noise.double() * (1 + resolution * subject.noise(exact, 64, seed=50 + turn))
-                for move, value, at in zip(moves, call(moved, shaken), fine, strict=True):
+                for move, value, at in zip(moves, moved(shaken), fine, strict=True):
                     move.copy_(torch.maximum(move, (value.detach() - at).abs().nan_to_num(0.0)))
             for name, ours, theirs, move in zip(("z", "ln q"), coarse, fine, moves, strict=True):
                 wide = move.amax(-1, keepdim=True) if name == "z" else move
@@ -207,7 +206,7 @@ def _finite(subject: Subject, effort: Effort) -> Outcome:
 
 def _not_finite(q: Posterior, noise: Tensor) -> str | None:
     """What is not finite at noise (S, 1, N), values or gradients; None where all is."""
-    z, log_q = call(q, noise)
+    z, log_q = q(noise)
     named = {name: p for name, p in q.named_parameters() if p.numel()}
     # tanh: the gradient of a sum of squares would overflow where z itself does not
     total = z.tanh().sum() + log_q.sum()

@@ -66,6 +66,29 @@ class HVI(Auxiliary):
         return standard_normal_log_prob(u) - self.dim * log_s
 
 
+class HVIReverseForgotten(HVI):
+    """The reverse model's density is left out."""
+
+    def log_reverse(self, z, v, first):
+        return torch.zeros(z.shape[:-1], dtype=z.dtype)
+
+
+class HVIMomentumForgotten(HVI):
+    """The density of the momentum that was drawn is left out."""
+
+    def log_reverse(self, z, v, first):
+        return super().log_reverse(z, v, first) + standard_normal_log_prob(first)
+
+
+class HVIKick(HVI):
+    """The second half of a kick goes the other way: volume is preserved, but the path is not that of the target."""
+
+    def leapfrog(self, log_joint, z, v):
+        v = v + 0.5 * EPS * self.gradient(log_joint, z)
+        z = z + EPS * v
+        return z, v - 0.5 * EPS * self.gradient(log_joint, z)
+
+
 class HVIWithoutPrior(HVI):
     """The gradient is that of the likelihood alone."""
 
@@ -163,3 +186,39 @@ class UHABeforeRefreshment(UHA):
 
     def counted(self, rho, refreshed):
         return rho
+
+
+class ULA(Auxiliary):
+    """Two Langevin steps on the target, reversed by such steps (Thin et al. 2021)."""
+
+    momenta = 2
+
+    def forward(self, noise, features=None, log_joint=None):
+        parts = noise.split(self.dim, -1)
+        z, log_q = self.base(parts[0])
+        delta = 0.5 * EPS**2
+        for xi in parts[1:]:
+            before, z = z, z + delta * self.gradient(log_joint, z) + EPS * xi
+            back = (before - z - delta * self.gradient(log_joint, self.looks_at(before, z))) / EPS
+            log_q = log_q + self.log_forth(xi) - standard_normal_log_prob(back)
+        return z, log_q
+
+    def looks_at(self, before, z):
+        return z
+
+    def log_forth(self, xi):
+        return standard_normal_log_prob(xi)
+
+
+class ULAForthForgotten(ULA):
+    """The density of the step itself is left out."""
+
+    def log_forth(self, xi):
+        return torch.zeros(xi.shape[:-1], dtype=xi.dtype)
+
+
+class ULAReverseAtOwnMean(ULA):
+    """The reverse looks at the point that it is to explain: it is no density of it."""
+
+    def looks_at(self, before, z):
+        return before
