@@ -9,9 +9,11 @@ import nfbench
 from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import run_group
 from nfbench.foundation.errors import InputError
+from nfbench.posteriors.slope import slope
 from nfbench.specification.config import Evaluation, Experiment, Profile, Training
 from nfbench.specification.registry import sources_of
 from nfbench.targets.build import target
+from nfbench.targets.own_models.fold import folded
 from nfbench.training.fit import fit_seeds
 
 GAUSSIAN = """
@@ -134,6 +136,24 @@ def test_a_function_that_vmap_cannot_follow_trains_like_one_that_it_can(file):
     plain = fit_seeds("gaussian", lambda z: -0.5 * z.square().sum(-1), [0, 1], dim=2, updates=20)
     for mine, other in zip(ours, plain, strict=True):
         assert mine.free_energy == pytest.approx(other.free_energy, abs=1e-5)
+
+
+def test_seeds_together_follow_the_gradient_of_a_function_that_vmap_cannot_follow():
+    """Where `torch.func` takes the gradient for two seeds at once, it and its own gradient are those of each alone."""
+
+    def odd(z):
+        bent = z.sin().prod(-1) if bool((z < 9).all()) else z.sum(-1)
+        return bent - 0.5 * z.square().sum(-1)
+
+    def bend(z):
+        return slope(lambda points: folded(odd, points), z).sin().sum()
+
+    z = torch.randn(2, 3, 1, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    (together,) = torch.autograd.grad(torch.vmap(bend)(z).sum(), z)
+    for seed in range(2):
+        alone = z[seed].detach().requires_grad_()
+        (expected,) = torch.autograd.grad(slope(odd, alone).sin().sum(), alone)
+        torch.testing.assert_close(together[seed], expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
