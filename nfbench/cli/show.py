@@ -10,7 +10,7 @@ import typer
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
 from nfbench.foundation.terminal import is_quiet, is_verbose
-from nfbench.specification.choices import TIMING
+from nfbench.specification.choices import CLAIMS, TIMING
 
 if TYPE_CHECKING:
     from nfbench.present.results import Results as StoredAndShown
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from nfbench.present.tables.comparisons import Compared
     from nfbench.present.tables.render import Table
 
-Name = Annotated[str, typer.Argument(help="Name of an experiment, or its .yaml file; 'timing' for all timings.")]
+_WHAT = "Name of an experiment, or its .yaml file; 'timing' for all timings"
+Name = Annotated[str, typer.Argument(help=f"{_WHAT}.")]
+Tabled = Annotated[str, typer.Argument(help=f"{_WHAT}, 'claims' for what papers claim beside what the records say.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Shown = Literal["text", "md", "latex", "csv", "json"]
 _SCREEN = 18  # lines of a summary, beside those that a run itself prints
@@ -44,7 +46,7 @@ Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 
 
 def table(
-    experiment: Name,
+    experiment: Tabled,
     *,
     fmt: Fmt = None,
     columns: Columns = None,
@@ -196,7 +198,7 @@ def _stored(name_or_path: str, root: Path) -> "tuple[str, StoredAndShown]":
     name = load(name_or_path).name if name_or_path.endswith((".yaml", ".yml")) else name_or_path
     stored = read(root)
     experiments = sorted(set(stored.frame["experiment"])) if name != TIMING else []
-    if name == TIMING or experiment_of(name) in experiments:
+    if name in (TIMING, CLAIMS) or experiment_of(name) in experiments:
         return name, stored
     has_not_run = name in names() or experiment_of(name) != name
     hint = "" if has_not_run else did_you_mean(name, dict.fromkeys([*experiments, *names()]))

@@ -53,11 +53,24 @@ class GroupRun:
             warnings.warn(f"{owner}: its code changed {', '.join(changed)}; put back", stacklevel=2)
 
     def share(self) -> float:
-        """Seconds so far, shared equally by the cells."""
+        """Share the seconds so far equally.
+
+        Returns:
+            Seconds of each cell.
+        """
         return (clock() - self.started) / len(self.group.cells)
 
     def fail(self, status: Status, message: str, traceback: str | None = None) -> list[Record]:
-        """Store an outcome for every cell for which this run has stored none yet."""
+        """Store an outcome for every cell for which this run has stored none yet.
+
+        Args:
+            status: how they ended.
+            message: why, in one line.
+            traceback: of the error; None where there is none.
+
+        Returns:
+            One record for each cell, in the order of the cells.
+        """
         facts = self.facts()
         return [
             self.stored.get(cell.id)
@@ -74,11 +87,34 @@ class GroupRun:
         arrays: density_grid.Arrays | None = None,
         **fields: Any,
     ) -> Record:
-        """Make a record and write it, with its arrays."""
+        """Make a record and write it, with its arrays.
+
+        Args:
+            cell: of the group.
+            facts: as of `facts`.
+            status: how it ended.
+            seconds: that it took.
+            arrays: densities and the like by name; None for none.
+            fields: further fields of the record.
+
+        Returns:
+            The record.
+        """
         return self.write(self.make(cell, facts, status, seconds, **fields), arrays)
 
     def make(self, cell: Cell, facts: Facts, status: Status, seconds: float, **fields: Any) -> Record:
-        """The record of an outcome, not yet written; `fields` are further fields of the record."""
+        """The record of an outcome, not yet written.
+
+        Args:
+            cell: of the group.
+            facts: as of `facts`.
+            status: how it ended.
+            seconds: that it took.
+            fields: further fields of the record.
+
+        Returns:
+            The record, with where and by which code it was made, and what of the process that code has changed.
+        """
         changes = [] if is_own(self.group) else self.before.changes()
         noted: dict[str, Any] = {"changed_by_its_code": changes} if changes else {}
         if (compiled := compile_seconds() - self.compiled) > 0:
@@ -95,7 +131,15 @@ class GroupRun:
         )
 
     def write(self, record: Record, arrays: density_grid.Arrays | None) -> Record:
-        """Write a record, unless it is a failure and an earlier run has finished the cell."""
+        """Write a record, unless it is a failure and an earlier run has finished the cell.
+
+        Args:
+            record: as of `make`.
+            arrays: densities and the like by name; None for none.
+
+        Returns:
+            The record with its digest.
+        """
         record = with_proof(record, arrays)
         if record.status in FINISHED or not finished(self.root, record.cell):
             write(self.root, record, arrays)
@@ -103,7 +147,15 @@ class GroupRun:
         return record
 
     def facts(self, built_target: Target | None = None, family: Posterior | None = None) -> Facts:
-        """Labels, references and sizes, as the group's records store them; without sizes where nothing was built."""
+        """Labels, references and sizes, as the group's records store them.
+
+        Args:
+            built_target: the target; None where none was built.
+            family: the posterior; None likewise.
+
+        Returns:
+            The facts, without sizes of what was not built.
+        """
         posterior_choice, target_choice = posteriors.choose(self.group.posterior), targets.choose(self.group.target)
         return Facts(
             family=posterior_choice.family,

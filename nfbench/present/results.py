@@ -13,12 +13,12 @@ from nfbench.analysis.summary import summary
 from nfbench.analysis.timings import timed
 from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.errors import InputError
+from nfbench.present.tables import claims, experiment, timings
 from nfbench.present.tables import comparisons as compared
-from nfbench.present.tables import experiment, timings
 from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.render import Table, html
 from nfbench.records.results import StoredResults
-from nfbench.specification.choices import TIMING, Format
+from nfbench.specification.choices import CLAIMS, TIMING, Format
 
 _SHOWN = 20  # configurations in a notebook
 
@@ -157,7 +157,7 @@ class Results(StoredResults):
         """The table of an experiment, of a published table or figure that its records are compared with, or of timings.
 
         Args:
-            name: such as ``figure3`` or ``figure4``; ``timing`` for all timings.
+            name: such as ``figure3`` or ``figure4``; ``timing`` for all timings, ``claims`` for the papers' claims.
             fmt: ``md``, ``latex``, ``csv`` or ``json``.
             columns: names of the results that are shown, such as ``kl``; all where none is named.
             sort: name of the column to sort by, ``-kl`` for the largest first; else the experiment's order.
@@ -179,6 +179,8 @@ class Results(StoredResults):
         choice = Choice(tuple(columns), sort, tuple(where))
         if name == TIMING:
             return timings.table(self._some_timings(), fmt, choice)
+        if name == CLAIMS:
+            return claims.table(self.frame, fmt, choice)
         return experiment.table(self.frame, name, fmt, choice)
 
     def tables(self, name: str, choice: Choice = EVERYTHING) -> list[Table]:
@@ -196,6 +198,8 @@ class Results(StoredResults):
         """
         if name == TIMING:
             return choice.tables(timings.tables(choice.rows(self._some_timings())))
+        if name == CLAIMS:
+            return claims.chosen(self.frame, choice)
         return experiment.chosen(experiment.select(self.frame, name), name, choice)
 
     def plot(self, name: str, out: str | os.PathLike[str] = "reports/figures") -> list[Path]:

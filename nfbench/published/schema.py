@@ -11,8 +11,19 @@ from nfbench.specification.config import Strict, Training
 from nfbench.specification.spec import parse
 
 
-def _agrees(published: str, stored: str) -> bool:
-    """Whether a record's spec is the published one: the options that the latter names must agree, others are free."""
+def agrees(published: str, stored: str) -> bool:
+    """Whether a record's spec is a published one.
+
+    Args:
+        published: spec whose options must agree; others are free.
+        stored: the record's canonical spec.
+
+    Returns:
+        True where the names are equal, and every option that the published spec names.
+
+    >>> agrees("nice", "nice:mixing=permutation"), agrees("nice:mixing=orthogonal", "nice:mixing=permutation")
+    (True, False)
+    """
     theirs, ours = parse(published), parse(stored)
     return theirs.name == ours.name and set(theirs.options) <= set(ours.options)
 
@@ -33,7 +44,7 @@ class Point(Strict):
         Returns:
             True where K and the posterior's name are equal, and every option that the published spec names.
         """
-        return depth == self.K and _agrees(self.posterior, family)
+        return depth == self.K and agrees(self.posterior, family)
 
 
 class Row(Point):
@@ -61,6 +72,7 @@ class Remeasured(Strict):
         who: the authors, as a table names them.
         label: their posterior, and where their training differs.
         source: where the numbers stand.
+        posterior: spec of their family without K, where it is one of the published ones but for its training.
         values: metric -> K -> value.
         bars: the same for error bars, where there are any.
     """
@@ -68,6 +80,7 @@ class Remeasured(Strict):
     who: str
     label: str
     source: str
+    posterior: str | None = None
     values: dict[str, dict[int, float]] = Field(min_length=1)
     bars: dict[str, dict[int, float]] = Field(default_factory=dict)
 
@@ -103,7 +116,7 @@ class Contrast(Strict):
         Returns:
             True where the names are equal, and every option that the published spec names.
         """
-        return _agrees(self.posterior, family)
+        return agrees(self.posterior, family)
 
 
 @dataclass(frozen=True)
@@ -276,7 +289,7 @@ class Published(Strict):
         """
         if reason := self.not_comparable.get(parse(target).name):
             return reason
-        if self.setup and not _agrees(self.setup.model, target):
+        if self.setup and not agrees(self.setup.model, target):
             options = ", ".join(f"{key}={value}" for key, value in parse(self.setup.model).options)
             return f"The published model has {options}."
         return next((rule.objection for rule in self.protocols if fnmatchcase(data or "", rule.match)), None)

@@ -147,6 +147,13 @@ def test_image_results_are_those_of_the_records(name, profile, mark):
         assert any(shown.items() <= record.items() for record in records), row
 
 
+def test_claims_are_those_of_the_records():
+    """The page's table of the paper's claims is the one that the committed records give, cell by cell."""
+    stored = [cells(line) for line in nfbench.results(REFERENCE).table("claims").splitlines() if line.startswith("|")]
+    shown = table((DOCS / "reproduced.md").read_text(), "<!-- claims -->\n")
+    assert shown == [stored[0], *stored[2:]]
+
+
 def test_times_are_those_of_the_records():
     """Every row of the page's tables of times stands so, cell by cell, in the tables of the committed records."""
     stored = [cells(line) for line in nfbench.results(ROOT / "results").table("timing").splitlines() if "|" in line]

@@ -4,12 +4,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from markupsafe import escape
 from support.compared import FIRST, TABLE3, compared
 from support.synthetic import Plan, digits, figure1, figure3
 
 from nfbench.foundation.errors import InputError
 from nfbench.present.report.build import report, verdicts
 from nfbench.present.results import results as read
+from nfbench.published.claims import papers
 from nfbench.records import store
 
 LOST = ("u1", "planar:K=8", 1)
@@ -126,6 +128,15 @@ def test_nothing_prints_nan(folder):
     texts = [page, *((folder / "report" / name).read_text() for name in ("report.md", "report.tex"))]
     for found in texts:
         assert not re.search(r"\b(nan|None)\b", found)
+
+
+def test_claims_of_papers_come_first(text):
+    """Before all else stands each claim about an experiment that has records, linked to its chapter; no other does."""
+    head = text[: text.index('<div class="cards">')]
+    for claim in (claim for paper in papers() for claim in paper.claims):
+        shown = f'<a href="#{claim.experiment}">{escape(claim.text)}</a>'
+        assert (shown in head) == (claim.experiment == "figure3")
+    assert re.search(r'<td class="verdict [a-z-]+">', head)
 
 
 def test_glossary_defines_what_is_shown(text):

@@ -13,7 +13,7 @@ from nfbench.kernels.compiler.decorators import compiled, inlined
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import add_totals, empty, fill, four, put, room, squares
-from nfbench.kernels.radial.cpu_restart import climb_tile, enlarged, put_back
+from nfbench.kernels.radial.cpu_restart import enlarged, path_of_tile, put_back
 from nfbench.kernels.radial.cpu_slopes import slopes_with_q
 from nfbench.kernels.radial.reference import LIMIT
 from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise, sigmoid, softplus
@@ -182,7 +182,7 @@ def backward(
                 to_alpha, to_s, count = _constants(scalars, alpha, s, kind(dim - 1), size)
                 if count:
                     if not climbed:
-                        path, climbed = _path(path, start, maps, r, g, first, size), True
+                        path, climbed = path_of_tile(path, start, maps, r, g, first, size), True
                     put_back(tile, path[k * side : (k + 1) * side], scalars, _GROWN, _BEFORE, size)
                     for n in range(0, size, 2 * vector):
                         _measure(tile, back, maps[g, k], scalars, n)
@@ -193,18 +193,6 @@ def backward(
                     _down(tile, back, maps[g, k], maps[g, max(k - 1, 0)], scalars, sums, n)
                 add_totals(rows, (g * depth + k) * row, sums, 0, dim)
             empty(back, before, (g * draws + first) * dim, size)
-
-
-@inlined
-def _path(path: Any, start: Any, maps: Any, r: Any, g: Any, first: Any, size: Any) -> Any:
-    """The points of a tile before each map, as `climb_tile` writes them; `path` is their memory, or empty."""
-    depth, dim, numbers = maps.shape[1], maps.shape[2] - 2, maps[g].copy()
-    for k in range(depth):
-        numbers[k, dim], numbers[k, dim + 1] = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
-    if not path.size:
-        path = room(depth * dim * TILE, maps)
-    climb_tile(path, start, numbers, r, (g * start[0].shape[1] + first) * depth, g, first, size)
-    return path
 
 
 @inlined

@@ -12,8 +12,9 @@ from typing import Any
 
 from nfbench.kernels.compiler.decorators import inlined
 from nfbench.kernels.cpu.shares import TILE
-from nfbench.kernels.cpu.tiles import fill
+from nfbench.kernels.cpu.tiles import fill, room
 from nfbench.kernels.radial.reference import LIMIT
+from nfbench.kernels.simd.arithmetic import softplus
 
 
 @inlined
@@ -96,6 +97,31 @@ def climb_tile(path: Any, start: Any, numbers: Any, r: Any, at: Any, g: Any, fir
             for n in range(size):
                 q = (s - alpha) / (alpha + r[at + k * size + n])
                 path[there + n] = path[here + n] + q * (path[here + n] - c)
+
+
+@inlined
+def path_of_tile(path: Any, start: Any, maps: Any, r: Any, g: Any, first: Any, size: Any) -> Any:
+    """The points of a tile of draws before each map.
+
+    Args:
+        path: their memory (K D TILE,), or empty.
+        start: what z_0 is made of.
+        maps: (G, K, D + 2).
+        r: activations (G K N,).
+        g: the group.
+        first: the tile's first draw.
+        size: how many draws.
+
+    Returns:
+        The memory, as `climb_tile` fills it.
+    """
+    depth, dim, numbers = maps.shape[1], maps.shape[2] - 2, maps[g].copy()
+    for k in range(depth):
+        numbers[k, dim], numbers[k, dim + 1] = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
+    if not path.size:
+        path = room(depth * dim * TILE, maps)
+    climb_tile(path, start, numbers, r, (g * start[0].shape[1] + first) * depth, g, first, size)
+    return path
 
 
 @inlined

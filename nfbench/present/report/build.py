@@ -19,6 +19,7 @@ from nfbench.present.report import timings as timing_chapter
 from nfbench.present.report import verdict
 from nfbench.present.report.chapter import Chapter, Shot, anchor, cell, chapter
 from nfbench.present.results import Results
+from nfbench.present.tables import claims
 from nfbench.present.tables.render import NOTHING, escape, latex, markdown, markdown_row, plain
 from nfbench.published.catalogue import sources
 from nfbench.records.glossary import KINDS, LETTERS, MEASURES, TIMING_WORDS, WORDS
@@ -109,6 +110,7 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
         "measures": [MEASURES[name] for name in metrics(frame) if name in MEASURES],
         "terms": (WORDS if len(frame) else {}) | (TIMING_WORDS if len(times) else {}),
         "citations": sorted(_citations(columns, timings) | {paper.citation for paper in papers}),
+        "claims": [(claims.of_paper(paper, each), each) for paper, each in claims.judged(frame)],
         "anchor": anchor,
         "glance": {name: _glance(frame, name) for name in names} | {TIMING: timing_chapter.verdicts(times)[:1]},
         "lead": lambda chapter: _picture_id(_lead(chapter)),

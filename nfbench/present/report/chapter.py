@@ -20,8 +20,9 @@ from nfbench.present.tables.render import Table
 from nfbench.records.glossary import measure
 from nfbench.records.results import Row, StoredResults
 
-_LARGE = 80_000  # bytes of a PNG that is no drawing of lines
+_LARGE = 80_000  # bytes of a PNG that may be no drawing of lines
 _QUALITY = 82  # of WebP, of 100
+_COLOURS = 64  # of a drawing of lines: more than its palette has with the edges of its letters
 FIGURES = "figures"  # folder beside the report
 
 
@@ -118,18 +119,25 @@ def shots(drawn: Iterable[Saved]) -> list[list[Shot]]:
 
 
 def _webp(file: Path) -> tuple[str, tuple[int, int]]:
-    """A PNG as WebP in base64, and its width and height; lines are stored without loss, densities and photographs with.
+    """A PNG as WebP in base64, and its width and height; the same file gives the same text.
 
-    The same file gives the same text.
+    Drawings of lines have few colours and are stored without further loss; of a large picture, which may be densities
+    or photographs, the smaller one of this and a lossy form is taken.
     """
     with Image.open(file) as image:
         picture = image.convert("RGB")
-    stream = io.BytesIO()
+    drawn = picture.quantize(_COLOURS, dither=Image.Dither.NONE).convert("RGB")
+    forms = [_encoded(drawn, lossless=True)]
     if file.stat().st_size > _LARGE:
-        picture.save(stream, "WEBP", quality=_QUALITY)
-    else:
-        picture.save(stream, "WEBP", lossless=True)
-    return base64.b64encode(stream.getvalue()).decode(), picture.size
+        forms.append(_encoded(picture, quality=_QUALITY))
+    return base64.b64encode(min(forms, key=len)).decode(), picture.size
+
+
+def _encoded(picture: Image.Image, **how: Any) -> bytes:
+    """A picture as WebP."""
+    stream = io.BytesIO()
+    picture.save(stream, "WEBP", **how)
+    return stream.getvalue()
 
 
 def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:

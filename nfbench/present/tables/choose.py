@@ -147,7 +147,7 @@ def _meets(row: dict[Any, Any], text: str) -> bool:
     name, operator, wanted = match[1], match[2], match[3]
     name = name if name in row else _LETTERS.get(name, name)
     if name not in row:
-        raise unknown("column", name, [str(column) for column in row], place=f"filter {text!r}: ")
+        raise unknown("column", name, [str(column) for column in row], place=f" in filter {text!r}")
     value = row[name]
     if operator in _ORDERS:
         try:

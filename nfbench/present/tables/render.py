@@ -15,6 +15,11 @@ _COLUMNS |= {
     "remark": "p{34mm}",
     "step on": "p{22mm}",
     "Source": "p{70mm}",
+    "Claim": "p{50mm}",
+    "Where": "p{22mm}",
+    "The paper has": "p{24mm}",
+    "Others have": "p{40mm}",
+    "Ours": "p{70mm}",
 }  # of LaTeX; whatever is not named is a number
 _MANY = 16  # columns that LaTeX sets smaller
 
