@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from nfbench.analysis.interquartile import Interval, Over
+from nfbench.analysis.interquartile import Interval
 from nfbench.analysis.summary import FEWEST, LEVEL
+from nfbench.specification.choices import Over
 
 Array = NDArray[np.float64]
 _LEAST = 1e-9  # of a probability, where an end of an interval is looked for

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,9 @@ from scipy import stats
 
 from nfbench.analysis.summary import FEWEST, LEVEL
 from nfbench.foundation.errors import InputError
+from nfbench.specification.choices import Over
 
 Array = NDArray[np.float64]
-Over = Literal["fixed", "random"]  # whether the targets are all that is meant, or a sample of such targets
 FEWEST_TARGETS = 5  # that can stand for others
 _TRIMMED = 0.25  # share of runs that is left out at each end
 _REPETITIONS = 2000
@@ -45,7 +45,7 @@ def check_over(over: str, targets: int) -> Over:
     Raises:
         InputError: another word, or fewer random targets than `FEWEST_TARGETS`.
     """
-    if over not in ("fixed", "random"):
+    if over not in get_args(Over):
         raise InputError(f"targets {over!r}: expected fixed (these targets) or random (others like them)")
     if over == "random" and targets < FEWEST_TARGETS:
         raise InputError(f"targets 'random': {targets} cannot stand for others; expected at least {FEWEST_TARGETS}")

@@ -12,10 +12,11 @@ from scipy import stats
 from nfbench.analysis.blocks import FACTS, Block
 from nfbench.analysis.comparison import holm
 from nfbench.analysis.improvement import improvement
-from nfbench.analysis.interquartile import Over, check_over, interquartile
+from nfbench.analysis.interquartile import check_over, interquartile
 from nfbench.analysis.scores import Scores, scores
 from nfbench.analysis.summary import LEVEL
 from nfbench.foundation.names import unknown
+from nfbench.specification.choices import Over
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import typer
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
 from nfbench.foundation.terminal import is_quiet, is_verbose
-from nfbench.specification.choices import CLAIMS, TIMING
+from nfbench.specification.choices import CLAIMS, TIMING, Over
 
 if TYPE_CHECKING:
     from nfbench.present.results import Results as StoredAndShown
@@ -39,9 +39,7 @@ Metric = Annotated[str | None, typer.Option(metavar="NAME", help="What is compar
 Margin = Annotated[
     float | None, typer.Option(metavar="NATS", help="Of --against: the difference that matters; 0.05 if omitted.")
 ]
-Targets = Annotated[
-    Literal["fixed", "random"], typer.Option(help="Intervals for these targets, or for others like them.")
-]
+Targets = Annotated[Over, typer.Option(help="Intervals for these targets, or for others like them.")]
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 
 

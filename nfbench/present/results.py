@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from nfbench.analysis.interquartile import Over
 from nfbench.analysis.summary import summary
 from nfbench.analysis.timings import timed
 from nfbench.foundation.checks import brief, instance
@@ -18,7 +17,7 @@ from nfbench.present.tables import comparisons as compared
 from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.render import Table, html
 from nfbench.records.results import StoredResults
-from nfbench.specification.choices import CLAIMS, TIMING, Format
+from nfbench.specification.choices import CLAIMS, TIMING, Format, Over
 
 _SHOWN = 20  # configurations in a notebook
 

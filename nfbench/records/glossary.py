@@ -1,9 +1,7 @@
 """What the stored numbers are called and what they mean: one text for tables, axes and reports."""
 
-from typing import Literal
-
 from nfbench.records.diagnostic_measures import DIAGNOSTICS, STOPPING
-from nfbench.records.measures import RESULTS, Measure
+from nfbench.records.measures import RESULTS, Better, Measure
 
 # The letters of shapes, and the kinds of things that there are: `help(nfbench)` says the same.
 LETTERS = {
@@ -98,7 +96,7 @@ def measure(name: str) -> Measure:
     return MEASURES.get(name) or Measure(name.replace("_", " "), "", "A metric of the experiment's own.")
 
 
-def better(name: str) -> Literal["lower", "higher"] | None:
+def better(name: str) -> Better | None:
     """Which values of a metric are the better ones.
 
     Args:

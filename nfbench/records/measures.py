@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Better = Literal["lower", "higher"]  # of two values of a metric
 FLOOR = "_floor"  # behind a distance: the same number for two halves of the reference draws
 
 
@@ -23,7 +24,7 @@ class Measure:
     label: str
     unit: str
     meaning: str
-    better: Literal["lower", "higher"] | None = None
+    better: Better | None = None
     formula: str = ""
     source: str = ""
     blind: str = ""

@@ -7,6 +7,7 @@ Schedule = Literal["constant", "one-cycle"]
 Stop = Literal["budget", "evidence"]  # what ends a training
 Dtype = Literal["float32", "float64"]  # of tensors
 Mode = Literal["sample", "forward", "backward", "inverse", "step"]  # of a timed case
+Over = Literal["fixed", "random"]  # whether the targets are all that is meant, or a sample of such targets
 Format = Literal["md", "latex", "csv", "json"]  # of a table
 Kind = Literal[  # of posterior families, their groups in tables
     "gaussian",

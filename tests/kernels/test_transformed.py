@@ -19,6 +19,9 @@ def penalty(function, parameters, noise):
     return torch.autograd.grad(grad.square().sum() + z.square().sum(), parameters)
 
 
+REFUSALS = ("no autograd formula was registered", "support double backward", "requires create_graph=False")  # torch's
+
+
 def right_or_refused(call, monkeypatch):
     """The kernels' gradients are plain PyTorch's, or torch says in one line that they cannot be had."""
     monkeypatch.setenv(BACKEND_VARIABLE, "reference")
@@ -27,7 +30,7 @@ def right_or_refused(call, monkeypatch):
     try:
         ours = call()
     except RuntimeError as error:
-        assert "no autograd formula was registered" in str(error) or "support double backward" in str(error)  # noqa: PT017
+        assert any(words in str(error) for words in REFUSALS)  # noqa: PT017
         return
     for mine, plain in zip(ours, expected, strict=True):
         torch.testing.assert_close(mine, plain, rtol=1e-8, atol=1e-10)
@@ -63,7 +66,7 @@ def test_a_penalty_through_compiled_code(spec, monkeypatch):
     try:
         ours = penalty(compiled, tuple(q.parameters()), noise)
     except RuntimeError as error:
-        assert "support double backward" in str(error)  # noqa: PT017
+        assert any(words in str(error) for words in REFUSALS)  # noqa: PT017
         return
     for mine, plain in zip(ours, expected, strict=True):
         torch.testing.assert_close(mine, plain, rtol=1e-8, atol=1e-10)
