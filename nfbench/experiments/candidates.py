@@ -15,6 +15,7 @@ from nfbench.evaluation.diagnostics import Diagnosis, diagnose
 from nfbench.evaluation.evaluate import finite
 from nfbench.evaluation.modes import modes_found
 from nfbench.evaluation.reference import evaluate_reference
+from nfbench.experiments.families import usual
 from nfbench.foundation.errors import reason
 from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.specification.registry import posteriors
@@ -26,7 +27,6 @@ from nfbench.training.fitted import Fitted
 from nfbench.training.objective import Inference
 
 _FIRST = ("gaussian", "full-covariance")  # whatever they cost
-_DEPTHS = {"coupling": 4, "autoregressive": 4}  # K of families with networks, whose maps cost much, by kind
 _TRIAL = 8  # a learning rate is tried for an eighth of the updates
 _SHORTEST = 50  # updates of a trial
 _DRAWS = 256  # an update, as `nfbench.fit` has by default; costs are compared at this number
@@ -80,9 +80,7 @@ def families(dim: int) -> list[str]:
     """
     costs: dict[str, tuple[int, float]] = {}
     for entry in posteriors:
-        kind = entry.declared.kind if entry.declared else "other"
-        shallow = entry.has_depth and kind in _DEPTHS
-        choice = posteriors.choose(f"{entry.name}:K={_DEPTHS[kind]}" if shallow else entry.name)
+        choice = posteriors.choose(usual(entry))
         facts = choice.facts
         if entry.name not in _FIRST and (facts["linear"] or facts["volume_preserving"]):
             continue

@@ -21,7 +21,7 @@ def names() -> list[str]:
         Their names, sorted.
 
     >>> names()
-    ['digits', 'figure1', 'figure3', 'table2', 'table3']
+    ['digits', 'figure1', 'figure3', 'posteriordb', 'synthetic', 'table2', 'table3']
     """
     return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
 

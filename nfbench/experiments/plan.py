@@ -9,6 +9,7 @@ import yaml
 from nfbench.executors.messages import Lost
 from nfbench.executors.origins import is_trusted_target
 from nfbench.executors.trial import try_each
+from nfbench.experiments.families import expanded
 from nfbench.foundation.errors import InputError, first_line, reason, traceback_of
 from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import seeded
@@ -18,7 +19,7 @@ from nfbench.specification.choices import CHOICES, REFERENCE, TIMING
 from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile, Training, block_of
 from nfbench.specification.entry import Choice
 from nfbench.specification.registry import Registry
-from nfbench.specification.spec import Spec, expand
+from nfbench.specification.spec import Spec
 from nfbench.targets.build import target
 from nfbench.targets.contract import LatentVariableModel
 
@@ -229,7 +230,7 @@ def _yaml_value(text: str, value: str) -> Any:
 
 def _choices(registry: Registry, texts: Sequence[str]) -> dict[str, Choice]:
     """Canonical spec -> choice, in order, each once."""
-    specs: list[Spec] = [spec for text in texts for spec in expand(text)]
+    specs: list[Spec] = [spec for text in texts for spec in expanded(registry, text)]
     return {str(choice): choice for choice in (registry.choose(spec) for spec in specs)}
 
 

@@ -9,7 +9,7 @@ from nfbench.experiments.library import load, names
 from nfbench.experiments.plan import label, parse_overrides, parse_seeds, plan, typed
 from nfbench.foundation.errors import InputError, MissingDataError
 from nfbench.specification.config import Experiment
-from nfbench.specification.registry import targets
+from nfbench.specification.registry import posteriors, register_posterior, targets
 from nfbench.targets.build import target
 from nfbench.training.schedules import annealing
 
@@ -38,8 +38,8 @@ def experiment(**changes):
 def test_every_packaged_profile_can_be_planned(name, profile, monkeypatch):
     """All profiles of all experiments expand to cells whose every name is known, each once, with or without data."""
     experiment = load(name)
-    if profile == "standard" and profile not in experiment.profiles:
-        pytest.skip(f"{name} has no standard profile")
+    if profile not in ("smoke", "quick") and profile not in experiment.profiles:
+        pytest.skip(f"{name} has no {profile} profile")
     try:
         groups = plan(experiment, profile)
     except MissingDataError:
@@ -48,6 +48,36 @@ def test_every_packaged_profile_can_be_planned(name, profile, monkeypatch):
     cells = [cell for group in groups for cell in group.cells]
     assert len({cell.id for cell in cells}) == len(cells) > 0
     assert {cell.experiment for cell in cells} == {name}
+
+
+def test_all_stands_for_every_registered_family():
+    """It is one spec of each family, K = 4 where maps have networks, also of one that is registered later."""
+    groups = plan(experiment(posteriors=["all"]), "quick", targets=["u1"])
+    assert sorted({group.posterior.partition(":")[0] for group in groups}) == posteriors.names()
+    assert len(groups) == len(posteriors.names())
+    depths = {group.posterior.partition(":")[0]: group.posterior for group in groups}
+    assert "K=4" in depths["realnvp"]
+    assert "K=8" in depths["planar"]
+
+    @register_posterior("later", label="Later", cite="nobody")
+    def later(dim: int) -> None:
+        """A family of another package."""
+
+    groups = plan(experiment(posteriors=["all", "planar:K=8"]), "quick", targets=["u1"])
+    assert len(groups) == len(posteriors.names())
+    with pytest.raises(InputError, match="'all'"):
+        plan(experiment(targets=["all"]), "quick")
+
+
+@pytest.mark.parametrize("name", ["synthetic", "posteriordb"])
+def test_experiments_on_targets_with_facts_cover_all_families(name, monkeypatch):
+    """Every profile has all registered families; the standard one at least three seeds, posteriordb 25 posteriors."""
+    monkeypatch.setattr(grid, "_data", lambda specs: dict.fromkeys(specs))
+    for profile in ("smoke", "quick", "standard"):
+        groups = plan(load(name), profile)
+        assert {group.posterior.partition(":")[0] for group in groups} == set(posteriors.names())
+    assert all(len(group.seeds) >= 3 for group in groups)
+    assert len({group.target for group in groups}) >= (25 if name == "posteriordb" else 11)
 
 
 def test_figure3_is_the_papers_grid():

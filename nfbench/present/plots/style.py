@@ -20,6 +20,7 @@ from nfbench.specification.spec import parse
 DENSITY_COLOURS = "mako_r"
 DPI = 110
 _LONGEST = 200  # characters of a file's name: 255 bytes is what file systems take
+_LEGEND_LINES, _LEGEND_LINE = 4, 0.21  # lines of a legend that fit under panels; inches that a further one takes
 
 
 class Picture(NamedTuple):
@@ -103,7 +104,10 @@ def legend(figure: Figure, axes: Iterable[Axes], more: Iterable[Artist] = (), li
     inches = 0.075 * max(len(label) for label in entries) + 0.6 + 0.12 * (line - 2.0)
     fitting = max(1, int(figure.get_size_inches()[0] / inches))
     columns = min(fitting, len(entries))
-    columns = -(-len(entries) // -(-len(entries) // columns))
+    rows = -(-len(entries) // columns)
+    columns = -(-len(entries) // rows)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + _LEGEND_LINE * max(0, rows - _LEGEND_LINES))  # panels keep their room
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, handlelength=line)
 
 
