@@ -67,8 +67,9 @@ def stein(target: Target, draws: Tensor, chains: int = 1, *, second: bool = True
     >>> from nfbench.targets.build import target
     >>> density = target("correlated")
     >>> draws = density.sample(4000, torch.Generator().manual_seed(0)).double()
-    >>> stein(density, draws).worst < 4, stein(density, 1.1 * draws + 0.1).worst > 4
-    (True, True)
+    >>> right, shifted, wider = (stein(density, each) for each in (draws, draws + 0.5, 2 * draws))
+    >>> right.worst < 4, shifted.worst > 4, wider.worst_second > 4
+    (True, True, True)
     """
     if draws.ndim != 2 or draws.shape[1] != target.dim or len(draws) % chains:
         shape = tuple(draws.shape)
