@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from nfbench import __version__
-from nfbench.cli import choose, data, run
+from nfbench.cli import choose, data, export, run
 from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
@@ -37,6 +37,7 @@ app.command("rank")(with_verbosity(outputs.rank))
 app.command("plot")(with_verbosity(outputs.plot))
 app.command("report")(with_verbosity(outputs.report))
 app.command("choose")(with_verbosity(choose.choose))
+app.command("export")(with_verbosity(export.export))
 app.command("verify")(with_verbosity(verification.verify))
 app.command("reproduce")(with_verbosity(run.reproduce))
 app.command("env")(listing.env)

@@ -75,7 +75,7 @@ def choose(
             ended=tell,
         )
         data = chosen.as_data()
-        files = write(data, results, out)
+        files = write(data, results, out, chosen.fitted.get(chosen.posterior or "", []))
     if as_json:
         print(json.dumps(data, indent=1))
     else:

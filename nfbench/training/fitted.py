@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
-from nfbench.foundation.checks import instance
+from nfbench.foundation.checks import instance, whole_number
 from nfbench.foundation.environment import provenance
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import AbsentError, read, replace
@@ -28,6 +28,10 @@ from nfbench.specification.spec import is_of_file
 from nfbench.targets.build import target as build_target
 from nfbench.targets.contract import LatentVariableModel, Target
 from nfbench.training.evidence import Evidence
+from nfbench.training.inference_data import datatree
+
+if TYPE_CHECKING:
+    from xarray import DataTree
 
 _KEY, _DIGEST = "nfbench", "sha256"  # of the file's metadata
 _FORMAT = 1
@@ -99,6 +103,21 @@ class Fitted:
     def num_params(self) -> int:
         """Number of learned parameters of the posterior."""
         return sum(parameter.numel() for parameter in self.posterior.parameters())
+
+    def to_arviz(self, draws: int = 1000) -> "DataTree":
+        """Draws for ArviZ, which the extra ``arviz`` installs; see `nfbench.training.inference_data.datatree`.
+
+        Args:
+            draws: how many.
+
+        Returns:
+            A DataTree with groups ``posterior``, in the space that the model is about, and ``sample_stats`` with
+            ``lp``, ``log_q`` and ``log_weight``; one chain, this seed.
+
+        Raises:
+            InputError: arviz-base is not installed, or the target is unknown or has data.
+        """
+        return datatree([self], whole_number("to_arviz", "draws", draws, least=1))
 
     def save(self, file: str | Path) -> Path:
         """Store the posterior, and a target with parameters, as safetensors: numbers and JSON, no code.
