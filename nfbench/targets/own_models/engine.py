@@ -105,7 +105,7 @@ class EngineTarget(OwnModel):
         Returns:
             (n, C), with the columns that `names` lists.
         """
-        return self.mapped(lambda points: torch.from_numpy(self._engine.engine.constrain(_numbers(points))), z)
+        return self.mapped(lambda points: _like(points, self._engine.engine.constrain(_numbers(points))), z)
 
     def first_not_finite(self, z: Tensor) -> str | None:
         return self._engine.engine.first_not_finite(_numbers(z))

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _functorch as functorch
+from torch._functorch.pyfunctorch import temporarily_pop_interpreter_stack
 
 from nfbench.foundation.errors import InputError
 from nfbench.kernels.dispatch import differentiated
@@ -17,9 +19,10 @@ Evaluation = Callable[[Tensor], tuple[Tensor, Tensor]]
 def folded(function: LogDensity, z: Tensor) -> Tensor:
     """Evaluate a function draw by draw; under `torch.vmap` the draws of all seeds in one call.
 
-    A function need not work under `torch.vmap` then: it may print, look at values and call other libraries, as long as
-    autograd can follow it. The gradient is that of the function, and so is the second derivative where `torch.func`
-    takes the first, as families do that follow a target's gradient.
+    A function need not work under `torch.vmap` then: it may print, look at values, draw random numbers and use steps of
+    autograd without a rule for `torch.vmap`, as long as autograd can follow it. The gradient is that of the function,
+    and so is the second derivative, also where `torch.func` takes the first, as families do that follow a target's
+    gradient.
 
     Args:
         function: ``(S, B, D) -> (S, B)``, each draw on its own.
@@ -36,18 +39,15 @@ def folded(function: LogDensity, z: Tensor) -> Tensor:
     >>> z.grad.shape, float(z.grad[0, 0, 0, 0])
     (torch.Size([2, 3, 1, 4]), -2.0)
     """
-    if not torch._C._functorch.is_batchedtensor(z):
-        value: Tensor = _Value.apply(z, function) if differentiated() else function(z)  # type: ignore[no-untyped-call]
-        return value
-
-    def evaluation(draws: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            points = draws.detach().requires_grad_()
-            value = function(points)
-            (slope,) = torch.autograd.grad(value.sum(), points)
-        return value.detach(), slope
-
-    return evaluated(evaluation, z, "a user's function under torch.vmap")
+    if not functorch.is_batchedtensor(z):
+        plain: Tensor = _Value.apply(z, function) if differentiated() else function(z)  # type: ignore[no-untyped-call]
+        return plain
+    level, axis = functorch.maybe_get_level(z), functorch.maybe_get_bdim(z)
+    seeds: Tensor = functorch.get_unwrapped(z).movedim(axis, 0)
+    with temporarily_pop_interpreter_stack():  # the function sees no `torch.vmap`
+        value = folded(function, seeds.flatten(0, 1))
+    batched: Tensor = functorch._add_batch_dim(value.reshape(*seeds.shape[:2], *value.shape[1:]), 0, level)
+    return batched
 
 
 def evaluated(evaluation: Evaluation, z: Tensor, owner: str) -> Tensor:

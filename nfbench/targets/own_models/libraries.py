@@ -1,6 +1,7 @@
 """Libraries that only some users' models need."""
 
 import importlib
+import warnings
 from types import ModuleType
 
 from nfbench.foundation.errors import InputError, first_line
@@ -25,6 +26,7 @@ def imported(owner: str, module: str, packages: str) -> ModuleType:
     nfbench.foundation.errors.InputError: target 'stan:my.stan': No module named 'no_library': pip install no-library
     """
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():  # Pyro changes the filters of warnings when it is imported
+            return importlib.import_module(module)
     except ImportError as error:
         raise InputError(f"{owner}: {first_line(error)}: pip install {packages}") from None

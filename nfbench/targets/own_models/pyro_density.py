@@ -6,6 +6,7 @@ an error where a density is merely not finite.
 
 import functools
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.distributions import biject_to
 
 from nfbench.foundation.errors import InputError, first_line, foreign_place, reason
+from nfbench.targets.own_models.labels import kind, labels
 
 Model = Callable[[], Any]
 
@@ -146,7 +148,7 @@ class PyroDensity:
             support = distribution.support
             if distribution.has_enumerate_support or support.is_discrete:
                 raise _RefusedError(
-                    f"site {name!r} is discrete ({_kind(distribution)}): expected continuous latent variables; sum a "
+                    f"site {name!r} is discrete ({kind(distribution)}): expected continuous latent variables; sum a "
                     "discrete one out, or observe it"
                 )
             try:
@@ -161,7 +163,8 @@ class PyroDensity:
             value: Tensor = transform(torch.zeros(shape, dtype=dtype))
             return value
 
-        with pyro.validation_enabled(is_validate=False), torch.no_grad():
+        # What torch imports for this at the first time (sympy) sets filters of warnings.
+        with warnings.catch_warnings(), pyro.validation_enabled(is_validate=False), torch.no_grad():
             trace = pyro.poutine.trace(_placing(place)(self._model)).get_trace()
         for name, node in trace.nodes.items():
             if node["type"] == "param":
@@ -175,30 +178,6 @@ class PyroDensity:
             raise _RefusedError("the model has no latent variable: expected at least one pyro.sample")
         self._sites, self.dim = sites, sum(each.shape.numel() for each in sites.values())
         self.names = [text for name, value in _shown(trace) for text in labels(name, value.shape)]
-
-
-def labels(name: str, shape: tuple[int, ...], first: int = 0) -> list[str]:
-    """What the numbers of a variable are called, the last index fastest.
-
-    Args:
-        name: of the variable.
-        shape: of its value.
-        first: the number of the first index.
-
-    Returns:
-        One text for each number.
-
-    >>> labels("tau", ()), labels("theta", (2, 2))
-    (['tau'], ['theta[0,0]', 'theta[0,1]', 'theta[1,0]', 'theta[1,1]'])
-    """
-    if not shape:
-        return [name]
-    heads = labels("", shape[:-1], first)
-    return [
-        f"{name}[{head[1:-1] + ',' if head else ''}{last}]"
-        for head in heads
-        for last in range(first, first + shape[-1])
-    ]
 
 
 @functools.cache
@@ -216,7 +195,7 @@ def _handler() -> type[Any]:
         def _pyro_sample(self, message: Any) -> None:
             if self._places is not None:
                 line = foreign_place((frame.filename, frame.lineno or 0) for frame in traceback.extract_stack()[::-1])
-                self._places[message["name"]] = ", ".join(filter(None, [_kind(message["fn"]), line]))
+                self._places[message["name"]] = ", ".join(filter(None, [kind(message["fn"]), line]))
             if not (message["is_observed"] or _is_bookkeeping(message)):
                 message["value"] = self._place(message["name"], message["fn"])
                 message["done"] = True
@@ -251,10 +230,3 @@ def _is_subsample(node: Any) -> bool:
 def _is_bookkeeping(node: Any) -> bool:
     """Whether a site has no density of its own: a plate's, or a named value."""
     return _is_subsample(node) or bool(node["infer"].get("_deterministic", False))
-
-
-def _kind(distribution: Any) -> str:
-    """The name of a distribution below those that only change its shape."""
-    while type(distribution).__name__ in ("Independent", "ExpandedDistribution", "MaskedDistribution"):
-        distribution = distribution.base_dist
-    return type(distribution).__name__

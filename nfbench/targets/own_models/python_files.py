@@ -33,7 +33,7 @@ def public_names(
     """
     digest = sources.of_file(path)
     try:
-        with around or contextlib.nullcontext():
+        with contextlib.nullcontext() if around is None else around:
             return dict(_module(path, digest))
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InputError(f"{owner}: running the file: {reason(error)}") from error
