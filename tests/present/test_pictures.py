@@ -18,7 +18,7 @@ from nfbench.present.plots.model_samples import tiled
 from nfbench.present.plots.style import DPI
 from nfbench.present.report.build import report
 from nfbench.present.results import results as read
-from nfbench.present.tables.render import escape
+from nfbench.present.tables.latex import escape
 from nfbench.records import store
 
 ALL = {"depth", "training", "draws", "spread", "samples", "reconstructions"}

@@ -191,7 +191,7 @@ def test_latex_of_published_values(images):
     """Every table is there, its symbols in plain LaTeX, its lines ASCII."""
     text = table(images, "table2", "latex")
     assert text.count(r"\begin{longtable}") == 3
-    assert r"$\leq$ 87.5 $\pm$ 0.29" in text
+    assert r"{$\leq$ 87.5 $\pm$ 0.29}" in text
     assert "cited: Salimans et al. 2015" in text
     assert "89.78 (0.01)" in text
     assert all(line.isascii() for line in text.splitlines())

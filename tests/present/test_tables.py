@@ -108,16 +108,17 @@ def test_markdown_has_equal_columns_and_a_block_for_each_source(frame):
 
 
 def test_latex_has_booktabs_rules_and_escapes(frame):
-    """Rules of booktabs, a column letter for each head, escaped per cent signs, no bare symbols."""
+    """Rules of booktabs, escaped per cent signs, no bare symbols; numbers as siunitx reads them."""
     text = table(frame, "figure3", "latex")
     assert text.count(r"\toprule") == 4  # first head and continued head, of two blocks
     assert r"\bottomrule" in text
     assert r"95 \%" in text
-    assert r"$\pm$" in text
+    assert r"$\pm$" in text  # in the caption
+    assert " +- " in text
     assert all(symbol not in text for symbol in "±—")
     line = next(line for line in text.splitlines() if line.startswith("U1 &"))
     assert line.count("&") == 11
-    assert "$-$1.5" in line
+    assert "& -1.5" in line
 
 
 def test_diverged_seed_is_visible(frame):

@@ -11,7 +11,8 @@ from support.synthetic_timings import layers, steps, timing
 from nfbench.cli.app import main
 from nfbench.foundation.errors import InputError
 from nfbench.present.results import results as read
-from nfbench.present.tables.render import latex, markdown
+from nfbench.present.tables.latex import latex
+from nfbench.present.tables.render import markdown
 from nfbench.present.tables.timings import table, tables
 
 FORMATS = ("md", "latex", "csv", "json")

@@ -20,7 +20,8 @@ from nfbench.present.report import verdict
 from nfbench.present.report.chapter import Chapter, Shot, anchor, cell, chapter
 from nfbench.present.results import Results
 from nfbench.present.tables import claims
-from nfbench.present.tables.render import NOTHING, escape, latex, markdown, markdown_row, plain
+from nfbench.present.tables.latex import escape, latex
+from nfbench.present.tables.render import NOTHING, markdown, markdown_row, plain
 from nfbench.published.catalogue import sources
 from nfbench.records.glossary import KINDS, LETTERS, MEASURES, TIMING_WORDS, WORDS
 from nfbench.records.results import OWN

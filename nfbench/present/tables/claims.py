@@ -9,7 +9,8 @@ from nfbench.analysis.claims import VERDICTS, Judgement, Piece, judge, published
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.present.tables.choose import EVERYTHING, Choice
-from nfbench.present.tables.render import NOTHING, Table, latex, markdown
+from nfbench.present.tables.latex import latex
+from nfbench.present.tables.render import NOTHING, Table, markdown
 from nfbench.published.catalogue import published, sources
 from nfbench.published.claims import Alike, Claim, Falls, Paper, Smaller, Values, papers
 from nfbench.published.schema import Published, agrees

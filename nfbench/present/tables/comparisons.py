@@ -13,7 +13,8 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.labels import budget, depth, statistic
-from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number
+from nfbench.present.tables.latex import latex
+from nfbench.present.tables.render import NOTHING, Table, markdown, number
 from nfbench.records.glossary import measure
 from nfbench.specification.choices import FORMATS
 

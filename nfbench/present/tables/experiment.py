@@ -18,8 +18,9 @@ from nfbench.present.tables import as_data
 from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.comparisons import of_report
 from nfbench.present.tables.labels import depth, marks, protocol, read, reasons, seeds, statistic
+from nfbench.present.tables.latex import latex
 from nfbench.present.tables.published import numbers
-from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number
+from nfbench.present.tables.render import NOTHING, Table, markdown, number
 from nfbench.published.catalogue import experiment_of, published, sources
 from nfbench.published.schema import Published
 from nfbench.records.glossary import measure

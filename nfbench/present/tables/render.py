@@ -1,4 +1,4 @@
-"""Tables as text, whatever they show: numbers, and Markdown or LaTeX (booktabs) of a finished table."""
+"""Tables as text, whatever they show: numbers, and Markdown or HTML of a finished table."""
 
 import math
 import re
@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pandas as pd
 
 NOTHING = "—"
-_COLUMNS = dict.fromkeys(("Target", "Posterior", "Contender", "fastest peer", "verdict", "Who", "Metric"), "l")
-_COLUMNS |= {
+COLUMNS = dict.fromkeys(("Target", "Posterior", "Contender", "fastest peer", "verdict", "Who", "Metric"), "l")
+COLUMNS |= {
     "remark": "p{34mm}",
     "step on": "p{22mm}",
     "Source": "p{70mm}",
@@ -21,7 +21,6 @@ _COLUMNS |= {
     "Others have": "p{40mm}",
     "Ours": "p{70mm}",
 }  # of LaTeX; whatever is not named is a number
-_MANY = 16  # columns that LaTeX sets smaller
 
 
 class Table(NamedTuple):
@@ -202,62 +201,4 @@ def is_text(name: str) -> bool:
     Returns:
         True for words.
     """
-    return _COLUMNS.get(name, "r") != "r"
-
-
-def latex(table: Table) -> str:
-    """A table as LaTeX's longtable with the rules of booktabs (needs both packages); pandas writes and escapes it.
-
-    Args:
-        table: what to write.
-
-    Returns:
-        LaTeX that ends with a line break.
-    """
-    frame = pd.DataFrame(table.rows, columns=table.head)
-    style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    text = style.to_latex(
-        environment="longtable",
-        hrules=True,
-        column_format="".join(_COLUMNS.get(name, "r") for name in table.head),
-        caption=escape(table.protocol),
-    )
-    notes = "".join(f"\\par\\noindent {escape(note)}\n" for note in table.notes)
-    size, apart = ("scriptsize", 2.5) if len(table.head) <= _MANY else ("tiny", 1.5)
-    return f"{{\\{size}\\setlength{{\\tabcolsep}}{{{apart}pt}}\n{symbols(text)}{notes}}}\n"
-
-
-_ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "|": r"\textbar{}"}
-_ESCAPES |= {symbol: f"\\{symbol}" for symbol in "&%$#_{}"}
-
-
-def escape(text: str) -> str:
-    """Plain text for LaTeX.
-
-    Args:
-        text: any text.
-
-    Returns:
-        LaTeX that prints the text.
-    """
-    return symbols("".join(_ESCAPES.get(letter, letter) for letter in text))
-
-
-def symbols(text: str) -> str:
-    """The symbols of this module in plain LaTeX, so that no font or input encoding is needed.
-
-    Args:
-        text: LaTeX with symbols of this module.
-
-    Returns:
-        LaTeX with a command in place of each.
-    """
-    text = (
-        text.replace("±", r"$\pm$")
-        .replace(NOTHING, "--")
-        .replace("<0.", "$<$0.")
-        .replace("<=", r"$\leq$")
-        .replace(" < ", " $<$ ")
-        .replace("µ", r"$\mu$")
-    )
-    return re.sub(r"(?<![\w-])-(?=\d|ln)", "$-$", text)
+    return COLUMNS.get(name, "r") != "r"

@@ -22,7 +22,8 @@ from nfbench.analysis.timings import against
 from nfbench.foundation.names import unknown
 from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.labels import depth
-from nfbench.present.tables.render import NOTHING, Table, latex, markdown, number, quartiles, significant
+from nfbench.present.tables.latex import latex
+from nfbench.present.tables.render import NOTHING, Table, markdown, number, quartiles, significant
 from nfbench.records.glossary import MODES
 from nfbench.specification.choices import FORMATS, Format
 
