@@ -56,15 +56,26 @@ def table(
     ] = None,
     metric: Metric = None,
     margin: Margin = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUDGET", help="Equal budgets: updates, gradient-evaluations, seconds or parameters, or seconds=10."
+        ),
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
     """Print an experiment's table: on a terminal as wide as it is, with the best values marked."""
     name, stored = _stored(experiment, results)
     choice = _choice(columns, sort, conditions)
     if against is not None:
-        if name == TIMING:
-            raise InputError("--against: expected an experiment; timings have ratios of their own")
+        if name == TIMING or at is not None:
+            raise InputError("--against: expected an experiment, which timings are not, without --at")
         _print_compared(stored.against(name, against, metric=metric, margin=margin), fmt, choice)
+        return
+    if at is not None:
+        if name == TIMING or metric is not None or margin is not None:
+            raise InputError("--at: expected an experiment, without --metric and --margin")
+        _print_compared(stored.at(name, at), fmt, choice)
         return
     if metric is not None or margin is not None:
         raise InputError("--metric and --margin: expected --against SPEC beside them")

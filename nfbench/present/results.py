@@ -12,7 +12,7 @@ from nfbench.analysis.summary import summary
 from nfbench.analysis.timings import timed
 from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.errors import InputError
-from nfbench.present.tables import claims, experiment, timings
+from nfbench.present.tables import budgets, claims, experiment, timings
 from nfbench.present.tables import comparisons as compared
 from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.render import Table, html
@@ -149,6 +149,30 @@ class Results(StoredResults):
         optional = {key: text for key, text in (("metric", metric), ("against", against)) if text is not None}
         _texts("ranking", name=name, targets=targets, **optional)
         return compared.ranking(experiment.select(self.frame, name), metric, targets, against)
+
+    def at(self, name: str, budget: str) -> compared.Compared:
+        """The configurations of an experiment at an equal budget, from the curves of their trainings.
+
+        Args:
+            name: of the experiment, or of a published table or figure of its records.
+            budget: ``updates``, ``gradient-evaluations``, ``seconds`` or ``parameters``; ``seconds=10`` names the
+                amount, else it is the least that any configuration of a target spent.
+
+        Returns:
+            Its ``data`` is one row a configuration: what it had reached at the budget (``at``) and at its end, with
+            intervals and ranks; its ``tables`` say the same for people.
+
+        Raises:
+            InputError: no record of that name, another budget, or nothing within it.
+
+        Examples:
+            >>> import nfbench
+            >>> data = nfbench.results("results/reference").at("digits", "updates=200").data
+            >>> bool((data["at"] > data["end"]).all())
+            True
+        """
+        _texts("at", name=name, budget=budget)
+        return budgets.at(self, experiment.select(self.frame, name), budget)
 
     def table(
         self, name: str, fmt: Format = "md", *, columns: Sequence[str] = (), sort: str = "", where: Sequence[str] = ()
