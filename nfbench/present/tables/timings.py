@@ -78,8 +78,7 @@ def tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def _tables(block: TimingBlock) -> list[Table]:
-    parts = [_against(block), _contenders(block), _exponents(block), _memory(block)]
-    return [_without_empty(part) for part in parts if part.rows]
+    return [_without_empty(part) for make in (_against, _contenders, _exponents, _memory) if (part := make(block)).rows]
 
 
 def _without_empty(table: Table) -> Table:
