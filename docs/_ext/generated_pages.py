@@ -36,8 +36,19 @@ MARK = re.compile(r"^<!-- generated: ([a-z_]+) -->$", re.MULTILINE)
 
 
 def posteriors() -> str:
-    """A section for every registered posterior family."""
-    return "\n".join(section(entry) for entry in registry.posteriors)
+    """A section for every registered posterior family that no other library computes."""
+    return "\n".join(section(entry) for entry in registry.posteriors if entry.library is None)
+
+
+def libraries() -> str:
+    """What is said of every library once, with a section for every family that it computes."""
+    parts: dict[str, list[str]] = {}
+    for entry in registry.posteriors:
+        if entry.library is not None:
+            about = rst(inspect.getdoc(sys.modules[entry.factory.__module__]) or "")
+            start = f"## {entry.library.module}\n\n`pip install {entry.library.distribution}`\n\n{about}"
+            parts.setdefault(entry.library.module, [start]).append("#" + section(entry, about_module=False))
+    return "\n".join(part for sections in parts.values() for part in sections)
 
 
 def targets() -> str:
@@ -322,18 +333,19 @@ def _public(directive: str, chosen: Callable[[Any], bool], options: str = "") ->
     return eval_rst("\n".join(blocks))
 
 
-def section(entry: Entry) -> str:
+def section(entry: Entry, *, about_module: bool = True) -> str:
     """A registry's entry as a section: names, source, options, docstrings of its module and factory.
 
     Args:
         entry: of any registry.
+        about_module: whether the module's docstring is a part of it.
 
     Returns:
         Markdown with a heading of the second level.
     """
     labels = dict.fromkeys(_label(entry, variant) for variant in entry.variants())
     source = f"{entry.cite}" + (f" ({entry.year})" if entry.year and str(entry.year) not in entry.cite else "")
-    module = inspect.getdoc(sys.modules[entry.factory.__module__]) or ""
+    module = (inspect.getdoc(sys.modules[entry.factory.__module__]) or "") if about_module else ""
     text, meanings = arguments((inspect.getdoc(entry.factory) or entry.summary).partition("\n")[2])
     rows = [
         (
@@ -452,6 +464,7 @@ def eval_rst(text: str) -> str:
 
 
 GENERATORS: dict[str, Callable[[], str]] = {
+    "libraries": libraries,
     "posteriors": posteriors,
     "targets": targets,
     "data": data,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nfbench.foundation.errors import InputError
 from nfbench.specification.choices import Dtype
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def verify(
     depth: Annotated[int | None, typer.Option(min=0, help="K in place of the spec's.")] = None,
     dtype: Annotated[Dtype, typer.Option(help="Precision of trainings, compared with float64.")] = "float32",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    libraries: Annotated[bool, typer.Option("--libraries", help="All families of other libraries too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Look longer: more parameters, points and draws.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
@@ -33,7 +35,9 @@ def verify(
     from nfbench.verification.subjects import every, expanded
     from nfbench.verification.verify import verify as run
 
-    texts = [each for text in named for each in expanded(text)] if named else every()
+    if named and libraries:
+        raise InputError("verify: --libraries beside names: expected one of them")
+    texts = [each for text in named for each in expanded(text)] if named else every(libraries=libraries)
     verdicts: list[Verdict] = []
     for text in texts:
         verdicts.append(run(text, dim, depth, dtype=dtype, device=device, strict=strict))

@@ -67,6 +67,7 @@ class Budget(NamedTuple):
 def families(dim: int) -> list[str]:
     """The families that `choose` tries by default: both Gaussians, then everything registered that is no Gaussian.
 
+    Those that other libraries compute are tried where they are named.
     Options are the families' defaults, but K = 4 where maps have networks.
 
     Args:
@@ -80,6 +81,8 @@ def families(dim: int) -> list[str]:
     """
     costs: dict[str, tuple[int, float]] = {}
     for entry in posteriors:
+        if entry.library is not None:
+            continue
         choice = posteriors.choose(usual(entry))
         facts = choice.facts
         if entry.name not in _FIRST and (facts["linear"] or facts["volume_preserving"]):

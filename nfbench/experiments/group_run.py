@@ -34,6 +34,7 @@ class GroupRun:
         stored: a cell's id -> the record that this run stored for it.
         before: the state of the process at the start.
         compiled: seconds that the process had spent compiling kernels before.
+        noted: of how it ran, for the provenance of its records.
     """
 
     group: Group
@@ -44,6 +45,7 @@ class GroupRun:
     stored: dict[str, Record] = field(default_factory=dict)
     before: ProcessState = field(default_factory=ProcessState)
     compiled: float = field(default_factory=compile_seconds)
+    noted: dict[str, Any] = field(default_factory=dict)
 
     def restore(self) -> None:
         """Put the process back into its state before, and warn of what the group's code had changed."""
@@ -116,7 +118,7 @@ class GroupRun:
             The record, with where and by which code it was made, and what of the process that code has changed.
         """
         changes = [] if is_own(self.group) else self.before.changes()
-        noted: dict[str, Any] = {"changed_by_its_code": changes} if changes else {}
+        noted = self.noted | ({"changed_by_its_code": changes} if changes else {})
         if (compiled := compile_seconds() - self.compiled) > 0:
             noted["compile_seconds"] = round(compiled, 3)  # of the group; they are no part of `seconds`
         return Record(

@@ -97,6 +97,7 @@ def plan(
         common |= {"target": str(target_choice), "data": data[str(target_choice)]}
         for column, posterior_choice in columns:
             common |= {"sources": registry.sources_of(str(posterior_choice), str(target_choice))}
+            common |= {"library": posterior_choice.entry.checked_library}
             cells = [Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers]
             groups += [Group(cells=block, order=(row, column)) for block in _blocks(cells)]
     return groups

@@ -135,6 +135,8 @@ def _fit(run: GroupRun, report: Report | None) -> list[Record]:
         checkpoint=checkpoint_of(run.group, run.root),
         report=report,
     )
+    if trained.one_by_one is not None:
+        run.noted["seeds_one_by_one"] = trained.one_by_one
     share = run.share() + trained.earlier_seconds / len(cells)
     # All are evaluated before any is written: an interrupt in between leaves the group whole, as its checkpoint is.
     outcomes = [_outcome(run, cell, run.group.block.index(cell.seed), trained, share) for cell in cells]

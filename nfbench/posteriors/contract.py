@@ -33,9 +33,12 @@ class Flow(nn.Module, ABC):
             class that sets it: where a subclass defines `draw` or `forward` anew, `FlowPosterior` checks draws for it.
         integration_error: how far ln|det| (in nats) and the inverse (in units of z) may be from those of the computed
             map near the start, because the family integrates numerically; 0 for closed forms.
+        invertible: whether `inverse` exists. Where it does not, it raises `NotImplementedError`, and the posterior has
+            no density at points.
     """
 
     checks: ClassVar[bool] = False
+    invertible: bool = True
     integration_error: float = 0.0
 
     def __init__(self, dim: int, depth: int, num_params: int) -> None:
@@ -184,7 +187,7 @@ class Posterior(nn.Module, ABC):
             everything that needs the density at a point is left out. `nfbench.posteriors.auxiliary` has the formulas.
     """
 
-    has_density: ClassVar[bool] = True
+    has_density: bool = True
     dim: int
     noise_dim: int
     points: int = 1

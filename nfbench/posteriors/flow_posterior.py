@@ -33,6 +33,7 @@ class FlowPosterior(SourcePosterior):
             raise InputError(f"posterior: initial() of {type(flow).__name__} has shape {shape}: expected {expected}")
         super().__init__(flow.dim, flow.dim, points)
         self.flow = flow
+        self.has_density = flow.invertible
         self.source = source(base, theta, features, points=points, terms=flow.depth)
         self._checks_draws = not _checks(flow)
 

@@ -132,6 +132,7 @@ def _row(record: Record, source: str) -> dict[str, Any]:
     row |= {"_provenance": json.dumps(record.provenance, sort_keys=True), "_target_cite": facts.target_cite}
     row["_metrics"] = ",".join(record.metrics)
     row |= {f"_{kind}_source": (cell.sources or {}).get(kind, "unknown")[:8] for kind in _KINDS}
+    row["_posterior_source"] = cell.library or row["_posterior_source"]
     for name, metric in record.metrics.items():
         row[name] = metric.value
         row[f"{name}_se"] = math.nan if metric.se is None else metric.se

@@ -111,7 +111,7 @@ class Push(Strict):
 class Cell(Stored):
     """What one record is the outcome of."""
 
-    later = ("sources",)
+    later = ("sources", "library")
     experiment: str
     profile: str
     target: str  # canonical spec
@@ -121,6 +121,7 @@ class Cell(Stored):
     push: Push | None = None
     evaluation: Evaluation
     data: str | None = None  # the data protocol with its sha256
+    library: str | None = None  # that computes the posterior, with its version, such as zuko 1.6.0
     sources: dict[str, str] | None = None  # sha256 of the code of a posterior or target that is not nfbench's own
 
     @property
@@ -131,7 +132,9 @@ class Cell(Stored):
     @property
     def recipe(self) -> str:
         """Hash of what all cells of one comparable set share: all but target, posterior and seed."""
-        return digest(self.model_dump(mode="json", exclude={"target", "posterior", "seed", "data", "sources"}))[:8]
+        return digest(
+            self.model_dump(mode="json", exclude={"target", "posterior", "seed", "data", "sources", "library"})
+        )[:8]
 
 
 class Group(Strict):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from nfbench.foundation.libraries import Library
 from nfbench.specification import sources
 from nfbench.specification.choices import Kind
 from nfbench.specification.spec import Spec
@@ -62,6 +63,7 @@ class Entry:
         origin: where data come from, a `nfbench.data.source.Source`; None for everything else.
         declared: what a posterior family says of itself; None for everything else.
         module_source: sha256 of the module that the factory is from; None for nfbench's own, and in a notebook.
+        library: what computes it, where that is not nfbench or the plug-in itself; it may not be installed.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Entry:
     origin: Any = field(default=None, repr=False)
     declared: Declared | None = field(default=None, repr=False)
     module_source: str | None = field(default=None, repr=False)
+    library: Library | None = field(default=None, repr=False)
 
     @property
     def made_by(self) -> Callable[..., Any]:
@@ -86,6 +89,22 @@ class Entry:
         if self.module_source is not None or sources.is_own(self.factory):
             return self.module_source
         return sources.of_session(self.factory)
+
+    @property
+    def installed(self) -> bool:
+        """Whether it can be built here: it needs no library, or one that is installed."""
+        return self.library is None or self.library.installed
+
+    @property
+    def checked_library(self) -> str | None:
+        """The library that computes it, with its version; None where nfbench or the plug-in itself does.
+
+        Raises:
+            InputError: the library is not installed.
+        """
+        if self.library is not None:
+            self.library.check(self.name)
+        return None if self.library is None else str(self.library)
 
     @property
     def has_depth(self) -> bool:
@@ -147,8 +166,9 @@ class Choice:
 
     @property
     def label(self) -> str:
-        """The entry's label, its ``{option}`` placeholders filled in."""
-        return self.entry.label.format(**self.options)
+        """The entry's label, its ``{option}`` placeholders filled in; of a library, with its name and version."""
+        label = self.entry.label.format(**self.options)
+        return f"{label}, {self.entry.library}" if self.entry.library else label
 
     def build(self, **supplied: Any) -> Any:
         """Call the factory with the options and with those of `supplied` that it takes.

@@ -20,6 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.deprecated import moved
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.libraries import Library
 from nfbench.foundation.names import did_you_mean
 from nfbench.specification.choices import KINDS, Kind
 from nfbench.specification.entry import Choice, Declared, Entry, Fact
@@ -30,7 +31,7 @@ from nfbench.specification.spec import PATH, Spec, parse
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
-_DATA_NAME = re.compile(r"[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)?")  # the data set, and how it is made observations
+_OF_TWO = re.compile(r"[a-z][a-z0-9_-]*(:[a-z][a-z0-9_-]*)?")  # data and how they become observations; library:family
 _DEPTH = Annotated[int, Field(ge=0)]
 
 
@@ -76,6 +77,7 @@ class Registry(Named[Entry]):
         year: int | None = None,
         origin: Any = None,
         declared: Declared | None = None,
+        library: Library | None = None,
     ) -> Callable[[F], F]:
         """Decorate a factory so that it is known by `name`.
 
@@ -86,6 +88,7 @@ class Registry(Named[Entry]):
             year: of the publication.
             origin: of data, a `nfbench.data.source.Source`.
             declared: what a posterior family says of itself.
+            library: what computes it, where that is not nfbench or the plug-in itself.
 
         Returns:
             A decorator that gives the factory back as it is.
@@ -111,7 +114,7 @@ class Registry(Named[Entry]):
                 raise InputError(f"{self.kind} {name!r}: label {label!r} names no option: {error}") from None
             summary = self._summary(name, label, factory)
             source = of_module(factory)
-            self.add(Entry(name, factory, label, cite, year, summary, options, origin, declared, source))
+            self.add(Entry(name, factory, label, cite, year, summary, options, origin, declared, source, library))
             return factory
 
         return decorate
@@ -167,14 +170,18 @@ def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...])
 
 
 posteriors = Registry(
-    "posterior", "nfbench.posteriors", ("nfbench.posteriors.families",), reserved=("dim", "features", "points")
+    "posterior",
+    "nfbench.posteriors",
+    ("nfbench.posteriors.families", "nfbench.posteriors.libraries"),
+    reserved=("dim", "features", "points"),
+    pattern=_OF_TWO,
 )
 targets = Registry(
     "target",
     "nfbench.targets",
     tuple(f"nfbench.targets.{room}" for room in ("densities", "data_models", "own_models", "posteriordb")),
 )
-protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_DATA_NAME)
+protocols = Registry("data protocol", "nfbench.data", ("nfbench.data.sets",), pattern=_OF_TWO)
 
 
 def sources_of(posterior: str | None, target: str | None) -> dict[str, str] | None:
@@ -208,6 +215,7 @@ def register_posterior(
     volume_preserving: Fact = False,
     linear: Fact = False,
     autoregressive: Fact = False,
+    library: Library | None = None,
 ) -> Callable[[F], F]:
     """Decorate the factory of a posterior family, ``(dim, options) -> Flow`` or ``-> Posterior``.
 
@@ -221,6 +229,7 @@ def register_posterior(
             booleans, or functions of the options' values by name that return one; `nfbench verify` proves them.
         linear: whether z is an affine function of the noise.
         autoregressive: whether the Jacobian of one map is triangular, in some order of its rows and of its columns.
+        library: what computes the family, where that is an optional library; the name is then ``library:family``.
 
     Returns:
         A decorator that gives the factory back as it is.
@@ -231,7 +240,7 @@ def register_posterior(
     if kind not in KINDS:
         raise InputError(f"posterior {name!r}: kind={brief(kind)}: expected one of {', '.join(KINDS)}")
     declared = Declared(kind, volume_preserving, linear, autoregressive)
-    return posteriors.register(name, label=label, cite=cite, year=year, declared=declared)
+    return posteriors.register(name, label=label, cite=cite, year=year, declared=declared, library=library)
 
 
 def register_target(name: str, *, label: str, cite: str, year: int | None = None) -> Callable[[F], F]:

@@ -1,7 +1,9 @@
 """Spec strings: ``name:option=value,option=value``, where a value ``a|b|c`` stands for a grid.
 
-What follows ``file:`` is a path instead, such as ``file:my_model.py``; ``pyro:``, ``numpyro:`` and ``stan:`` likewise.
 The name of a posterior of posteriordb may stand without ``name=``: ``posteriordb:arK-arK``.
+What another library computes is called ``library:name``, its options follow after commas: ``zuko:nsf,K=4,hidden=32``.
+Of a target, what follows ``file:`` is a path instead, such as ``file:my_model.py``; ``pyro:``, ``numpyro:`` and
+``stan:`` likewise.
 """
 
 import itertools
@@ -33,8 +35,8 @@ class Spec:
     def __str__(self) -> str:
         if self.name in _OF_FILES:
             return ":".join([self.name, *(value for _, value in self.options)])
-        options = ",".join(f"{key}={value}" for key, value in self.options)
-        return f"{self.name}:{options}" if options else self.name
+        options = [f"{key}={value}" for key, value in self.options]
+        return self.name + first_separator(self.name) * bool(options) + ",".join(options)
 
     def without(self, option: str) -> "Spec":
         """The spec without one option, such as a family's without K: what a curve over K is a curve of.
@@ -51,6 +53,21 @@ class Spec:
         return Spec(self.name, tuple(pair for pair in self.options if pair[0] != option))
 
 
+def first_separator(spec: str) -> str:
+    """What stands between a spec and a further option: a comma after a colon, else the colon itself.
+
+    >>> first_separator("planar"), first_separator("planar:K=8"), first_separator("zuko:nsf")
+    (':', ',', ',')
+
+    Args:
+        spec: a name, or a spec with options.
+
+    Returns:
+        ``:`` or ``,``.
+    """
+    return "," if ":" in spec else ":"
+
+
 def expand(text: str) -> list[Spec]:
     """Parse a spec string and expand its lists, the last option fastest.
 
@@ -63,6 +80,8 @@ def expand(text: str) -> list[Spec]:
     ['gaussian']
     >>> [str(spec) for spec in expand("posteriordb:arK-arK")]
     ['posteriordb:name=arK-arK']
+    >>> expand("zuko:nsf,K=4")
+    [Spec(name='zuko:nsf', options=(('K', '4'),))]
     >>> expand("file:my_model.py")
     [Spec(name='file', options=(('path', 'my_model.py'),))]
 
@@ -79,10 +98,12 @@ def expand(text: str) -> list[Spec]:
         raise InputError(f"spec {text!r}: {name!r} is not a name; {_FORM}")
     if not colon:
         return [Spec(name)]
-    if name in _OF_FILES:
+    if _is_path(name, tail):
         return [Spec(name, ((PATH, path.strip()),)) for path in tail.split("|")]
     choices: dict[str, list[str]] = {}
     parts = tail.split(",")
+    if name not in _BARE and _NAME.fullmatch(parts[0].strip()):
+        name = f"{name}:{parts.pop(0).strip()}"
     for place, part in enumerate(parts):
         if place == 0 and name in _BARE and "=" not in part:
             part = f"{_BARE[name]}={part}"
@@ -100,8 +121,8 @@ def expand(text: str) -> list[Spec]:
 def is_of_file(text: str) -> bool:
     """Whether a spec names a file, whose code is run when it is built.
 
-    >>> is_of_file("file:my_model.py"), is_of_file("u1")
-    (True, False)
+    >>> is_of_file("file:my_model.py"), is_of_file("u1"), is_of_file("pyro:iaf,K=4")
+    (True, False, False)
 
     Args:
         text: a spec.
@@ -109,7 +130,13 @@ def is_of_file(text: str) -> bool:
     Returns:
         True for ``file:my_model.py`` and its like, such as ``pyro:my.py::model``.
     """
-    return text.partition(":")[0].strip() in _OF_FILES
+    name, _, tail = text.partition(":")
+    return _is_path(name.strip(), tail)
+
+
+def _is_path(name: str, tail: str) -> bool:
+    """Whether what follows a name is a path; of ``pyro:iaf,K=4`` it is a family of the library."""
+    return name in _OF_FILES and (name == _OF_FILES[0] or not _NAME.fullmatch(tail.partition(",")[0].strip()))
 
 
 def _list_meant(option: str, rest: list[str]) -> str:

@@ -200,7 +200,7 @@ def _product(sizes: Sizes, dim: int | None) -> list[tuple[int, int, int, int]]:
 
 def _choices(sizes: Sizes, specs: Sequence[str] | None) -> list[Choice]:
     """The posteriors at every depth, without repetition: a family without depth comes once."""
-    every = [variant for entry in posteriors for variant in entry.variants()]
+    every = [variant for entry in posteriors if entry.library is None for variant in entry.variants()]
     asked = [spec for text in specs or sizes.posteriors or every for spec in expand(text)]
     chosen = [posteriors.choose(spec) for depth in sizes.depths for spec in (_at(spec, depth) for spec in asked)]
     return list({str(choice): choice for choice in chosen}.values())

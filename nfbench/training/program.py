@@ -45,6 +45,7 @@ class Trained:
         best: for each seed the parameters by name with the lowest F on validation data, and the number of updates at
             which that was; None where the recipe does not ask for them.
         evidence: for each seed why its training ended; None where the recipe does not stop on evidence.
+        one_by_one: why the seeds were not trained as one program; None where they were.
     """
 
     models: list[Inference]
@@ -53,6 +54,7 @@ class Trained:
     earlier_seconds: float = 0.0
     best: list[tuple[dict[str, Tensor], int]] | None = None
     evidence: list[Evidence] | None = None
+    one_by_one: str | None = None
 
 
 class Program:
@@ -203,7 +205,8 @@ class Program:
         self.update.deliver()
         curves = [self._curve(e) for e in range(len(self.models))]
         best = None if self.validation is None else [self.validation.best_of(e) for e in range(len(self.models))]
-        return Trained(self.models, curves, list(self.diverged), self.earlier_seconds, best, evidence)
+        together = self.update.one_by_one
+        return Trained(self.models, curves, list(self.diverged), self.earlier_seconds, best, evidence, together)
 
     def _curve(self, e: int) -> dict[str, list[float | None]]:
         curve: dict[str, list[float | None]] = {

@@ -1,5 +1,6 @@
 """One update of E models as one program: gradient, optimizer, and how the two are run."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
-from nfbench.foundation.errors import InputError
+from nfbench.foundation.errors import InputError, reason
 from nfbench.foundation.inductor import forget_compiled
 from nfbench.specification.config import Training
 from nfbench.training.cuda_graph import Captured
@@ -69,7 +70,8 @@ PLAIN = Acceleration()
 class Update:
     """Parameters of E models, their gradient of the annealed free energy, and the optimizer.
 
-    A single model is called directly; several are stacked along a first axis and called under `vmap`.
+    A single model is called directly; several are stacked along a first axis and called under `vmap`, or one by one
+    where `vmap` cannot follow what another library does.
 
     Args:
         models: E models of the same architecture, on the device; a single one is trained in place.
@@ -80,6 +82,7 @@ class Update:
         params: the parameters by name; those of several models are stacked, shape (E, ...).
         leaves: the same tensors, as a list.
         total: (E,) sum in nats of the updates' bounds since it was last set to zero.
+        one_by_one: why `vmap` cannot follow the models, which are then called one by one; None where it can.
     """
 
     def __init__(self, models: Sequence[Inference], config: Training, acceleration: Acceleration = PLAIN) -> None:
@@ -92,6 +95,7 @@ class Update:
         self.optimizer = OPTIMIZERS[config.optimizer](self.leaves, config.momentum, graph=acceleration.cuda_graph)
         self.total = torch.zeros(len(models), device=self.leaves[0].device, dtype=torch.float64)
         self.loss = self._plain = self._alone if len(models) == 1 else self._together
+        self.one_by_one: str | None = None
         self.compiled = acceleration.compile
         if self.compiled:
             forget_compiled()
@@ -111,7 +115,13 @@ class Update:
         if self.compiled and not isinstance(beta, Tensor):
             beta = noise.new_full((), beta)  # a number would be compiled in
         with self._precision():
-            loss, bound = self.loss(noise, batch, beta)
+            try:
+                loss, bound = self.loss(noise, batch, beta)
+            except Exception as error:
+                if self.loss != self._together or isinstance(error, torch.OutOfMemoryError):
+                    raise
+                loss, bound = self._each(noise, batch, beta)  # where that fails too, its error is the one to show
+                self._give_up_vmap(error)
         grads = torch.autograd.grad(loss, self.leaves, materialize_grads=True)
         return bound, [grad.contiguous() for grad in grads]
 
@@ -195,6 +205,27 @@ class Update:
     def _alone(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
         loss, bound = _losses(self.models[0], noise[0], None if batch is None else batch[0], beta)
         return loss, bound.unsqueeze(0)
+
+    def _give_up_vmap(self, error: Exception) -> None:
+        """Call the models one by one from now on; a warning says why."""
+        self.loss = self._plain = self._each
+        self.one_by_one = reason(error)
+        count = len(self.models)
+        warnings.warn(f"{count} seeds train one by one, as vmap ends with {self.one_by_one}", stacklevel=3)
+
+    def _each(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        losses, bounds = [], []
+        for e in range(len(self.models)):
+            numbers = {name: value[e] for name, value in (self.params | self.buffers).items()}
+
+            def model(*arguments: Tensor | None, numbers: dict[str, Tensor] = numbers) -> tuple[Tensor, Tensor]:
+                log_q, log_p = functional_call(self.models[0], numbers, arguments)
+                return log_q, log_p
+
+            loss, bound = _losses(model, noise[e], None if batch is None else batch[e], beta)
+            losses.append(loss)
+            bounds.append(bound)
+        return torch.stack(losses).sum(), torch.stack(bounds)
 
     def _together(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
         def of_model(

@@ -54,6 +54,18 @@ def base_of(q: Posterior) -> Base | None:
     return Base(q.flow, *q.numbers())
 
 
+def is_auxiliary(q: Posterior) -> bool:
+    """Whether ln q is that of auxiliary variables too; a flow without an inverse has no density at points either.
+
+    Args:
+        q: any posterior.
+
+    Returns:
+        True where ln q is no density of the draws.
+    """
+    return not q.has_density and not isinstance(q, FlowPosterior)
+
+
 def jacobians(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
     """The Jacobian of a map at each point, by autograd; points must not mix.
 

@@ -13,6 +13,7 @@ from nfbench.foundation.randomness import stream
 from nfbench.posteriors.contract import Flow, Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.posteriors.following import follow
+from nfbench.posteriors.library_flow import LibraryFlow
 from nfbench.targets.densities import conjugate
 
 State = Literal["start", "trained-like", "wild", "scattered"]
@@ -131,7 +132,7 @@ def set_parameters(module: Module, state: State, seed: int = 0) -> Module:
         module: at its start.
         state: ``start`` leaves the parameters, ``trained-like`` adds N(0, 0.3^2) to each, ``wild`` draws each from
             N(0, 1), nowhere near the start; ``scattered`` gives each three times the product of two such numbers,
-            small ones and large ones side by side.
+            small ones and large ones side by side. All are in `units`.
         seed: of the values.
 
     Returns:
@@ -143,12 +144,35 @@ def set_parameters(module: Module, state: State, seed: int = 0) -> Module:
     """
     generator = stream(seed, "parameters")
     with torch.no_grad():
-        for parameter in module.parameters() if state != "start" else ():
-            numbers = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        for parameter, unit in units(module) if state != "start" else ():
+            numbers = unit * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             if state == "scattered":
                 numbers *= 3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(parameter + SHIFT * numbers.to(parameter) if state == "trained-like" else numbers)
     return module
+
+
+def units(module: torch.nn.Module) -> Iterator[tuple[torch.nn.Parameter, float]]:
+    """The size of each parameter that moves what it is multiplied into by about 1.
+
+    nfbench's own families divide sums over hidden units by the root of their number; other libraries do not, so that
+    their matrices come in units of 1 / sqrt(columns).
+
+    Args:
+        module: any.
+
+    Yields:
+        A parameter and its unit.
+    """
+    foreign = {
+        id(parameter)
+        for part in module.modules()
+        if isinstance(part, LibraryFlow)
+        for parameter in part.parameters()
+        if parameter.dim() > 1 and parameter.numel()
+    }
+    for parameter in module.parameters():
+        yield parameter, parameter.shape[-1] ** -0.5 if id(parameter) in foreign else 1.0
 
 
 def states(q_or_flow: Posterior | Flow) -> tuple[State, ...]:

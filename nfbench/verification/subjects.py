@@ -69,13 +69,17 @@ def subject(
     return _of_spec(named, depth, rest)
 
 
-def every() -> list[str]:
+def every(*, libraries: bool = False) -> list[str]:
     """The specs of all registered families, one for each variant.
+
+    Args:
+        libraries: those that other libraries compute too, as far as these are installed.
 
     Returns:
         Specs without K, which is then the family's default.
     """
-    return [variant for entry in posteriors for variant in entry.variants()]
+    chosen = [entry for entry in posteriors if entry.library is None or (libraries and entry.installed)]
+    return [variant for entry in chosen for variant in entry.variants()]
 
 
 def expanded(text: str) -> list[str]:

@@ -24,12 +24,14 @@ def generated():
     del sys.modules["generated_pages"]
 
 
-@pytest.mark.parametrize("kind", ["posteriors", "targets", "protocols"])
+@pytest.mark.parametrize("kind", ["posteriors", "libraries", "targets", "protocols"])
 def test_every_entry_has_a_section(generated, kind):
     """A registry's page has a section for each name, with all of its options."""
     text = generated.GENERATORS["data" if kind == "protocols" else kind]()
-    sections = dict(part.split("`\n", 1) for part in text.split("## `")[1:])
-    entries = list(getattr(registry, kind))
+    sections = dict(part.split("`\n", 1) for part in text.split("## `")[1:])  # those of a library are a level down
+    entries = list(getattr(registry, "posteriors" if kind == "libraries" else kind))
+    if kind in ("posteriors", "libraries"):
+        entries = [entry for entry in entries if (entry.library is not None) == (kind == "libraries")]
     assert set(sections) == {entry.name for entry in entries}
     for entry in entries:
         assert entry.summary in sections[entry.name]

@@ -10,6 +10,7 @@ import nfbench
 from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.posteriors.following import follow
+from nfbench.specification.entry import Entry
 from nfbench.specification.registry import posteriors
 from nfbench.targets.densities import conjugate
 
@@ -24,10 +25,15 @@ def densities(specs: list[str]) -> list[str]:
     return [spec for spec in specs if posterior(spec, 2).has_density]
 
 
+def own() -> list[Entry]:
+    """The families that no other library computes."""
+    return [entry for entry in posteriors if entry.library is None]
+
+
 def specs(*depths: int) -> list[str]:
-    """The spec of every variant of every family, at each depth where the family has one."""
+    """The spec of every variant of every family of nfbench's own, at each depth where the family has one."""
     found = []
-    for entry in posteriors:
+    for entry in own():
         for variant in entry.variants():
             join = "," if ":" in variant else ":"
             found += [f"{variant}{join}K={depth}" for depth in depths] if entry.has_depth else [variant]
@@ -41,7 +47,7 @@ def deep(*depths: int) -> list[str]:
 
 def firsts(*depths: int) -> list[str]:
     """The spec of the first variant of every family that has a depth, at each depth."""
-    return [f"{entry.name}:K={depth}" for entry in posteriors if entry.has_depth for depth in depths]
+    return [f"{entry.name}:K={depth}" for entry in own() if entry.has_depth for depth in depths]
 
 
 def flows(*depths: int) -> list[str]:

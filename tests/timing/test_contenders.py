@@ -8,6 +8,7 @@ import pytest
 import torch
 from support.families import posterior, specs
 
+from nfbench.foundation.errors import InputError
 from nfbench.records.timings import Case
 from nfbench.specification.registry import posteriors
 from nfbench.timing.contenders import form, textbook
@@ -147,12 +148,12 @@ def test_a_family_that_nobody_wrote_is_lacking(name, monkeypatch):
 
 @pytest.mark.parametrize("name", [name for name, one in KNOWN.items() if one.group == "peers"])
 def test_an_absent_library_raises(name, monkeypatch):
-    """Without its library a peer's build raises an import error, from which a run makes a line."""
+    """Without its library a peer's build says how to install it, in the line that a run shows."""
     for module in [module for module in sys.modules if module.partition(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
     small = case("planar:K=2") if name in ("normflows", "pyro") else case("nice:K=2")
-    with pytest.raises(ModuleNotFoundError, match=name):
+    with pytest.raises(InputError, match=rf"{name} is not installed; .*pip install"):
         KNOWN[name].build(small, inputs(small))
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 import torch
-from support.families import specs
+from support.families import own, specs
 from support.timed import MODES, QUICK, case_of, planned
 
 from nfbench.foundation.errors import InputError
@@ -371,8 +371,7 @@ def test_every_family_has_the_same_sizes():
     """The product of sizes and registered variants, K where there is one, each case once."""
     one = sizes.Sizes(modes=["forward", "backward"], dims=[2, 3], depths=[1, 4], draws=[5], batches=[1, 2])
     plan = sizes.plan([one, one], WHERE)
-    shallow = [entry for entry in posteriors if not entry.has_depth]
-    variants = sum(len(entry.variants()) * (1 if entry in shallow else 2) for entry in posteriors)
+    variants = sum(len(entry.variants()) * (2 if entry.has_depth else 1) for entry in own())
     assert len(plan) == 2 * 2 * 2 * variants
     assert {item.case.posterior for item in plan} == {str(posteriors.choose(spec)) for spec in specs(1, 4)}
     assert len({item.case.model_dump_json() for item in plan}) == len(plan)
@@ -407,7 +406,7 @@ def test_packaged_profiles_can_be_planned(name):
     """Every contender that the file names is known, and every registered family is in every mode."""
     plan = sizes.plan(sizes.profile(name).sizes, WHERE)
     seen = {(item.choice.entry.name, item.case.mode) for item in plan}
-    assert {(entry.name, mode) for entry in posteriors for mode in (*MODES, "step")} <= seen
+    assert {(entry.name, mode) for entry in own() for mode in (*MODES, "step")} <= seen
 
 
 def test_profiles_and_modes_that_are_not_there_are_named():

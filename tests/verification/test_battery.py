@@ -13,6 +13,7 @@ from nfbench import InputError
 from nfbench.cli.app import main
 from nfbench.posteriors.contract import Identity
 from nfbench.specification.entry import Declared
+from nfbench.specification.spec import parse
 from nfbench.verification.check import CHECKS, Effort
 from nfbench.verification.subject import set_parameters
 from nfbench.verification.subjects import every, subject
@@ -50,9 +51,11 @@ def test_every_family_passes(spec):
 
 
 def test_the_registry_is_verified_without_names():
-    """Without a spec the command goes over every variant of every family."""
-    names = {spec.split(":")[0] for spec in every()}
-    assert names == set(nfbench.specification.registry.posteriors.names())
+    """Without a spec the command goes over every variant of every family of nfbench's own; libraries' on request."""
+    known = nfbench.specification.registry.posteriors
+    assert {parse(spec).name for spec in every()} == {entry.name for entry in known if entry.library is None}
+    more = {parse(spec).name for spec in set(every(libraries=True)) - set(every())}
+    assert more == {entry.name for entry in known if entry.library is not None and entry.installed}
     assert {"nice:mixing=permutation", "nice:mixing=orthogonal"} <= set(every())
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.posteriors.contract import Posterior
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, simplest, skips
-from nfbench.verification.maps import Local, base_of, draws_of, local, number
+from nfbench.verification.maps import Local, base_of, draws_of, is_auxiliary, local, number
 from nfbench.verification.subject import State, Subject, integration_error, parameters
 
 _JACOBIAN = (
@@ -25,9 +25,9 @@ def square(subject: Subject, q: Posterior) -> str | None:
         q: its posterior.
 
     Returns:
-        A reason, or None where N = D and ln q is a density.
+        A reason, or None where N = D and ln q is a density of the draws.
     """
-    if not q.has_density:
+    if is_auxiliary(q):
         return "its ln q is that of auxiliary variables too"
     if q.noise_dim != subject.dim:
         return f"a draw takes N = {q.noise_dim} numbers of noise for D = {subject.dim}: there is no square Jacobian"

@@ -148,6 +148,8 @@ def _meets(function: Callable[[Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor
 def _round_trip(subject: Subject, effort: Effort) -> Outcome:
     if base_of(subject.build()) is None:
         return skips("the family is no flow with an inverse")
+    if not subject.build().has_density:
+        return skips("the flow has no inverse")
     for state, seed in parameters(subject.build(), effort.seeds):
         q = subject.build(state, seed)
         base = base_of(q)

@@ -11,7 +11,7 @@ from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.posteriors.contract import Posterior
 from nfbench.targets.densities import conjugate
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, skips
-from nfbench.verification.maps import base_of
+from nfbench.verification.maps import base_of, is_auxiliary
 from nfbench.verification.subject import STATES, Subject
 
 ERRORS = 5  # standard errors that a mean may be off
@@ -75,7 +75,7 @@ def _midpoint(q: Posterior, lower: Tensor, upper: Tensor, cells: int) -> float:
 )
 def _image(subject: Subject, effort: Effort) -> Outcome:
     q = subject.build()
-    if not q.has_density:
+    if is_auxiliary(q):
         return skips("its ln q is that of auxiliary variables too")
     heavy, conclusive = base_of(q) is not None, False
     for state, seed in itertools.product(STATES[:2], range(effort.seeds)):
@@ -208,7 +208,7 @@ def _differences(q: Posterior, parameters: list[Tensor], noise: Tensor) -> list[
     also_dim=1,
 )
 def _auxiliary(subject: Subject, effort: Effort) -> Outcome:
-    if subject.build().has_density:
+    if not is_auxiliary(subject.build()):
         return skips("the family has a density, for which the image and the mass are checked")
     conclusive = False
     draws = effort.draws if subject.dim <= 2 else max(effort.draws, FEWEST)

@@ -8,7 +8,8 @@ from torch import Tensor
 from nfbench.foundation.randomness import stream
 from nfbench.posteriors.contract import Posterior
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, skips
-from nfbench.verification.subject import STATES, Subject
+from nfbench.verification.maps import is_auxiliary
+from nfbench.verification.subject import STATES, Subject, units
 
 STEPS = (1e-5, 1e-6, 1e-7)  # of central differences in float64: the shorter ones where a map bends much
 LADDER = (1.0, 3.0, 8.0)  # scales of the noise
@@ -183,7 +184,7 @@ def _jitter(module: torch.nn.Module, resolution: float, seed: int) -> None:
 def _finite(subject: Subject, effort: Effort) -> Outcome:
     for seed in range(-1, 2 * effort.seeds):
         q = subject.build(dtype=subject.dtype)
-        if seed >= 0 and not q.has_density:
+        if seed >= 0 and is_auxiliary(q):
             break  # a leapfrog with such steps diverges, as it should
         if seed >= 0:
             set_extreme(q, 20.0, seed)
@@ -216,7 +217,7 @@ def _not_finite(q: Posterior, noise: Tensor) -> str | None:
 
 
 def set_extreme(module: torch.nn.Module, size: float, seed: int) -> torch.nn.Module:
-    """Set every parameter to plus or minus a number, in place.
+    """Set every parameter to plus or minus a number of its `units`, in place.
 
     Args:
         module: any.
@@ -228,7 +229,7 @@ def set_extreme(module: torch.nn.Module, size: float, seed: int) -> torch.nn.Mod
     """
     generator = stream(seed, "extreme")
     with torch.no_grad():
-        for parameter in module.parameters():
+        for parameter, unit in units(module):
             signs = 2 * torch.randint(0, 2, parameter.shape, generator=generator) - 1
-            parameter.copy_(size * signs.to(parameter))
+            parameter.copy_(size * unit * signs.to(parameter))
     return module

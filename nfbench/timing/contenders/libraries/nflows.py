@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from nfbench.posteriors.libraries.nflows import NFLOWS as LIBRARY
+from nfbench.posteriors.libraries.nflows import composite, coupling, permutation
 from nfbench.records.timings import Case
 from nfbench.timing.contenders import form
 from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
@@ -26,18 +28,15 @@ def _nice(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
     orders = form.orders(setting)
     if setting.points > 1 or orders is None:
         return None
-    from nflows.distributions import DiagonalNormal
-    from nflows.transforms import AdditiveCouplingTransform, CompositeTransform, Permutation
-
     (mean, log_sigma), maps = form.grouped(learned, 4)
-    base = DiagonalNormal((setting.dim,)).to(mean.device)
+    base = LIBRARY.load("distributions").DiagonalNormal((setting.dim,)).to(mean.device)
     base.mean_, base.log_std_ = mean, log_sigma
     layers: list[nn.Module] = []
     for order, numbers in zip(orders, maps, strict=True):
         moved = torch.arange(setting.dim) >= numbers[0].shape[1]
-        coupling = AdditiveCouplingTransform(moved, lambda kept, moved, given=numbers: _Shift(given))
-        layers += [Permutation(order), coupling.to(order.device)]
-    transform = CompositeTransform(layers)
+        additive = coupling("AdditiveCouplingTransform", moved, lambda kept, moved, given=numbers: _Shift(given))
+        layers += [permutation(order), additive.to(order.device)]
+    transform = composite(layers)
 
     def draw(noise: Tensor) -> tuple[Tensor, Tensor]:
         z = mean + torch.exp(log_sigma) * noise

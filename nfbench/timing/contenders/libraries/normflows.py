@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from nfbench.posteriors.libraries.normflows import NORMFLOWS as LIBRARY
+from nfbench.posteriors.libraries.normflows import coupling_map, permutation, planar_maps, radial_maps
 from nfbench.records.timings import Case
 from nfbench.timing.contenders import form
 from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
@@ -14,8 +16,7 @@ from nfbench.timing.contenders.form import Form, Model, Setting
 
 def _model(base: list[nn.Parameter], flows: list[nn.Module], *, invertible: bool = False) -> Model:
     """The base with its own formulas and the flows in its own loop, `NormalizingFlow.sample` with the noise given."""
-    import normflows
-
+    normflows = LIBRARY.load()
     q0 = normflows.distributions.DiagGaussian(base[0].shape[-1])
     q0.loc, q0.log_scale = base
     model = normflows.NormalizingFlow(q0, flows)
@@ -38,12 +39,10 @@ def _planar_numbers(setting: Setting) -> list[Tensor]:
 
 
 def _planar(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
-    import normflows
-
     if setting.points > 1:
         return None
     base, maps = form.grouped(learned, 3)
-    flows = [normflows.flows.Planar((setting.dim,)) for _ in maps]
+    flows = planar_maps(setting.dim, len(maps))
     for flow, (w, u, b) in zip(flows, maps, strict=True):
         flow.w, flow.u, flow.b = w, u, b
     return _model(base, flows)
@@ -56,12 +55,10 @@ def _radial_numbers(setting: Setting) -> list[Tensor]:
 
 
 def _radial(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
-    import normflows
-
     if setting.points > 1:
         return None
     base, maps = form.grouped(learned, 3)
-    flows = [normflows.flows.Radial((setting.dim,)) for _ in maps]
+    flows = radial_maps(setting.dim, len(maps))
     for flow, (centre, alpha, beta) in zip(flows, maps, strict=True):
         flow.z_0, flow.alpha, flow.beta = centre, alpha, beta
     return _model(base, flows)
@@ -69,17 +66,13 @@ def _radial(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
 
 def _nice(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
     """Couplings with any network; of its mixings those that are not learned permute."""
-    import normflows
-
     orders = form.orders(setting)
     if setting.points > 1 or orders is None:
         return None
     base, maps = form.grouped(learned, 4)
     flows: list[nn.Module] = []
     for order, numbers in zip(orders, maps, strict=True):
-        permute = normflows.flows.Permute(setting.dim)
-        permute.perm, permute.inv_perm = order, order.argsort()
-        flows += [permute, normflows.flows.AffineCouplingBlock(form.network(*numbers), scale=False)]
+        flows += [permutation(order), coupling_map(form.network(*numbers), scale=False)]
     return _model(base, flows, invertible=True)
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nfbench.posteriors.libraries.pyro import PYRO as LIBRARY
+from nfbench.posteriors.libraries.pyro import conditioned
 from nfbench.records.timings import Case
 from nfbench.timing.contenders import form
 from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
@@ -12,14 +14,13 @@ from nfbench.timing.contenders.form import Form, Model, Setting
 
 def _model(setting: Setting, base: list[nn.Parameter], transforms: list[Any]) -> Model:
     """A base distribution, and transforms that remember the log-determinant of their last call."""
-    from pyro.distributions import Normal
-
+    normal = LIBRARY.load("distributions").Normal
     mean, log_sigma = base
 
     def draw(noise: Tensor) -> tuple[Tensor, Tensor]:
         sigma = log_sigma.exp()
         z = mean + sigma * noise
-        log_q = Normal(mean, sigma, validate_args=False).to_event(1).log_prob(z)
+        log_q = normal(mean, sigma, validate_args=False).to_event(1).log_prob(z)
         for transform in transforms:
             before, z = z, transform(z)
             log_q = log_q - transform.log_abs_det_jacobian(before, z)
@@ -29,26 +30,22 @@ def _model(setting: Setting, base: list[nn.Parameter], transforms: list[Any]) ->
 
 
 def _planar(setting: Setting, learned: list[nn.Parameter]) -> Model:
-    from pyro.distributions.transforms import ConditionalPlanar, Planar
-
     base, maps = form.grouped(learned, 3)
     if setting.points > 1:
-        conditioned = [ConditionalPlanar(lambda context: context).condition((b, u, w)) for w, u, b in maps]
-        return _model(setting, base, conditioned)
-    transforms = [Planar(setting.dim) for _ in maps]
+        return _model(setting, base, [conditioned("ConditionalPlanar", (b, u, w)) for w, u, b in maps])
+    planar = LIBRARY.load("distributions.transforms").Planar
+    transforms = [planar(setting.dim) for _ in maps]
     for transform, (w, u, b) in zip(transforms, maps, strict=True):
         transform.w, transform.u, transform.bias = w, u, b
     return _model(setting, base, transforms)
 
 
 def _radial(setting: Setting, learned: list[nn.Parameter]) -> Model:
-    from pyro.distributions.transforms import ConditionalRadial, Radial
-
     base, maps = form.grouped(learned, 3)
     if setting.points > 1:
-        conditioned = [ConditionalRadial(lambda context: context).condition(numbers) for numbers in maps]
-        return _model(setting, base, conditioned)
-    transforms = [Radial(setting.dim) for _ in maps]
+        return _model(setting, base, [conditioned("ConditionalRadial", numbers) for numbers in maps])
+    radial = LIBRARY.load("distributions.transforms").Radial
+    transforms = [radial(setting.dim) for _ in maps]
     for transform, (centre, alpha, beta) in zip(transforms, maps, strict=True):
         transform.x0, transform.alpha_prime, transform.beta_prime = centre, alpha, beta
     return _model(setting, base, transforms)

@@ -1,8 +1,9 @@
 """zuko (Rozet et al. 2022): additive couplings after permutations."""
 
-import torch
 from torch import Tensor, nn
 
+from nfbench.posteriors.libraries.zuko import ZUKO as LIBRARY
+from nfbench.posteriors.libraries.zuko import couplings
 from nfbench.records.timings import Case
 from nfbench.timing.contenders import form
 from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
@@ -14,37 +15,23 @@ def _nice(setting: Setting, learned: list[nn.Parameter]) -> Model | None:
     orders = form.orders(setting)
     if setting.points > 1 or not orders:
         return None
-    from zuko.distributions import DiagNormal
-    from zuko.flows import GeneralCouplingTransform, UnconditionalTransform
-    from zuko.lazy import LazyComposedTransform
-    from zuko.transforms import AdditiveTransform, PermutationTransform
-
+    normal = LIBRARY.load("distributions").DiagNormal
     (mean, log_sigma), maps = form.grouped(learned, 4)
-    layers: list[nn.Module] = []
-    for order, numbers in zip(orders, maps, strict=True):
-        coupling = GeneralCouplingTransform(
-            setting.dim,
-            mask=torch.arange(setting.dim) < numbers[0].shape[1],
-            univariate=AdditiveTransform,
-            shapes=[()],
-            hidden_features=[len(numbers[0])],
-            activation=nn.Tanh,
-        ).to(order.device)
+    lazy = couplings(setting.dim, orders, [numbers[0].shape[1] for numbers in maps], len(maps[0][0]))
+    for coupling, numbers in zip(lazy.transforms[1::2], maps, strict=True):
         linear, _, last = coupling.hyper
         linear.weight, linear.bias, last.weight, last.bias = numbers
-        layers += [UnconditionalTransform(PermutationTransform, order, buffer=True), coupling]
-    lazy = LazyComposedTransform(*layers)
 
     def draw(noise: Tensor) -> tuple[Tensor, Tensor]:
         sigma = log_sigma.exp()
         z = mean + sigma * noise
-        log_q = DiagNormal(mean, sigma).log_prob(z)
+        log_q = normal(mean, sigma).log_prob(z)
         z, log_det = lazy().call_and_ladj(z)
         return z, log_q - log_det
 
     def density(z: Tensor) -> Tensor:
         z, log_det = lazy().inv.call_and_ladj(z)
-        log_q: Tensor = DiagNormal(mean, log_sigma.exp()).log_prob(z) + log_det
+        log_q: Tensor = normal(mean, log_sigma.exp()).log_prob(z) + log_det
         return log_q
 
     return Model(draw, density, rows=True)

@@ -1,0 +1,300 @@
+"""Pyro (Bingham et al. 2019): transforms from noise to draws, by their conditional forms where Pyro has them.
+
+Between maps the coordinates are reversed where a map is autoregressive. Pyro inverts only what it has just computed of
+planar, radial and block autoregressive maps: they have no density at other points.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.libraries import Library
+from nfbench.posteriors.context_flow import Context, Units
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.families.iaf import Mode
+from nfbench.posteriors.library_flow import LibraryFlow
+from nfbench.specification.registry import register_posterior
+
+PYRO = Library("pyro", "pyro-ppl")
+
+
+class PyroFlow(LibraryFlow):
+    """A chain of Pyro's transforms, with a reversal of the coordinates between two of them.
+
+    Args:
+        name: of the family.
+        dim: D.
+        depth: K.
+        context: C; 0: the transforms are no conditional ones.
+        maps: K transforms.
+        invertible: whether Pyro has their inverse.
+    """
+
+    maps: Any
+
+    def __init__(
+        self, name: str, dim: int, depth: int, context: int, maps: Iterable[Any], *, invertible: bool = True
+    ) -> None:
+        super().__init__(PYRO, name, dim, depth, context, least=2)
+        self.maps = nn.ModuleList(maps)
+        self.invertible = invertible
+
+    def transforms(self, context: Tensor | None) -> list[Any]:
+        """The transforms of a data point.
+
+        Args:
+            context: (B or 1, C); None for transforms that are no conditional ones.
+
+        Returns:
+            K transforms.
+        """
+        return list(self.maps) if context is None else [each.condition(context) for each in self.maps]
+
+    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        log_det = z.new_zeros(z.shape[:-1])
+        for number, transform in enumerate(self.transforms(context)):
+            before = z.flip(-1) if number else z
+            z = transform(before)
+            log_det = log_det + transform.log_abs_det_jacobian(before, z)
+        return z, log_det
+
+    def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        if not self.invertible:
+            return super().pull(z, context)
+        log_det = z.new_zeros(z.shape[:-1])
+        transforms = self.transforms(context)
+        for number in reversed(range(self.depth)):
+            after, z = z, transforms[number].inv(z)
+            log_det = log_det - transforms[number].log_abs_det_jacobian(z, after)
+            z = z.flip(-1) if number else z
+        return z, log_det
+
+
+class NumbersFlow(LibraryFlow):
+    """A chain of Pyro's planar or radial transforms, whose numbers are theta: P = K R.
+
+    Args:
+        name: of the family.
+        dim: D.
+        depth: K.
+        kind: Pyro's conditional transform.
+        sizes: of a map's numbers, in the order in which the transform takes them.
+        starts: half the width of the uniform distribution from which each of them starts.
+    """
+
+    invertible = False
+
+    def __init__(
+        self, name: str, dim: int, depth: int, kind: str, sizes: tuple[int, ...], starts: tuple[float, ...]
+    ) -> None:
+        super().__init__(PYRO, name, dim, depth, depth * sum(sizes))
+        self.kind, self.sizes, self.starts = kind, sizes, starts
+
+    def initial(self) -> Tensor:
+        """As Pyro's unconditional form starts: uniform.
+
+        Returns:
+            (P,).
+        """
+        width = torch.cat([torch.full((size,), start) for size, start in zip(self.sizes, self.starts, strict=True)])
+        return ((2 * torch.rand(self.depth, len(width)) - 1) * width).flatten()
+
+    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        assert context is not None
+        log_det = z.new_zeros(z.shape[:-1])
+        for numbers in context.chunk(self.depth, -1):
+            transform = conditioned(self.kind, torch.split(numbers, list(self.sizes), -1))
+            before, z = z, transform(z)
+            log_det = log_det + transform.log_abs_det_jacobian(before, z)
+        return z, log_det
+
+
+def conditioned(kind: str, numbers: Sequence[Tensor]) -> Any:
+    """A transform whose numbers are those of data points.
+
+    Args:
+        kind: of Pyro's conditional transforms, ``ConditionalPlanar`` or ``ConditionalRadial``.
+        numbers: (B, R) each, in the order in which it takes them.
+
+    Returns:
+        A transform of (S, B, D).
+    """
+    return getattr(PYRO.load("distributions.transforms"), kind)(lambda context: context).condition(numbers)
+
+
+@register_posterior("pyro:planar", label="Planar", cite="Bingham et al. 2019", year=2019, kind="residual", library=PYRO)
+def planar(dim: int, depth: int = 8) -> Flow:
+    """Planar flow of Pyro, its numbers those of a data point.
+
+    Args:
+        dim: latent dimensions D.
+        depth: number of maps.
+
+    Returns:
+        The chain at Pyro's start; it has no inverse.
+    """
+    width = dim**-0.5
+    PYRO.load("distributions.transforms")
+    return NumbersFlow("pyro:planar", dim, depth, "ConditionalPlanar", (1, dim, dim), (0.0, width, width))
+
+
+@register_posterior("pyro:radial", label="Radial", cite="Bingham et al. 2019", year=2019, kind="residual", library=PYRO)
+def radial(dim: int, depth: int = 8) -> Flow:
+    """Radial flow of Pyro, its numbers those of a data point.
+
+    Args:
+        dim: latent dimensions D.
+        depth: number of maps.
+
+    Returns:
+        The chain at Pyro's start; it has no inverse.
+    """
+    width = dim**-0.5
+    PYRO.load("distributions.transforms")
+    return NumbersFlow("pyro:radial", dim, depth, "ConditionalRadial", (dim, 1, 1), (width, width, width))
+
+
+@register_posterior(
+    "pyro:iaf",
+    label="IAF ({mode})",
+    cite="Bingham et al. 2019; Kingma et al. 2016",
+    year=2019,
+    kind="autoregressive",
+    autoregressive=True,
+    library=PYRO,
+)
+def iaf(
+    dim: int,
+    depth: int = 4,
+    mode: Mode = "gated",
+    hidden: Units = 32,
+    layers: Units = 1,
+    context: Context = 16,
+) -> Flow:
+    """Inverse autoregressive flow of Pyro.
+
+    Args:
+        dim: latent dimensions D, at least 2.
+        depth: number of maps.
+        mode: gated, g z + (1 - g) m, which Pyro calls stable, or affine, z exp(s) + m.
+        hidden: units of each hidden layer of the networks.
+        layers: hidden layers of each network.
+        context: numbers for each data point that all networks see; 0: the maps are the same for all data points.
+
+    Returns:
+        The chain at Pyro's start.
+
+    Raises:
+        InputError: `dim` is 1, or `hidden` is below `dim`.
+    """
+    forms = PYRO.load("distributions.transforms")
+    flow = PyroFlow("pyro:iaf", dim, depth, context, ())
+    conditional = forms.ConditionalAffineAutoregressive, forms.AffineAutoregressive
+    for _ in range(depth):
+        flow.maps.append(_autoregressive(conditional, dim, context, layers * [hidden], stable=mode == "gated"))
+    return flow
+
+
+@register_posterior(
+    "pyro:bnaf",
+    label="BNAF ({residual})",
+    cite="Bingham et al. 2019; De Cao et al. 2019",
+    year=2019,
+    kind="autoregressive",
+    autoregressive=True,
+    library=PYRO,
+)
+def bnaf(
+    dim: int,
+    depth: int = 4,
+    residual: Literal["gated", "normal", "none"] = "gated",
+    units: Units = 8,
+    layers: Units = 1,
+) -> Flow:
+    """Block neural autoregressive flow of Pyro, the same for all data points.
+
+    Args:
+        dim: latent dimensions D, at least 2.
+        depth: number of maps.
+        residual: gated, normal, or none, with which draws reach a bounded region only; Pyro's default is none.
+        units: hidden tanh units of each coordinate in each hidden layer.
+        layers: hidden layers of each network.
+
+    Returns:
+        The chain at Pyro's start; it has no inverse.
+
+    Raises:
+        InputError: `dim` is 1.
+    """
+    forms = PYRO.load("distributions.transforms")
+    flow = PyroFlow("pyro:bnaf", dim, depth, 0, (), invertible=False)
+    kind = None if residual == "none" else residual
+    flow.maps.extend(
+        forms.BlockAutoregressive(dim, hidden_factors=layers * [units], residual=kind) for _ in range(depth)
+    )
+    return flow
+
+
+@register_posterior(
+    "pyro:nsf",
+    label="NSF, autoregressive",
+    cite="Bingham et al. 2019; Durkan et al. 2019",
+    year=2019,
+    kind="autoregressive",
+    autoregressive=True,
+    library=PYRO,
+)
+def nsf(
+    dim: int,
+    depth: int = 4,
+    bins: Annotated[int, Field(ge=2, le=500)] = 8,
+    bound: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0,
+    hidden: Units = 32,
+    layers: Units = 1,
+    context: Context = 16,
+) -> Flow:
+    """Neural spline flow of Pyro: autoregressive rational-quadratic splines.
+
+    Args:
+        dim: latent dimensions D, at least 2.
+        depth: number of maps.
+        bins: pieces of each spline.
+        bound: half the width of the box, in units of z.
+        hidden: units of each hidden layer of the networks.
+        layers: hidden layers of each network.
+        context: numbers for each data point that all networks see; 0: the maps are the same for all data points.
+
+    Returns:
+        The chain at Pyro's start.
+
+    Raises:
+        InputError: `dim` is 1, or `hidden` is below `dim`.
+    """
+    forms = PYRO.load("distributions.transforms")
+    flow = PyroFlow("pyro:nsf", dim, depth, context, ())
+    conditional = forms.ConditionalSplineAutoregressive, forms.SplineAutoregressive
+    sizes, rest = [bins, bins, bins - 1], {"count_bins": bins, "bound": bound, "order": "quadratic"}
+    for _ in range(depth):
+        flow.maps.append(_autoregressive(conditional, dim, context, layers * [hidden], sizes, **rest))
+    return flow
+
+
+def _autoregressive(
+    kinds: tuple[Any, Any], dim: int, context: int, hidden: list[int], sizes: list[int] | None = None, **options: Any
+) -> Any:
+    """A transform with an autoregressive network of its own, conditional where there is a context."""
+    nets, (conditional, plain) = PYRO.load("nn"), kinds
+    if dim > min(hidden):
+        raise InputError(f"posterior of {PYRO}: hidden={min(hidden)}: expected at least dim={dim}")
+    sizes = sizes or [1, 1]
+    spline = len(sizes) > 2
+    if context:
+        net = nets.ConditionalAutoRegressiveNN(dim, context, hidden, param_dims=sizes)
+    else:
+        net = nets.AutoRegressiveNN(dim, hidden, param_dims=sizes)
+    kind = conditional if context else plain
+    return kind(dim, net, **options) if spline else kind(net, **options)
