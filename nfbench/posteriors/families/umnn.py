@@ -108,15 +108,15 @@ class Umnn(ContextFlow):
 
     def _split(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The network's outputs (S, B, (1 + U) D) as beta (S, B, D) and h (S, B, D, U)."""
-        beta, rest = numbers.split([self.dim, self.units * self.dim], -1)
+        beta, rest = torch.split(numbers, [self.dim, self.units * self.dim], -1)
         return beta, rest.unflatten(-1, (self.units, self.dim)).movedim(-2, -1)
 
     def chain(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         log_det = z.new_zeros(z.shape[:-1])
         for number, network in enumerate(self.networks.conditioners(context)):
             beta, embedding = self._split(network(z))
-            moved, _, slope = self.integral(number, z, embedding)
-            z, log_det = beta + moved, log_det + slope.log().sum(-1)
+            moved, _, f = self.integral(number, z, embedding)
+            z, log_det = beta + moved, log_det + f.log().sum(-1)
         return z, log_det
 
     def chain_inverse(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,8 +163,7 @@ class Umnn(ContextFlow):
             The costs for each draw, for each row of theta, and of the shared weights.
         """
         draw, row, shared = self.networks.cost(gradient=gradient)
-        times = 3 if gradient else 1
-        points = len(self.nodes)
+        times, points = 3 if gradient else 1, len(self.nodes)
         moves = Cost(0, times * self.dim * (points * (5 * self.units + 8) + 4))
         return MapCost(combine((1, draw), (1, moves)), row, combine((1, shared), (times, Cost(3 * self.units + 1, 0))))
 
