@@ -1,10 +1,11 @@
-"""Every registered family by one word: what ``posteriors: [all]`` stands for in an experiment."""
+"""Every registered family by one word: what ``posteriors: [all, libraries]`` stands for in an experiment."""
 
 from nfbench.specification.entry import Entry
 from nfbench.specification.registry import Registry, posteriors
-from nfbench.specification.spec import Spec, expand
+from nfbench.specification.spec import Spec, expand, first_separator
 
-ALL = "all"
+ALL = "all"  # that no other library computes
+LIBRARIES = "libraries"  # that libraries compute which are installed here
 _DEPTHS = {"coupling": 4, "autoregressive": 4}  # K of families with networks, whose maps cost much, by kind
 
 
@@ -21,15 +22,22 @@ def usual(entry: Entry) -> str:
         A spec, not canonical.
     """
     kind = entry.declared.kind if entry.declared else "other"
-    return f"{entry.name}:K={_DEPTHS[kind]}" if entry.has_depth and kind in _DEPTHS else entry.name
+    return (
+        f"{entry.name}{first_separator(entry.name)}K={_DEPTHS[kind]}"
+        if entry.has_depth and kind in _DEPTHS
+        else entry.name
+    )
 
 
 def expanded(registry: Registry, text: str) -> list[Spec]:
-    """Expand a spec with its lists; of posteriors ``all`` stands for every registered family, as `usual` has it.
+    """Expand a spec with its lists, and the two words that stand for families, each as `usual` has it.
+
+    Of posteriors ``all`` is every registered one that no other library computes, ``libraries`` every one of a library
+    that is installed.
 
     >>> [str(spec) for spec in expanded(posteriors, "planar:K=2|8")]
     ['planar:K=2', 'planar:K=8']
-    >>> len(expanded(posteriors, "all")) == len(posteriors.names())
+    >>> {str(spec) for spec in expanded(posteriors, "all")} >= {"gaussian", "planar", "realnvp:K=4"}
     True
 
     Args:
@@ -42,6 +50,8 @@ def expanded(registry: Registry, text: str) -> list[Spec]:
     Raises:
         InputError: the text is no spec.
     """
-    if registry is posteriors and text.strip() == ALL:
-        return [spec for entry in posteriors for spec in expand(usual(entry))]
+    words = {ALL: [entry for entry in posteriors if entry.library is None]}
+    words[LIBRARIES] = [entry for entry in posteriors if entry.library is not None and entry.installed]
+    if registry is posteriors and text.strip() in words:
+        return [spec for entry in words[text.strip()] for spec in expand(usual(entry))]
     return expand(text)

@@ -15,7 +15,8 @@ def suggestions(name: str, known: Iterable[str]) -> list[str]:
     """The known names that are most like `name`, the nearest first, at most three.
 
     Case does not count. A known name is compared as a whole and part by part, parts being divided by dots and colons;
-    where a whole or a part is `name` itself, only such names are suggested.
+    where a whole or a part is `name` itself, only such names are suggested. A name of one part hides longer ones that
+    are as like.
 
     Args:
         name: what somebody wrote.
@@ -27,6 +28,8 @@ def suggestions(name: str, known: Iterable[str]) -> list[str]:
     ['training.updates']
     >>> suggestions("mnsit", ["mnist:dynamic", "digits"])
     ['mnist:dynamic']
+    >>> suggestions("plnar", ["pyro:planar", "planar"])
+    ['planar']
 
     Returns:
         At most three of the known names.
@@ -34,6 +37,8 @@ def suggestions(name: str, known: Iterable[str]) -> list[str]:
     likeness = {candidate: _likeness(name.lower(), candidate.lower()) for candidate in known}
     least = 1.0 if 1.0 in likeness.values() else _LEAST_LIKENESS
     near = [candidate for candidate, value in likeness.items() if value >= least]
+    whole = {likeness[candidate] for candidate in near if not _PARTS.search(candidate)}
+    near = [each for each in near if likeness[each] not in whole or not _PARTS.search(each)]
     return sorted(near, key=lambda candidate: -likeness[candidate])[:_MOST]
 
 

@@ -10,6 +10,7 @@ from nfbench.experiments.plan import label, parse_overrides, parse_seeds, plan, 
 from nfbench.foundation.errors import InputError, MissingDataError
 from nfbench.specification.config import Experiment
 from nfbench.specification.registry import posteriors, register_posterior, targets
+from nfbench.specification.spec import parse
 from nfbench.targets.build import target
 from nfbench.training.schedules import annealing
 
@@ -51,10 +52,16 @@ def test_every_packaged_profile_can_be_planned(name, profile, monkeypatch):
 
 
 def test_all_stands_for_every_registered_family():
-    """It is one spec of each family, K = 4 where maps have networks, also of one that is registered later."""
+    """It is one spec of each family, K = 4 where maps have networks, also of one that is registered later.
+
+    Families of other libraries have a word of their own.
+    """
     groups = plan(experiment(posteriors=["all"]), "quick", targets=["u1"])
-    assert sorted({group.posterior.partition(":")[0] for group in groups}) == posteriors.names()
-    assert len(groups) == len(posteriors.names())
+    own = [entry.name for entry in posteriors if entry.library is None]
+    assert sorted(parse(group.posterior).name for group in groups) == own
+    libraries = plan(experiment(posteriors=["libraries"]), "quick", targets=["u1"])
+    installed = [entry.name for entry in posteriors if entry.library is not None and entry.installed]
+    assert sorted(parse(group.posterior).name for group in libraries) == installed
     depths = {group.posterior.partition(":")[0]: group.posterior for group in groups}
     assert "K=4" in depths["realnvp"]
     assert "K=8" in depths["planar"]
@@ -64,7 +71,7 @@ def test_all_stands_for_every_registered_family():
         """A family of another package."""
 
     groups = plan(experiment(posteriors=["all", "planar:K=8"]), "quick", targets=["u1"])
-    assert len(groups) == len(posteriors.names())
+    assert len(groups) == len(own) + 1
     with pytest.raises(InputError, match="'all'"):
         plan(experiment(targets=["all"]), "quick")
 
@@ -75,7 +82,9 @@ def test_experiments_on_targets_with_facts_cover_all_families(name, monkeypatch)
     monkeypatch.setattr(grid, "_data", lambda specs: dict.fromkeys(specs))
     for profile in ("smoke", "quick", "standard"):
         groups = plan(load(name), profile)
-        assert {group.posterior.partition(":")[0] for group in groups} == set(posteriors.names())
+        assert {parse(group.posterior).name for group in groups} == {
+            entry.name for entry in posteriors if entry.library is None
+        }
     assert all(len(group.seeds) >= 3 for group in groups)
     assert len({group.target for group in groups}) >= (25 if name == "posteriordb" else 11)
 

@@ -109,7 +109,7 @@ class Umnn(ContextFlow):
     def _split(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The network's outputs (S, B, (1 + U) D) as beta (S, B, D) and h (S, B, D, U)."""
         beta, rest = torch.split(numbers, [self.dim, self.units * self.dim], -1)
-        return beta, rest.unflatten(-1, (self.units, self.dim)).movedim(-2, -1)
+        return beta, rest.reshape(*rest.shape[:-1], self.units, self.dim).movedim(-2, -1)
 
     def chain(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         log_det = z.new_zeros(z.shape[:-1])
