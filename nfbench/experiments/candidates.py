@@ -21,7 +21,7 @@ from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.specification.registry import posteriors
 from nfbench.targets.contract import Target
 from nfbench.targets.function import FunctionTarget
-from nfbench.targets.own_models.file import FileTarget
+from nfbench.targets.own_models.model import OwnModel
 from nfbench.training.fit import fit_seeds
 from nfbench.training.fitted import Fitted
 from nfbench.training.objective import Inference
@@ -198,7 +198,7 @@ def _evaluated(fitted: Fitted) -> Inference:
     if target is None:
         raise ValueError("a fit without its target")
     model = copy.deepcopy(Inference(target, fitted.posterior)).eval()
-    if isinstance(target, FileTarget) or not isinstance(target, FunctionTarget):
+    if isinstance(target, OwnModel) or not isinstance(target, FunctionTarget):
         model = model.double()  # a user's function may hold numbers of its own in float32
     return model
 

@@ -37,7 +37,7 @@ def test_choose_takes_the_model_of_the_page(language, tmp_path, monkeypatch, cap
     data = json.loads(capsys.readouterr().out)
     assert data["target"] == spec
     assert len(data["sources"]["target"]) == 64
-    (file,) = (tmp_path / "results" / "choose").iterdir()
+    (file,) = (tmp_path / "results" / "choose").glob("*.json")
     assert file.name.startswith(f"{language}-schools-")
     names = [row["name"] for row in data["moments"]]
     assert ended.value.code == (0 if names else 3)

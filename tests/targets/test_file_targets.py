@@ -10,6 +10,8 @@ from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import run_group
 from nfbench.foundation.errors import InputError
 from nfbench.posteriors.slope import slope
+from nfbench.specification import registry
+from nfbench.specification import spec as specs
 from nfbench.specification.config import Evaluation, Experiment, Profile, Training
 from nfbench.specification.registry import sources_of
 from nfbench.targets.build import target
@@ -97,6 +99,12 @@ def test_a_file_that_is_not_there_is_refused():
     for spec in ("file:nowhere.py", "file:", "file"):
         with pytest.raises(InputError, match="expected"):
             target(spec)
+
+
+def test_specs_that_name_files_are_those_that_are_registered():
+    """What a spec may name a file with before its colon is what there is a front end for, and nothing else."""
+    registry.targets.names()
+    assert sorted(registry.targets._of_files) == sorted(specs._OF_FILES)
 
 
 def test_what_a_file_says_is_known(file):
