@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from nfbench.analysis.blocks import CONFIGURATION, Block, configuration_key, groups
-from nfbench.analysis.summary import Estimate, by_seed, difference
+from nfbench.analysis.blocks import CONFIGURATION, Block, configuration_key, places
+from nfbench.analysis.differences import SeedValues, difference
+from nfbench.analysis.summary import Estimate
 from nfbench.records.glossary import better
 
 Standing = Literal["best", "tied"]
@@ -29,7 +30,10 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
         return found
     for _, target in block.by_target():
         rows = target.rows[target.rows[metric].notna()]
-        seeds = {configuration_key(names): by_seed(cells, metric) for names, cells in groups(rows, CONFIGURATION)}
+        values, names = SeedValues(rows, metric), rows[[*CONFIGURATION]]
+        parts = list(places(rows, CONFIGURATION))
+        keys = names.iloc[[part[0] for part in parts]].to_dict("records")
+        seeds = {configuration_key(key): values.of(part) for key, part in zip(keys, parts, strict=True)}
         means = {key: sign * sum(value for value, *_ in own.values()) / len(own) for key, own in seeds.items() if own}
         if len(means) > 1:
             best = min(means, key=lambda key: means[key])

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from nfbench.analysis.blocks import DIVERGENCES, OUTCOMES, metrics
-from nfbench.analysis.summary import LEVEL, depth_steps, summary
+from nfbench.analysis.differences import depth_steps
+from nfbench.analysis.summary import LEVEL, summary
 
 
 class Check(NamedTuple):

@@ -8,9 +8,10 @@ import pandas as pd
 from scipy import stats
 
 from nfbench.analysis.blocks import Block, blocks
+from nfbench.analysis.differences import against, depth_steps, paired
 from nfbench.analysis.equivalence import HIGHER, LOWER, REPRODUCED, equivalence
 from nfbench.analysis.published import compare
-from nfbench.analysis.summary import LEVEL, Estimate, against, depth_steps, paired
+from nfbench.analysis.summary import LEVEL, Estimate
 from nfbench.published.catalogue import published
 from nfbench.published.claims import Alike, Below, Claim, Falls, Smaller, Test, Values
 from nfbench.published.schema import agrees

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nfbench.analysis.blocks import CONFIGURATION, FACTS, Block, groups
+from nfbench.analysis.differences import paired
 from nfbench.analysis.improvement import improvement
 from nfbench.analysis.power import needed_seeds
 from nfbench.analysis.rope import signed_rank
 from nfbench.analysis.scores import Scores, scores
-from nfbench.analysis.summary import LEVEL, Estimate, paired
+from nfbench.analysis.summary import LEVEL, Estimate
 from nfbench.foundation.names import unknown
 from nfbench.specification.spec import parse
 

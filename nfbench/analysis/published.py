@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from nfbench.analysis.blocks import BLOCK, CONFIGURATION, groups, metrics, where
+from nfbench.analysis.differences import against, paired
 from nfbench.analysis.equivalence import Verdict, equivalence
-from nfbench.analysis.summary import Estimate, against, over, paired
+from nfbench.analysis.summary import Estimate, over
 from nfbench.published.catalogue import sources
 from nfbench.published.schema import Point, Published
 

@@ -4,21 +4,20 @@ A *block* is what may stand in one table: one source, experiment, profile, recip
 block's target and posterior; its cells differ in seed only. No mean goes over more than a configuration's seeds.
 """
 
-import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nfbench.analysis.blocks import BLOCK, CONFIGURATION, FACTS, OUTCOMES, SETTINGS, groups, metrics, where
+from nfbench.analysis.blocks import BLOCK, CONFIGURATION, FACTS, OUTCOMES, SETTINGS, metrics, places
 
 LEVEL = 0.95
 FEWEST = 3  # values that make an interval
-Seeds = dict[int, tuple[float, float, str]]  # seed -> value, its Monte-Carlo error (NaN: unknown), id of the record
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def estimate(values: Iterable[float], errors: Iterable[float] | None = None) -> 
     >>> round(estimate([1.0, 1.0, 1.0], [0.3, 0.3, 0.3]).high, 3)  # 1 + 1.96 * 0.3 / sqrt(3)
     1.339
     """
-    sample = np.asarray(list(values), dtype=float)
-    variances = np.full(len(sample), np.nan) if errors is None else np.asarray(list(errors), dtype=float) ** 2
+    sample = _array(values)
+    variances = np.full(len(sample), np.nan) if errors is None else _array(errors) ** 2
     finite = np.isfinite(sample)
     sample, variances = sample[finite], variances[finite]
     n, known = len(sample), variances[np.isfinite(variances)]
@@ -85,9 +84,19 @@ def estimate(values: Iterable[float], errors: Iterable[float] | None = None) -> 
     se = max(sd / math.sqrt(n), monte_carlo or 0.0)
     if n < FEWEST:
         return Estimate(n, mean, sd, se, least=least, largest=largest)
-    student, normal = stats.t.ppf((1 + LEVEL) / 2, n - 1), stats.norm.ppf((1 + LEVEL) / 2)
-    half = float(max(student * sd / math.sqrt(n), normal * (monte_carlo or 0.0)))
+    half = float(max(_student(n - 1) * sd / math.sqrt(n), _student(None) * (monte_carlo or 0.0)))
     return Estimate(n, mean, sd, se, mean - half, mean + half, least, largest)
+
+
+def _array(values: Iterable[float]) -> np.ndarray:
+    return np.asarray(values if isinstance(values, np.ndarray) else list(values), dtype=float)
+
+
+@cache
+def _student(freedom: int | None) -> Any:
+    """The quantile that ends an interval at `LEVEL`, of Student's t; None: of the normal distribution."""
+    upper = (1 + LEVEL) / 2
+    return stats.norm.ppf(upper) if freedom is None else stats.t.ppf(upper, freedom)
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
@@ -100,22 +109,28 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         One row a configuration, sorted by block and, within it, by the experiment's order: facts, counts of outcomes,
         and for each metric m the columns m, m_n, m_sd, m_se, m_low, m_high, m_least and m_largest, as of an `Estimate`.
     """
-    names = metrics(frame)
-    rows = [_summarise(cells, names) for _, cells in groups(frame, CONFIGURATION)]
+    rows = list(_summaries(frame, metrics(frame)))
     table = pd.DataFrame(rows)
     return table.sort_values([*BLOCK, "order"], kind="stable").reset_index(drop=True) if rows else table
 
 
-def _summarise(cells: pd.DataFrame, names: list[str]) -> dict[str, Any]:
-    done = cells[cells["status"] == "done"]
-    first = (done if len(done) else cells).iloc[0]
-    row: dict[str, Any] = {name: first[name] for name in (*CONFIGURATION, *FACTS, *SETTINGS)}
-    row |= {"seeds": len(cells)} | {outcome: int((cells["status"] == outcome).sum()) for outcome in OUTCOMES}
-    row |= {"seconds": float(done["seconds"].mean()) if len(done) else None}
-    for name in names:
-        over_seeds = over(done, name)
-        row |= {name: over_seeds.mean} | {f"{name}_{part}": getattr(over_seeds, part) for part in PARTS}
-    return row
+def _summaries(frame: pd.DataFrame, names: list[str]) -> Iterator[dict[str, Any]]:
+    """A row for each configuration; columns are taken out of the table once, not once a configuration."""
+    facts = {name: frame[name].tolist() for name in (*CONFIGURATION, *FACTS, *SETTINGS)}
+    status, seconds = frame["status"].to_numpy(dtype=object), frame["seconds"].to_numpy(dtype=float)
+    values = {name: frame[name].to_numpy(dtype=float) for name in names}
+    errors = {name: frame[f"{name}_se"].to_numpy(dtype=float) for name in names}
+    for cells in places(frame, CONFIGURATION):
+        ends = status[cells]
+        done = cells[ends == "done"]
+        first = done[0] if len(done) else cells[0]
+        row: dict[str, Any] = {name: column[first] for name, column in facts.items()}
+        row |= {"seeds": len(cells)} | {outcome: int((ends == outcome).sum()) for outcome in OUTCOMES}
+        row |= {"seconds": float(seconds[done].sum() / len(done)) if len(done) else None}
+        for name in names:
+            over_seeds = estimate(values[name][done], errors[name][done])
+            row |= {name: over_seeds.mean} | {f"{name}_{part}": getattr(over_seeds, part) for part in PARTS}
+        yield row
 
 
 def over(cells: pd.DataFrame, metric: str) -> Estimate:
@@ -131,121 +146,6 @@ def over(cells: pd.DataFrame, metric: str) -> Estimate:
     return estimate(cells[metric], cells[f"{metric}_se"].astype(float))
 
 
-def by_seed(cells: pd.DataFrame, metric: str) -> Seeds:
-    """The values of a metric over the seeds of a configuration.
-
-    Args:
-        cells: of one configuration.
-        metric: its name.
-
-    Returns:
-        Of the cells that are done.
-    """
-    done = cells[cells["status"] == "done"]
-    errors = done[f"{metric}_se"].astype(float)
-    found = dict(zip(done["seed"], zip(done[metric], errors, done["id"], strict=True), strict=True))
-    assert len(found) == len(done), "a configuration has one cell a seed"
-    return found
-
-
-def difference(left: Seeds, right: Seeds) -> Estimate:
-    """The difference `left` - `right` of two configurations over the seeds that both have.
-
-    The Monte-Carlo error of a difference is taken as that of independent draws, which is at least what it is where
-    both sides have some of their draws in common. Records of one id have all of them in common, and none.
-
-    Args:
-        left: values of one configuration.
-        right: values of another.
-
-    Returns:
-        The mean difference with its interval; `n` counts the seeds that both have.
-    """
-    both = [(left[seed], right[seed]) for seed in left if seed in right]
-    errors = [0.0 if mine[2] == theirs[2] else math.hypot(mine[1], theirs[1]) for mine, theirs in both]
-    return estimate([mine[0] - theirs[0] for mine, theirs in both], errors)
-
-
-def paired(left: pd.DataFrame, right: pd.DataFrame, metric: str) -> Estimate:
-    """The difference `left` - `right` of two configurations over the seeds that are done in both.
-
-    Args:
-        left: the cells of one configuration.
-        right: the cells of another.
-        metric: name of the metric that is subtracted.
-
-    Returns:
-        As of `difference`.
-    """
-    return difference(by_seed(left, metric), by_seed(right, metric))
-
-
-def depth_steps(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Paired differences between consecutive K of a family, deeper less shallower.
-
-    Args:
-        frame: a table of records.
-        metric: name of the metric that is subtracted.
-
-    Returns:
-        One row a step: block, target, family, `K_from`, `K_to`, and the columns of an `Estimate`.
-    """
-    rows = []
-    for names, cells in groups(frame, [*BLOCK, "target", "family"], sort=True):
-        depths = sorted(cells["K"].unique())
-        for shallow, deep in itertools.pairwise(depths):
-            step = paired(cells[cells["K"] == deep], cells[cells["K"] == shallow], metric)
-            rows.append(names | {"K_from": shallow, "K_to": deep, **vars(step)})
-    return pd.DataFrame(rows)
-
-
-def against(frame: pd.DataFrame, metric: str, family: str, K: int | None = None) -> pd.DataFrame:
-    """Paired differences of every configuration to a baseline of the same block and target.
-
-    Args:
-        frame: a table of records.
-        metric: name of the metric that is subtracted.
-        family: the baseline's canonical spec without K.
-        K: the baseline's depth; None compares at equal depth.
-
-    Returns:
-        One row for each configuration that has a baseline beside it: the columns of `CONFIGURATION` and of an
-        `Estimate`.
-    """
-    rows = []
-    for names, cells in groups(frame, CONFIGURATION):
-        same = where(frame, {name: names[name] for name in (*BLOCK, "target")})
-        depth = cells["K"].iloc[0] if K is None else K
-        base = same[(same["family"] == family) & (same["K"] == depth)]
-        if len(base):
-            rows.append(names | vars(paired(cells, base, metric)))
-    return pd.DataFrame(rows)
-
-
-def beside(frame: pd.DataFrame) -> pd.DataFrame:
-    """Own and reference results of equal configuration.
-
-    Args:
-        frame: a table of records.
-
-    Returns:
-        One row a configuration and metric, with three estimates: `own`, `reference` and their `paired` difference.
-    """
-    shared = [name for name in CONFIGURATION if name != "source"]
-    rows = []
-    for agreed, cells in groups(frame, shared):
-        own, reference = cells[cells["source"] == "own"], cells[cells["source"] == "reference"]
-        if own.empty or reference.empty:
-            continue
-        names = agreed | {name: cells.iloc[0][name] for name in FACTS}
-        for metric in metrics(cells):
-            mine, stored = (over(side[side["status"] == "done"], metric) for side in (own, reference))
-            rows.append(
-                names | {"metric": metric, "own": mine, "reference": stored, "paired": paired(own, reference, metric)}
-            )
-    return pd.DataFrame(rows)
-
-
 def curve_bands(curves: Iterable[dict[str, list[float | None]]], name: str = "free_energy") -> pd.DataFrame:
     """Median and the 10 % and 90 % quantiles over seeds of a training curve.
 
@@ -256,8 +156,8 @@ def curve_bands(curves: Iterable[dict[str, list[float | None]]], name: str = "fr
     Returns:
         Columns step, n (seeds that have a value there), median, low and high.
     """
-    parts = [pd.DataFrame({"step": curve["step"], "value": curve[name]}, dtype=float) for curve in curves]
-    values = pd.concat(parts).dropna().groupby("step")["value"]
+    points = [np.array([curve["step"], curve[name]], dtype=float) for curve in curves]
+    values = pd.DataFrame(np.concatenate(points, axis=1).T, columns=["step", "value"]).dropna().groupby("step")["value"]
     quantiles = {
         "n": values.size(),
         "median": values.median(),

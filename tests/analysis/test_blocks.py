@@ -1,11 +1,13 @@
 """Blocks: what their rows have in common, and rows that make none."""
 
+import math
+
 import pytest
 from support.compared import REDUCED, compared
 from support.synthetic import Plan, figure1, figure3
 from support.synthetic_timings import timing
 
-from nfbench.analysis.blocks import Block, blocks
+from nfbench.analysis.blocks import CONFIGURATION, Block, blocks, groups, median_seeds, places
 from nfbench.analysis.timing_blocks import TimingBlock
 from nfbench.analysis.timing_blocks import blocks as timing_blocks
 from nfbench.analysis.timings import timed
@@ -82,3 +84,24 @@ def test_a_timing_block_has_the_facts_of_its_records(tmp_path):
     assert step.key == ("own", "quick", "step", "Other CPU, 2 cores", "cpu", "1", "float32")
     with pytest.raises(ValueError, match="one block has one source, profile, mode, machine"):
         TimingBlock.of(frame)
+
+
+@pytest.mark.parametrize("sort", [False, True])
+def test_places_are_those_of_the_rows_of_each_group(tmp_path, sort):
+    """The same rows in the same order as `groups` gives, with keys that are missing, and nothing of an empty table."""
+    figure3(Plan(tmp_path, seeds=2), targets=("u2", "u1"), kls=PLANAR)
+    compared(Plan(tmp_path / "reference", "table2", "standard", seeds=1), training=REDUCED)
+    frame = StoredResults(tmp_path).frame.iloc[::-1]
+    assert 0 < frame["data"].isna().sum() < len(frame)
+    expected = [list(rows["id"]) for _, rows in groups(frame, CONFIGURATION, sort=sort)]
+    assert [list(frame["id"].iloc[part]) for part in places(frame, CONFIGURATION, sort=sort)] == expected
+    assert list(places(frame.iloc[:0], CONFIGURATION)) == []
+
+
+def test_a_median_seed_is_in_the_middle_of_those_with_a_value(tmp_path):
+    """Of four values the second, of equal ones the lower seed; a seed without a value does not count."""
+    figure3(Plan(tmp_path, seeds=5), targets=("u1",), kls={"planar": {8: 0.03}})
+    frame = StoredResults(tmp_path).frame.sort_values("seed").assign(kl=[0.3, 0.1, 0.2, 0.2, math.nan])
+    assert median_seeds(frame)["seed"].tolist() == [2]
+    assert median_seeds(frame.assign(kl=math.nan, free_energy=[5.0, 4.0, 3.0, 2.0, 1.0]))["seed"].tolist() == [2]
+    assert median_seeds(frame.assign(status="failed")).empty

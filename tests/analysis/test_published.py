@@ -9,9 +9,10 @@ from support.compared import FIRST, PAPER, PATCHES, STATIC, TABLE2, TABLE3, comp
 from support.synthetic import Plan, figure3
 
 from nfbench.analysis.blocks import blocks
+from nfbench.analysis.differences import against
 from nfbench.analysis.equivalence import STANDS, equivalence
 from nfbench.analysis.published import compare, contrasts, missing
-from nfbench.analysis.summary import Estimate, against, estimate
+from nfbench.analysis.summary import Estimate, estimate
 from nfbench.present.results import results as read
 from nfbench.published.catalogue import published
 

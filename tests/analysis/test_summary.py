@@ -13,7 +13,8 @@ from support.synthetic import FIGURE3_KL, Plan, figure3
 
 from nfbench.analysis.blocks import blocks, median_seeds, metrics
 from nfbench.analysis.checks import checks
-from nfbench.analysis.summary import against, beside, curve_bands, depth_steps, estimate, paired, summary
+from nfbench.analysis.differences import against, beside, depth_steps, paired
+from nfbench.analysis.summary import curve_bands, estimate, summary
 from nfbench.present.results import results as read
 from nfbench.specification.config import Evaluation
 

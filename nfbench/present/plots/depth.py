@@ -105,7 +105,8 @@ def _draw(axis: Axes, panel: Panel, places: dict[int, float], looks: dict[str, L
             if half.iloc[0] > 0:
                 span = float(value.iloc[0] - half.iloc[0]), float(value.iloc[0] + half.iloc[0])
                 axis.axhspan(*span, color=look.colour, alpha=0.12, lw=0)
-        x = [places[depth] * _aside(rows, str(family)) for depth in line["K"]]
+        aside = _aside(rows, str(family))
+        x = [places[depth] * aside for depth in line["K"]]
         style: dict[str, Any] = {"color": look.colour, "marker": look.mark, "ls": look.line}
         axis.errorbar(x, value, half, ms=4.5, lw=1.3, capsize=2.5, label=label, **style)
         for place, values in zip(x, two_values(line, metric), strict=True):

@@ -1,6 +1,7 @@
 """Training curves: the bound on the training draws against the update, over seeds."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> It
     deepest = done[done["K"] == done.groupby(["target", "family"])["K"].transform("max")]
     bands, annealed = {}, 0.0
     for key, rows in deepest.groupby(["target", "family"], sort=False):
-        curves = [curve for _, row in rows.iterrows() if "free_energy" in (curve := results.curves(row))]
+        curves = [curve for row in _names(rows) if "free_energy" in (curve := results.curves(row))]
         if curves:
             bands[key] = rows.iloc[0], curve_bands(curves)
             annealed = max(annealed, *map(_annealed, curves))
@@ -42,6 +43,11 @@ def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> It
         _panel(axis, [band for (target, _), band in bands.items() if target == name], looks, annealed)
     legend(figure, axes)
     yield Picture("training", _caption(block), figure)
+
+
+def _names(rows: pd.DataFrame) -> list[dict[Any, Any]]:
+    """What tells which record a row is of."""
+    return rows[["source", "id"]].to_dict("records")
 
 
 def _annealed(curve: dict[str, list[float | None]]) -> float:

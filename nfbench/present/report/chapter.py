@@ -5,14 +5,16 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from PIL import Image
 
-from nfbench.analysis.blocks import CONFIGURATION, RANKING, configuration_key
-from nfbench.analysis.summary import beside
+from nfbench.analysis.blocks import CONFIGURATION, RANKING, configuration_key, places
+from nfbench.analysis.differences import beside
 from nfbench.present.plots.catalogue import Saved, saved
 from nfbench.present.tables.experiment import everything
 from nfbench.present.tables.labels import depth, spread
@@ -23,6 +25,7 @@ from nfbench.records.results import Row, StoredResults
 _LARGE = 80_000  # bytes of a PNG that may be no drawing of lines
 _QUALITY = 82  # of WebP, of 100
 _COLOURS = 64  # of a drawing of lines: more than its palette has with the edges of its letters
+_SHOWN = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")  # of a record
 FIGURES = "figures"  # folder beside the report
 
 
@@ -161,10 +164,10 @@ def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
 
 def _configurations(results: StoredResults, out: Path, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The list of records: each configuration with its anchor, its title and its cells."""
-    entries = []
-    for _, cells in rows.groupby(list(CONFIGURATION), dropna=False, sort=False):
-        names = configuration_key(cells.iloc[0].to_dict())
-        members = [cell(results, out, row) for row in cells.sort_values("seed").to_dict("records")]
+    records, entries = rows[list({*CONFIGURATION, *_SHOWN})].to_dict("records"), []
+    for cells in places(rows, CONFIGURATION):
+        names = configuration_key(records[cells[0]])
+        members = [cell(results, out, row) for row in sorted((records[c] for c in cells), key=itemgetter("seed"))]
         entries.append({"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": members})
     return entries
 
@@ -180,7 +183,13 @@ def link(results: StoredResults, out: Path, row: Row) -> str:
     Returns:
         A relative path.
     """
-    return Path(os.path.relpath(results.file(row).resolve(), out.resolve())).as_posix()
+    file = results.file(row)
+    return f"{_way(out.absolute(), file.parent.absolute())}/{file.name}"
+
+
+@lru_cache
+def _way(start: Path, folder: Path) -> str:
+    return Path(os.path.relpath(folder.resolve(), start.resolve())).as_posix()
 
 
 def cell(results: StoredResults, out: Path, row: dict[Any, Any]) -> dict[str, Any]:
@@ -194,8 +203,7 @@ def cell(results: StoredResults, out: Path, row: dict[Any, Any]) -> dict[str, An
     Returns:
         Facts of the record by name, with ``name`` (its seed) and ``file``.
     """
-    shown = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")
-    return {name: row[name] for name in shown} | {"name": row["seed"], "file": link(results, out, row)}
+    return {name: row[name] for name in _SHOWN} | {"name": row["seed"], "file": link(results, out, row)}
 
 
 def anchor(key: Iterable[str]) -> str:
