@@ -81,10 +81,16 @@ def full_product(a: Tensor, b: Tensor) -> Tensor:
         return a @ b
 
 
+_BISECTIONS = 60  # in float64
+
+
 def monotone_root(
     function: Callable[[Tensor], tuple[Tensor, Tensor]], lower: Tensor, upper: Tensor, steps: int = 200
 ) -> Tensor:
     """Root of an increasing function, elementwise: Newton's step where it stays in the bracket, else bisection.
+
+    It ends once no x moves any more; under `torch.vmap`, which has no values to ask for, after as many steps as
+    bisection alone needs.
 
     Args:
         function: x -> (f(x), f'(x)), with f(lower) <= 0 <= f(upper).
@@ -97,7 +103,7 @@ def monotone_root(
     """
     with torch.no_grad():
         x = 0.5 * (lower + upper)
-        for _ in range(steps):
+        for step in range(steps):
             value, slope = function(x)
             lower = torch.where(value < 0, x, lower)
             upper = torch.where(value < 0, upper, x)
@@ -106,7 +112,7 @@ def monotone_root(
             moved = torch.where(inside, newton, 0.5 * (lower + upper))
             done = (moved == x) | (value == 0)
             x = torch.where(value == 0, x, moved)
-            if bool(done.all()):
+            if step > _BISECTIONS if torch._C._functorch.is_batchedtensor(done) else bool(done.all()):
                 break
         return x
 

@@ -24,8 +24,15 @@ def words(training: Training, *, data: bool) -> str:
     annealed = f"annealed over {training.anneal_updates:,} updates" if training.anneal_updates else "not annealed"
     precision: list[str] = [training.dtype] if training.dtype != "float32" else []
     precision += ["matrix products in bfloat16 where the device has them"] if training.autocast else []
+    estimator = [] if training.estimator == "reparameterised" else [_estimator(training)]
     stop = ["at most that many, ended by evidence of convergence"] if training.stop == "evidence" else []
-    return ", ".join([*parts, annealed, *precision, *stop])
+    return ", ".join([*parts, annealed, *precision, *estimator, *stop])
+
+
+def _estimator(training: Training) -> str:
+    if training.estimator == "path":
+        return "path gradients"
+    return f"the bound of {training.weighted_draws or training.draws:,} importance-weighted draws"
 
 
 def _fed(training: Training, *, data: bool) -> str:

@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 Optimizer = Literal["adam", "rmsprop"]
 Schedule = Literal["constant", "one-cycle"]
+Estimator = Literal["reparameterised", "path", "importance-weighted"]  # of the gradient of the bound
 Stop = Literal["budget", "evidence"]  # what ends a training
 Dtype = Literal["float32", "float64"]  # of tensors
 Mode = Literal["sample", "forward", "backward", "inverse", "step"]  # of a timed case

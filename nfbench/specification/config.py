@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from nfbench.foundation.names import did_you_mean
-from nfbench.specification.choices import Dtype, Optimizer, Schedule, Stop
+from nfbench.specification.choices import Dtype, Estimator, Optimizer, Schedule, Stop
 
 MOST_SEEDS = 100_000  # of one configuration in one run; more is a slip of the keyboard
 
@@ -47,7 +47,7 @@ class Stored(Strict):
 class Training(Stored):
     """One standardized training: minimise the annealed free energy (paper, eq. 20)."""
 
-    later = ("together", "validate_bound", "stop")
+    later = ("together", "validate_bound", "stop", "estimator", "weighted_draws")
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)  # RMSprop's momentum; Adam's beta_1
@@ -62,6 +62,22 @@ class Training(Stored):
     together: int | None = Field(default=None, ge=1)  # seeds of one program: `block_of`; None in records from before it
     validate_bound: bool = False  # F of training, validation and test data along the way, and the best model kept
     stop: Stop = "budget"  # after `updates`, or once there is evidence of convergence, and `updates` is the most
+
+    estimator: Estimator = "reparameterised"  # of the gradient
+    weighted_draws: int | None = Field(default=None, ge=2)  # K of the importance-weighted bound; None: all draws
+
+    @model_validator(mode="after")
+    def _weighted_draws_divide_the_draws(self) -> Self:
+        weighted = self.estimator == "importance-weighted"
+        if self.weighted_draws is not None and not weighted:
+            raise ValueError(f"weighted_draws={self.weighted_draws} needs estimator=importance-weighted")
+        if weighted and self.draws % (self.weighted_draws or self.draws):
+            raise ValueError(f"weighted_draws={self.weighted_draws} does not divide draws={self.draws}")
+        if weighted and self.stop == "evidence":
+            raise ValueError(
+                "stop=evidence needs another estimator: importance-weighted minimises another bound than F"
+            )
+        return self
 
     @model_validator(mode="after")
     def _evidence_needs_a_constant_rate(self) -> Self:

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from nfbench.foundation.numerics import log_mean_exp
 from nfbench.foundation.randomness import seeded
 from nfbench.posteriors.build import posterior as build_posterior
 from nfbench.posteriors.contract import Posterior
@@ -35,7 +36,7 @@ class Inference(nn.Module):
             return None
         return self.target.features(batch)
 
-    def forward(self, noise: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, noise: Tensor, batch: Tensor | None = None, *, path: bool = False) -> tuple[Tensor, Tensor]:
         """Draw z_K and evaluate both log-densities of the free energy (Rezende & Mohamed 2015, eq. 15).
 
         The prior is part of ln p(x, z_K), at z_K; no Kullback-Leibler term is taken analytically.
@@ -43,6 +44,7 @@ class Inference(nn.Module):
         Args:
             noise: standard normal, shape (S, B, N).
             batch: observations, shape (B, ...); None for a target without data.
+            path: whether ln q has the gradient by way of z alone; its value is the same.
 
         Returns:
             ln q(z_K|x) and ln p(x, z_K) in nats, each of shape (S, B).
@@ -51,7 +53,10 @@ class Inference(nn.Module):
         def log_joint(z: Tensor) -> Tensor:
             return self.target.log_joint(z, batch)
 
-        z, log_q = self.posterior(noise, self.features(batch), log_joint)
+        features = self.features(batch)
+        z, log_q = self.posterior(noise, features, log_joint)
+        if path:
+            log_q = log_q - _without_value(self.posterior.log_prob(z.detach(), features))
         return log_q, log_joint(z)
 
 
@@ -74,6 +79,38 @@ def initial_model(posterior: str, target: str | Target, seed: int) -> Inference:
             target = build_target(target)
     features = target.num_features if isinstance(target, LatentVariableModel) else None
     return Inference(target, build_posterior(posterior, target.dim, features, seed=seed))
+
+
+def weighted_bound(log_q: Tensor, log_p: Tensor, beta: float | Tensor = 1.0, draws: int | None = None) -> Tensor:
+    """The importance-weighted bound, -ln of the mean of K weights (Burda et al. 2016, eq. 8), annealed like F.
+
+    It is an upper bound of -ln p(x), at most F in expectation, and falls with K.
+
+    Args:
+        log_q: ln q(z|x) in nats, (S, B).
+        log_p: ln p(x, z) in nats, (S, B).
+        beta: inverse temperature from 0 to 1.
+        draws: K, which divides S; None: S.
+
+    Returns:
+        Nats, (S / K, B).
+
+    >>> import torch
+    >>> weighted_bound(torch.zeros(2, 1), torch.log(torch.tensor([[1.0], [3.0]]))).exp()  # 1 / 2
+    tensor([[0.5000]])
+    """
+    log_weight = -free_energy(log_q, log_p, beta)
+    groups = log_weight.reshape(-1, draws or len(log_weight), *log_weight.shape[1:])
+    return -log_mean_exp(groups, 1)
+
+
+def _without_value(tensor: Tensor) -> Tensor:
+    """Zeros that have a tensor's gradient.
+
+    The gradient of ln q(z) at fixed z has mean 0 over draws of q. Taken away from the whole one it leaves the path
+    derivative, which is 0 for every draw where q is exact (Roeder et al. 2017, Sticking the landing, eq. 6).
+    """
+    return tensor - tensor.detach()
 
 
 def free_energy(log_q: Tensor, log_p: Tensor, beta: float | Tensor = 1.0) -> Tensor:

@@ -13,7 +13,7 @@ from nfbench.foundation.errors import InputError, reason
 from nfbench.foundation.inductor import forget_compiled
 from nfbench.specification.config import Training
 from nfbench.training.cuda_graph import Captured
-from nfbench.training.objective import Inference, free_energy
+from nfbench.training.objective import Inference, free_energy, weighted_bound
 from nfbench.training.optimizers import OPTIMIZERS
 
 
@@ -83,9 +83,14 @@ class Update:
         leaves: the same tensors, as a list.
         total: (E,) sum in nats of the updates' bounds since it was last set to zero.
         one_by_one: why `vmap` cannot follow the models, which are then called one by one; None where it can.
+
+    Raises:
+        InputError: the path estimator, for a posterior without a density at points.
     """
 
     def __init__(self, models: Sequence[Inference], config: Training, acceleration: Acceleration = PLAIN) -> None:
+        if config.estimator == "path" and not models[0].posterior.has_density:
+            raise InputError("estimator 'path': the posterior has no density at points; expected another estimator")
         self.models, self.config = models, config
         self.params: dict[str, Tensor] = dict(models[0].named_parameters())
         self.buffers: dict[str, Tensor] = {}
@@ -203,7 +208,7 @@ class Update:
         return torch.autocast(self.leaves[0].device.type, torch.bfloat16)
 
     def _alone(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
-        loss, bound = _losses(self.models[0], noise[0], None if batch is None else batch[0], beta)
+        loss, bound = self._losses(self.models[0], noise[0], None if batch is None else batch[0], beta)
         return loss, bound.unsqueeze(0)
 
     def _give_up_vmap(self, error: Exception) -> None:
@@ -218,11 +223,13 @@ class Update:
         for e in range(len(self.models)):
             numbers = {name: value[e] for name, value in (self.params | self.buffers).items()}
 
-            def model(*arguments: Tensor | None, numbers: dict[str, Tensor] = numbers) -> tuple[Tensor, Tensor]:
-                log_q, log_p = functional_call(self.models[0], numbers, arguments)
+            def model(
+                *arguments: Tensor | None, numbers: dict[str, Tensor] = numbers, **options: bool
+            ) -> tuple[Tensor, Tensor]:
+                log_q, log_p = functional_call(self.models[0], numbers, arguments, options)
                 return log_q, log_p
 
-            loss, bound = _losses(model, noise[e], None if batch is None else batch[e], beta)
+            loss, bound = self._losses(model, noise[e], None if batch is None else batch[e], beta)
             losses.append(loss)
             bounds.append(bound)
         return torch.stack(losses).sum(), torch.stack(bounds)
@@ -231,20 +238,23 @@ class Update:
         def of_model(
             params: dict[str, Tensor], buffers: dict[str, Tensor], noise: Tensor, batch: Tensor | None = None
         ) -> tuple[Tensor, Tensor]:
-            def model(*arguments: Tensor | None) -> tuple[Tensor, Tensor]:
-                log_q, log_p = functional_call(self.models[0], (params, buffers), arguments)
+            def model(*arguments: Tensor | None, **options: bool) -> tuple[Tensor, Tensor]:
+                log_q, log_p = functional_call(self.models[0], (params, buffers), arguments, options)
                 return log_q, log_p
 
-            return _losses(model, noise, batch, beta)
+            return self._losses(model, noise, batch, beta)
 
         arguments = (noise,) if batch is None else (noise, batch)
         loss, bound = torch.vmap(of_model)(self.params, self.buffers, *arguments)
         return loss.sum(), bound
 
-
-def _losses(
-    model: Callable[..., tuple[Tensor, Tensor]], noise: Tensor, batch: Tensor | None, beta: float | Tensor
-) -> tuple[Tensor, Tensor]:
-    """The annealed free energy and the bound, each a mean over draws and data points."""
-    log_q, log_p = model(noise, batch)
-    return free_energy(log_q, log_p, beta).mean(), free_energy(log_q.detach(), log_p.detach()).mean()
+    def _losses(
+        self, model: Callable[..., tuple[Tensor, Tensor]], noise: Tensor, batch: Tensor | None, beta: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What is minimised, the annealed free energy or bound, and F, each a mean over draws and data points."""
+        options = {"path": True} if self.config.estimator == "path" else {}
+        log_q, log_p = model(noise, batch, **options)
+        bound = free_energy(log_q.detach(), log_p.detach()).mean()
+        if self.config.estimator == "importance-weighted" and torch.is_grad_enabled():
+            return weighted_bound(log_q, log_p, beta, self.config.weighted_draws).mean(), bound
+        return free_energy(log_q, log_p, beta).mean(), bound
