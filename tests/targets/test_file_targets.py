@@ -9,6 +9,7 @@ import nfbench
 from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import run_group
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.randomness import stream
 from nfbench.posteriors.slope import slope
 from nfbench.specification import registry
 from nfbench.specification import spec as specs
@@ -162,6 +163,23 @@ def test_seeds_together_follow_the_gradient_of_a_function_that_vmap_cannot_follo
         alone = z[seed].detach().requires_grad_()
         (expected,) = torch.autograd.grad(slope(odd, alone).sin().sum(), alone)
         torch.testing.assert_close(together[seed], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_many_draws_without_a_gradient_are_some_calls(file):
+    """A model is not asked for 5,000 draws at once, as it may hold its data once a draw; the values are the same."""
+    counting = GAUSSIAN.replace("def log", "sizes = []\ndef log").replace(
+        "    return", "    sizes.append(len(z))\n    return"
+    )
+    built = target(file(counting))
+    sizes = built.function.__globals__["sizes"]
+    sizes.clear()
+    z = torch.randn(5000, 1, 2, generator=stream(0, "many"))
+    torch.testing.assert_close(built.log_joint(z), -0.5 * z.square().sum(-1))
+    assert sum(sizes) == 5000
+    assert max(sizes) <= 2048
+    sizes.clear()
+    built.log_joint(z.requires_grad_()).sum().backward()
+    assert sizes == [5000]  # what is differentiated is held as a whole anyway
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -15,6 +15,7 @@ from nfbench.targets.own_models import faults
 from nfbench.targets.own_models.fold import folded
 
 _PROBES = 64  # standard normal draws at which a new model is looked at
+_AT_ONCE = 2048  # draws of a call where no gradient is wanted: a model may hold its data once a draw
 _PRECISIONS = (torch.float32, torch.float64)
 
 
@@ -57,7 +58,7 @@ class OwnModel(FunctionTarget):
         Raises:
             InputError: the function raised an error, or returned something else than a tensor (...).
         """
-        return folded(self.plain, self.checked(z))
+        return folded(self._in_parts, self.checked(z))
 
     def stacks(self) -> bool:
         """Whether several seeds can train as one program.
@@ -66,6 +67,12 @@ class OwnModel(FunctionTarget):
             True: `log_joint` folds the seeds into the draws.
         """
         return True
+
+    def _in_parts(self, z: Tensor) -> Tensor:
+        """`plain`, some draws at a time where there are many and no gradient is wanted."""
+        if z.ndim < 2 or len(z) <= _AT_ONCE or (z.requires_grad and torch.is_grad_enabled()):
+            return self.plain(z)
+        return torch.cat([self.plain(z[start : start + _AT_ONCE]) for start in range(0, len(z), _AT_ONCE)])
 
     def plain(self, z: Tensor) -> Tensor:
         """The function at plain draws, in its precision, with errors as the user's.

@@ -8,7 +8,7 @@ The sha256 of the file, and of the files that it imports from its own folder, is
 import contextlib
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from nfbench.targets.own_models.libraries import imported
 from nfbench.targets.own_models.python_files import model_function, split, without_arguments
 
 _EXAMPLE = "numpyro:my.py::model"
+_MOST = 2048  # draws of a call
 _LEAST = 64  # draws of a call; more are rounded up to a power of two, as JAX compiles for each number of them anew
 
 
@@ -80,13 +81,11 @@ class _Numpyro:
         self.names = [text for name, value in latent.items() for text in labels(name, np.shape(value))]
 
     def evaluate(self, z: Numbers) -> tuple[Numbers, Numbers]:
-        with _double():
-            value, slope = self._both(_padded(z))
-            return np.asarray(value)[: len(z)], np.asarray(slope)[: len(z)]
+        value, slope = zip(*self._in_parts(self._both, z), strict=True)
+        return np.concatenate(value), np.concatenate(slope)
 
     def constrain(self, z: Numbers) -> Numbers:
-        with _double():
-            return np.asarray(self._shown(_padded(z)))[: len(z)]
+        return np.concatenate([shown for (shown,) in self._in_parts(lambda part: (self._shown(part),), z)])
 
     def first_not_finite(self, z: Numbers) -> str | None:
         from numpyro.infer.util import compute_log_probs
@@ -97,6 +96,14 @@ class _Numpyro:
                 if not np.isfinite(term):
                     return f"site {name!r} ({kind(trace[name]['fn'])})"
         return None
+
+    @staticmethod
+    def _in_parts(function: Callable[[Numbers], tuple[Any, ...]], z: Numbers) -> Iterator[tuple[Numbers, ...]]:
+        """Values of a function of draws, some draws at a time, as a model may hold its data once a draw."""
+        with _double():
+            for start in range(0, len(z), _MOST):
+                part = z[start : start + _MOST]
+                yield tuple(np.asarray(value)[: len(part)] for value in function(_padded(part)))
 
     def _log_joint(self, z: Any) -> Any:
         """`(D,) -> ()`, with the Jacobians."""

@@ -84,7 +84,7 @@ class PyroDensity:
         Returns:
             (C,), in the order of `names`.
         """
-        trace, _ = self._traced(z)
+        trace, _ = self._traced(z, with_terms=False)
         return torch.cat([value.to(z.dtype).reshape(-1) for _, value in _shown(trace)])
 
     def first_not_finite(self, z: Tensor) -> str | None:
@@ -115,7 +115,9 @@ class PyroDensity:
             raise _RefusedError(f"site {unseen[0]!r} is not always there: expected the same sites each time")
         return terms
 
-    def _traced(self, z: Tensor, places: dict[str, str] | None = None) -> tuple[Any, dict[str, Tensor]]:
+    def _traced(
+        self, z: Tensor, places: dict[str, str] | None = None, *, with_terms: bool = True
+    ) -> tuple[Any, dict[str, Tensor]]:
         """Run the model at a point: its trace with the terms of its sites, and ln|det| () of each latent variable."""
         import pyro
 
@@ -134,7 +136,7 @@ class PyroDensity:
         with pyro.validation_enabled(is_validate=False):
             trace = pyro.poutine.trace(_placing(place, places)(self._model)).get_trace()
             for name, node in trace.nodes.items():
-                if node["type"] == "sample" and not _is_bookkeeping(node):
+                if with_terms and node["type"] == "sample" and not _is_bookkeeping(node):
                     _add_term(trace, name)
         return trace, jacobians
 
