@@ -129,6 +129,13 @@ class Block:
         number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
         return f"{number} seed{'' if counts[-1] == 1 else 's'}"
 
+    @property
+    def auxiliary(self) -> list[str]:
+        """The families without a density at points, whose ln q is that of auxiliary variables too."""
+        if "auxiliary" not in self.rows:  # a column where any record says so
+            return []
+        return sorted(set(self.rows.loc[self.rows["auxiliary"].isin([True]), "family"]))
+
     def has(self, metric: str) -> bool:
         """Whether any record has a value of the metric.
 

@@ -74,7 +74,8 @@ def families(dim: int) -> list[str]:
         dim: D; families that cannot have it are left out.
 
     Returns:
-        Specs, by the operations that draws cost where that is known, else by the number of parameters.
+        Specs, by the operations that draws cost where that is known, else by the number of parameters; those last that
+        follow the target's gradient.
 
     >>> families(2)[:2]
     ['gaussian', 'full-covariance']
@@ -93,7 +94,8 @@ def families(dim: int) -> list[str]:
         except Exception:  # a family that cannot have this dimension, or a plug-in's that is wrong
             continue
         size = cost.flops if cost is not None else _DRAWS * sum(each.numel() for each in built.parameters())
-        costs[str(choice)] = (_FIRST.index(entry.name) if entry.name in _FIRST else len(_FIRST), size)
+        later = len(_FIRST) + (not built.has_density)  # whose draws ask the target for gradients
+        costs[str(choice)] = (_FIRST.index(entry.name) if entry.name in _FIRST else later, size)
     return sorted(costs, key=lambda spec: costs[spec])
 
 

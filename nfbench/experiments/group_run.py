@@ -171,4 +171,5 @@ class GroupRun:
             log_z=None if built_target is None else built_target.log_z,
             num_params=None if family is None else sum(parameter.numel() for parameter in family.parameters()),
             order=self.group.order,
+            auxiliary=family is not None and not family.has_density,
         )

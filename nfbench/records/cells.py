@@ -17,7 +17,7 @@ RESERVED = frozenset(
     [
         *("experiment", "profile", "target", "family", "label", "K", "seed", "status", "seconds", "source", "recipe"),
         *("posterior", "target_label", "cite", "num_params", "log_z", "order", "message", "id", "training", "updates"),
-        *("importance_draws", "long_draws", "long_points", "data", "finished", "sources", "metric"),
+        *("importance_draws", "long_draws", "long_points", "data", "finished", "sources", "metric", "auxiliary"),
         *("seeds", "done", "diverged", "failed", "interrupted"),
     ]
 )
@@ -32,9 +32,10 @@ class Metric(Strict):
     se: float | None = None
 
 
-class Facts(Strict):
+class Facts(Stored):
     """What the registries said when the cell ran; a stored result outlives the code that made it."""
 
+    later = ("auxiliary",)
     family: str  # canonical spec without K
     label: str
     cite: str
@@ -47,6 +48,7 @@ class Facts(Strict):
     # Learned numbers of the posterior (free source) or of its head and flow (amortized).
     num_params: int | None = Field(ge=0)
     order: tuple[int, int]  # of target and posterior in the experiment
+    auxiliary: bool = False  # ln q is that of auxiliary variables too: the posterior has no density at points
 
 
 class Record(Stored):

@@ -43,7 +43,8 @@ WORDS = {
     "undecided": "Neither of these: too few seeds, or too much spread, to tell.",
     "not tested": "A test needs two seeds, of both configurations where a difference is tested.",
     "not comparable": "The paper's number belongs to another problem; both are shown, nothing is concluded.",
-    "cited": "A row of the paper's table that stands for the work of others: nothing of it was run here.",
+    "cited": "A row of the paper's table that stands for the work of others, with a model of their own: ours of the "
+    "same name are not compared with it.",
     "what others measured": "Other people's repetitions of the paper's experiment, each with its source: neither the "
     "paper's numbers nor ours.",
 }

@@ -74,7 +74,7 @@ class Hvi(AuxiliaryPosterior):
 
 @register_posterior(
     "hvi",
-    label="HVI, {steps} leapfrog",
+    label="HVI ({steps} leapfrog)",
     cite="Salimans, Kingma & Welling 2015",
     year=2015,
     kind="auxiliary",

@@ -18,7 +18,7 @@ from nfbench.posteriors.langevin import Langevin
 from nfbench.specification.registry import register_posterior
 
 
-@register_posterior("mcd", label="MCD, {steps} steps", cite="Doucet et al. 2022", year=2022, kind="auxiliary")
+@register_posterior("mcd", label="MCD ({steps} steps)", cite="Doucet et al. 2022", year=2022, kind="auxiliary")
 def mcd(
     dim: int,
     features: int | None = None,

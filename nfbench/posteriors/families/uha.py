@@ -71,7 +71,9 @@ class Uha(AuxiliaryPosterior):
         return z, log_q
 
 
-@register_posterior("uha", label="UHA, {steps} steps", cite="Geffner & Domke 2021, eq. 11", year=2021, kind="auxiliary")
+@register_posterior(
+    "uha", label="UHA ({steps} steps)", cite="Geffner & Domke 2021, eq. 11", year=2021, kind="auxiliary"
+)
 def uha(dim: int, features: int | None = None, points: int = 1, steps: Annotated[int, Field(ge=1)] = 4) -> Posterior:
     """Uncorrected Hamiltonian annealing: leapfrog steps on bridges from the base to the target.
 

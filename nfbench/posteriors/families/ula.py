@@ -14,7 +14,7 @@ from nfbench.specification.registry import register_posterior
 
 @register_posterior(
     "ula",
-    label="ULA, {steps} steps",
+    label="ULA ({steps} steps)",
     cite="Thin et al. 2021; Wu, Köhler & Noé 2020",
     year=2021,
     kind="auxiliary",

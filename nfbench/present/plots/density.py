@@ -1,7 +1,7 @@
 """Density images: the target beside the posteriors, a row a family and a column a depth (paper, Figure 3 a-c)."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +81,7 @@ def pictures(results: StoredResults, block: Block) -> Iterator[Picture]:
     for target, part in block.by_target():
         shown = _shown(results, part.rows)
         if shown:
-            yield Picture(f"densities-{slug(target)}", _caption(part), _figure(part.rows, shown))
+            yield Picture(f"densities-{slug(target)}", _caption(part), _figure(part.rows, shown, part.auxiliary))
 
 
 def _shown(results: StoredResults, rows: pd.DataFrame) -> dict[tuple[str, int], tuple[pd.Series, Images]]:
@@ -103,7 +103,9 @@ def _caption(block: Block) -> str:
     )
 
 
-def _figure(rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Images]]) -> Figure:
+def _figure(
+    rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Images]], auxiliary: Sequence[str]
+) -> Figure:
     ordered = rows.sort_values("order")
     labels = dict(zip(ordered["family"], ordered["label"], strict=True))
     depths = sorted({int(depth) for depth in rows["K"]})
@@ -114,7 +116,8 @@ def _figure(rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Im
         family = list(labels)[i] if i < len(labels) else ""
         for j, depth in enumerate(depths):
             statuses = rows.loc[(rows["family"] == family) & (rows["K"] == depth), "status"]
-            missing = "" if statuses.empty else "no image" if "done" in set(statuses) else "no seed\nis done"
+            absent = "no density\nat points" if family in auxiliary else "no image"
+            missing = "" if statuses.empty else absent if "done" in set(statuses) else "no seed\nis done"
             head = f"K = {depth}\n" if i == 0 else ""
             _panel(line[j + 1], shown.get((family, depth)), top, missing=missing, head=head)
         line[1].set_ylabel(labels.get(family, ""), fontsize=8)

@@ -97,7 +97,10 @@ def _notes(block: Block, source: Published) -> list[str]:
     notes += [_FEW] if (block.rows.groupby(list(CONFIGURATION), dropna=False).size() == 2).any() else []
     absent = ", ".join(f"{point.posterior} K={point.K}" for point in missing(block.rows, source))
     notes += [f"Published, without a record here: {absent}."] if absent else []
-    cited = "Cited rows are what the paper's table says of others' work; nothing of it was run here."
+    cited = (
+        "Cited rows are what the paper's table says of others' work, with models of their own: nothing here is "
+        "compared with them, rows of the same name neither."
+    )
     return notes + ([cited] if source.cited else [])
 
 

@@ -121,6 +121,7 @@ def protocol(block: Block, source: Published | None = None) -> str:
     sentences += [] if block.training is None else [f"Trained by {block.training}."]
     sentences += [_other_setup(block, source)] if source else []
     sentences += [_draws(block)] if block.has("nll") else []
+    sentences += [_without_density(block)] if block.auxiliary else []
     return " ".join(sentence for sentence in [*sentences, intervals(block)] if sentence)
 
 
@@ -178,6 +179,15 @@ def _draws(block: Block) -> str:
         return f"{text}."
     points = "all" if block.long_points is None else f"{block.long_points:,}"
     return f"{text}, the long one with S = {block.long_draws:,} over {points} of them."
+
+
+def _without_density(block: Block) -> str:
+    """What the numbers of families with auxiliary variables are."""
+    labels = block.rows[block.rows["family"].isin(block.auxiliary)].sort_values("order")["label"].unique()
+    return (
+        f"Of {', '.join(labels)} ln q is that of auxiliary variables too: F, KL and gap hold what their reverse models "
+        "lose, and what needs a density at points is left out."
+    )
 
 
 def read(source: Published) -> str:
