@@ -152,7 +152,8 @@ class Registry(Named[Entry]):
             try:
                 options[key] = TypeAdapter(entry.options[key][0]).validate_python(text)
             except ValidationError as error:
-                reasons = [one["msg"][:1].lower() + one["msg"][1:] for one in error.errors()]  # one an alternative
+                told = [one["msg"].removeprefix("Value error, ") for one in error.errors()]  # one an alternative
+                reasons = [text[:1].lower() + text[1:] for text in told]
                 raise InputError(f"{self.kind} {str(spec)!r}: {key}={text}: {' or '.join(reasons)}") from None
         return Choice(entry, options)
 
