@@ -1,6 +1,6 @@
 """How often the intervals of rankings hold: simulated runs of posteriors on targets, of which the truth is known.
 
-    python benchmarks/coverage.py --simulations 2000
+    python benchmarks/interval_coverage.py --simulations 2000
 
 prints a table in Markdown: the share of simulations in which the 95 % interval contains the truth.
 """
