@@ -118,8 +118,10 @@ def comparisons(block: Block, metric: str, against: str, margin: float = MARGIN)
         InputError: as of `baselines`.
     """
     base_of, every = baselines(block, against), scores(block, metric)
+    bases = block.rows[block.rows["posterior"].isin(set(base_of.values()))]
+    base_cells = {(str(name), str(on)): cells for (name, on), cells in bases.groupby(["posterior", "target"])}
     rows = [
-        _compared(names, cells, block, every, base_of[str(names["posterior"])], margin)
+        _compared(names, cells, base_cells, every, base_of[str(names["posterior"])], margin)
         for names, cells in groups(block.rows, CONFIGURATION)
         if str(names["posterior"]) in base_of
     ]
@@ -135,11 +137,16 @@ def comparisons(block: Block, metric: str, against: str, margin: float = MARGIN)
 
 
 def _compared(
-    names: dict[str, Any], cells: pd.DataFrame, block: Block, every: Scores, base: str, margin: float
+    names: dict[str, Any],
+    cells: pd.DataFrame,
+    base_cells: dict[tuple[str, str], pd.DataFrame],
+    every: Scores,
+    base: str,
+    margin: float,
 ) -> dict[str, Any] | None:
     """One row; None where the baseline has no record of the target."""
-    theirs = block.rows[(block.rows["posterior"] == base) & (block.rows["target"] == names["target"])]
-    if theirs.empty:
+    theirs = base_cells.get((base, str(names["target"])))
+    if theirs is None:
         return None
     target = every.targets.index(names["target"])
     mine, other = (every.values[every.posteriors.index(name), target] for name in (names["posterior"], base))

@@ -44,7 +44,8 @@ def signed_rank(differences: Iterable[float], margin: float) -> Posterior:
     values = np.clip(np.array([0.0, *differences]), -_LARGE, _LARGE)
     means = (values[:, None] + values) / 2
     weights = np.random.default_rng(0).dirichlet([_PRIOR, *[1.0] * (len(values) - 1)], size=_DRAWS)
-    below, above = (np.einsum("ri,ij,rj->r", weights, side, weights) for side in (means < -margin, means > margin))
+    sides = (means < -margin).astype(float), (means > margin).astype(float)
+    below, above = ((weights @ side * weights).sum(axis=1) for side in sides)
     shares = np.stack([below, 1 - below - above, above], axis=1)
     counts = np.bincount(shares.argmax(axis=1), minlength=3) / _DRAWS
     return Posterior(*(float(count) for count in counts))

@@ -113,9 +113,10 @@ def scores(block: Block, metric: str) -> Scores:
     rows = block.rows.sort_values(["order", "seed"])
     posteriors, targets, seeds = (tuple(dict.fromkeys(rows[name])) for name in ("posterior", "target", "seed"))
     values = np.full((len(posteriors), len(targets), len(seeds)), np.nan)
-    for row in rows[["posterior", "target", "seed", "status", metric]].itertuples(index=False):
-        place = posteriors.index(row[0]), targets.index(row[1]), seeds.index(row[2])
-        values[place] = {"done": sign * float(row[4]), "diverged": np.inf}.get(row[3], np.nan)
+    axes = zip(("posterior", "target", "seed"), (posteriors, targets, seeds), strict=True)
+    places = tuple(rows[name].map({value: place for place, value in enumerate(axis)}).to_numpy() for name, axis in axes)
+    status, numbers = rows["status"].to_numpy(), sign * rows[metric].astype(float).to_numpy()
+    values[places] = np.where(status == "done", numbers, np.where(status == "diverged", np.inf, np.nan))
     return Scores(metric, sign, posteriors, targets, values, _levels(values, metric))
 
 

@@ -111,8 +111,10 @@ def rank(
 def _choice(columns: Sequence[str] | None, sort: str, conditions: Sequence[str] | None) -> "Choice":
     from nfbench.present.tables.choose import Choice
 
-    names = (part.strip() for text in columns or () for part in text.split(","))
-    return Choice(tuple(name for name in names if name), sort, tuple(conditions or ()))
+    names = tuple(part.strip() for text in columns or () for part in text.split(","))
+    if not all(names):
+        raise InputError(f"columns {','.join(names)!r}: expected names of columns, with commas between them")
+    return Choice(names, sort, tuple(conditions or ()))
 
 
 def _usual() -> Shown:

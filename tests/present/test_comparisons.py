@@ -83,6 +83,14 @@ def test_every_format_and_choice_works(root, capsys, words):
     assert "Holm's method" in out
 
 
+def test_the_verdict_is_shown_at_eighty_characters(results):
+    """On a usual terminal the verdict stands beside the difference, broken at its blanks where it is long."""
+    stream = io.StringIO()
+    terminal.show(results.against("figure3", "planar").tables, Console(file=stream, width=80, highlight=False))
+    assert any("verdict" in line for line in stream.getvalue().splitlines()[1:5])
+    assert max(map(len, stream.getvalue().splitlines())) <= 80
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_text_is_never_wider_than_the_terminal(results, width):
     """Neither table has a line that is wider."""
@@ -102,6 +110,7 @@ def test_text_is_never_wider_than_the_terminal(results, width):
         ("table figure3 --margin 0.1", "expected --against"),
         ("table figure3 --against planar --filter K>99", "no row has K>99"),
         ("rank figure3 --columns kll", "'kll'"),
+        ("rank figure3 --columns ,", "expected names of columns"),
         ("rank figure3 --targets random", "expected at least 5"),
         ("rank figure3 --against planar", "no posterior named 'planar' in the ranking"),
         ("rank timing", "expected an experiment"),

@@ -133,6 +133,7 @@ def test_a_table_is_sorted_by_what_its_cells_say(stored):
         ({"where": ["K>=many"]}, "compares numbers"),
         ({"where": ["dephts>3"]}, "'dephts'"),
         ({"where": ["K"]}, "expected a name"),
+        ({"sort": "-"}, "sort '-': expected"),
         ({"where": ["K>1000"]}, "no row has K>1000"),
     ],
 )

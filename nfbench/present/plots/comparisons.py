@@ -16,6 +16,7 @@ from nfbench.records.glossary import measure
 
 _FEWEST = 6  # pairs of a target and a seed: with five, no signed-rank test can be significant
 _POINTS = 400
+_MOST = 40  # posteriors in a picture
 _LINES: tuple[Line, ...] = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (1, 1)))  # of a family's members, the deepest first
 
 
@@ -27,14 +28,14 @@ def pictures(block: Block, looks: dict[str, Look]) -> Iterator[Picture]:
         looks: colour and mark by family.
 
     Yields:
-        Pictures named ``profile`` and ``ranks``; none for a single target, fewer than three posteriors that have a run
-        on every target, or a block without a metric that ranks.
+        Pictures named ``profile`` and ``ranks``; none for a single target, fewer than three or more than 40
+        posteriors that have a run on every target, or a block without a metric that ranks.
     """
     try:
         every = scores(block, metric_of(block, None)).everywhere()
     except InputError:
         return
-    if len(every.targets) < 2 or len(every.posteriors) < 3 or not np.isfinite(every.values).any():
+    if len(every.targets) < 2 or not 3 <= len(every.posteriors) <= _MOST or not np.isfinite(every.values).any():
         return
     rows = {row["posterior"]: row for row in block.rows.to_dict("records")}
     yield _profile(block, every, rows, looks)

@@ -44,6 +44,11 @@ class Choice:
     sort: str = ""
     conditions: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a sort without a name."""
+        if self.sort == "-":
+            raise InputError("sort '-': expected the name of a column, with a hyphen before it for the largest first")
+
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows that meet all conditions.
 

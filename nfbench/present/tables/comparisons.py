@@ -19,6 +19,9 @@ from nfbench.records.glossary import measure
 from nfbench.specification.choices import FORMATS
 
 _MANY = 0.0005  # p-values below are not told apart
+_MOST = (
+    1000  # configurations of a block that a report compares; `nfbench rank` and `table --against` compare any number
+)
 
 
 class Compared(NamedTuple):
@@ -236,8 +239,10 @@ def of_report(block: Block) -> list[Table]:
         block: the records.
 
     Returns:
-        No table for a block of fewer than two posteriors, or without a metric that ranks.
+        No table for a block of fewer than two posteriors, without a metric that ranks, or too large to be read.
     """
+    if len(block.rows[["target", "posterior"]].drop_duplicates()) > _MOST:
+        return []
     try:
         metric = metric_of(block, None)
     except InputError:

@@ -17,6 +17,8 @@ _PAD = 2  # blanks between columns
 _STYLES = {"best": "bold green", "tied": "bold"}
 _SIGNS = {"best": " *", "tied": " ="}
 _SPACE = 2  # of a sign
+_SENTENCES = ("verdict", "remark")  # columns whose cells may be broken at blanks
+_SENTENCE = 16  # characters that are enough for such a column
 
 
 def show(tables: Sequence[Table], console: Console, *, verbose: bool = False) -> None:
@@ -105,13 +107,22 @@ def _widths(table: Table, columns: Sequence[int], width: int) -> list[int]:
         least[widest] = max(1, least[widest] + left)
     widths: list[int] = []
     for column, needed in zip(columns, least, strict=True):
-        more = max(0, min(left, len(table.head[column]) - needed))
+        wanted = _cells(table, column) if table.head[column] in _SENTENCES else len(table.head[column])
+        more = max(0, min(left, wanted - needed))
         widths, left = [*widths, needed + more], left - more
     return widths
 
 
 def _wide(table: Table, column: int) -> int:
-    """The width of a column whose head may break at blanks, in characters."""
-    marked = any(place == column for _, place in table.marks)
-    cells = max((len(row[column]) for row in table.rows), default=0) + _SPACE * marked
+    """The least width of a column, in characters: its head may break at blanks, and so may the cells of a sentence."""
+    cells = _cells(table, column)
+    if table.head[column] in _SENTENCES:
+        words = [len(word) for row in table.rows for word in row[column].split()]
+        cells = min(cells, max([_SENTENCE, *words]))
     return max([cells, *map(len, table.head[column].split())]) + _PAD
+
+
+def _cells(table: Table, column: int) -> int:
+    """The length of the longest cell, with room for a sign where cells have some."""
+    marked = any(place == column for _, place in table.marks)
+    return max((len(row[column]) for row in table.rows), default=0) + _SPACE * marked
