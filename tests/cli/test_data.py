@@ -20,8 +20,8 @@ from nfbench.specification.registry import protocols
 def nf(capsys, monkeypatch, tmp_path):
     """Run a command line where no data are but scikit-learn's: `(exit code, standard output, standard error)`."""
     monkeypatch.setenv("NFBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(files, "cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr("nfbench.data.storage.download.cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("nfbench.data.storage.download.cache_folder", lambda: tmp_path / "cache")
 
     def run(*arguments):
         capsys.readouterr()

@@ -85,8 +85,8 @@ def dead():
 def home(monkeypatch, tmp_path):
     """The cache, empty, and no other folder."""
     monkeypatch.delenv("NFBENCH_DATA", raising=False)
-    monkeypatch.setattr(files, "cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr("nfbench.data.storage.download.cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("nfbench.data.storage.download.cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 

@@ -329,7 +329,7 @@ def test_names_may_stand_alone_and_wrong_ones_are_refused():
 def test_missing_data_are_one_line_that_says_how_to_get_them(tmp_path, monkeypatch):
     """Without the files there is one line with the option, the variable and the command."""
     monkeypatch.setenv("NFBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr("nfbench.data.storage.files.cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("nfbench.data.storage.files.cache_folder", lambda: tmp_path / "cache")
     with pytest.raises(MissingDataError) as caught:
         target("posteriordb:arK-arK")
     line = str(caught.value)
