@@ -184,7 +184,9 @@ def test_the_command_prints_json_writes_its_files_and_has_exit_codes(tmp_path):
     assert data["posterior"] == "gaussian"
     assert set(data["sources"]) == {"target"}
     assert "[1/1] gaussian: F = " in errors
-    (file,) = (tmp_path / "results" / "choose").iterdir()
+    (file,) = (tmp_path / "results" / "choose").glob("*.json")
+    fits = {f"{file.stem}-seed{seed}.safetensors" for seed in (0, 1)}  # of the chosen family, for `nfbench export`
+    assert {each.name for each in file.parent.iterdir()} == fits | {file.name}
     assert json.loads(file.read_text()) == data
     assert {each.suffix for each in (tmp_path / "reports" / "figures").iterdir()} == {".png", ".svg"}
     assert len(nfbench.results(tmp_path / "results").frame) == 0
