@@ -159,7 +159,7 @@ def _compared(
     rope = signed_rank(differences, margin) if len(differences) > 1 else None
     return {
         **names,
-        **{name: cells.iloc[0][name] for name in FACTS},
+        **cells[list(FACTS)].iloc[0].to_dict(),
         **vars(difference),
         "base": base,
         "pairs": int(both.sum()),

@@ -1,9 +1,11 @@
 """The Bayesian signed-rank test with a region of practical equivalence, in nats."""
 
+import functools
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 _PRIOR = 0.5  # weight of a difference of 0 that is added to those at hand
 _DRAWS = 20_000
@@ -43,9 +45,16 @@ def signed_rank(differences: Iterable[float], margin: float) -> Posterior:
     """
     values = np.clip(np.array([0.0, *differences]), -_LARGE, _LARGE)
     means = (values[:, None] + values) / 2
-    weights = np.random.default_rng(0).dirichlet([_PRIOR, *[1.0] * (len(values) - 1)], size=_DRAWS)
+    weights = _weights(len(values) - 1)
     sides = (means < -margin).astype(float), (means > margin).astype(float)
     below, above = ((weights @ side * weights).sum(axis=1) for side in sides)
     shares = np.stack([below, 1 - below - above, above], axis=1)
     counts = np.bincount(shares.argmax(axis=1), minlength=3) / _DRAWS
     return Posterior(*(float(count) for count in counts))
+
+
+@functools.lru_cache(maxsize=8)
+def _weights(n: int) -> NDArray[np.float64]:
+    """(draws, 1 + n): weights of the difference of 0 and of n differences, the same for all comparisons of n."""
+    weights: NDArray[np.float64] = np.random.default_rng(0).dirichlet([_PRIOR, *[1.0] * n], size=_DRAWS)
+    return weights

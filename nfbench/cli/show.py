@@ -15,7 +15,7 @@ from nfbench.specification.choices import CLAIMS, TIMING, Over
 if TYPE_CHECKING:
     from nfbench.present.results import Results as StoredAndShown
     from nfbench.present.tables.choose import Choice
-    from nfbench.present.tables.comparisons import Compared
+    from nfbench.present.tables.compared import Compared
     from nfbench.present.tables.render import Table
 
 _WHAT = "Name of an experiment, or its .yaml file; 'timing' for all timings"

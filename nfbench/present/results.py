@@ -13,8 +13,9 @@ from nfbench.analysis.timings import timed
 from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.errors import InputError
 from nfbench.present.tables import budgets, claims, experiment, timings
-from nfbench.present.tables import comparisons as compared
+from nfbench.present.tables import comparisons as tables_of_comparisons
 from nfbench.present.tables.choose import EVERYTHING, Choice
+from nfbench.present.tables.compared import Compared
 from nfbench.present.tables.render import Table, html
 from nfbench.records.results import StoredResults
 from nfbench.specification.choices import CLAIMS, TIMING, Format, Over
@@ -81,9 +82,7 @@ class Results(StoredResults):
         """
         return self.against(name, against, metric=metric, margin=margin).data
 
-    def against(
-        self, name: str, posterior: str, *, metric: str | None = None, margin: float | None = None
-    ) -> compared.Compared:
+    def against(self, name: str, posterior: str, *, metric: str | None = None, margin: float | None = None) -> Compared:
         """The tables of `comparisons` beside their data.
 
         Args:
@@ -101,7 +100,7 @@ class Results(StoredResults):
         _texts("comparisons", name=name, against=posterior, **({} if metric is None else {"metric": metric}))
         instance("comparisons", "margin", margin, (int, float, type(None)), "a number, or None")
         rows = experiment.select(self.frame, name)
-        return compared.against(rows, posterior, metric, **({} if margin is None else {"margin": margin}))
+        return tables_of_comparisons.against(rows, posterior, metric, **({} if margin is None else {"margin": margin}))
 
     def ranking(
         self, name: str, *, metric: str | None = None, targets: Over = "fixed", against: str | None = None
@@ -131,7 +130,7 @@ class Results(StoredResults):
 
     def ranked(
         self, name: str, *, metric: str | None = None, targets: Over = "fixed", against: str | None = None
-    ) -> compared.Compared:
+    ) -> Compared:
         """The tables of `ranking` beside their data.
 
         Args:
@@ -148,9 +147,9 @@ class Results(StoredResults):
         """
         optional = {key: text for key, text in (("metric", metric), ("against", against)) if text is not None}
         _texts("ranking", name=name, targets=targets, **optional)
-        return compared.ranking(experiment.select(self.frame, name), metric, targets, against)
+        return tables_of_comparisons.ranking(experiment.select(self.frame, name), metric, targets, against)
 
-    def at(self, name: str, budget: str) -> compared.Compared:
+    def at(self, name: str, budget: str) -> Compared:
         """The configurations of an experiment at an equal budget, from the curves of their trainings.
 
         Args:

@@ -154,3 +154,15 @@ def test_no_picture_where_nothing_can_be_ranked():
     """One target has neither picture; two seeds on two targets are too few for a test, and have no ranks."""
     assert list(plots.pictures(block(targets=1), looks("abc"))) == []
     assert [picture.name for picture in plots.pictures(block(2, 2), looks("abc"))] == ["profile"]
+
+
+def test_a_report_compares_only_what_can_be_read():
+    """Several targets have a ranking and all against its first, one target the latter only, large blocks neither."""
+    tables = comparisons.of_report(block())
+    assert [table.title.rpartition(": ")[2] for table in tables] == ["ranking", "against a"]
+    assert [table.folded for table in tables] == [False, True]
+    assert [table.folded for table in comparisons.of_report(block(targets=1))] == [True]
+    many = compared_block({f"t{j}": {f"p{i}": [0.1, 0.2] for i in range(31)} for j in range(10)})
+    assert [table.title.rpartition(": ")[2] for table in comparisons.of_report(many)] == ["ranking"]
+    assert comparisons.of_report(compared_block({f"p{i}": [0.1, 0.2] for i in range(61)})) == []
+    assert comparisons.of_report(compared_block({"a": [1.0], "b": [2.0]}, metric="entropy")) == []

@@ -9,7 +9,7 @@ from nfbench.analysis.budgets import Budget, at_budget, parse_budget
 from nfbench.analysis.scores import metric_of
 from nfbench.analysis.summary import PARTS
 from nfbench.foundation.errors import InputError
-from nfbench.present.tables.comparisons import Compared
+from nfbench.present.tables.compared import Compared
 from nfbench.present.tables.labels import budget as protocol_of
 from nfbench.present.tables.labels import depth, spread
 from nfbench.present.tables.render import Table, number, significant

@@ -1,7 +1,7 @@
 """Tables of who beats whom: each configuration against one posterior, and a ranking over targets."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -10,73 +10,14 @@ from nfbench.analysis.comparison import MARGIN, comparisons
 from nfbench.analysis.overall import left_out, overall
 from nfbench.analysis.scores import metric_of
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.names import unknown
-from nfbench.present.tables.choose import EVERYTHING, Choice
+from nfbench.present.tables.compared import Compared
 from nfbench.present.tables.labels import budget, depth, statistic
-from nfbench.present.tables.latex import latex
-from nfbench.present.tables.render import NOTHING, Table, markdown, number
+from nfbench.present.tables.render import NOTHING, Table, number
 from nfbench.records.glossary import measure
-from nfbench.specification.choices import FORMATS
 
 _MANY = 0.0005  # p-values below are not told apart
-_MOST = (
-    1000  # configurations of a block that a report compares; `nfbench rank` and `table --against` compare any number
-)
-
-
-class Compared(NamedTuple):
-    """A comparison as text and as data.
-
-    Attributes:
-        tables: one a block.
-        data: all rows with their full numbers.
-    """
-
-    tables: list[Table]
-    data: pd.DataFrame
-
-    def text(self, fmt: str, choice: Choice = EVERYTHING) -> str:
-        """The comparison in a format.
-
-        Args:
-            fmt: ``md``, ``latex``, ``csv`` or ``json``.
-            choice: which rows and columns, and in what order.
-
-        Returns:
-            The text.
-
-        Raises:
-            InputError: unknown format, or a choice that the tables do not have.
-        """
-        if fmt not in FORMATS:
-            raise unknown("table format", fmt, FORMATS)
-        if fmt == "csv":
-            return choice.frame(self.data).to_csv(index=False)
-        if fmt == "json":
-            return str(choice.frame(self.data).to_json(orient="records", indent=1, double_precision=15)) + "\n"
-        return "\n".join((markdown if fmt == "md" else latex)(table) for table in self.chosen(choice))
-
-    def chosen(self, choice: Choice) -> list[Table]:
-        """The tables, narrowed and sorted.
-
-        Args:
-            choice: which rows and columns, and in what order.
-
-        Returns:
-            Those that have a row left.
-
-        Raises:
-            InputError: a choice that no table has.
-        """
-        kept = None
-        if choice.conditions:
-            kept = {tuple(row["key"]) for row in choice.rows(self._keyed()).to_dict("records")}
-        return choice.tables(self.tables, kept)
-
-    def _keyed(self) -> pd.DataFrame:
-        """The data with the key of each row's line in a table."""
-        keys = [key for table in self.tables for key in table.keys]
-        return self.data.assign(key=pd.Series(keys, index=self.data.index, dtype=object))
+_MOST = 300  # configurations that a report compares one by one; the commands compare any number
+_MOST_RANKED = 60  # posteriors that it ranks
 
 
 def against(frame: pd.DataFrame, posterior: str, metric: str | None = None, margin: float = MARGIN) -> Compared:
@@ -241,7 +182,8 @@ def of_report(block: Block) -> list[Table]:
     Returns:
         No table for a block of fewer than two posteriors, without a metric that ranks, or too large to be read.
     """
-    if len(block.rows[["target", "posterior"]].drop_duplicates()) > _MOST:
+    configurations = block.rows[["target", "posterior"]].drop_duplicates()
+    if configurations["posterior"].nunique() > _MOST_RANKED:
         return []
     try:
         metric = metric_of(block, None)
@@ -250,12 +192,14 @@ def of_report(block: Block) -> list[Table]:
     ranked = overall(block, metric)
     if len(ranked) < 2:
         return []
-    pairs = comparisons(block, metric, ranked.iloc[0]["posterior"])
-    detail = against_table(block, pairs, metric, MARGIN)._replace(folded=True)
-    if block.rows["target"].nunique() == 1:
-        return [detail]
-    table = ranking_table(block, ranked, metric, "fixed")
-    return [table._replace(keys=[()] * len(table.rows)), detail]
+    tables = []
+    if block.rows["target"].nunique() > 1:
+        table = ranking_table(block, ranked, metric, "fixed")
+        tables.append(table._replace(keys=[()] * len(table.rows)))
+    if len(configurations) <= _MOST:
+        pairs = comparisons(block, metric, ranked.iloc[0]["posterior"])
+        tables.append(against_table(block, pairs, metric, MARGIN)._replace(folded=True))
+    return tables
 
 
 def p_value(value: float | None) -> str:
