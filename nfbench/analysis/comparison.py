@@ -159,7 +159,7 @@ def _compared(
     rope = signed_rank(differences, margin) if len(differences) > 1 else None
     return {
         **names,
-        **cells[list(FACTS)].iloc[0].to_dict(),
+        **{str(name): value for name, value in cells[list(FACTS)].iloc[0].items()},
         **vars(difference),
         "base": base,
         "pairs": int(both.sum()),
