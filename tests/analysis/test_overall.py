@@ -137,7 +137,7 @@ def test_intervals_cover_the_truth(seeds, over):
 
     The page on numbers prints more cases from more simulations.
     """
-    from benchmarks.coverage import covered
+    from benchmarks.interval_coverage import covered
 
     allowed = 3 * math.sqrt(0.05 * 0.95 / 300)
     for share in covered(over, 6, seeds, 300).values():
