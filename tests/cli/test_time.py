@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from support.families import specs
+from support.families import posterior, specs
 from support.timed import case_of, timing_of
 
 from nfbench.cli import time as command
@@ -17,6 +17,7 @@ from nfbench.foundation.progress import Progress
 from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.records import timings
 from nfbench.records.timings import Spread
+from nfbench.specification.registry import posteriors
 from nfbench.timing import lock as lanes
 from nfbench.timing import plan
 from nfbench.timing.contenders.contract import CONTENDERS, Contender, contenders, register
@@ -107,11 +108,18 @@ def test_help_loads_nothing_heavy():
 
 
 def test_a_profile_times_every_family(nf, tmp_path):
-    """All registered variants in every mode of the profile: a line for each contender, a table, a record each."""
+    """All registered variants in every mode of the profile: a line for each contender, a table, a record each.
+
+    What has no density at points lacks the mode that asks for it, and nothing else.
+    """
     code, out, err = nf(f"time {FAST}")
     found = list(timings.timings(tmp_path / "results"))
     assert code == 0
-    assert {one.status for one in found} == {"done"}
+    done = [one for one in found if one.status == "done"]
+    lacking = {(one.case.mode, one.case.posterior) for one in found if one not in done}
+    auxiliary = [spec for spec in specs(2) if not posterior(spec, 2).has_density]
+    assert lacking == {("inverse", str(posteriors.choose(spec))) for spec in auxiliary}
+    assert {one.status for one in found} == {"done", "lacking"}
     assert {one.contender for one in found} == {"nfbench", "reference"}
     wanted = plan.plan(plan.profile("smoke").sizes, plan.Where("smoke", "cpu", "float32", 1))
     chains = [item.case for item in wanted if item.case.mode != "step"]
@@ -119,7 +127,7 @@ def test_a_profile_times_every_family(nf, tmp_path):
     assert len(specs(2)) == len({one.case.posterior for one in found})
     assert err.count("\n") == len(found)
     assert "[1/" in err
-    assert f"{len(found)} done; records in results/timing" in out.splitlines()[-1]
+    assert f"{len(done)} done, {len(found) - len(done)} lacking; records in results/timing" in out.splitlines()[-1]
     assert all(one.provenance["protocol"]["rounds"] == 3 for one in found)
 
 
