@@ -34,6 +34,7 @@ from nfbench.training.update import PLAIN, Acceleration
 
 Report = Callable[[int, float], None]
 Outcome = tuple[Record, density_grid.Arrays | None]
+Make = Callable[..., Record]
 
 
 def run_group(
@@ -126,6 +127,7 @@ def _fit(run: GroupRun, report: Report | None) -> list[Record]:
     for cell, model in zip(company, models, strict=True):
         model.to(device=run.device, dtype=getattr(torch, cells[0].training.dtype))
         check_model(model, cell.target, cell.posterior, cell.seed)
+    began = clock()
     trained = train(
         models,
         run.group.block,
@@ -137,9 +139,11 @@ def _fit(run: GroupRun, report: Report | None) -> list[Record]:
     )
     if trained.one_by_one is not None:
         run.noted["seeds_one_by_one"] = trained.one_by_one
+    training_seconds = round((clock() - began + trained.earlier_seconds) / len(cells), 3)
+    make = functools.partial(run.make, training_seconds=training_seconds)
     share = run.share() + trained.earlier_seconds / len(cells)
     # All are evaluated before any is written: an interrupt in between leaves the group whole, as its checkpoint is.
-    outcomes = [_outcome(run, cell, run.group.block.index(cell.seed), trained, share) for cell in cells]
+    outcomes = [_outcome(run, make, cell, run.group.block.index(cell.seed), trained, share) for cell in cells]
     records = [run.write(*outcome) for outcome in outcomes]
     if any(record.status not in FINISHED for record in records):
         return records  # the checkpoint stays, so that the same command evaluates the trained models again
@@ -147,10 +151,10 @@ def _fit(run: GroupRun, report: Report | None) -> list[Record]:
     return records
 
 
-def _outcome(run: GroupRun, cell: Cell, e: int, trained: Trained, share: float) -> Outcome:
+def _outcome(run: GroupRun, make: Make, cell: Cell, e: int, trained: Trained, share: float) -> Outcome:
     """Evaluate the e-th seed: record and arrays; a failing evaluation gives a failed record of this seed alone."""
     model, diverged = trained.models[e], trained.diverged[e]
-    make = functools.partial(run.make, cell, run.facts(model.target, model.posterior), curves=trained.curves[e])
+    make = functools.partial(make, cell, run.facts(model.target, model.posterior), curves=trained.curves[e])
     if trained.evidence is not None:
         make = functools.partial(make, stopped=trained.evidence[e].sentence)
     if diverged is not None:

@@ -18,7 +18,7 @@ RESERVED = frozenset(
         *("experiment", "profile", "target", "family", "label", "K", "seed", "status", "seconds", "source", "recipe"),
         *("posterior", "target_label", "cite", "num_params", "log_z", "order", "message", "id", "training", "updates"),
         *("importance_draws", "long_draws", "long_points", "data", "finished", "sources", "metric", "auxiliary"),
-        *("seeds", "done", "diverged", "failed", "interrupted"),
+        *("seeds", "done", "diverged", "failed", "interrupted", "training_seconds"),
     ]
 )
 _METRIC = re.compile(r"[A-Za-z]\w*(?<!_se)(?<!_n)(?<!_sd)(?<!_low)(?<!_high)(?<!_least)(?<!_largest)", re.ASCII)
@@ -54,7 +54,7 @@ class Facts(Stored):
 class Record(Stored):
     """The stored outcome of one cell."""
 
-    later = ("traceback", "arrays", "digest", "stopped")
+    later = ("traceback", "arrays", "digest", "stopped", "training_seconds")
     schema_version: Literal[1] = 1
     id: str
     cell: Cell
@@ -66,6 +66,7 @@ class Record(Stored):
     metrics: dict[str, Metric] = Field(default_factory=dict)
     curves: dict[str, list[float | None]] = Field(default_factory=dict)  # equally long; "step" is the abscissa
     seconds: float = Field(allow_inf_nan=False)  # of the whole cell without compiling kernels; seeds share it equally
+    training_seconds: float | None = None  # of the training alone, shared likewise; None: of before it was kept
     finished: str  # UTC, ISO 8601
     provenance: dict[str, Any]
     arrays: dict[str, str] | None = None  # sha256 of each array beside it, by name; None: of before there were digests

@@ -133,6 +133,8 @@ def _row(record: Record, source: str) -> dict[str, Any]:
     row["_metrics"] = ",".join(record.metrics)
     row |= {f"_{kind}_source": (cell.sources or {}).get(kind, "unknown")[:8] for kind in _KINDS}
     row["_posterior_source"] = cell.library or row["_posterior_source"]
+    if record.training_seconds is not None:
+        row["training_seconds"] = record.training_seconds
     for name, metric in record.metrics.items():
         row[name] = metric.value
         row[f"{name}_se"] = math.nan if metric.se is None else metric.se

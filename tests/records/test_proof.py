@@ -234,7 +234,7 @@ def test_the_columns_of_the_table_are_reserved():
     ("change", "said"),
     [
         (lambda content: content["cell"].update(posterior="no spec!"), "not a name"),
-        (lambda content: content["cell"].update(target="u1:walls"), "not option=value"),
+        (lambda content: content["cell"].update(target="u1:walls="), "not option=value"),
         (lambda content: content["facts"].update(K=3), "facts.K=3"),
         (lambda content: content["facts"].update(family="radial"), "facts.family='radial'"),
         (lambda content: content["facts"].update(order=[0, 2**70]), "64 bits"),

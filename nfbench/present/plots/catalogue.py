@@ -21,6 +21,7 @@ from nfbench.present.plots import (
     importance_curve,
     likelihood,
     model_samples,
+    pareto,
     pushforward,
     training,
 )
@@ -167,6 +168,7 @@ def _pictures(results: StoredResults, block: Block, shared: dict[str, Look]) -> 
     against_depth = list(depth.pictures(block, shared, sources(block.experiment)))
     yield from against_depth or likelihood.pictures(block, shared)
     yield from comparisons.pictures(block, shared)
+    yield from pareto.pictures(results, block, shared)
     yield from training.pictures(results, block, shared)
     points = read_data_points(results, block.rows) if of_data else {}
     yield from importance_curve.pictures(block, points, shared)

@@ -1,0 +1,76 @@
+"""Quality against time: how close each posterior comes with the same updates, and in the same seconds."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from nfbench.analysis.blocks import Block
+from nfbench.analysis.courses import Race, races
+from nfbench.present.plots.looks import Look
+from nfbench.present.plots.style import Picture, legend, panels, title
+from nfbench.records.glossary import measure
+from nfbench.records.results import StoredResults
+
+_FEWEST = 8  # posteriors of a block, below which a table says it all
+_FLOOR = 1e-3  # nats, below which divergences are drawn
+
+
+def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> Iterator[Picture]:
+    """One picture, a panel a target, of a block with many posteriors whose records keep the seconds of trainings.
+
+    Args:
+        results: where the curves are.
+        block: the records that are shown.
+        looks: colour and mark by family.
+
+    Yields:
+        A picture named ``pareto``; none for fewer than eight posteriors.
+    """
+    if block.done["posterior"].nunique() < _FEWEST:
+        return
+    shown = list(races(block, results.curves))
+    if not shown:
+        return
+    figure, axes = panels(len(shown), size=(4.6, 3.2))
+    for axis, race in zip(axes, shown, strict=True):
+        _panel(axis, race, looks)
+    legend(figure, axes)
+    yield Picture("pareto", _caption(block), figure)
+
+
+def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
+    divergence = race.metric.endswith("kl")
+    best, front = math.inf, []
+    for course in race.courses:
+        look = looks[course.row["family"]]
+        if divergence and course.end < -_FLOOR:
+            axis.plot(course.seconds, _FLOOR, color=look.colour, marker="x", ls="none", label=title(course.row))
+            continue
+        end, same = (max(value, _FLOOR) if divergence else value for value in (course.end, course.same))
+        style: dict[str, Any] = {"color": look.colour, "marker": look.mark, "ls": "none"}
+        axis.plot(course.seconds, end, ms=6, label=title(course.row), **style)
+        if course.seconds > race.time and math.isfinite(same):
+            axis.plot([race.time, course.seconds], [same, end], color=look.colour, lw=0.5, alpha=0.5)
+            axis.plot(race.time, same, ms=5, mfc="white", **style)
+        if end < best:
+            best = end
+            front.append((course.seconds, end))
+    axis.plot(*zip(*front, strict=True), color="0.5", lw=0.8, ls="--", drawstyle="steps-post", zorder=0)
+    axis.axvline(race.time, color="0.6", lw=0.8, ls=":")
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    if divergence:
+        axis.set_yscale("log")
+    axis.set(xlabel="seconds of training", ylabel=measure(race.metric).title)
+    axis.set_title(race.courses[0].row["target_label"])
+
+
+def _caption(block: Block) -> str:
+    return (
+        f"Quality against the seconds of a seed's training, medians over seeds; divergences below {_FLOOR:g} nats are "
+        "drawn there, as a cross those below zero, which only a wrong ln q gives. Filled: after all updates, as many "
+        "for each. Open: of trainings that took longer than the median (dotted), the bound on the training draws at "
+        f"that time, plus ln Z where it is known. Dashed: nobody is better in less time. {block.protocol}."
+    )

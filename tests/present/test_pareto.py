@@ -1,0 +1,75 @@
+"""Quality against time: what each posterior reaches at its end and at the same time, and the picture of it."""
+
+import pytest
+from support.synthetic import Plan, figure3
+
+from nfbench.analysis.blocks import Block
+from nfbench.analysis.courses import races
+from nfbench.experiments.library import load
+from nfbench.experiments.plan import plan
+from nfbench.present.plots import pareto
+from nfbench.present.plots.looks import looks
+from nfbench.present.results import results as read
+from nfbench.specification.registry import posteriors
+from nfbench.specification.spec import parse
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    figure3(Plan(root, seeds=3), targets=("u1", "u2"))
+    return read(root)
+
+
+@pytest.fixture
+def rows(results):
+    """Records of twelve posteriors, whose trainings took one to twelve seconds."""
+    rows = results.frame[results.frame["experiment"] == "figure3"].copy()
+    rows["training_seconds"] = rows.groupby("posterior", sort=False).ngroup() + 1.0
+    return rows
+
+
+def test_the_same_time_is_the_median_of_all(results, rows):
+    """Who was done by then counts with the end; of others the curve says how far they were, with ln Z."""
+    race = next(races(Block.of(rows), results.curves))
+    assert race.metric == "kl"
+    assert race.time == 6.5
+    assert [course.seconds for course in race.courses] == list(range(1, 13))
+    assert all(course.same == course.end for course in race.courses if course.seconds <= race.time)
+    last = race.courses[-1]
+    curve = results.curves(last.row)
+    place = min(range(len(curve["step"])), key=lambda n: abs(curve["step"][n] / curve["step"][-1] - 6.5 / 12))
+    values = [
+        results.curves(row)["free_energy"][place] + row["log_z"]
+        for _, row in rows[(rows["posterior"] == last.row["posterior"]) & (rows["target"] == "u1")].iterrows()
+    ]
+    assert last.same == pytest.approx(sorted(values)[1])
+
+
+def test_records_without_seconds_have_no_race(results, rows):
+    """Records of before the seconds were kept give no picture, and no error."""
+    block = Block.of(rows.drop(columns="training_seconds"))
+    assert list(races(block, results.curves)) == []
+    assert list(pareto.pictures(results, block, looks(rows["family"]))) == []
+
+
+def test_the_picture_has_every_posterior(results, rows):
+    """A panel a target; each posterior has an entry of its own; a divergence below zero is a cross, not the best."""
+    rows.loc[rows["posterior"] == rows["posterior"].iloc[0], "kl"] = -0.5
+    (picture,) = pareto.pictures(results, Block.of(rows), looks(rows["family"]))
+    assert picture.name == "pareto"
+    axes = picture.figure.axes
+    assert [axis.get_title() for axis in axes] == list(dict.fromkeys(rows["target_label"]))
+    for axis in axes:
+        lines = axis.get_lines()
+        assert len({line.get_label() for line in lines if not line.get_label().startswith("_")}) == 12
+        assert [line.get_marker() for line in lines].count("x") == 1
+        front = next(line for line in lines if line.get_linestyle() == "--")
+        assert min(front.get_ydata()) > 1e-3
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "standard"])
+def test_the_shootout_has_every_family_and_library(profile):
+    """Every registered family is in every profile, those of libraries as far as they are installed."""
+    names = {parse(group.posterior).name for group in plan(load("shootout"), profile)}
+    assert names == {entry.name for entry in posteriors if entry.installed}
