@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support.families import normal, posterior, specs
+from support.families import densities, normal, posterior, specs
 
 SIZES = {"energy": (256, 1, 2, None), "digits": (1, 100, 10, 64)}  # S, B, D, F
 EVERY = pytest.mark.parametrize("spec", specs(8))
@@ -44,7 +44,7 @@ def test_gradient(benchmark, spec, size):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in q.parameters())
 
 
-@EVERY
+@pytest.mark.parametrize("spec", densities(specs(8)))
 @SIZE
 def test_density(benchmark, spec, size):
     """The density at given points, by the family's inverse."""
