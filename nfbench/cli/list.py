@@ -31,6 +31,8 @@ def ls(
         width = max((len(row["name"]) for row in rows), default=0)
         for row in rows:
             print(f"  {row['name']:<{width}}  {row.get('title', row['summary'])}")
+        if examples := [] if name == "experiments" else _registry(name).of_files():
+            print(f"  and models of your own: {', '.join(examples)}")
 
 
 def info(

@@ -58,15 +58,26 @@ class Registry(Named[Entry]):
         self._pattern = pattern
         self._reserved = reserved
         self._of_files: dict[str, Callable[[str], Entry]] = {}
+        self._examples: dict[str, str] = {}
 
-    def open_files(self, name: str, entry: Callable[[str], Entry]) -> None:
+    def open_files(self, name: str, entry: Callable[[str], Entry], example: str) -> None:
         """Make specs known that name a file, such as ``file:my_model.py``.
 
         Args:
             name: before the colon.
             entry: what makes an entry of a path, with the file's sha256.
+            example: a right spec.
         """
-        self._of_files[name] = entry
+        self._of_files[name], self._examples[name] = entry, example
+
+    def of_files(self) -> list[str]:
+        """Right specs that name a file.
+
+        Returns:
+            An example of each kind, sorted by its name.
+        """
+        self.names()
+        return [self._examples[name] for name in sorted(self._examples)]
 
     def register(
         self,

@@ -52,4 +52,4 @@ def open_models(name: str, example: str, look: Callable[[str, str], Named], buil
         summary = "The user's own model."
         return Entry(name, target, label, "own model", None, summary, options, module_source=named.digest)
 
-    registry.targets.open_files(name, entry)
+    registry.targets.open_files(name, entry, example)
