@@ -9,13 +9,22 @@ import textwrap
 import numba
 import numpy as np
 import pytest
+import torch
 
+import nfbench
+from nfbench.kernels.cpu.patience import LATE, Patience, patience
 from nfbench.kernels.cpu.team import Share, own, run
 
 _nap = ctypes.CDLL(None).usleep
 _nap.argtypes, _nap.restype = [ctypes.c_uint], ctypes.c_int
 _self = ctypes.CDLL(None).pthread_self
 _self.argtypes, _self.restype = [], ctypes.c_ulong
+
+
+@pytest.fixture(autouse=True)
+def _forgotten():
+    """No call of another test has made its caller impatient."""
+    patience.cache_clear()
 
 
 @numba.njit(nogil=True)
@@ -126,3 +135,72 @@ def test_a_fork_works_alone():
         sys.exit(os.waitpid(child, 0)[1])
     """)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@numba.njit(nogil=True)
+def _slow_for_one(who, naps, share):
+    number, _, _, _, _ = share
+    who[number] = _self()
+    _nap(naps[number])
+
+
+def _workers(shares, naps, threads=2):
+    """How many threads do the shares, each of which lasts that many microseconds."""
+    who = np.zeros(len(shares), np.uint64)
+    run([(_slow_for_one, (who, np.array(naps)))], shares, threads)
+    assert who.all()
+    return len(set(who.tolist()))
+
+
+def test_after_a_late_helper_the_caller_works_alone_for_as_long_as_it_has_waited():
+    """A call that one thread left early and waited for is followed by work alone, and then helpers are called again."""
+    shares = _shares(2)
+    assert _workers(shares, [100_000, 600_000]) == 2
+    last = patience(_slow_for_one, shares)
+    assert last.owed == 250_000_000
+    while last.owed > 0:
+        assert _workers(shares, [40_000, 40_000]) == 1
+    assert last.threads(2) == 2
+
+
+def test_what_would_not_have_been_done_sooner_alone_changes_nothing():
+    """Waiting for the longer part of even work, or shorter than a thread takes to wake, is no reason to work alone."""
+    last = Patience()
+    for threads, idle, ended in ((2, 600, 1000), (4, 260, 1000), (2, 10, LATE // 1000 - 1)):
+        last.learn(threads, 0, 1000 * idle, 1000 * ended)
+        assert last.threads(threads) == threads
+    last.learn(2, 0, 400_000, 1_000_000)
+    assert (last.threads(2), last.owed) == (1, 600_000)
+
+
+def test_helpers_that_are_late_again_and_again_are_called_ever_more_rarely():
+    """The work alone doubles up to 64 times the waiting and a quarter of a second; prompt helpers shorten it again."""
+    last, alone = Patience(), []
+    for _ in range(9):
+        last.learn(2, 0, 10_000, 1_010_000)
+        alone.append(last.owed // 1_000_000)
+        last.learn(1, 0, 0, last.owed)
+        assert last.threads(2) == 2
+    assert alone == [1, 2, 4, 8, 16, 32, 64, 64, 64]
+    for _ in range(6):
+        last.learn(2, 0, 500_000, 500_001)
+    last.learn(2, 0, 10_000, 1_010_000)
+    assert last.owed == 1_000_000
+    last.learn(2, 0, 10_000, 10**15)
+    assert last.owed == 250_000_000
+
+
+def test_alone_a_chain_gives_the_same_bits(monkeypatch):
+    """Draws, ln q and gradients of a fused chain are the same to the last bit, whether helpers work or not."""
+    torch.manual_seed(0)
+    q = nfbench.posterior("planar:K=32", 2)
+    noise = torch.randn(20_000, 1, 2)
+    outcomes = []
+    for owed in (0, 10**12):
+        patience.cache_clear()
+        monkeypatch.setattr(Patience, "threads", lambda self, most, owed=owed: 1 if owed else most)
+        q.zero_grad()
+        z, log_q = q(noise)
+        (z.sum() + log_q.sum()).backward()
+        outcomes.append([z.detach(), log_q.detach(), *(each.grad for each in q.parameters())])
+    assert all(torch.equal(*pair) for pair in zip(*outcomes, strict=True))

@@ -7,6 +7,7 @@ code only and never hold Python's lock.
 
 import functools
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,10 +21,12 @@ from numba.extending import intrinsic
 
 from nfbench.kernels.compiler.decorators import inlined, launcher
 from nfbench.kernels.cpu.openmp import PARALLEL
+from nfbench.kernels.cpu.patience import patience
 
 get_or_insert_function: Any = cgutils.get_or_insert_function
 typeof: Any = numba.typeof
 room_for: Any = cgutils.alloca_once
+_FAILED, _NEVER = -1, 2**63 - 1  # in place of a time
 _SHARE: Any = types.UniTuple(types.int64, 5)  # type: ignore[no-untyped-call]
 
 
@@ -80,8 +83,16 @@ def run(steps: Sequence[Step], shares: Shares, threads: int) -> None:
                 kernel(*arguments, tuple(share))
         return
     kernels = tuple(_address(kernel, arguments) for kernel, arguments in steps)
-    if not _launch(kernels, tuple(arguments for _, arguments in steps), _table(shares), threads):
+    last = patience(steps[0][0], shares)
+    threads, began = last.threads(threads), _now()
+    idle = _launch(kernels, tuple(arguments for _, arguments in steps), _table(shares), threads)
+    if idle == _FAILED:
         raise MemoryError("a kernel could not allocate its scratch memory")
+    last.learn(threads, began, idle, _now())
+
+
+def _now() -> int:
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 @functools.lru_cache
@@ -110,7 +121,9 @@ def _address(kernel: Any, arguments: tuple[Any, ...]) -> int:
 
 @intrinsic
 def _by_all(context: Any, kernels: Any, steps: Any, shares: Any, threads: Any) -> Any:
-    """Call OpenMP with a body that does the shares (`_body`); whether no kernel failed.
+    """Call OpenMP with a body that does the shares (`_body`), or the body itself where one thread works.
+
+    It gives back when the first thread found no share left, in ns of the monotonic clock, or `_FAILED`.
 
     Args:
         context: numba's.
@@ -124,32 +137,39 @@ def _by_all(context: Any, kernels: Any, steps: Any, shares: Any, threads: Any) -
         int64, word, byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
         addresses, packed_arguments, table, number = arguments
         rows = context.make_array(shares)(context, builder, table)
-        fields = [int64, int64, rows.data.type, int64, addresses.type, packed_arguments.type]
+        fields = [int64, int64, rows.data.type, int64, addresses.type, packed_arguments.type, int64]
         frame = room_for(builder, ir.LiteralStructType(fields))
         count = builder.extract_value(rows.shape, 0)
-        for place, value in enumerate((int64(0), int64(0), rows.data, count, addresses, packed_arguments)):
+        values = int64(0), int64(0), rows.data, count, addresses, packed_arguments, int64(_NEVER)
+        for place, value in enumerate(values):
             builder.store(value, _field(builder, frame, place))
         body = _body(context, builder.module, frame.type, steps)
         kind = ir.FunctionType(ir.VoidType(), [body.type, byte, word, word])
         parallel = get_or_insert_function(builder.module, kind, PARALLEL)
         data = builder.bitcast(frame, byte)
-        builder.call(parallel, [body, data, builder.trunc(number, word), word(0)])
-        return builder.icmp_signed("==", builder.load(_field(builder, frame, 1)), int64(0))
+        with builder.if_else(builder.icmp_signed("==", number, number.type(1))) as (alone, in_team):
+            with alone:
+                builder.call(body, [data])
+            with in_team:
+                builder.call(parallel, [body, data, builder.trunc(number, word), word(0)])
+        failed = builder.icmp_signed("!=", builder.load(_field(builder, frame, 1)), int64(0))
+        return builder.select(failed, int64(_FAILED), builder.load(_field(builder, frame, 6)))
 
-    return types.boolean(kernels, steps, shares, threads), generate
+    return types.int64(kernels, steps, shares, threads), generate
 
 
 def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
     """Emit what each thread does, `void (frame *)`: take shares until none is left, and run every step of each.
 
-    The frame's fields: index of the next share, number of failures, shares, their number, kernels, arguments.
+    The frame's fields: index of the next share, number of failures, shares, their number, kernels, arguments, and when
+    the first thread found no share left.
     """
     int64, byte = ir.IntType(64), ir.IntType(8).as_pointer()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte]), module.get_unique_name("nfbench_body"))
     function.linkage = "internal"
     start, again, work, done = (function.append_basic_block(name) for name in ("start", "again", "work", "done"))
     builder = ir.IRBuilder(start)
-    frame = builder.bitcast(function.args[0], frame_type)
+    frame, clock = builder.bitcast(function.args[0], frame_type), builder.alloca(ir.LiteralStructType([int64, int64]))
     table, count, addresses, packed_arguments = (builder.load(_field(builder, frame, place)) for place in range(2, 6))
     builder.branch(again)
     builder.position_at_end(again)
@@ -169,8 +189,18 @@ def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
         builder.atomic_rmw("add", _field(builder, frame, 1), failed, "monotonic")
     builder.branch(again)
     builder.position_at_end(done)
+    builder.atomic_rmw("umin", _field(builder, frame, 6), _time(builder, module, clock), "monotonic")
     builder.ret_void()
     return function
+
+
+def _time(builder: Any, module: Any, clock: Any) -> Any:
+    """Emit a call for the monotonic clock, in ns; `clock` is memory for its seconds and nanoseconds."""
+    int64, word, byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+    ask = get_or_insert_function(module, ir.FunctionType(word, [word, byte]), "clock_gettime")
+    builder.call(ask, [word(time.CLOCK_MONOTONIC), builder.bitcast(clock, byte)])
+    seconds, rest = (builder.load(_field(builder, clock, place)) for place in range(2))
+    return builder.add(builder.mul(seconds, int64(10**9)), rest)
 
 
 def _field(builder: Any, frame: Any, place: int) -> Any:
