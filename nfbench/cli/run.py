@@ -33,6 +33,7 @@ GroupMemory = Annotated[
     float | None,
     typer.Option("--group-memory", metavar="GIB", help="End one whose process holds more than so many GiB."),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate of its hours, and stop.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of every failure.")]
 Force = Annotated[bool, typer.Option("--force", help="Run finished cells again.")]
 Posteriors = Annotated[
@@ -60,7 +61,9 @@ def run(
     results: Results = Path("results"),
     data_dir: DataDir = None,
     jobs: Jobs = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan with an estimate of its hours, and stop.")
+    ] = False,
     force: Force = False,
     compile: Compile = False,
     cuda_graph: CudaGraph = None,
@@ -72,7 +75,10 @@ def run(
     """Train and evaluate the cells of an experiment that are not finished yet."""
     groups = _plan(experiment, profile, posterior, target, seeds, overrides)
     if dry_run:
+        from nfbench.experiments.estimate import estimate, summary
+
         _print_plan(groups, results)
+        print(summary(estimate(groups, results, device), device))
         return 0
     if is_verbose():
         _print_plan(groups, results)
@@ -160,15 +166,15 @@ def _print_plan(groups: "Sequence[Group]", results: Path) -> None:
     for group in groups:
         count = sum(cell.id in there for cell in group.cells)
         print(
-            f"  {group.target} | {group.posterior} | seeds {_ranges(group.seeds)} | "
+            f"  {group.target} | {group.posterior} | seeds {ranges(group.seeds)} | "
             f"{count} of {len(group.cells)} finished"
         )
 
 
-def _ranges(seeds: Sequence[int]) -> str:
+def ranges(seeds: Sequence[int]) -> str:
     """Seeds as `parse_seeds` reads them.
 
-    >>> _ranges((0, 1, 2, 5))
+    >>> ranges((0, 1, 2, 5))
     '0-2,5'
     """
     runs: list[list[int]] = []
@@ -205,7 +211,7 @@ def _execute(groups: "Sequence[Group]", results: Path, options: _Options) -> int
     try:
         done = execute(groups, results, device, jobs, force=force, acceleration=acceleration, limits=limits)
     except KeyboardInterrupt as error:
-        say(_interrupted(groups, results))
+        say(interrupted(groups, results))
         return error.exit_code if isinstance(error, Interrupt) else INTERRUPTED
     if not is_quiet():
         print(done.summary)
@@ -217,7 +223,8 @@ def _execute(groups: "Sequence[Group]", results: Path, options: _Options) -> int
     return 1 if done.failures else 0
 
 
-def _interrupted(groups: "Sequence[Group]", results: Path) -> str:
+def interrupted(groups: "Sequence[Group]", results: Path) -> str:
+    """What to say of a run that was interrupted: how many cells are finished, and how it goes on."""
     from nfbench.records.store import finished
 
     cells = [cell for group in groups for cell in group.cells]

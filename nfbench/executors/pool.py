@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from nfbench.executors.processes import crash, death, end, main_hidden
 from nfbench.executors.progress import Update
 from nfbench.executors.worker import UNGUARDED, serve, where
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.interrupts import Signals
+from nfbench.foundation.interrupts import Signals, Withdrawn
 from nfbench.foundation.terminal import fill_closed_streams
 from nfbench.specification.config import Group
 
@@ -28,7 +28,7 @@ _PATIENCE = 30.0  # seconds in which interrupted groups can store theirs
 _GIBIBYTE = 2**30
 
 
-Finish = Callable[[Group, Statuses | Lost], None]
+Finish = Callable[[Group, Statuses | Lost | Interrupted], None]
 
 
 class _Worker:
@@ -95,14 +95,18 @@ class Pool:
         self._killed: list[Group] = []  # by somebody; tried once more, alone
 
     def run(
-        self, groups: Sequence[Group], finish: Finish, update: Callable[[Update], None], note: Callable[[str], None]
+        self,
+        take: Callable[[], Group | None],
+        finish: Finish,
+        update: Callable[[Group, Update], None],
+        note: Callable[[str], None],
     ) -> None:
-        """Run the groups, in their order as workers become free.
+        """Run groups as workers become free, until there are none to be had.
 
         Args:
-            groups: what to run.
+            take: gives the next group; None where there is none now.
             finish: called with each group at its end.
-            update: called with the progress of a group.
+            update: called with a group and its progress; what it raises as `Withdrawn` ends the group.
             note: called with what a worker has to tell.
 
         Raises:
@@ -113,8 +117,9 @@ class Pool:
         with tempfile.TemporaryDirectory(prefix="nfbench-") as folder:
             self._finish, self._update, self._note, self._folder = finish, update, note, Path(folder)
             try:
-                self._run(deque(groups), self._jobs, alone=False)
-                self._run(deque(self._killed), 1, alone=True)
+                self._run(take, self._jobs, alone=False)
+                killed = deque(self._killed)
+                self._run(lambda: killed.popleft() if killed else None, 1, alone=True)
             except KeyboardInterrupt:
                 self._store_all()
                 raise
@@ -123,13 +128,15 @@ class Pool:
                     worker.end()
                 self._workers.clear()
 
-    def _run(self, waiting: deque[Group], jobs: int, *, alone: bool) -> None:
-        while waiting or any(worker.group for worker in self._workers):
+    def _run(self, take: Callable[[], Group | None], jobs: int, *, alone: bool) -> None:
+        while True:
             for worker in self._workers:
-                if waiting and worker.group is None:
-                    worker.send(waiting.popleft())
-            while waiting and len(self._workers) < jobs:
-                self._start(waiting.popleft())
+                if worker.group is None and (group := take()) is not None:
+                    worker.send(group)
+            while len(self._workers) < jobs and (group := take()) is not None:
+                self._start(group)
+            if not any(worker.group for worker in self._workers):
+                return
             self._listen()
             for worker in list(self._workers):
                 self._limit(worker)
@@ -157,8 +164,11 @@ class Pool:
 
     def _receive(self, worker: _Worker, message: object) -> None:
         group = worker.group
-        if isinstance(message, Update):
-            self._update(message)
+        if isinstance(message, Update) and group is not None:
+            try:
+                self._update(group, message)
+            except Withdrawn:
+                worker.signal(signal.SIGINT)
         elif isinstance(message, Note):
             self._note(message.text)
         elif isinstance(message, Begun):
@@ -173,8 +183,9 @@ class Pool:
                     self._remove(worker)
             else:
                 self._finish(group, Lost(message.message, message.traceback, worker.seconds()))
-        elif isinstance(message, Interrupted) and worker.limit is None:
+        elif isinstance(message, Interrupted) and worker.limit is None and group is not None:
             worker.group = None
+            self._finish(group, message)
 
     def _limit(self, worker: _Worker) -> None:
         """Ask a worker whose group is over a limit to store its state, and end it a little later."""

@@ -21,7 +21,7 @@ from nfbench.executors.progress import Update
 from nfbench.executors.progress import name as name_of
 from nfbench.foundation.compiling import watch
 from nfbench.foundation.errors import reason, traceback_of
-from nfbench.foundation.interrupts import SIGNALS, Signals
+from nfbench.foundation.interrupts import PREEMPTION, SIGNALS, Signals
 from nfbench.foundation.process_state import leftovers
 from nfbench.records.cells import Record
 from nfbench.specification.config import Group
@@ -81,6 +81,8 @@ def prepare(modules: Sequence[str], crash_file: Path) -> "Streams":
         The standard streams, to be renewed for each piece of code.
     """
     _end_with_parent()
+    for number in PREEMPTION:  # queueing systems send them to all processes; the parent passes on what it makes of them
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
         os.setpgid(
             0, 0

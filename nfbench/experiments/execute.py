@@ -8,12 +8,14 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from nfbench.executors.claims import Sharing
 from nfbench.executors.limits import Limits
-from nfbench.executors.local import NO_LIMITS, Summary
+from nfbench.executors.local import ALONE, NO_LIMITS, Summary
 from nfbench.executors.local import execute as execute_locally
 from nfbench.experiments.folders import gone, prepare
 from nfbench.experiments.library import load
 from nfbench.experiments.plan import label, parse_seeds, plan, profile_of, typed
+from nfbench.experiments.plans import remove_plan, store_plan
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.foundation.checks import brief, instance, whole_number
 from nfbench.foundation.environment import check_device
@@ -34,6 +36,8 @@ class Run:
         counts: number of cells by outcome in this call: done, diverged, failed, interrupted; lost, where the record
             was removed meanwhile.
         skipped: number of cells that an earlier run had finished.
+        elsewhere: number of cells to which other processes gave an outcome meanwhile.
+        left: number of cells without an outcome, as other processes hold them, or as no more groups were asked for.
         failures: one line for each distinct error of a group.
     """
 
@@ -42,6 +46,8 @@ class Run:
     counts: Counter[str]
     skipped: int
     failures: list[str]
+    elsewhere: int = 0
+    left: int = 0
 
     @functools.cached_property
     def results(self) -> Results:
@@ -62,7 +68,10 @@ class Run:
         total = sum(len(group.cells) for group in self.groups)
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
         before = f"{self.skipped} were finished before"
-        return f"{total} cell{'s' * (total != 1)}: {counts or 'none run'}; {before}; records in {self.root}"
+        others = f"; {self.elsewhere} by other processes meanwhile" if self.elsewhere else ""
+        left = f"; {self.left} left" if self.left else ""
+        cells = f"{total} cell{'s' * (total != 1)}"
+        return f"{cells}: {counts or 'none run'}; {before}{others}{left}; records in {self.root}"
 
 
 def plan_experiment(
@@ -129,8 +138,12 @@ def execute(
     force: bool = False,
     acceleration: Acceleration = PLAIN,
     limits: Limits = NO_LIMITS,
+    sharing: Sharing = ALONE,
+    more_signals: Sequence[int] = (),
 ) -> Run:
-    """Run the groups that are not finished and store every outcome.
+    """Run the groups that are not finished and store every outcome, beside any other processes that do the same.
+
+    The plan is stored in the folder while cells of it are without an outcome, so that others can help.
 
     Args:
         groups: the plan.
@@ -140,6 +153,8 @@ def execute(
         force: run finished cells again.
         acceleration: how updates are run.
         limits: what a group may use of time and memory.
+        sharing: how the folder is shared with other processes.
+        more_signals: that interrupt the run, beside Ctrl-C, SIGTERM and SIGHUP.
 
     Returns:
         The outcomes, with access to the records.
@@ -153,10 +168,26 @@ def execute(
         whole_number("run", "jobs", jobs, least=1)
     acceleration.check(device)
     prepare(groups, root)
-    run = functools.partial(run_group, acceleration=acceleration)
-    summary = execute_locally(run, lose_group, groups, root, device=device, jobs=jobs, force=force, limits=limits)
-    _count_lost(summary, gone(groups, root), root)
-    return Run(groups, root, summary.counts, summary.skipped, summary.failures)
+    run = functools.partial(run_group, acceleration=acceleration, first_wins=not force)
+    stored = store_plan(groups, root)
+    summary = execute_locally(
+        run,
+        lose_group,
+        groups,
+        root,
+        device=device,
+        jobs=jobs,
+        force=force,
+        limits=limits,
+        sharing=sharing,
+        more_signals=more_signals,
+    )
+    left = {cell.id for cell in summary.left}
+    if not left:
+        remove_plan(stored)
+    _count_lost(summary, [cell for cell in gone(groups, root) if cell.id not in left], root)
+    elsewhere = len(summary.elsewhere)
+    return Run(groups, root, summary.counts, summary.skipped, summary.failures, elsewhere, len(left))
 
 
 def _count_lost(summary: Summary, cells: Sequence[Cell], root: Path) -> None:
@@ -164,6 +195,8 @@ def _count_lost(summary: Summary, cells: Sequence[Cell], root: Path) -> None:
     for cell in cells:
         if status := summary.statuses.get(cell.id):
             summary.counts[status] -= 1
+        elif cell in summary.elsewhere:
+            summary.elsewhere.remove(cell)
         else:
             summary.skipped -= 1
     if cells:

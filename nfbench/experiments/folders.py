@@ -4,9 +4,17 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nfbench.foundation.files import check_writable, sweep
+from nfbench.executors.claims import FOLDER as LEASES
+from nfbench.executors.claims import lease_of
+from nfbench.foundation.files import check_writable
+from nfbench.foundation.leases import remove_stale
+from nfbench.foundation.sweep import sweep
+from nfbench.records.publish import recover
 from nfbench.records.store import finished, path
-from nfbench.specification.config import Cell, Group, digest
+from nfbench.specification.choices import PLANS
+from nfbench.specification.config import Cell, Group
+
+CHECKPOINTS = "checkpoints"  # of an experiment's folder of records
 
 
 def checkpoint_of(group: Group, root: Path) -> Path:
@@ -19,8 +27,7 @@ def checkpoint_of(group: Group, root: Path) -> Path:
     Returns:
         ``<root>/<experiment>/checkpoints/<hash>.pt``, the same for every part of a block of seeds.
     """
-    ids = [group.cells[0].model_copy(update={"seed": seed}).id for seed in group.block]
-    return _checkpoints(group, root) / f"{digest(ids)}.pt"
+    return _checkpoints(group, root) / f"{group.key}.pt"
 
 
 def remove_checkpoint(group: Group, root: Path) -> None:
@@ -38,7 +45,8 @@ def remove_checkpoint(group: Group, root: Path) -> None:
 def prepare(groups: Sequence[Group], root: Path) -> None:
     """Check that all folders of a run can be written, and remove what runs that were killed have left there.
 
-    These are partial files, and the states of trainings whose outcomes are all stored.
+    These are partial files, finished records that a killed process had in its hand, which are put back, and the states
+    and leases of trainings whose outcomes are all stored.
 
     Args:
         groups: the plan.
@@ -52,9 +60,17 @@ def prepare(groups: Sequence[Group], root: Path) -> None:
     for folder in dict.fromkeys(folders):
         check_writable(folder)
         sweep(folder)
-    for group in trained:
-        if checkpoint_of(group, root).exists() and all(finished(root, cell) for cell in group.cells):
+    sweep(root / PLANS)
+    for folder in {root / group.cells[0].experiment for group in groups}:
+        sweep(folder / LEASES)
+        with contextlib.suppress(OSError):  # others are at work
+            (folder / LEASES).rmdir()
+        recover(folder)
+    for group in groups:
+        checkpoint, lease = checkpoint_of(group, root), lease_of(group, root)
+        if (checkpoint.exists() or lease.exists()) and all(finished(root, cell) for cell in group.cells):
             remove_checkpoint(group, root)
+            remove_stale(lease)
     for folder in dict.fromkeys(_checkpoints(group, root) for group in trained):
         with contextlib.suppress(OSError):  # what is left there is resumed from
             folder.rmdir()
@@ -75,4 +91,4 @@ def gone(groups: Iterable[Group], root: Path) -> list[Cell]:
 
 
 def _checkpoints(group: Group, root: Path) -> Path:
-    return root / group.cells[0].experiment / "checkpoints"
+    return root / group.cells[0].experiment / CHECKPOINTS

@@ -14,7 +14,8 @@ from nfbench.foundation.environment import provenance, runtime
 from nfbench.foundation.process_state import ProcessState
 from nfbench.posteriors.contract import Posterior
 from nfbench.records.cells import FINISHED, Facts, Record, Status
-from nfbench.records.store import finished, with_proof, write
+from nfbench.records.publish import Published, publish
+from nfbench.records.store import with_proof, write
 from nfbench.specification.config import Cell, Group
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.contract import Target
@@ -31,6 +32,7 @@ class GroupRun:
         device: torch device.
         started: time of the start, as of `nfbench.foundation.compiling.clock`.
         acceleration: how updates are run.
+        first_wins: whether finished records stay, whoever has stored them meanwhile; else they are written over.
         stored: a cell's id -> the record that this run stored for it.
         before: the state of the process at the start.
         compiled: seconds that the process had spent compiling kernels before.
@@ -42,6 +44,7 @@ class GroupRun:
     device: str
     started: float
     acceleration: Acceleration = PLAIN
+    first_wins: bool = False
     stored: dict[str, Record] = field(default_factory=dict)
     before: ProcessState = field(default_factory=ProcessState)
     compiled: float = field(default_factory=compile_seconds)
@@ -133,20 +136,33 @@ class GroupRun:
         )
 
     def write(self, record: Record, arrays: density_grid.Arrays | None) -> Record:
-        """Write a record, unless it is a failure and an earlier run has finished the cell.
+        """Store a record, unless the cell is finished already, by an earlier run or another process.
 
         Args:
             record: as of `make`.
             arrays: densities and the like by name; None for none.
 
         Returns:
-            The record with its digest.
+            The finished record that has the cell's place then; of any other outcome, that outcome with its digest.
         """
         record = with_proof(record, arrays)
-        if record.status in FINISHED or not finished(self.root, record.cell):
+        if record.status in FINISHED and not self.first_wins:
             write(self.root, record, arrays)
+        else:
+            published = publish(self.root, record, arrays)
+            if published.repeated:
+                self._name_repeated(published)
+            if record.status in FINISHED:
+                record = published.record
         self.stored[record.id] = record
         return record
+
+    def _name_repeated(self, published: Published) -> None:
+        """Warn that a cell was run to its end twice."""
+        cell = published.record.cell
+        owner = f"{cell.target} | {cell.posterior} | seed {cell.seed}: finished by another process meanwhile, with "
+        what = f"other numbers: this outcome is kept as {published.other}" if published.other else "the same numbers"
+        warnings.warn(f"{owner}{what}; the first record stays", stacklevel=2)
 
     def facts(self, built_target: Target | None = None, family: Posterior | None = None) -> Facts:
         """Labels, references and sizes, as the group's records store them.

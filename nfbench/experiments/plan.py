@@ -15,7 +15,7 @@ from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import seeded
 from nfbench.foundation.yaml_model import yaml_value
 from nfbench.specification import registry
-from nfbench.specification.choices import CHOICES, REFERENCE, TIMING
+from nfbench.specification.choices import CHOICES, PLANS, REFERENCE, TIMING
 from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile, Training, block_of
 from nfbench.specification.entry import Choice
 from nfbench.specification.registry import Registry
@@ -72,11 +72,8 @@ def plan(
     Raises:
         InputError: unknown profile, target, posterior or option, or a name that records cannot have.
     """
-    taken = {
-        REFERENCE: "the committed records",
-        TIMING: "the records of 'nfbench time'",
-        CHOICES: "the files of 'nfbench choose'",
-    }
+    files = {CHOICES: "the files of 'nfbench choose'", PLANS: "what is to be run"}
+    taken = files | {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
     if experiment.name in taken:
         raise InputError(
             f"experiment name {experiment.name!r} is taken: that folder of results holds {taken[experiment.name]}"

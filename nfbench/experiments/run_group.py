@@ -17,6 +17,7 @@ from nfbench.experiments.folders import checkpoint_of, remove_checkpoint
 from nfbench.experiments.group_run import GroupRun
 from nfbench.foundation.compiling import clock
 from nfbench.foundation.errors import InputError, reason, traceback_of
+from nfbench.foundation.interrupts import Withdrawn
 from nfbench.foundation.process_state import seed_generators
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
@@ -44,6 +45,7 @@ def run_group(
     report: Report | None = None,
     *,
     acceleration: Acceleration = PLAIN,
+    first_wins: bool = False,
 ) -> list[Record]:
     """Train the seeds of a group as one program, evaluate each, and store one record for each cell.
 
@@ -55,16 +57,18 @@ def run_group(
         device: torch device; untrained flows run on the CPU.
         report: called with (updates done, mean bound in nats) about 100 times.
         acceleration: how updates are run.
+        first_wins: leave finished records as they are, whoever has stored them while this call ran.
 
     Returns:
         One record for each cell, in the order of the cells.
 
     Raises:
         KeyboardInterrupt: interrupted; `interrupted` records and a checkpoint are stored, and the same call resumes.
+        Withdrawn: `report` raised it; nothing more is stored.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # how a sum is rounded depends on how many share it, and on nothing else may a cell depend
-    run = GroupRun(group, root, device, clock(), acceleration)
+    run = GroupRun(group, root, device, clock(), acceleration, first_wins)
     seed_generators(int(group.cells[0].id, 16))  # for code that draws from them; nfbench's own does not
     try:
         _check_sources(group)
@@ -73,6 +77,8 @@ def run_group(
             if group.cells[0].push
             else _fit(run, report)
         )
+    except Withdrawn:
+        raise
     except KeyboardInterrupt:
         run.fail("interrupted", "interrupted by the user; the same command resumes")
         raise

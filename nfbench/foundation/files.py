@@ -1,26 +1,22 @@
 """Files and folders: durable atomic writes, reads that nothing odd can stop, listings that say why they fail.
 
 A file that is being written lies beside its place as ``.<name>.<host>.<process>.<random>.part`` and is locked until it
-gets its name, so that `sweep` can tell the remains of a killed process from the work of a living one, also of one in
-another container.
+gets its name, so that `nfbench.foundation.sweep` can tell the remains of a killed process from the work of a living
+one, also of one in another container.
 """
 
 import contextlib
 import errno
 import fcntl
 import os
-import platform
-import re
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.owner import host_name
 
-_PART = re.compile(r"\..+\.[\w-]{1,32}\.\d+\.[0-9a-f]{8}\.part")
-_ABANDONED = 24 * 3600.0  # seconds after which a partial file that cannot be locked is nobody's
 _ATTEMPTS = 5  # to write into a folder that others remove once it is empty
 _LONGEST = 100  # characters of a file's name that its partial file's name repeats: both fit into 255
 
@@ -48,13 +44,39 @@ def replace(file: Path, content: bytes) -> None:
     try:
         make_folder(file.parent)
         with partial(file) as (handle, part):
-            _write(handle, content)
+            write_all(handle, content)
             os.fsync(handle)
             part.replace(file)
-        _flush_folder(file.parent)
+        flush_folder(file.parent)
     except (OSError, ValueError) as error:  # ValueError: a path without a name, or with characters that no file has
         why = dangling_link(file.parent) or getattr(error, "strerror", None) or error
         raise InputError(f"cannot write {file}: {why}") from None
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Write the whole of a content into an open file.
+
+    Args:
+        handle: of the file.
+        content: all of it.
+    """
+    view = memoryview(content)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the file system can; some refuse ``fsync`` of a folder.
+
+    Args:
+        folder: in which a file has got its name.
+    """
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager
@@ -79,19 +101,17 @@ def partial(file: Path) -> Iterator[tuple[int, Path]]:
         os.close(handle)
 
 
-def sweep(folder: Path) -> list[Path]:
-    """Remove the partial files that killed processes left in a folder; those of living processes stay.
+def hidden_beside(file: Path, suffix: str = ".part") -> Path:
+    """A name beside a file that nobody else has: it carries this host, this process and a random part.
 
     Args:
-        folder: where files were written by `replace`; it need not exist.
+        file: what the content is or becomes.
+        suffix: ``.part`` for what is removed with the process that made it.
 
     Returns:
-        What was removed.
-
-    Raises:
-        InputError: the folder cannot be read.
+        ``.<name>.<host>.<process>.<random><suffix>``.
     """
-    return [part for part in entries(folder) if _PART.fullmatch(part.name) and _remove_abandoned(part)]
+    return file.with_name(f".{file.name[:_LONGEST]}.{host_name()}.{os.getpid()}.{secrets.token_hex(4)}{suffix}")
 
 
 def read(file: Path, most: int, kind: str = "file") -> bytes:
@@ -145,7 +165,7 @@ def set_aside(file: Path) -> Path:
         file.rename(new)
     except OSError as error:
         raise InputError(f"cannot rename {file} to {new.name}: {error.strerror}") from None
-    _flush_folder(file.parent)
+    flush_folder(file.parent)
     return new
 
 
@@ -165,7 +185,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir()
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    _flush_folder(folder.parent)
+    flush_folder(folder.parent)
 
 
 def entries(folder: Path) -> list[Path]:
@@ -239,10 +259,17 @@ def dangling_link(path: Path) -> str:
 
 def _create_locked(file: Path) -> tuple[int, Path]:
     """A new partial file of a name that nobody else has, locked; another where `sweep` came between the two."""
-    host = re.sub(r"[^\w-]", "-", platform.node())[:32] or "host"
+    attempts = 0
     while True:
-        part = file.with_name(f".{file.name[:_LONGEST]}.{host}.{os.getpid()}.{secrets.token_hex(4)}.part")
-        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        part = hidden_beside(file)
+        try:
+            handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            attempts += 1
+            if attempts == _ATTEMPTS:
+                raise
+            make_folder(file.parent)
+            continue
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
@@ -250,46 +277,7 @@ def _create_locked(file: Path) -> tuple[int, Path]:
         os.close(handle)
 
 
-def _write(handle: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(handle, view) :]
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the file system can; some refuse ``fsync`` of a folder."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def _check_regular(status: os.stat_result, file: Path, kind: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         is_folder = stat.S_ISDIR(status.st_mode)
         raise UnreadableError(f"cannot read {kind} {file}: it is a {'folder' if is_folder else 'pipe or device'}")
-
-
-def _remove_abandoned(part: Path) -> bool:
-    """Remove a partial file if its writer has ended: the lock is free; where there are no locks, if it is old."""
-    try:
-        handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            abandoned = os.fstat(handle).st_nlink > 0
-        except BlockingIOError:
-            return False
-        except OSError:
-            abandoned = time.time() - os.fstat(handle).st_mtime > _ABANDONED
-        if abandoned:
-            part.unlink(missing_ok=True)
-        return abandoned
-    except OSError:
-        return False
-    finally:
-        os.close(handle)

@@ -3,11 +3,13 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+PREEMPTION = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+TIME_UP = getattr(signal, "SIGALRM", signal.SIGINT)
 _INSISTENT = 3  # signals after which even what the first one asked to be stored is left
 
 
@@ -26,6 +28,10 @@ class Interrupt(KeyboardInterrupt):
         super().__init__(signal.Signals(number).name)
         self.number = number
         self.exit_code = 128 + number
+
+
+class Withdrawn(KeyboardInterrupt):
+    """The work has been taken over by another process: this one ends it, and stores nothing more of it."""
 
 
 class Signals:
@@ -108,11 +114,14 @@ def deferred() -> AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Signals]:
+def interruptible(more: Sequence[int] = ()) -> Iterator[Signals]:
     """Within the block the signals of `SIGNALS` raise `Interrupt`; afterwards they do what they did before.
 
     A signal that is ignored stays ignored, as under ``nohup``, and one for which the user's program has a handler stays
     with that. In a thread other than the main one, which Python sends no signals, nothing is changed.
+
+    Args:
+        more: signals that interrupt too, such as `PREEMPTION`, by which queueing systems say that time is up.
 
     Yields:
         The signals so far.
@@ -121,7 +130,7 @@ def interruptible() -> Iterator[Signals]:
     earlier = {}
     try:
         if signals.watched:
-            for number in SIGNALS:
+            for number in (*SIGNALS, *more):
                 if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                     earlier[number] = signal.signal(number, signals.receive)
         yield signals

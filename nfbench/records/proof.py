@@ -156,9 +156,21 @@ def make_room(file: Path, reader: Callable[[Path], Any]) -> None:
     except UnreadableError as error:
         raise refused(error) from None
     except InputError:
-        for damaged in (file, file.with_suffix(".npz")):
-            if damaged.is_file():
-                set_aside(damaged)
+        set_aside_damaged(file)
+
+
+def set_aside_damaged(file: Path) -> None:
+    """Rename a damaged record, and the arrays beside it, to ``.damaged``.
+
+    Args:
+        file: of the record.
+
+    Raises:
+        InputError: it cannot be renamed.
+    """
+    for damaged in (file, file.with_suffix(".npz")):
+        if damaged.is_file():
+            set_aside(damaged)
 
 
 def refused(error: UnreadableError) -> UnreadableError:

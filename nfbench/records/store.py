@@ -59,7 +59,22 @@ def arrays(
     Raises:
         InputError: torn, foreign, too large, or not those of the record; the message names the file.
     """
-    file = path(root, experiment, identity).with_suffix(".npz")
+    return arrays_in(path(root, experiment, identity).with_suffix(".npz"), digests)
+
+
+def arrays_in(file: Path, digests: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a file.
+
+    Args:
+        file: where they lie; it need not exist.
+        digests: sha256 of each array by name, as their record has them; None: it has none, and nothing is compared.
+
+    Returns:
+        The arrays by name.
+
+    Raises:
+        InputError: torn, foreign, too large, or not those of the record; the message names the file.
+    """
     try:
         stored = _unpacked(file)
     except AbsentError:
@@ -101,20 +116,45 @@ def write(root: Path, record: Record, images: Mapping[str, np.ndarray] | None = 
     beside = file.with_suffix(".npz")
     make_room(file, read)
     if images:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **dict(images))
-        replace(beside, buffer.getvalue())
-    replace(file, (with_proof(record, images).model_dump_json(indent=1) + "\n").encode())
+        replace(beside, packed(images))
+    replace(file, text_of(with_proof(record, images)))
     if not images:
         beside.unlink(missing_ok=True)  # of an earlier outcome of the cell
     return file
 
 
-def read(file: Path) -> Record:
+def text_of(record: Record) -> bytes:
+    """A record as its file has it.
+
+    Args:
+        record: the outcome of a cell.
+
+    Returns:
+        JSON with a line end.
+    """
+    return (record.model_dump_json(indent=1) + "\n").encode()
+
+
+def packed(images: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as their file has them.
+
+    Args:
+        images: the arrays by name.
+
+    Returns:
+        A compressed archive of numpy's.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(images))
+    return buffer.getvalue()
+
+
+def read(file: Path, place: Path | None = None) -> Record:
     """Read and validate one record.
 
     Args:
         file: ``<root>/<experiment>/<id>.json``.
+        place: where it belongs, while it has another name; None: where it is.
 
     Returns:
         The record, whose id is the hash of its cell.
@@ -123,10 +163,10 @@ def read(file: Path) -> Record:
         UnreadableError: not there, not to be read, or of a newer schema; the message names the file.
         InputError: torn, foreign, edited, renamed or moved; the message names the file.
     """
-    record = parse(file, Record, "record")
-    if record.id != file.stem or record.id != record.cell.id:
+    record, place = parse(file, Record, "record"), place or file
+    if record.id != place.stem or record.id != record.cell.id:
         raise InputError(f"{file} is not the record that its name says: its configuration hashes to {record.cell.id}")
-    if record.cell.experiment != file.parent.name:
+    if record.cell.experiment != place.parent.name:
         raise InputError(f"{file} does not lie where it belongs: it is a record of {record.cell.experiment!r}")
     return record
 

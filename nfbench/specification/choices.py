@@ -30,4 +30,5 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 REFERENCE = "reference"  # the folder under a root of results that holds the committed records
 CHOICES = "choose"  # the folder under a root of results that holds what 'nfbench choose' found
 CLAIMS = "claims"  # what the command line calls a paper's claims beside the records
+PLANS = "plans"  # the folder under a root of results that holds what is to be run there
 TIMING = "timing"  # the folder under a root of results that holds timings, and what the command line calls them

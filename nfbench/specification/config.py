@@ -201,6 +201,11 @@ class Group(Strict):
             return self.seeds
         return block_of(self.seeds[0], training.together)
 
+    @property
+    def key(self) -> str:
+        """Hash of the whole block: it names checkpoint and lease, whichever of the block's cells are asked for."""
+        return digest([self.cells[0].model_copy(update={"seed": seed}).id for seed in self.block])
+
 
 class Profile(Strict):
     """An experiment's budget; `targets` and `posteriors` narrow the grid where the budget asks for it."""

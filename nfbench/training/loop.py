@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nfbench.foundation.interrupts import Withdrawn
 from nfbench.specification.config import Training
 from nfbench.training.objective import Inference
 from nfbench.training.program import Program, Trained
@@ -45,6 +46,7 @@ def train(
     Raises:
         InputError: `acceleration` asks for something that the device does not have.
         KeyboardInterrupt: interrupted; the state is in `checkpoint` if there is one.
+        Withdrawn: `report` raised it; the state in `checkpoint` is that of another process.
     """
     program = Program(models, seeds, config, device, acceleration)
     if checkpoint is not None and checkpoint.exists():
@@ -57,6 +59,8 @@ def train(
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 program.save(checkpoint)
                 saved = time.monotonic()
+    except Withdrawn:
+        raise
     except KeyboardInterrupt:
         if checkpoint is not None and program.settled:
             program.save(checkpoint)

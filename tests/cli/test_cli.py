@@ -198,6 +198,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(nf, tmp_path):
         "  u1 | planar:K=1 | seeds 5 | 0 of 1 finished",
         "  u1 | planar:K=3 | seeds 0-1 | 0 of 2 finished",
         "  u1 | planar:K=3 | seeds 5 | 0 of 1 finished",
+        "estimate: 0 core-hours for 0 of 6 cells to run (6 unknown)",
     ]
     assert not (tmp_path / "results").exists()
 

@@ -5,24 +5,29 @@ import sys
 import traceback
 import warnings
 
-import numpy as np
 import pytest
+from support.shared_folder import equal, outcome
 
 from nfbench.experiments.execute import execute
 from nfbench.experiments.plan import plan
 from nfbench.foundation import files
-from nfbench.records import store
 from nfbench.specification.config import Evaluation, Experiment, Profile, Training
 
-SEEDS = 5
+SEEDS = 3
 TRAINING = Training(learning_rate=0.01, updates=3, draws=4, anneal_updates=1)
 EVALUATION = Evaluation(draws=20, forward_draws=20, importance_draws=2, grid=4)
-CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")  # as Python's audit hooks call them; the path comes first
+CHANGES = (
+    "os.rename",
+    "os.link",
+    "os.remove",
+    "os.rmdir",
+    "os.mkdir",
+)  # as Python's audit hooks call them; the path comes first
 KILLED = 9
 
 
 def groups():
-    """One group of five seeds."""
+    """One group of three seeds."""
     profile = Profile(seeds=SEEDS, training=TRAINING, evaluation=EVALUATION)
     experiment = Experiment(
         name="trial", title="", summary="", targets=["u1"], posteriors=["planar:K=2"], profiles={"smoke": profile}
@@ -84,30 +89,9 @@ def forked(root, deadly=None):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), int(said or 0)
 
 
-def outcome(root):
-    """What a folder of records says: metrics, curves and arrays of every cell, and the names of all files in it."""
-    records = {record.id: record for record in store.records(root)}
-    numbers = {
-        name: (record.status, record.metrics, record.curves, store.arrays(root, "trial", name, record.arrays))
-        for name, record in records.items()
-    }
-    return numbers, {str(path.relative_to(root)) for path in root.rglob("*")}
-
-
-def equal(one, other):
-    """Whether two outcomes are the same, bit by bit."""
-    (numbers, names), (others, other_names) = one, other
-    return names == other_names and numbers.keys() == others.keys() and all(
-        said[:3] == others[name][:3]
-        and said[3].keys() == others[name][3].keys()
-        and all(np.array_equal(array, others[name][3][key]) for key, array in said[3].items())
-        for name, said in numbers.items()
-    )  # fmt: skip
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_run_that_is_killed_at_any_write_ends_as_an_undisturbed_one(tmp_path):
-    """Each of the writes of five seeds is the last thing that a run does; the same again gives the same bits.
+    """Each of the writes of three seeds is the last thing that a run does; the same again gives the same bits.
 
     A write is the making, flushing, naming or removing of a file or a folder. At a flush half of the file is left.
     """

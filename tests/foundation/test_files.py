@@ -12,7 +12,8 @@ import pytest
 
 from nfbench.foundation import files
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import AbsentError, UnreadableError, check_writable, partial, read, replace, sweep
+from nfbench.foundation.files import AbsentError, UnreadableError, check_writable, partial, read, replace
+from nfbench.foundation.sweep import sweep
 
 
 def names(folder):
@@ -39,7 +40,7 @@ def test_content_and_name_are_flushed_before_the_call_returns(tmp_path, monkeypa
 def test_the_names_of_new_folders_are_flushed_too(tmp_path, monkeypatch):
     """Folders that a write makes on its way outlast a loss of power as well."""
     flushed = []
-    monkeypatch.setattr(files, "_flush_folder", flushed.append)
+    monkeypatch.setattr(files, "flush_folder", flushed.append)
     replace(tmp_path / "x" / "y" / "a", b"")
     assert flushed == [tmp_path, tmp_path / "x", tmp_path / "x" / "y"]
 

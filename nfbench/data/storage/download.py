@@ -11,9 +11,10 @@ from typing import Any, BinaryIO
 from nfbench.data.source import Source
 from nfbench.data.storage.files import File, find, read
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import make_folder, partial, sweep
+from nfbench.foundation.files import make_folder, partial
 from nfbench.foundation.files import read as read_file
 from nfbench.foundation.settings import cache_folder
+from nfbench.foundation.sweep import sweep
 
 _PATIENCE = 30  # seconds without an answer
 _CHUNK = 2**16

@@ -1,0 +1,300 @@
+"""Publication of outcomes: of several processes that finish one cell, the first gives the record.
+
+A record gets its name by a hard link, which fails where the name is taken: nothing that is finished is ever written
+over. A second outcome of the same numbers is dropped, and told; one of other numbers is kept beside the first as
+``<id>.json.differs``. An unfinished outcome (failed, interrupted) makes room for a later one: it is renamed to a hidden
+``.aside`` file first, so that a finished record which somebody has put there at that moment is seen, and put back.
+"""
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import AbsentError, entries, flush_folder, hidden_beside, make_folder, partial, write_all
+from nfbench.records.cells import FINISHED, Record
+from nfbench.records.proof import make_room, set_aside_damaged
+from nfbench.records.store import arrays_in, packed, path, read, text_of, with_proof
+
+_ASIDE = re.compile(r"\.(?P<name>[0-9a-f]{16}\.(?:json|npz))\.[\w-]{1,32}\.\d+\.[0-9a-f]{8}\.aside")
+_ATTEMPTS = 20  # at a place that others change at the same time
+_WITHOUT_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # file systems that have no hard links
+_OF_THE_RUN = {"seconds", "training_seconds", "finished", "provenance", "traceback", "digest"}  # runs differ here
+
+
+class Published(NamedTuple):
+    """What a publication came to.
+
+    Attributes:
+        record: that has the cell's place now.
+        repeated: whether the cell was finished already, by somebody else.
+        other: where an outcome of other numbers was kept; None where the numbers are the same.
+    """
+
+    record: Record
+    repeated: bool = False
+    other: Path | None = None
+
+
+def publish(root: Path, record: Record, images: Mapping[str, np.ndarray] | None = None) -> Published:
+    """Store the outcome of a cell, unless a finished one is there.
+
+    Args:
+        root: folder of the records.
+        record: the outcome.
+        images: arrays to store beside it, by name.
+
+    Returns:
+        The record that has the cell's place now, and whether it is another's.
+
+    Raises:
+        InputError: the folder cannot be written, or a file that cannot be read or is newer has the record's place.
+    """
+    record = with_proof(record, images)
+    file = path(root, record.cell.experiment, record.id)
+    try:
+        make_folder(file.parent)
+        with contextlib.ExitStack() as stack:
+            place = _Place(file, record, stack.enter_context(_part(file, text_of(record))))
+            stack.callback(place.drop_asides)
+            if images:
+                place.arrays_part = stack.enter_context(_part(place.arrays, packed(images)))
+            return place.publish()
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot write {file}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def recover(folder: Path) -> list[Path]:
+    """Put finished records back that a process had in its hand when it was killed, and remove what else it left aside.
+
+    Args:
+        folder: of an experiment's records; it need not exist.
+
+    Returns:
+        The files that were aside.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    asides = aside_files(folder)
+    for aside in sorted(asides, key=lambda aside: ".npz." in aside.name):  # arrays are judged by their record
+        match = _ASIDE.fullmatch(aside.name)
+        file = folder / (match["name"] if match else "")
+        with contextlib.suppress(OSError):
+            if file.suffix == ".json":
+                _put_back(aside, file)
+            else:
+                _repair(file.with_suffix(".json"), [aside])
+            aside.unlink(missing_ok=True)
+    return asides
+
+
+def aside_files(folder: Path) -> list[Path]:
+    """What processes that were killed, or are at work, have aside in a folder.
+
+    Args:
+        folder: of an experiment's records; it need not exist.
+
+    Returns:
+        Hidden files, sorted.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    return [entry for entry in entries(folder) if _ASIDE.fullmatch(entry.name)]
+
+
+def same_numbers(one: Record, another: Record) -> bool:
+    """Whether two records of a cell say the same but for when, where and in what time they were made.
+
+    Args:
+        one: a record.
+        another: a record.
+
+    Returns:
+        True where all else is equal bit by bit, the digests of the arrays included.
+    """
+    return one.model_dump_json(exclude=_OF_THE_RUN) == another.model_dump_json(exclude=_OF_THE_RUN)
+
+
+@dataclass
+class _Place:
+    """The place of a cell's record, which others may change at any moment.
+
+    Attributes:
+        file: of the record.
+        record: that is to have this place.
+        part: its text, in a hidden file.
+        arrays_part: its arrays, in a hidden file.
+        asides: hidden files of what was taken away.
+    """
+
+    file: Path
+    record: Record
+    part: Path
+    arrays_part: Path | None = None
+    asides: list[Path] = field(default_factory=list)
+
+    @property
+    def arrays(self) -> Path:
+        return self.file.with_suffix(".npz")
+
+    def publish(self) -> Published:
+        for _ in range(_ATTEMPTS):
+            there = self._there()
+            if there is not None and there.status in FINISHED:
+                return self._second(there)
+            self._place_arrays()
+            if there is not None and not self._take_unfinished():
+                continue
+            if _name(self.part, self.file):
+                flush_folder(self.file.parent)
+                self._settle()
+                return Published(self.record)
+        raise InputError(f"cannot write {self.file}: others change it all the time; expected one user of this folder")
+
+    def drop_asides(self) -> None:
+        for aside in self.asides:
+            aside.unlink(missing_ok=True)
+
+    def _there(self) -> Record | None:
+        """The record that stands there; a damaged one is renamed, and one beside which its arrays are damaged too."""
+        make_room(self.file, read)
+        try:
+            there = read(self.file)
+        except AbsentError:
+            return None
+        both = there.status in FINISHED and self.record.status in FINISHED
+        if both and there.arrays and not same_numbers(there, self.record) and not _fits(self.arrays, there):
+            set_aside_damaged(self.file)
+            return None
+        return there
+
+    def _second(self, there: Record) -> Published:
+        if self.record.status not in FINISHED:
+            return Published(there)
+        if same_numbers(there, self.record):
+            repaired = self._settle()
+            return Published(there, repeated=not repaired)
+        self._settle()
+        taken = {entry.name for entry in entries(self.file.parent)}
+        for number in range(1, len(taken) + 2):
+            end = f".differs{'' if number == 1 else f'-{number}'}"
+            other = self.file.with_name(self.file.name + end)
+            if other.name not in taken and _name(self.part, other):
+                if self.arrays_part is not None:
+                    _name(self.arrays_part, self.arrays.with_name(self.arrays.name + end))
+                return Published(there, repeated=True, other=other)
+        raise InputError(f"cannot keep a second outcome beside {self.file}")
+
+    def _take_unfinished(self) -> bool:
+        """Take what stands there away; False where it was finished meanwhile, and was put back."""
+        aside = hidden_beside(self.file, ".aside")
+        try:
+            self.file.rename(aside)
+        except FileNotFoundError:
+            return True
+        self.asides.append(aside)
+        return not _put_back(aside, self.file)
+
+    def _place_arrays(self) -> None:
+        """Put the arrays where they belong, and what lies there and is of no finished record aside."""
+        for _ in range(_ATTEMPTS):
+            if self.arrays_part is not None and _name(self.arrays_part, self.arrays):
+                return
+            if self.arrays_part is not None and _fits(self.arrays, self.record):
+                return
+            aside = hidden_beside(self.arrays, ".aside")
+            try:
+                self.arrays.rename(aside)
+                self.asides.append(aside)
+            except FileNotFoundError:
+                if self.arrays_part is None:
+                    return
+
+    def _settle(self) -> bool:
+        """Have the arrays beside the record that stands there be its own; whether they were not."""
+        own = [self.arrays_part] if self.arrays_part is not None else []
+        return _repair(self.file, [*own, *self.asides])
+
+
+def _put_back(aside: Path, file: Path) -> bool:
+    """Put a record that was taken away back if it is finished; whether it is."""
+    try:
+        record = read(aside, file)
+    except InputError:
+        return False
+    if record.status not in FINISHED:
+        return False
+    _name(aside, file)
+    return True
+
+
+def _repair(file: Path, candidates: list[Path]) -> bool:
+    """Put arrays beside a finished record whose own are missing or another's, if they are among the candidates."""
+    try:
+        record = read(file)
+    except InputError:
+        return False
+    arrays = file.with_suffix(".npz")
+    if record.status not in FINISHED or not record.arrays or _fits(arrays, record):
+        return False
+    for candidate in candidates:
+        if _fits(candidate, record):
+            copy = hidden_beside(arrays, ".aside")
+            _name(candidate, copy)
+            copy.replace(arrays)
+            flush_folder(arrays.parent)
+            return True
+    return False
+
+
+def _fits(file: Path, record: Record) -> bool:
+    """Whether a file holds the arrays of a record."""
+    try:
+        arrays_in(file, record.arrays)
+    except InputError:
+        return False
+    return True
+
+
+def _name(part: Path, file: Path) -> bool:
+    """Give a file a second name, if nothing has that name; whether it has it now."""
+    try:
+        os.link(part, file)
+    except FileExistsError:
+        return _is_same(part, file)  # a shared folder may do what is asked, and answer twice
+    except FileNotFoundError:
+        if not part.exists():
+            return False
+        raise
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        if file.exists():
+            return False
+        part.rename(file)
+    return True
+
+
+def _is_same(part: Path, file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return part.samefile(file)
+    return False
+
+
+@contextlib.contextmanager
+def _part(file: Path, content: bytes) -> Iterator[Path]:
+    with partial(file) as (handle, part):
+        write_all(handle, content)
+        os.fsync(handle)
+        yield part

@@ -1,0 +1,135 @@
+"""Publication: the first finished outcome of a cell stays, whatever others do at the same time."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from support.shared_folder import NAME, groups
+
+from nfbench.experiments.run_group import run_group
+from nfbench.records import publish as module
+from nfbench.records.cells import Metric
+from nfbench.records.publish import aside_files, publish, recover
+from nfbench.records.store import arrays, finished, path, read
+
+IMAGES = {"image": np.arange(6.0)}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished record."""
+    (record,) = run_group(groups(1)[0], tmp_path_factory.mktemp("made"))
+    return record.model_copy(update={"arrays": None, "digest": None})
+
+
+@pytest.fixture
+def failed(done):
+    """A failed record of the same cell."""
+    return done.model_copy(update={"status": "failed", "message": "no", "metrics": {}, "curves": {}})
+
+
+def changed(record, value):
+    """The record with other numbers."""
+    return record.model_copy(update={"metrics": record.metrics | {"free_energy": Metric(value=value)}})
+
+
+def names(root):
+    """All files of the experiment's folder, without the cell's id."""
+    return sorted(file.name.split(".", 1)[1] for file in (root / NAME).iterdir())
+
+
+def test_the_first_of_equal_outcomes_stays(done, tmp_path):
+    """A second outcome of the same numbers is told and dropped, whenever and in what time it was made."""
+    assert not publish(tmp_path, done, IMAGES).repeated
+    later = done.model_copy(update={"seconds": 99.0, "finished": "2030-01-01T00:00:00+00:00"})
+    second = publish(tmp_path, later, IMAGES)
+    assert (second.repeated, second.other, second.record.seconds) == (True, None, done.seconds)
+    assert names(tmp_path) == ["json", "npz"]
+
+
+def test_outcomes_that_differ_are_both_kept(done, tmp_path):
+    """Those of other numbers, or other arrays, lie beside the first, each under a name of its own."""
+    publish(tmp_path, done, IMAGES)
+    others = [publish(tmp_path, changed(done, 7.0), IMAGES), publish(tmp_path, done, {"image": np.zeros(2)})]
+    assert [second.other.name.split(".", 1)[1] for second in others] == ["json.differs", "json.differs-2"]
+    assert names(tmp_path) == ["json", "json.differs", "json.differs-2", "npz", "npz.differs", "npz.differs-2"]
+    stored = read(path(tmp_path, NAME, done.id))
+    assert stored.metrics == done.metrics
+    assert np.array_equal(arrays(tmp_path, NAME, done.id, stored.arrays)["image"], IMAGES["image"])
+
+
+def test_an_unfinished_outcome_makes_room_and_never_takes_it(done, failed, tmp_path):
+    """A failure gives way to a later outcome; over a finished one it is dropped."""
+    publish(tmp_path, failed)
+    assert not publish(tmp_path, done, IMAGES).repeated
+    assert publish(tmp_path, failed).record.status == "done"
+    assert finished(tmp_path, done.cell)
+    assert names(tmp_path) == ["json", "npz"]
+
+
+def test_a_record_that_is_finished_at_the_last_moment_is_put_back(done, failed, tmp_path, monkeypatch):
+    """Between the look at an unfinished record and its renaming somebody else finishes the cell: theirs stays."""
+    publish(tmp_path, failed)
+    take = module._Place._take_unfinished
+
+    def late(place):
+        monkeypatch.setattr(module._Place, "_take_unfinished", take)
+        publish(tmp_path, done, IMAGES)
+        return take(place)
+
+    monkeypatch.setattr(module._Place, "_take_unfinished", late)
+    assert publish(tmp_path, failed.model_copy(update={"message": "again"})).record.status == "done"
+    assert finished(tmp_path, done.cell)
+    assert names(tmp_path) == ["json", "npz"]
+
+
+def test_what_a_killed_process_had_in_its_hand_is_put_back(done, failed, tmp_path):
+    """A finished record and its arrays get their names again; a failure that made room is removed."""
+    publish(tmp_path, done, IMAGES)
+    for end in ("json", "npz"):
+        (tmp_path / NAME / f"{done.id}.{end}").rename(tmp_path / NAME / f".{done.id}.{end}.host.1.0123abcd.aside")
+    assert len(aside_files(tmp_path / NAME)) == len(recover(tmp_path / NAME)) == 2
+    assert finished(tmp_path, done.cell)
+    assert names(tmp_path) == ["json", "npz"]
+    publish(tmp_path / "other", failed)
+    file = path(tmp_path / "other", NAME, failed.id)
+    file.rename(file.with_name(f".{file.name}.host.1.0123abcd.aside"))
+    recover(file.parent)
+    assert names(tmp_path / "other") == []
+
+
+def test_of_many_at_once_one_stays_whole(done, failed, tmp_path):
+    """Eight threads publish, of which some fail and some find other numbers: one record with its own arrays stays."""
+    publish(tmp_path, failed)
+    outcomes = [(done, IMAGES), (changed(done, 7.0), {"image": np.zeros(3)}), (failed, None)] * 3
+    barrier = threading.Barrier(len(outcomes))
+
+    def put(record, images):
+        barrier.wait()
+        publish(tmp_path, record, images)
+
+    for _ in range(5):
+        threads = [threading.Thread(target=put, args=outcome) for outcome in outcomes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert finished(tmp_path, done.cell)
+    assert {name.split("-")[0] for name in names(tmp_path)} == {"json", "npz", "json.differs", "npz.differs"}
+
+
+def test_a_file_system_without_links(done, failed, tmp_path, monkeypatch):
+    """Where there are no hard links, records get their names by renaming, and the first stays all the same."""
+
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(module.os, "link", refused)
+    publish(tmp_path, failed)
+    assert not publish(tmp_path, done, IMAGES).repeated
+    assert publish(tmp_path, done, IMAGES).repeated
+    assert finished(tmp_path, done.cell)
+    assert names(tmp_path) == ["json", "npz"]
