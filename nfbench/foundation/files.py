@@ -17,7 +17,7 @@ from pathlib import Path
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.owner import host_name
 
-_ATTEMPTS = 5  # to write into a folder that others remove once it is empty
+_ATTEMPTS = 20  # to write into a folder that others remove once it is empty
 _LONGEST = 100  # characters of a file's name that its partial file's name repeats: both fit into 255
 
 
@@ -180,12 +180,16 @@ def make_folder(folder: Path) -> None:
     """
     if folder.is_dir():
         return
-    make_folder(folder.parent)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir()
-    if not folder.is_dir():
+    for _ in range(_ATTEMPTS):
+        make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError, FileNotFoundError):  # others make it, or remove the one above it
+            folder.mkdir()
+        if folder.is_dir():
+            flush_folder(folder.parent)
+            return
+    if os.path.lexists(folder):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    flush_folder(folder.parent)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def entries(folder: Path) -> list[Path]:

@@ -155,3 +155,19 @@ def test_a_folder_is_probed_without_a_trace(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"cannot write to folder '.*file': Not a directory"):
         check_writable(tmp_path / "file")
+
+
+def test_a_folder_that_others_remove_once_it_is_empty_is_made_again(tmp_path, monkeypatch):
+    """Somebody removes a folder that is empty between its making and the look at it: it is made again."""
+    make, made = Path.mkdir, []
+
+    def and_gone(folder, *arguments, **options):
+        make(folder, *arguments, **options)
+        if not made:
+            folder.rmdir()
+        made.append(folder)
+
+    monkeypatch.setattr(Path, "mkdir", and_gone)
+    replace(tmp_path / "shared" / "file", b"content")
+    assert (tmp_path / "shared" / "file").read_bytes() == b"content"
+    assert len(made) == 2
