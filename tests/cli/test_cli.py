@@ -62,7 +62,7 @@ WRONG = [
     ("run figure3 --posterior planar:K=-1", ["K=-1", "greater than or equal to 0"]),
     ("run figure3 --posterior planar:k=", ["'k='", "expected name or name:option=value"]),
     ("run figure3 --posterior planar:k=2", ["'k'", "planar takes: K"]),
-    ("run figure3 --target u9", ["'u9'", "known: digits"]),
+    ("run figure3 --target u9", ["'u9'", "known: ", " digits, "]),
     ("run figure3 --profile smoke --cuda-graph", ["a CUDA graph on device 'cpu'", "expected cuda"]),
     ("run figure3 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
     ("run figure9", ["'figure9'", "did you mean figure", "known: digits, figure1, figure3"]),
@@ -440,7 +440,8 @@ def test_missing_data_are_one_line_with_three_ways_to_get_them(nf, monkeypatch, 
     monkeypatch.setattr(running, "_execute", lambda groups, *_, **__: asked.extend(groups) or running.INTERRUPTED)
     _, _, err = nf("reproduce", "all", "--profile", "smoke")
     assert "table2 is left out: data 'binarized-mnist'" in err
-    assert {group.cells[0].experiment for group in asked} == {"digits", "figure1", "figure3"}
+    assert {"digits", "figure1", "figure3"} <= {group.cells[0].experiment for group in asked}
+    assert "table2" not in {group.cells[0].experiment for group in asked}
 
 
 def test_a_figure_of_other_records_asks_for_them_once(nf, monkeypatch):

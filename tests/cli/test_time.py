@@ -60,7 +60,7 @@ WRONG = [
     ("time --draws -1", ["draws '-1'", "at least 0"]),
     ("time --batch 0", ["batches '0'", "at least 1"]),
     ("time --seeds 0", ["seeds '0'", "at least 1"]),
-    ("time --target u9", ["'u9'", "known: digits"]),
+    ("time --target u9", ["'u9'", "known: ", " digits, "]),
     ("time --device cuda", ["'cuda'", "known: cpu"]),
     ("time --device gpu", ["'gpu'", "known: cpu"]),
     ("time --backend fast", ["'fast'", "expected one of auto"]),

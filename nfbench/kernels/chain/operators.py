@@ -2,7 +2,7 @@
 
 `fused` makes them for a map: `chain`, and `draw`, which begins with the base's noise. Plain calls go through nodes of
 autograd's graph (`_Chain`, `_Draw`); under vmap or tracing they go through the custom operators ``nfbench::<map>`` and
-``nfbench::<map>_backward``, whose call costs 0.1 ms more.
+``nfbench::<map>_gradients``, whose call costs 0.1 ms more.
 """
 
 import functools
@@ -68,7 +68,7 @@ def fused(name: str, reference: Chain, numbers: Callable[[int], int], *, restart
         return _gradients(_operator_module(name, z), z_0, z, activations, maps, grad_z, grad_log_det)
 
     forward_operator = torch.library.custom_op(f"nfbench::{name}", forward, mutates_args=())
-    backward_operator = torch.library.custom_op(f"nfbench::{name}_backward", backward, mutates_args=())
+    backward_operator = torch.library.custom_op(f"nfbench::{name}_gradients", backward, mutates_args=())
     forward_operator.register_fake(_forward_shapes)
     backward_operator.register_fake(_backward_shapes)
     _differentiable(forward_operator, backward_operator, restarts=restarts)
