@@ -13,7 +13,7 @@ from nfbench.experiments.plan import plan
 from nfbench.foundation import files
 from nfbench.specification.config import Evaluation, Experiment, Profile, Training
 
-SEEDS = 3
+SEEDS = 5
 TRAINING = Training(learning_rate=0.01, updates=3, draws=4, anneal_updates=1)
 EVALUATION = Evaluation(draws=20, forward_draws=20, importance_draws=2, grid=4)
 CHANGES = (
@@ -27,7 +27,7 @@ KILLED = 9
 
 
 def groups():
-    """One group of three seeds."""
+    """One group of five seeds."""
     profile = Profile(seeds=SEEDS, training=TRAINING, evaluation=EVALUATION)
     experiment = Experiment(
         name="trial", title="", summary="", targets=["u1"], posteriors=["planar:K=2"], profiles={"smoke": profile}
