@@ -17,7 +17,7 @@ def slope(log_joint: LogJoint, z: Tensor) -> Tensor:
     It has a graph of its own where gradients are wanted, so that a loss may depend on it; under `torch.no_grad` it is a
     plain number. It is taken by `torch.func` where a transform or `torch.compile` is at work.
 
-    >>> slope(lambda z: -0.5 * z.square().sum(-1), torch.ones(1, 1, 2))
+    >>> slope(lambda z: -0.5 * z.square().sum(-1), torch.ones(1, 1, 2)).detach()
     tensor([[[-1., -1.]]])
 
     Args:

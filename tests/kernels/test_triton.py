@@ -148,7 +148,7 @@ for name in ("planar", "radial"):
     for dtype, text, size, shared in CASES:
         tile = tile_of(torch.empty(size, dtype=dtype, device="meta"))
         for kernel, ahead in ((kernels._forward, AHEAD), (kernels._backward, AHEAD_BACKWARD)):
-            constants = {"D": size[2], "DRAWS": tile.draws, "DIMS": tile.dims, "SHARED": shared}
+            constants = {"D": size[2], "DRAWS": tile.draws, "DIMS": tile.dims, "SHARED": shared, "LIMIT": 8}
             constants["STAGES"] = 1 if shared else ahead
             constants = {key: value for key, value in constants.items() if key in kernel.arg_names}
             kind = {key: "constexpr" if key in constants else text for key in kernel.arg_names}

@@ -120,16 +120,18 @@ def test_autocast_keeps_the_density_of_a_flow(spec):
 
 @pytest.mark.parametrize("spec", sorted({*specs(3)} - {*flows(3)}))
 def test_autocast_leaves_formulas_alone(spec):
-    """What is no chain of maps has no coarse product where its numbers are free: autocast changes nothing."""
+    """What is no chain of maps has no coarse product but that of a context: else autocast changes nothing."""
     q = wild(spec, 5, seed=21, scale=0.5).float()
     noise = normal(16, 3, q.noise_dim, seed=23).float()
     with torch.no_grad():
         expected = q(noise)
         with torch.autocast("cpu", torch.bfloat16):
             coarse = q(noise)
+    contexts = any(name.endswith("w_context") for name, _ in q.named_parameters())
+    coarsest = torch.finfo(torch.bfloat16).eps if contexts else 1e-5  # relative error of a product
     for ours, theirs in zip(coarse, expected, strict=True):
         assert ours.dtype == torch.float32
-        assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+        assert (ours - theirs).abs().max() <= coarsest * (1 + theirs.abs().max())
 
 
 @EVERY

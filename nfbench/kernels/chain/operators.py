@@ -139,17 +139,19 @@ class _DrawThenChain(NamedTuple):
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor, row: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         maps = _by_map(theta.detach(), row)
         z_0, log_q, sigma = self.loops.forward(noise, base)
-        z_k, log_det, activations = self.module.forward(grouped(z_0, len(maps)), maps)
-        log_q, saved = log_q - ungrouped(log_det, noise.shape), (noise, sigma, z_k, activations, maps)
+        start = grouped(z_0, len(maps))
+        z_k, log_det, activations = self.module.forward(start, maps)
+        start = start if self.module.RESTARTS else z_k  # what is saved anyway
+        log_q, saved = log_q - ungrouped(log_det, noise.shape), (noise, sigma, start, z_k, activations, maps)
         return ungrouped(z_k, noise.shape), log_q, saved
 
     def draw_backward(
         self, saved: tuple[Tensor, ...], grad_z: Tensor, grad_log_q: Tensor, *, to_noise: bool
     ) -> tuple[Tensor | None, Tensor, Tensor]:
-        noise, sigma, z_k, activations, maps = saved
+        noise, sigma, start, z_k, activations, maps = saved
         points, to_log_det = len(maps), -grad_log_q.unsqueeze(-1)
         grads = grouped(grad_z, points), grouped(to_log_det, points).squeeze(-1)
-        to_z, to_maps = self.module.backward(z_k, activations, maps, *grads)
+        to_z, to_maps = _gradients(self.module, start, z_k, activations, maps, *grads)
         to_z_0 = ungrouped(to_z, noise.shape)
         back, to_base = self.loops.backward(noise, sigma, to_z_0, grad_log_q, to_noise=to_noise)
         return back, to_base, to_maps.flatten(1)

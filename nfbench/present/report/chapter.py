@@ -23,8 +23,8 @@ from nfbench.records.glossary import measure
 from nfbench.records.results import Row, StoredResults
 
 _LARGE = 80_000  # bytes of a PNG that may be no drawing of lines
-_QUALITY = 82  # of WebP, of 100
-_COLOURS = 64  # of a drawing of lines: more than its palette has with the edges of its letters
+_QUALITY = 75  # of WebP, of 100
+_COLOURS = 32  # of a drawing of lines: more than its palette has with the edges of its letters
 _SHOWN = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")  # of a record
 FIGURES = "figures"  # folder beside the report
 
