@@ -93,6 +93,7 @@ class Claims:
 
     def __enter__(self) -> "Claims":
         with contextlib.suppress(OSError):
+            self._root.mkdir(parents=True, exist_ok=True)
             self._folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         threading.Thread(target=self._renew, daemon=True, name="nfbench-leases").start()
         return self
