@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -222,8 +223,10 @@ class Claims:
         """Whether a cell is to be run: it has no outcome, or one that this process is to try again."""
         if self._force:
             return True
-        if finished(self._root, cell):
-            return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the executor has told of a damaged record when it looked first
+            if finished(self._root, cell):
+                return False
         failure = self._failure(cell)
         return failure is None or (self._sharing.retry and failure == self._failed.get(cell.id))
 

@@ -253,8 +253,8 @@ def test_a_report_names_a_damaged_record_once(nf, tmp_path):
 @pytest.mark.parametrize(
     ("summary", "code", "said"),
     [
-        (Summary(Counter(done=3, diverged=1), 0, []), 0, "3 done, 1 diverged"),
-        (Summary(Counter(done=3, failed=1), 0, ["u1 | gaussian: OutOfMemoryError: no"]), 1, "3 done, 1 failed"),
+        (Summary(Counter(done=3, diverged=1)), 0, "3 done, 1 diverged"),
+        (Summary(Counter(done=3, failed=1), failures=["u1 | gaussian: OutOfMemoryError: no"]), 1, "3 done, 1 failed"),
     ],
 )
 def test_exit_codes_of_outcomes(nf, monkeypatch, summary, code, said):
