@@ -20,6 +20,10 @@ from nfbench.kernels.chain.groups import grouped, ungrouped
 from nfbench.kernels.diagonal import reference as diagonal
 from nfbench.kernels.dispatch import Chain, differentiated, kernels, transformed
 
+# torch keeps compiled graphs on disk by what was traced, not by what its custom operators are: another form of these
+# operators needs another tag, or a graph of an earlier version of nfbench is run.
+torch.compiler.config.cache_key_tag += "nfbench-chains-2;"
+
 
 class Fused(NamedTuple):
     """The functions of a map that has kernels.
