@@ -1,10 +1,11 @@
 """Flows whose maps another library computes, behind the contract of nfbench's own."""
 
 from abc import abstractmethod
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nfbench.foundation.libraries import Library
 from nfbench.posteriors.context_flow import ContextFlow
@@ -102,6 +103,118 @@ class LibraryFlow(ContextFlow):
             None.
         """
         return None
+
+
+class LibraryChain(LibraryFlow):
+    """A chain of a library's modules, through which points go one by one.
+
+    Args:
+        library: what computes the maps.
+        name: of the family, as messages begin.
+        dim: D.
+        depth: K.
+        context: C; 0: the modules take none.
+        maps: modules, in the order in which noise goes through them: K maps, and what mixes coordinates in between.
+        least: the fewest dimensions.
+        invertible: whether the library has the direction from draws to noise too.
+    """
+
+    maps: Any
+
+    def __init__(
+        self,
+        library: Library,
+        name: str,
+        dim: int,
+        depth: int,
+        context: int,
+        maps: Iterable[Any],
+        *,
+        least: int = 1,
+        invertible: bool = True,
+    ) -> None:
+        super().__init__(library, name, dim, depth, context, least)
+        self.maps = nn.ModuleList(maps)
+        self.invertible = invertible
+
+    @abstractmethod
+    def step(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Push points through one module.
+
+        Args:
+            number: of the module, from 0.
+            z: as of `push`.
+            context: as of `push`.
+
+        Returns:
+            The moved points, and ln|det|.
+        """
+
+    @abstractmethod
+    def step_back(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Undo `step`; asked for only where the library has the inverse.
+
+        Args:
+            number: of the module, from 0.
+            z: as of `push`.
+            context: as of `push`.
+
+        Returns:
+            The points before, and ln|det| of the inverse.
+        """
+
+    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return _through(self.step, range(len(self.maps)), z, context)
+
+    def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        if not self.invertible:
+            return super().pull(z, context)
+        return _through(self.step_back, reversed(range(len(self.maps))), z, context)
+
+
+def _through(
+    step: Callable[[int, Tensor, Tensor | None], tuple[Tensor, Tensor]],
+    numbers: Iterable[int],
+    z: Tensor,
+    context: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Points after some steps, and the sum of their ln|det|."""
+    log_det = z.new_zeros(z.shape[:-1])
+    for number in numbers:
+        z, change = step(number, z, context)
+        log_det = log_det + change
+    return z, log_det
+
+
+class DirectedFlow(LibraryFlow):
+    """A library's one transform with an inverse, of which `direction` says whether it draws.
+
+    A subclass sets `direction`.
+
+    Attributes:
+        direction: ``draws``: noise goes through the transform; ``density``: through its inverse.
+    """
+
+    direction: Direction
+
+    @abstractmethod
+    def through(self, z: Tensor, context: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
+        """Push points through the transform.
+
+        Args:
+            z: as of `push`.
+            context: as of `push`.
+            backwards: through its inverse.
+
+        Returns:
+            The moved points, and ln|det|.
+        """
+
+    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.through(z, context, backwards=self.direction == "density")
+
+    def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.through(z, context, backwards=self.direction == "draws")
 
 
 def reversal(dim: int) -> Tensor:

@@ -13,13 +13,13 @@ from torch import Tensor
 from nfbench.foundation.libraries import Library
 from nfbench.posteriors.context_flow import Context, Units
 from nfbench.posteriors.contract import Flow
-from nfbench.posteriors.library_flow import Direction, LibraryFlow, reversal
+from nfbench.posteriors.library_flow import DirectedFlow, Direction, reversal
 from nfbench.specification.registry import register_posterior
 
 NFLOWS = Library("nflows", "nflows")
 
 
-class NflowsFlow(LibraryFlow):
+class NflowsFlow(DirectedFlow):
     """A composite transform of nflows.
 
     Args:
@@ -40,13 +40,7 @@ class NflowsFlow(LibraryFlow):
         self.transform = composite(maps)
         self.direction = direction
 
-    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._through(z, context, backwards=self.direction == "density")
-
-    def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._through(z, context, backwards=self.direction == "draws")
-
-    def _through(self, z: Tensor, context: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
+    def through(self, z: Tensor, context: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
         moved, log_det = (self.transform.inverse if backwards else self.transform)(z, context=context)
         return moved, log_det
 

@@ -4,7 +4,6 @@ Its planar, radial and affine coupling flows are the same for all data points; i
 take a context. Planar flows with tanh and radial ones have no inverse: no density at points that were not drawn.
 """
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,58 +12,26 @@ from torch import Tensor, nn
 from nfbench.foundation.libraries import Library
 from nfbench.posteriors.context_flow import Context, Units
 from nfbench.posteriors.contract import Flow
-from nfbench.posteriors.library_flow import LibraryFlow, reversal
+from nfbench.posteriors.library_flow import LibraryChain, reversal
 from nfbench.specification.registry import register_posterior
 
 NORMFLOWS = Library("normflows", "normflows")
 
 
-class NormflowsFlow(LibraryFlow):
-    """A chain of normflows' flows, as its `NormalizingFlow` and `ConditionalNormalizingFlow` call them.
-
-    Args:
-        name: of the family.
-        dim: D.
-        depth: K.
-        context: C; 0: the flows take none.
-        maps: flows, K of them and what mixes coordinates in between.
-        least: the fewest dimensions.
-        invertible: whether normflows has their inverse.
-    """
+class NormflowsFlow(LibraryChain):
+    """A chain of normflows' flows, as its `NormalizingFlow` and `ConditionalNormalizingFlow` call them."""
 
     rows = True
-    maps: Any
 
-    def __init__(
-        self,
-        name: str,
-        dim: int,
-        depth: int,
-        context: int,
-        maps: Iterable[Any],
-        *,
-        least: int = 1,
-        invertible: bool = True,
-    ) -> None:
-        super().__init__(NORMFLOWS, name, dim, depth, context, least)
-        self.maps = nn.ModuleList(maps)
-        self.invertible = invertible
+    def step(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        flow = self.maps[number]
+        moved, change = flow(z) if context is None else flow(z, context=context)
+        return moved, change
 
-    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        log_det = z.new_zeros(len(z))
-        for flow in self.maps:
-            z, change = flow(z) if context is None else flow(z, context=context)
-            log_det = log_det + change
-        return z, log_det
-
-    def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if not self.invertible:
-            return super().pull(z, context)
-        log_det = z.new_zeros(len(z))
-        for flow in reversed(self.maps):
-            z, change = flow.inverse(z) if context is None else flow.inverse(z, context=context)
-            log_det = log_det + change
-        return z, log_det
+    def step_back(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        flow = self.maps[number]
+        moved, change = flow.inverse(z) if context is None else flow.inverse(z, context=context)
+        return moved, change
 
 
 def planar_maps(dim: int, depth: int) -> list[Any]:
@@ -133,7 +100,7 @@ def planar(dim: int, depth: int = 8) -> Flow:
     Returns:
         The chain at normflows' start; it has no inverse.
     """
-    return NormflowsFlow("normflows:planar", dim, depth, 0, planar_maps(dim, depth), invertible=False)
+    return NormflowsFlow(NORMFLOWS, "normflows:planar", dim, depth, 0, planar_maps(dim, depth), invertible=False)
 
 
 @register_posterior(
@@ -149,7 +116,7 @@ def radial(dim: int, depth: int = 8) -> Flow:
     Returns:
         The chain at normflows' start; it has no inverse.
     """
-    return NormflowsFlow("normflows:radial", dim, depth, 0, radial_maps(dim, depth), invertible=False)
+    return NormflowsFlow(NORMFLOWS, "normflows:radial", dim, depth, 0, radial_maps(dim, depth), invertible=False)
 
 
 @register_posterior(
@@ -177,7 +144,7 @@ def realnvp(dim: int, depth: int = 4, hidden: Units = 32, layers: Units = 1) -> 
         InputError: `dim` is 1.
     """
     library = NORMFLOWS.load()
-    flow = NormflowsFlow("normflows:realnvp", dim, depth, 0, (), least=2)
+    flow = NormflowsFlow(NORMFLOWS, "normflows:realnvp", dim, depth, 0, (), least=2)
     kept = (dim + 1) // 2
     for _ in range(depth):
         network = library.nets.MLP([kept, *(layers * [hidden]), 2 * (dim - kept)], init_zeros=True)
@@ -220,7 +187,7 @@ def nsf(
         InputError: `dim` is 1.
     """
     library = NORMFLOWS.load()
-    flow = NormflowsFlow("normflows:nsf", dim, depth, context, (), least=2)
+    flow = NormflowsFlow(NORMFLOWS, "normflows:nsf", dim, depth, context, (), least=2)
     for number in range(depth):
         flow.maps.append(
             library.flows.CoupledRationalQuadraticSpline(
@@ -262,7 +229,7 @@ def iaf(dim: int, depth: int = 4, hidden: Units = 32, layers: Units = 1, context
         InputError: `dim` is 1.
     """
     flows = NORMFLOWS.load().flows
-    flow = NormflowsFlow("normflows:iaf", dim, depth, context, (), least=2)
+    flow = NormflowsFlow(NORMFLOWS, "normflows:iaf", dim, depth, context, (), least=2)
     for number in range(depth):
         if number:
             flow.maps.append(permutation(reversal(dim)))

@@ -4,74 +4,40 @@ Between maps the coordinates are reversed where a map is autoregressive. Pyro in
 planar, radial and block autoregressive maps: they have no density at other points.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.libraries import Library
 from nfbench.posteriors.context_flow import Context, Units
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.families.iaf import Mode
-from nfbench.posteriors.library_flow import LibraryFlow
+from nfbench.posteriors.library_flow import LibraryChain, LibraryFlow
 from nfbench.specification.registry import register_posterior
 
 PYRO = Library("pyro", "pyro-ppl")
 
 
-class PyroFlow(LibraryFlow):
-    """A chain of Pyro's transforms, with a reversal of the coordinates between two of them.
+class PyroFlow(LibraryChain):
+    """A chain of Pyro's transforms, with a reversal of the coordinates between two of them."""
 
-    Args:
-        name: of the family.
-        dim: D.
-        depth: K.
-        context: C; 0: the transforms are no conditional ones.
-        maps: K transforms.
-        invertible: whether Pyro has their inverse.
-    """
+    def step(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        transform, before = self._transform(number, context), z.flip(-1) if number else z
+        after = transform(before)
+        return after, transform.log_abs_det_jacobian(before, after)
 
-    maps: Any
+    def step_back(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        transform = self._transform(number, context)
+        before = transform.inv(z)
+        log_det = -transform.log_abs_det_jacobian(before, z)
+        return before.flip(-1) if number else before, log_det
 
-    def __init__(
-        self, name: str, dim: int, depth: int, context: int, maps: Iterable[Any], *, invertible: bool = True
-    ) -> None:
-        super().__init__(PYRO, name, dim, depth, context, least=2)
-        self.maps = nn.ModuleList(maps)
-        self.invertible = invertible
-
-    def transforms(self, context: Tensor | None) -> list[Any]:
-        """The transforms of a data point.
-
-        Args:
-            context: (B or 1, C); None for transforms that are no conditional ones.
-
-        Returns:
-            K transforms.
-        """
-        return list(self.maps) if context is None else [each.condition(context) for each in self.maps]
-
-    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        log_det = z.new_zeros(z.shape[:-1])
-        for number, transform in enumerate(self.transforms(context)):
-            before = z.flip(-1) if number else z
-            z = transform(before)
-            log_det = log_det + transform.log_abs_det_jacobian(before, z)
-        return z, log_det
-
-    def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if not self.invertible:
-            return super().pull(z, context)
-        log_det = z.new_zeros(z.shape[:-1])
-        transforms = self.transforms(context)
-        for number in reversed(range(self.depth)):
-            after, z = z, transforms[number].inv(z)
-            log_det = log_det - transforms[number].log_abs_det_jacobian(z, after)
-            z = z.flip(-1) if number else z
-        return z, log_det
+    def _transform(self, number: int, context: Tensor | None) -> Any:
+        return self.maps[number] if context is None else self.maps[number].condition(context)
 
 
 class NumbersFlow(LibraryFlow):
@@ -192,7 +158,7 @@ def iaf(
         InputError: `dim` is 1, or `hidden` is below `dim`.
     """
     forms = PYRO.load("distributions.transforms")
-    flow = PyroFlow("pyro:iaf", dim, depth, context, ())
+    flow = PyroFlow(PYRO, "pyro:iaf", dim, depth, context, (), least=2)
     conditional = forms.ConditionalAffineAutoregressive, forms.AffineAutoregressive
     for _ in range(depth):
         flow.maps.append(_autoregressive(conditional, dim, context, layers * [hidden], stable=mode == "gated"))
@@ -231,7 +197,7 @@ def bnaf(
         InputError: `dim` is 1.
     """
     forms = PYRO.load("distributions.transforms")
-    flow = PyroFlow("pyro:bnaf", dim, depth, 0, (), invertible=False)
+    flow = PyroFlow(PYRO, "pyro:bnaf", dim, depth, 0, (), least=2, invertible=False)
     kind = None if residual == "none" else residual
     flow.maps.extend(
         forms.BlockAutoregressive(dim, hidden_factors=layers * [units], residual=kind) for _ in range(depth)
@@ -275,7 +241,7 @@ def nsf(
         InputError: `dim` is 1, or `hidden` is below `dim`.
     """
     forms = PYRO.load("distributions.transforms")
-    flow = PyroFlow("pyro:nsf", dim, depth, context, ())
+    flow = PyroFlow(PYRO, "pyro:nsf", dim, depth, context, (), least=2)
     conditional = forms.ConditionalSplineAutoregressive, forms.SplineAutoregressive
     sizes, rest = [bins, bins, bins - 1], {"count_bins": bins, "bound": bound, "order": "quadratic"}
     for _ in range(depth):

@@ -5,80 +5,41 @@ here are its own layers, with reversals of the coordinates between those that ar
 indexes as torch no longer does). Its planar and radial layers have the drawing direction only.
 """
 
-from collections.abc import Iterable
-from typing import Any
-
-from torch import Tensor, nn
+from torch import Tensor
 
 from nfbench.foundation.libraries import Library
 from nfbench.posteriors.context_flow import Context, Units
 from nfbench.posteriors.contract import Flow
-from nfbench.posteriors.library_flow import LibraryFlow
+from nfbench.posteriors.library_flow import LibraryChain
 from nfbench.specification.registry import register_posterior
 
 TORCHFLOWS = Library("torchflows", "torchflows")
 
 
-class TorchflowsFlow(LibraryFlow):
-    """A chain of torchflows' bijections.
-
-    Args:
-        name: of the family.
-        dim: D.
-        depth: K.
-        context: C; 0: the bijections take none.
-        maps: K bijections, in the order in which noise goes through them.
-        least: the fewest dimensions.
-        invertible: whether torchflows has the direction from draws to noise too; coordinates are then reversed between
-            maps.
-    """
+class TorchflowsFlow(LibraryChain):
+    """A chain of torchflows' bijections; coordinates are reversed between those that have an inverse."""
 
     rows = True
-    maps: Any
 
-    def __init__(
-        self,
-        name: str,
-        dim: int,
-        depth: int,
-        context: int,
-        maps: Iterable[Any],
-        *,
-        least: int = 1,
-        invertible: bool = True,
-    ) -> None:
-        super().__init__(TORCHFLOWS, name, dim, depth, context, least)
-        self.maps = nn.ModuleList(maps)
-        self.invertible = invertible
+    def step(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        z = z.flip(-1) if number and self.invertible else z
+        moved, change = self.maps[number].inverse(z, context=context)
+        return moved, change
 
-    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        log_det = z.new_zeros(len(z))
-        for number, bijection in enumerate(self.maps):
-            z = z.flip(-1) if number and self.invertible else z
-            z, change = bijection.inverse(z, context=context)
-            log_det = log_det + change
-        return z, log_det
-
-    def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if not self.invertible:
-            return super().pull(z, context)
-        log_det = z.new_zeros(len(z))
-        for number in reversed(range(self.depth)):
-            z, change = self.maps[number](z, context=context)
-            z = z.flip(-1) if number else z
-            log_det = log_det + change
-        return z, log_det
+    def step_back(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        moved, change = self.maps[number](z, context=context)
+        return moved.flip(-1) if number else moved, change
 
 
 def _residual(name: str, module: str, kind: str, dim: int, depth: int) -> Flow:
     """K planar or radial layers, the same for all data points."""
     layer = getattr(TORCHFLOWS.load(f"bijections.finite.residual.{module}"), kind)
-    return TorchflowsFlow(name, dim, depth, 0, [layer((dim,)) for _ in range(depth)], invertible=False)
+    return TorchflowsFlow(TORCHFLOWS, name, dim, depth, 0, [layer((dim,)) for _ in range(depth)], invertible=False)
 
 
 def _autoregressive(name: str, kind: str, dim: int, depth: int, hidden: int, layers: int, context: int) -> Flow:
     """K couplings or autoregressive layers."""
-    flow = TorchflowsFlow(name, dim, depth, context, (), least=2)
+    flow = TorchflowsFlow(TORCHFLOWS, name, dim, depth, context, (), least=2)
     made = getattr(TORCHFLOWS.load("bijections.finite.autoregressive.layers"), kind)
     networks = {"n_hidden": hidden, "n_layers": layers + 1}
     for _ in range(depth):

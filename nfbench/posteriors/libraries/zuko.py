@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from nfbench.foundation.libraries import Library
 from nfbench.posteriors.context_flow import Context, Units
 from nfbench.posteriors.contract import Flow
-from nfbench.posteriors.library_flow import Direction, LibraryFlow
+from nfbench.posteriors.library_flow import DirectedFlow, Direction
 from nfbench.specification.registry import register_posterior
 
 ZUKO = Library("zuko", "zuko")
 
 
-class ZukoFlow(LibraryFlow):
+class ZukoFlow(DirectedFlow):
     """A flow of zuko.
 
     Args:
@@ -39,13 +39,7 @@ class ZukoFlow(LibraryFlow):
         self.transform = transform
         self.direction = direction
 
-    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._through(z, context, backwards=self.direction == "density")
-
-    def pull(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self._through(z, context, backwards=self.direction == "draws")
-
-    def _through(self, z: Tensor, context: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
+    def through(self, z: Tensor, context: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
         transform = self.transform(context)
         moved, log_det = (transform.inv if backwards else transform).call_and_ladj(z)
         return moved, log_det
