@@ -1,10 +1,10 @@
 """Targets that are a user's own NumPyro model: the density, its space, its data, and one clear line for each fault."""
 
-import math
 import sys
 
 import pytest
 import torch
+from support.eight_schools import schools
 
 import nfbench
 from nfbench.experiments.plan import plan
@@ -32,20 +32,6 @@ def model():
         theta = numpyro.deterministic("theta", mu + tau * eta)
         numpyro.sample("y", dist.Normal(theta, sd), obs=y)
 """
-EFFECTS = torch.tensor([28.0, 8, -3, 7, -1, 1, 18, 12], dtype=torch.float64)
-ERRORS = torch.tensor([15.0, 10, 16, 11, 9, 11, 10, 18], dtype=torch.float64)
-
-
-def schools(z):
-    """The same model as a plain function: mu, ln tau, eta, with every constant."""
-    mu, log_tau, eta = z[..., 0], z[..., 1], z[..., 2:]
-    theta = mu[..., None] + log_tau.exp()[..., None] * eta
-    half_cauchy = math.log(2 / (5 * math.pi)) - torch.log1p((log_tau.exp() / 5) ** 2) + log_tau
-    normal = -0.5 * (mu / 5) ** 2 - math.log(5) - 0.5 * eta.square().sum(-1)
-    data = (-0.5 * ((EFFECTS - theta) / ERRORS) ** 2 - ERRORS.log()).sum(-1)
-    return half_cauchy + normal + data - 17 * 0.5 * math.log(2 * math.pi)
-
-
 NORMAL = "x = numpyro.sample('x', dist.Normal(0.0, 1.0))\n    "
 FLAT = "x = numpyro.sample('x', dist.ImproperUniform(dist.constraints.real, (), ()))\n    "
 # name -> (body of the model, words that the one line has)
