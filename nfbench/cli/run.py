@@ -77,8 +77,8 @@ def run(
     if dry_run:
         from nfbench.experiments.estimate import estimate, summary
 
-        _print_plan(groups, results)
-        print(summary(estimate(groups, results, device), device))
+        there = _print_plan(groups, results)
+        print(summary(estimate(groups, results, device, there), device))
         return 0
     if is_verbose():
         _print_plan(groups, results)
@@ -154,7 +154,8 @@ def _plan(
     return plan_experiment(name, profile, posteriors, targets, seeds, parse_overrides(overrides or ()))
 
 
-def _print_plan(groups: "Sequence[Group]", results: Path) -> None:
+def _print_plan(groups: "Sequence[Group]", results: Path) -> set[str]:
+    """Print a plan; the ids of its finished cells."""
     from nfbench.records.store import finished
 
     cells = [cell for group in groups for cell in group.cells]
@@ -169,6 +170,7 @@ def _print_plan(groups: "Sequence[Group]", results: Path) -> None:
             f"  {group.target} | {group.posterior} | seeds {ranges(group.seeds)} | "
             f"{count} of {len(group.cells)} finished"
         )
+    return there
 
 
 def ranges(seeds: Sequence[int]) -> str:

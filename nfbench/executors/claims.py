@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -208,7 +207,7 @@ class Claims:
         kept = lease.renew()
         if kept is Kept.ABSENT:
             with contextlib.suppress(OSError, InputError):
-                return all(finished(self._root, cell) for cell in group.cells) or not lease.create()
+                return all(finished(self._root, cell, tell=False) for cell in group.cells) or not lease.create()
         return kept is Kept.LOST
 
     def _is_there(self) -> bool:
@@ -223,12 +222,10 @@ class Claims:
         """Whether a cell is to be run: it has no outcome, or one that this process is to try again."""
         if self._force:
             return True
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the executor has told of a damaged record when it looked first
-            if finished(self._root, cell):
-                return False
-        failure = self._failure(cell)
-        return failure is None or (self._sharing.retry and failure == self._failed.get(cell.id))
+        failure = self._failure(cell)  # before the look that follows: meanwhile another may finish the cell
+        if failure is not None:
+            return self._sharing.retry and failure == self._failed.get(cell.id)
+        return not finished(self._root, cell, tell=False)  # the executor has told of a damaged record
 
     def _failure(self, cell: Cell) -> str | None:
         """What tells one failure of a cell from the next; None where it has not failed."""

@@ -12,6 +12,7 @@ from nfbench.foundation.file_clock import file_clock
 from nfbench.foundation.files import entries
 from nfbench.foundation.leases import TAKEOVER, remove_stale
 from nfbench.foundation.sweep import abandoned, sweep
+from nfbench.records.cells import FINISHED
 from nfbench.records.publish import aside_files, recover
 from nfbench.records.store import records
 from nfbench.specification.choices import PLANS
@@ -70,15 +71,15 @@ def remove(found: list[Leftover], root: Path) -> list[Path]:
     Raises:
         InputError: a folder cannot be read or written.
     """
-    for leftover in found:
-        folder = leftover.file.parent
-        if leftover.kind == "partial file":
+    for folder, kind in dict.fromkeys((leftover.file.parent, leftover.kind) for leftover in found):
+        if kind == "partial file":
             sweep(folder)
-        elif leftover.kind == "file in hand":
+        elif kind == "file in hand":
             recover(folder)
-        elif leftover.kind == "dead lease":
+    for leftover in found:
+        if leftover.kind == "dead lease":
             remove_stale(leftover.file)
-        else:
+        elif leftover.kind not in ("partial file", "file in hand"):
             leftover.file.unlink(missing_ok=True)
     for folder in (root / PLANS, *(part / name for part in entries(root) for name in (CHECKPOINTS, LEASES))):
         if folder.is_dir() and not entries(folder):
@@ -93,14 +94,14 @@ def _folders(root: Path) -> list[Path]:
 
 def _of_finished(root: Path) -> list[Leftover]:
     """Checkpoints and plans of which all cells that are known have outcomes; a failed cell may be resumed."""
-    plans = stored_plans(root)
-    outcomes = {record.id: record for record in records(root)} if plans or _checkpoints(root) else {}
+    plans, checkpoints = stored_plans(root), _checkpoints(root)
+    outcomes = {record.id: record for record in records(root)} if plans or checkpoints else {}
     planned = {cell.id: group.key for groups in plans.values() for group in groups for cell in group.cells}
     recorded = {record.id: Group(cells=(record.cell,), order=record.facts.order).key for record in outcomes.values()}
     cells: dict[str, list[str]] = {}
     for identity, key in (recorded | planned).items():
         cells.setdefault(key, []).append(identity)
-    ended = {identity for identity, record in outcomes.items() if record.status in ("done", "diverged")}
+    ended = {identity for identity, record in outcomes.items() if record.status in FINISHED}
     whole = {key for key, identities in cells.items() if ended.issuperset(identities)}
     failed = {identity for identity, record in outcomes.items() if record.status == "failed"}
     over = [
@@ -109,7 +110,7 @@ def _of_finished(root: Path) -> list[Leftover]:
         if all(cell.id in ended | failed for group in groups for cell in group.cells)
     ]
     return [
-        *(Leftover(file, "checkpoint of finished cells") for file in _checkpoints(root) if file.stem in whole),
+        *(Leftover(file, "checkpoint of finished cells") for file in checkpoints if file.stem in whole),
         *(Leftover(file, "plan without open cells") for file in over),
     ]
 

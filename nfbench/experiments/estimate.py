@@ -1,7 +1,7 @@
 """What a plan will take, from the durations that records of earlier runs store."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +30,16 @@ class Estimate:
     basis: str | None
 
 
-def estimate(groups: Sequence[Group], root: Path, device: str = "cpu") -> list[Estimate]:
+def estimate(
+    groups: Sequence[Group], root: Path, device: str = "cpu", there: Collection[str] | None = None
+) -> list[Estimate]:
     """Estimate what the cells that are not finished will take.
 
     Args:
         groups: the plan.
         root: folder of the records; those in its folder ``reference`` count too.
         device: torch device on which the plan will run; records of CPUs tell nothing of GPUs.
+        there: ids of finished cells; None: they are looked for under `root`.
 
     Returns:
         One estimate for each group: median seconds for each update of the records that are most like it, times its
@@ -48,7 +51,9 @@ def estimate(groups: Sequence[Group], root: Path, device: str = "cpu") -> list[E
             target, posterior = record.cell.target, record.cell.posterior
             for key in ((target, posterior), (None, posterior), (target, None)):
                 rates.setdefault(key, []).append(record.seconds / _updates(record.cell))
-    return [_of_group(group, root, rates) for group in groups]
+    if there is None:
+        there = {cell.id for group in groups for cell in group.cells if finished(root, cell)}
+    return [_of_group(group, there, rates) for group in groups]
 
 
 def summary(estimates: Sequence[Estimate], device: str = "cpu") -> str:
@@ -78,8 +83,10 @@ def summary(estimates: Sequence[Estimate], device: str = "cpu") -> str:
     return f"estimate: {seconds / 3600:.2g} {unit}-hours for {total - count[None]} of {total} cells to run ({basis})"
 
 
-def _of_group(group: Group, root: Path, rates: dict[tuple[str | None, str | None], list[float]]) -> Estimate:
-    cells = sum(not finished(root, cell) for cell in group.cells)
+def _of_group(
+    group: Group, there: Collection[str], rates: dict[tuple[str | None, str | None], list[float]]
+) -> Estimate:
+    cells = sum(cell.id not in there for cell in group.cells)
     for basis, keys in (
         (SAME, [(group.target, group.posterior)]),
         (SIMILAR, [(None, group.posterior), (group.target, None)]),

@@ -9,7 +9,7 @@ import pandas as pd
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import entries
 from nfbench.records.cells import Record
-from nfbench.records.store import read
+from nfbench.records.store import path, read
 from nfbench.specification.choices import CHOICES, REFERENCE, TIMING
 from nfbench.specification.config import Group
 from nfbench.specification.spec import is_of_file
@@ -162,7 +162,7 @@ def _siblings(record: Record, results: Path, seeds: Sequence[int]) -> dict[int, 
     for root in (results / REFERENCE, results):
         for seed in seeds:
             cell = record.cell.model_copy(update={"seed": seed})
-            file = root / cell.experiment / f"{cell.id}.json"
+            file = path(root, cell.experiment, cell.id)
             if file.is_file() and (other := read(file)).status == "done":
                 found[seed] = other
     return found

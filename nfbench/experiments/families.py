@@ -50,8 +50,11 @@ def expanded(registry: Registry, text: str) -> list[Spec]:
     Raises:
         InputError: the text is no spec.
     """
-    words = {ALL: [entry for entry in posteriors if entry.library is None]}
-    words[LIBRARIES] = [entry for entry in posteriors if entry.library is not None and entry.installed]
-    if registry is posteriors and text.strip() in words:
-        return [spec for entry in words[text.strip()] for spec in expand(usual(entry))]
-    return expand(text)
+    word = text.strip() if registry is posteriors else ""
+    if word == ALL:
+        entries = [entry for entry in posteriors if entry.library is None]
+    elif word == LIBRARIES:
+        entries = [entry for entry in posteriors if entry.library is not None and entry.installed]
+    else:
+        return expand(text)
+    return [spec for entry in entries for spec in expand(usual(entry))]

@@ -127,8 +127,9 @@ def status(root: Path) -> Status:
     for file, lease in held.items():
         open_cells = [cell for group in groups.get(file, []) for cell in _open(group, outcomes)]
         work = _work(lease, len(open_cells), now)
-        (stale if lease.is_stale(now) else running).append(work)
-        counts["stale" if lease.is_stale(now) else "running"] += work.cells
+        works, kind = (stale, "stale") if lease.is_stale(now) else (running, "running")
+        works.append(work)
+        counts[kind] += work.cells
         counts["failed"] -= sum(cell.id in outcomes and outcomes[cell.id].status == "failed" for cell in open_cells)
     for file, parts in groups.items():
         for group in parts if file not in held else ():

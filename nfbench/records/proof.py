@@ -24,6 +24,7 @@ SCHEMA = 1
 DIGEST = "digest"  # the field
 
 S = TypeVar("S", bound=Strict)
+T = TypeVar("T")
 
 
 class NewerError(UnreadableError):
@@ -138,25 +139,29 @@ def check_arrays(file: Path, arrays: Mapping[str, np.ndarray], digests: Mapping[
             raise InputError(f"arrays {file} are not those of the record: {name!r} {fault}")
 
 
-def make_room(file: Path, reader: Callable[[Path], Any]) -> None:
+def make_room(file: Path, reader: Callable[[Path], T]) -> T | None:
     """Rename a damaged record in the place of one that is to be written, and the arrays beside it, to ``.damaged``.
 
     Args:
         file: where the record is to be written.
         reader: reads a record.
 
+    Returns:
+        The record that stands there; None where there is none, or was a damaged one.
+
     Raises:
         UnreadableError: what stands there cannot be read, or is newer.
         InputError: it cannot be renamed.
     """
     try:
-        reader(file)
+        return reader(file)
     except AbsentError:
-        return
+        return None
     except UnreadableError as error:
         raise refused(error) from None
     except InputError:
         set_aside_damaged(file)
+        return None
 
 
 def set_aside_damaged(file: Path) -> None:

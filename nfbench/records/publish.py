@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import AbsentError, entries, flush_folder, hidden_beside, make_folder, partial, write_all
+from nfbench.foundation.files import entries, flush_folder, hidden_beside, make_folder, partial, write_all
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.proof import make_room, set_aside_damaged
 from nfbench.records.store import arrays_in, packed, path, read, text_of, with_proof
@@ -168,10 +168,8 @@ class _Place:
 
     def _there(self) -> Record | None:
         """The record that stands there; a damaged one is renamed, and one beside which its arrays are damaged too."""
-        make_room(self.file, read)
-        try:
-            there = read(self.file)
-        except AbsentError:
+        there = make_room(self.file, read)
+        if there is None:
             return None
         both = there.status in FINISHED and self.record.status in FINISHED
         if both and there.arrays and not same_numbers(there, self.record) and not _fits(self.arrays, there):

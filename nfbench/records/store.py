@@ -171,16 +171,17 @@ def read(file: Path, place: Path | None = None) -> Record:
     return record
 
 
-def finished(root: Path, cell: Cell) -> bool:
+def finished(root: Path, cell: Cell, *, tell: bool = True) -> bool:
     """Whether a cell has an outcome that a second run would only repeat.
 
     Args:
         root: folder of the records.
         cell: the cell that is looked for.
+        tell: warn of a damaged record, or of damaged arrays beside it.
 
     Returns:
         True for the outcomes in `FINISHED`; False where there is no record, or a damaged one or one beside which its
-        arrays are damaged, which a warning tells.
+        arrays are damaged.
 
     Raises:
         UnreadableError: what stands in the record's place cannot be read or is newer, so that it cannot be replaced.
@@ -198,7 +199,8 @@ def finished(root: Path, cell: Cell) -> bool:
     except UnreadableError as error:
         raise refused(error) from None
     except InputError as error:
-        warnings.warn(f"{error}; {kept}it will be run again", stacklevel=2)
+        if tell:
+            warnings.warn(f"{error}; {kept}it will be run again", stacklevel=2)
         return False
 
 

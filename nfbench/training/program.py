@@ -128,7 +128,8 @@ class Program:
             if self.counted and (self.step % every == 0 or last):
                 self._mark()
                 yield self.step
-            if last or self._finished():
+                last = last or self._finished()
+            if last:
                 return
             self.advance()
 

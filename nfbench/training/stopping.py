@@ -77,9 +77,9 @@ class Stopping:
             self._write(self.watch.add(self._params(), bounds, step, alive))
 
     def _scale(self) -> None:
-        single = len(self.seeds) == 1
+        single, first = len(self.seeds) == 1, self.update.leaves[0]
+        scale = torch.tensor(self.watch.scale, dtype=first.dtype, device=first.device)  # all leaves are of one kind
         for old, leaf in zip(self._leaves, self.update.leaves, strict=True):
-            scale = torch.tensor(self.watch.scale, dtype=leaf.dtype, device=leaf.device)
             by_seed = scale[0] if single else scale.view(-1, *[1] * (leaf.dim() - 1))
             with torch.no_grad():
                 scaled = torch.where(by_seed == 0, old, old + by_seed * (leaf - old))
