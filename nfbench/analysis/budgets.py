@@ -81,9 +81,11 @@ def at_budget(results: StoredResults, block: Block, budget: Budget) -> pd.DataFr
         budget; None for parameters), the estimates ``at`` and ``end``, ``rank_at`` and ``rank_end`` among the rows of
         its target, and ``seeds``.
     """
-    rows = _of_parameters(block, budget) if budget.kind == "parameters" else _of_curves(results, block, budget)
+    of_size = budget.kind == "parameters"
+    rows = _of_parameters(block, budget) if of_size else _of_curves(results, block, budget)
+    sign = -1.0 if of_size and better(metric_of(block, None)) == "higher" else 1.0
     for target in dict.fromkeys(row["target"] for row in rows):
-        _rank([row for row in rows if row["target"] == target])
+        _rank([row for row in rows if row["target"] == target], sign)
     return pd.DataFrame(rows)
 
 
@@ -148,7 +150,6 @@ def _seeds(results: StoredResults, cells: pd.DataFrame, budget: Budget) -> list[
 
 def _of_parameters(block: Block, budget: Budget) -> list[dict[str, Any]]:
     metric = metric_of(block, None)
-    sign = -1.0 if better(metric) == "higher" else 1.0
     known = block.done[block.done["num_params"].notna()]
     largest = known.groupby("family")["num_params"].max()
     amount = budget.amount or float(largest.min())
@@ -159,7 +160,7 @@ def _of_parameters(block: Block, budget: Budget) -> list[dict[str, Any]]:
         end = every[every["num_params"] == every["num_params"].max()]
         for names, cells in _configurations(most):
             at, last = over(cells, metric), over(end, metric)
-            more = {"budget": amount, "spent": float(cells["num_params"].iloc[0]), "step": None, "sign": sign}
+            more = {"budget": amount, "spent": float(cells["num_params"].iloc[0]), "step": None}
             rows.append(names | more | _facts(cells) | {"at": at, "end": last, "seeds": at.n})
     return rows
 
@@ -177,11 +178,8 @@ def _mean(values: Iterable[float]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _rank(rows: list[dict[str, Any]]) -> None:
-    """Number the rows of a target by what they reached, the best first."""
-    sign = rows[0].pop("sign", 1.0)
-    for row in rows[1:]:
-        row.pop("sign", None)
+def _rank(rows: list[dict[str, Any]], sign: float) -> None:
+    """Number the rows of a target by what they reached, times `sign`, the lowest first."""
     for name in ("at", "end"):
         order = sorted(rows, key=lambda row, name=name: _place(row[name], sign))  # type: ignore[misc]
         for place, row in enumerate(order, 1):

@@ -44,6 +44,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
+def less(left: Array, right: Array) -> Array:
+    """The differences of scores, in which two runs that diverged are equal.
+
+    Args:
+        left: (n,), infinite where a run diverged.
+        right: (n,), likewise.
+
+    Returns:
+        (n,).
+    """
+    with np.errstate(invalid="ignore"):
+        return np.where(left == right, 0.0, left - right)
+
+
+def signed_rank_test(differences: Array) -> float:
+    """The two-sided p-value of Wilcoxon's signed-rank test, which infinite differences may enter.
+
+    Args:
+        differences: (n,).
+
+    Returns:
+        The p-value; 1 where there is no difference.
+    """
+    return float(stats.wilcoxon(differences, zero_method="zsplit").pvalue) if differences.any() else 1.0
+
+
 def paired_test(differences: Array, difference: Estimate) -> float:
     """The two-sided p-value of a paired comparison over seeds.
 
@@ -60,9 +86,7 @@ def paired_test(differences: Array, difference: Estimate) -> float:
     if len(differences) < 2:
         return math.nan
     if np.isinf(differences).any():
-        if not differences.any():
-            return 1.0
-        return float(stats.wilcoxon(differences, zero_method="zsplit").pvalue)
+        return signed_rank_test(differences)
     if difference.mean is None or difference.se is None or difference.n < 2:
         return math.nan
     if difference.se == 0:
@@ -151,8 +175,7 @@ def _compared(
     target = every.targets.index(names["target"])
     mine, other = (every.values[every.posteriors.index(name), target] for name in (names["posterior"], base))
     both = ~np.isnan(mine) & ~np.isnan(other)
-    with np.errstate(invalid="ignore"):
-        differences = np.where(mine[both] == other[both], 0.0, mine[both] - other[both])
+    differences = less(mine[both], other[both])
     difference = paired(cells, theirs, every.metric)
     mine_runs, their_runs = mine[~np.isnan(mine)], other[~np.isnan(other)]
     better = improvement([mine_runs], [their_runs]) if len(mine_runs) and len(their_runs) else None

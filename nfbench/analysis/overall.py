@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from nfbench.analysis.blocks import FACTS, Block
-from nfbench.analysis.comparison import holm
+from nfbench.analysis.comparison import holm, less, signed_rank_test
 from nfbench.analysis.improvement import improvement
 from nfbench.analysis.interquartile import check_over, interquartile
 from nfbench.analysis.scores import Scores, scores
@@ -57,7 +57,7 @@ def pairwise(every: Scores, over: Over = "fixed") -> Pairs:
     ranks = stats.rankdata(runs, axis=0).mean(axis=1) if blocks else np.full(len(runs), np.nan)
     order = np.argsort(ranks, kind="stable")
     runs, places = runs[order], list(itertools.combinations(range(len(order)), 2))
-    adjusted = holm([_wilcoxon(runs[i], runs[j]) for i, j in places])
+    adjusted = holm([signed_rank_test(less(runs[i], runs[j])) for i, j in places])
     p = np.ones((len(order), len(order)))
     for (i, j), value in zip(places, adjusted, strict=True):
         p[i, j] = p[j, i] = 1.0 if math.isnan(value) else value
@@ -67,15 +67,6 @@ def pairwise(every: Scores, over: Over = "fixed") -> Pairs:
 def _means(every: Scores) -> Array:
     """(M, T) means over the seeds of each target."""
     return np.array([[runs.mean() for runs in every.runs(posterior)] for posterior in every.posteriors])
-
-
-def _wilcoxon(left: Array, right: Array) -> float:
-    """The two-sided p-value of the signed-rank test; two diverged runs are equal."""
-    with np.errstate(invalid="ignore"):
-        differences = np.where(left == right, 0.0, left - right)
-    if not differences.any():
-        return 1.0
-    return float(stats.wilcoxon(differences, zero_method="zsplit").pvalue)
 
 
 def overall(block: Block, metric: str, over: str = "fixed", against: str | None = None) -> pd.DataFrame:

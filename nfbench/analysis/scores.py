@@ -48,7 +48,7 @@ class Scores:
         Returns:
             For each target the runs (n,) that there are; n may differ and may be 0.
         """
-        excess = self.excess[self.posteriors.index(posterior)]
+        excess = self.values[self.posteriors.index(posterior)] - self.levels[:, None]
         return [runs[~np.isnan(runs)] for runs in excess]
 
     def everywhere(self) -> "Scores":

@@ -61,9 +61,7 @@ def run(
     results: Results = Path("results"),
     data_dir: DataDir = None,
     jobs: Jobs = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan with an estimate of its hours, and stop.")
-    ] = False,
+    dry_run: DryRun = False,
     force: Force = False,
     compile: Compile = False,
     cuda_graph: CudaGraph = None,

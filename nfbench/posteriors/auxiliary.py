@@ -26,7 +26,9 @@ from nfbench.posteriors.contract import LogJoint
 from nfbench.posteriors.networks import Networks
 from nfbench.posteriors.slope import slope
 from nfbench.posteriors.source_posterior import SourcedPosterior
+from nfbench.posteriors.sources import source
 
+_START = 0.1  # step of every dimension
 Force = Callable[[Tensor, Tensor], Tensor]
 """Points z and the target's gradient there, (S, B, D) both -> what a momentum follows (S, B, D)."""
 Response = Callable[[Tensor, Tensor], Tensor]
@@ -39,10 +41,22 @@ class AuxiliaryPosterior(SourcedPosterior):
     Args:
         dim: D.
         noise_dim: N, numbers of noise that a draw takes: those of z_0 and of every step.
+        context: C, numbers of each data point beside those of q_0; P = C.
+        features: F, width of the encoder's features; None for a free posterior.
         points: number of rows of a free posterior's numbers, B or 1.
+
+    Attributes:
+        log_step: (D,), ln of the step of each dimension.
     """
 
     has_density = False
+
+    def __init__(
+        self, dim: int, noise_dim: int, context: int = 0, features: int | None = None, *, points: int = 1
+    ) -> None:
+        super().__init__(dim, noise_dim, points)
+        self.source = source(torch.zeros(2 * dim), torch.zeros(context), features, points=points)
+        self.log_step = nn.Parameter(torch.full((dim,), math.log(_START)))
 
     @abstractmethod
     def follow(self, noise: Tensor, base: Tensor, theta: Tensor, log_joint: LogJoint) -> tuple[Tensor, Tensor]:

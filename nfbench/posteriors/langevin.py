@@ -8,10 +8,8 @@ noise. Its reverse is Gaussian with the same variance and mean z_m + delta [g_m(
 The last bridge is the target. Learned are q_0, delta = step^2 / 2 of each dimension, the bridges, and n_m.
 """
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.kernels.diagonal import reference as diagonal
@@ -19,9 +17,6 @@ from nfbench.posteriors.auxiliary import AuxiliaryPosterior, Responses
 from nfbench.posteriors.bridges import Bridges, bridge_slope
 from nfbench.posteriors.contract import LogJoint
 from nfbench.posteriors.slope import slope
-from nfbench.posteriors.sources import source
-
-START = 0.1  # step of every dimension
 
 
 class Langevin(AuxiliaryPosterior):
@@ -37,7 +32,6 @@ class Langevin(AuxiliaryPosterior):
 
     Attributes:
         bridges: inverse temperatures of the M bridges, of which the last is 1.
-        log_step: (D,), ln of the step of each dimension.
     """
 
     def __init__(
@@ -50,10 +44,8 @@ class Langevin(AuxiliaryPosterior):
         *,
         points: int = 1,
     ) -> None:
-        super().__init__(dim, (1 + steps) * dim, points)
-        self.source = source(torch.zeros(2 * dim), torch.zeros(context), features, points=points)
+        super().__init__(dim, (1 + steps) * dim, context, features, points=points)
         self.bridges = Bridges(steps, last=True)
-        self.log_step = nn.Parameter(torch.full((dim,), math.log(START)))
         self.reverse = reverse
 
     def follow(self, noise: Tensor, base: Tensor, theta: Tensor, log_joint: LogJoint) -> tuple[Tensor, Tensor]:

@@ -202,7 +202,7 @@ class Results(StoredResults):
         if name == TIMING:
             return timings.table(self._some_timings(), fmt, choice)
         if name == CLAIMS:
-            return claims.table(self.frame, fmt, choice)
+            return claims.compared(self.frame).text(fmt, choice)
         return experiment.table(self.frame, name, fmt, choice)
 
     def tables(self, name: str, choice: Choice = EVERYTHING) -> list[Table]:
@@ -221,7 +221,7 @@ class Results(StoredResults):
         if name == TIMING:
             return choice.tables(timings.tables(choice.rows(self._some_timings())))
         if name == CLAIMS:
-            return claims.chosen(self.frame, choice)
+            return claims.compared(self.frame).chosen(choice)
         return experiment.chosen(experiment.select(self.frame, name), name, choice)
 
     def plot(self, name: str, out: str | os.PathLike[str] = "reports/figures") -> list[Path]:

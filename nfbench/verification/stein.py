@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nfbench.foundation.errors import InputError
+from nfbench.posteriors.slope import slope
 from nfbench.targets.contract import Target
 
 _CHUNK = 1000  # draws whose gradients are held at once
@@ -76,21 +77,14 @@ def stein(target: Target, draws: Tensor, chains: int = 1, *, second: bool = True
         raise InputError(
             f"draws {shape} in {chains} chains: expected (n, D) = (n, {target.dim}), n a multiple of chains"
         )
-    scores = torch.cat([_scores(target, part) for part in torch.split(draws.double(), _CHUNK)])
+    with torch.no_grad():
+        scores = torch.cat([slope(target.log_joint, part) for part in torch.split(draws.double(), _CHUNK)])
     first = _deviation(scores, chains)
     if not second:
         return Stein(first, np.full((target.dim, target.dim), np.nan))
     centred = draws.double() - draws.double().mean(0)
     products = centred[:, :, None] * scores[:, None, :] + torch.eye(target.dim, dtype=torch.float64)
     return Stein(first, _deviation(products, chains))
-
-
-def _scores(target: Target, z: Tensor) -> Tensor:
-    """The gradient of ln p at `z (n, D)`, by autograd, (n, D)."""
-    points = z.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        (scores,) = torch.autograd.grad(target.log_joint(points).sum(), points)
-    return scores
 
 
 def _deviation(values: Tensor, chains: int) -> _Numbers:

@@ -12,12 +12,10 @@ it is learned together: q_0, both momentum models, and a step size for each dime
 Start: both momentum models are N(0, I) and steps are short, so that the bound is about that of the diagonal Gaussian.
 """
 
-import math
 from typing import Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.kernels.diagonal import reference as diagonal
@@ -25,10 +23,7 @@ from nfbench.posteriors.auxiliary import AuxiliaryPosterior, Responses, leapfrog
 from nfbench.posteriors.context_flow import Context, Units
 from nfbench.posteriors.contract import LogJoint, Posterior
 from nfbench.posteriors.slope import slope
-from nfbench.posteriors.sources import source
 from nfbench.specification.registry import register_posterior
-
-START = 0.1  # step of every dimension
 
 
 class Hvi(AuxiliaryPosterior):
@@ -44,17 +39,14 @@ class Hvi(AuxiliaryPosterior):
 
     Attributes:
         momenta: q(v|x, z_0) and r(v'|x, z), from a point and the target's gradient there to mean and ln sigma.
-        log_step: (D,), ln of the step of each dimension.
     """
 
     def __init__(
         self, dim: int, steps: int, hidden: int, context: int, features: int | None = None, *, points: int = 1
     ) -> None:
-        super().__init__(dim, 2 * dim, points)
+        super().__init__(dim, 2 * dim, context, features, points=points)
         self.steps = steps
-        self.source = source(torch.zeros(2 * dim), torch.zeros(context), features, points=points)
         self.momenta = Responses(2, dim, 2 * dim, hidden, context)
-        self.log_step = nn.Parameter(torch.full((dim,), math.log(START)))
 
     def follow(self, noise: Tensor, base: Tensor, theta: Tensor, log_joint: LogJoint) -> tuple[Tensor, Tensor]:
         first, second = noise.chunk(2, -1)

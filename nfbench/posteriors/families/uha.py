@@ -27,10 +27,8 @@ from nfbench.posteriors.auxiliary import AuxiliaryPosterior, leapfrog
 from nfbench.posteriors.bridges import Bridges, bridge_slope
 from nfbench.posteriors.contract import LogJoint, Posterior
 from nfbench.posteriors.slope import slope
-from nfbench.posteriors.sources import source
 from nfbench.specification.registry import register_posterior
 
-START = 0.1  # step of every dimension
 ETA = 0.9  # share of the momentum that a refreshment keeps
 
 
@@ -45,15 +43,12 @@ class Uha(AuxiliaryPosterior):
 
     Attributes:
         bridges: inverse temperatures of the M - 1 bridges, all below 1.
-        log_step: (D,), ln of the step of each dimension.
         raw_eta: (1,), logit of eta.
     """
 
     def __init__(self, dim: int, steps: int, features: int | None = None, *, points: int = 1) -> None:
-        super().__init__(dim, (1 + steps) * dim, points)
-        self.source = source(torch.zeros(2 * dim), torch.zeros(0), features, points=points)
+        super().__init__(dim, (1 + steps) * dim, 0, features, points=points)
         self.bridges = Bridges(steps, last=False)
-        self.log_step = nn.Parameter(torch.full((dim,), math.log(START)))
         self.raw_eta = nn.Parameter(torch.full((1,), math.log(ETA / (1 - ETA))))
 
     def follow(self, noise: Tensor, base: Tensor, theta: Tensor, log_joint: LogJoint) -> tuple[Tensor, Tensor]:

@@ -73,8 +73,8 @@ class Umnn(ContextFlow):
         self.weights = nn.Parameter(torch.zeros(depth, units))
         self.shifts = nn.Parameter(torch.zeros(depth))
 
-    def integrand(self, number: int, t: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """The integrand of one map and its derivative.
+    def integrand(self, number: int, t: Tensor, embedding: Tensor) -> Tensor:
+        """The integrand of one map.
 
         Args:
             number: of the map, from 0.
@@ -82,15 +82,17 @@ class Umnn(ContextFlow):
             embedding: h (..., U).
 
         Returns:
-            f > 0 and df/dt, (..., n) both.
+            f > 0, (..., n).
         """
+        return (1 - SLOPE) * self._rises(number, t, embedding)[0] + SLOPE
+
+    def _rises(self, number: int, t: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """What rises in the integrand, (..., n), and the hidden units that it is made of, (..., n, U)."""
         biases = (self.biases[number] + embedding).unsqueeze(-2)
         units = (t.unsqueeze(-1) * self.slopes[number] + biases).tanh()
-        rises = 1 + elu((units @ self.weights[number] + self.shifts[number]) * self.scale)
-        slope = (1 - units.square()) @ (self.weights[number] * self.slopes[number]) * self.scale
-        return (1 - SLOPE) * rises + SLOPE, (1 - SLOPE) * rises.clamp(max=1) * slope
+        return 1 + elu((units @ self.weights[number] + self.shifts[number]) * self.scale), units
 
-    def integral(self, number: int, z: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def integral(self, number: int, z: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """The integral of one map's integrand from 0 to z, by the rule.
 
         Args:
@@ -99,12 +101,11 @@ class Umnn(ContextFlow):
             embedding: h (..., U).
 
         Returns:
-            The rule's value, its derivative in z, and the integrand at z, (...) each.
+            The rule's value, and the integrand at z, (...) each.
         """
         nodes, rule = self.nodes.to(z), self.rule.to(z)
-        values, slopes = self.integrand(number, z.unsqueeze(-1) * nodes, embedding)
-        mean = values[..., :-1] @ rule
-        return z * mean, mean + z * (slopes[..., :-1] @ (rule * nodes[:-1])), values[..., -1]
+        values = self.integrand(number, z.unsqueeze(-1) * nodes, embedding)
+        return z * (values[..., :-1] @ rule), values[..., -1]
 
     def _split(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The network's outputs (S, B, (1 + U) D) as beta (S, B, D) and h (S, B, D, U)."""
@@ -115,7 +116,7 @@ class Umnn(ContextFlow):
         log_det = z.new_zeros(z.shape[:-1])
         for number, network in enumerate(self.networks.conditioners(context)):
             beta, embedding = self._split(network(z))
-            moved, _, f = self.integral(number, z, embedding)
+            moved, f = self.integral(number, z, embedding)
             z, log_det = beta + moved, log_det + f.log().sum(-1)
         return z, log_det
 
@@ -137,15 +138,18 @@ class Umnn(ContextFlow):
                 columns[i] = self._root(number, right[..., i] - beta[..., i], embedding[..., i, :])
             z = torch.stack(columns, -1)
             _, embedding = self._split(network(z))
-            log_det = log_det - self.integral(number, z, embedding)[2].log().sum(-1)
+            log_det = log_det - self.integrand(number, z.unsqueeze(-1), embedding).squeeze(-1).log().sum(-1)
         return z, log_det
 
     def _root(self, number: int, right: Tensor, embedding: Tensor) -> Tensor:
         """Where the integral of a map is `right`, both (S, B); f >= SLOPE brackets it."""
+        nodes, rule = self.nodes[:-1].to(right), self.rule.to(right)
 
         def equation(t: Tensor) -> tuple[Tensor, Tensor]:
-            value, slope, _ = self.integral(number, t, embedding)
-            return value - right, slope
+            rises, units = self._rises(number, t.unsqueeze(-1) * nodes, embedding)
+            slopes = (1 - units.square()) @ (self.weights[number] * self.slopes[number]) * self.scale
+            mean = ((1 - SLOPE) * rises + SLOPE) @ rule
+            return t * mean - right, mean + t * (((1 - SLOPE) * rises.clamp(max=1) * slopes) @ (rule * nodes))
 
         reach = right.detach().abs() / SLOPE + 1e-30
         return implicit_root(equation, -reach, reach)

@@ -7,15 +7,12 @@ import pandas as pd
 
 from nfbench.analysis.claims import VERDICTS, Judgement, Piece, judge, published_differences
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.names import unknown
-from nfbench.present.tables.choose import EVERYTHING, Choice
-from nfbench.present.tables.latex import latex
-from nfbench.present.tables.render import NOTHING, Table, markdown
+from nfbench.present.tables.compared import Compared
+from nfbench.present.tables.render import NOTHING, Table
 from nfbench.published.catalogue import published, sources
 from nfbench.published.claims import Alike, Claim, Falls, Paper, Smaller, Values, papers
 from nfbench.published.schema import Published, agrees
 from nfbench.records.glossary import measure
-from nfbench.specification.choices import FORMATS, Format
 
 Known = tuple[str, str, int, str, float]  # target, posterior without K, K, metric, value
 _HEAD = ["Claim", "Where", "The paper has", "Others have", "Ours", "verdict"]
@@ -42,47 +39,23 @@ def judged(frame: pd.DataFrame) -> list[tuple[Paper, list[Judgement]]]:
     return [(paper, judgements) for paper, judgements in found if judgements]
 
 
-def table(frame: pd.DataFrame, fmt: Format, choice: Choice = EVERYTHING) -> str:
-    """The claims of papers beside records, as text.
+def compared(frame: pd.DataFrame) -> Compared:
+    """The claims of papers beside records.
 
     Args:
         frame: a table of records.
-        fmt: ``md``, ``latex``, ``csv`` or ``json``.
-        choice: which rows and columns, and in what order.
 
     Returns:
-        A table for each paper, one below the other.
+        A table for each paper; the key of a row is its claim.
 
     Raises:
-        InputError: unknown format, no record of an experiment that a claim is about, or a choice that the table does
-            not have.
+        InputError: no record of an experiment that a claim is about.
     """
-    if fmt not in FORMATS:
-        raise unknown("table format", fmt, FORMATS)
-    if fmt in ("csv", "json"):
-        data = choice.frame(_data(_some(frame)))
-        return data.to_csv(index=False) if fmt == "csv" else str(data.to_json(orient="records", indent=1)) + "\n"
-    return "\n".join((markdown if fmt == "md" else latex)(each) for each in chosen(frame, choice))
-
-
-def chosen(frame: pd.DataFrame, choice: Choice) -> list[Table]:
-    """A table for each paper, narrowed and sorted.
-
-    Args:
-        frame: a table of records.
-        choice: which rows and columns, and in what order.
-
-    Returns:
-        The tables that have a row left; the key of a row is its claim.
-
-    Raises:
-        InputError: as of `table`.
-    """
-    found = _some(frame)
-    kept: set[tuple[str, ...]] | None = None
-    if choice.conditions:
-        kept = {(str(claim),) for claim in choice.rows(_data(found))["claim"]}
-    return choice.tables([of_paper(paper, each) for paper, each in found], kept)
+    found = judged(frame)
+    if not found:
+        known = ", ".join(sorted({claim.experiment for paper in papers() for claim in paper.claims}))
+        raise InputError(f"no records that a paper's claims are about; expected some of {known}")
+    return Compared([of_paper(paper, each) for paper, each in found], _data(found))
 
 
 def of_paper(paper: Paper, judgements: Sequence[Judgement]) -> Table:
@@ -112,15 +85,6 @@ def counted(judgements: Sequence[Judgement]) -> str:
     """
     verdicts = [judgement.verdict for judgement in judgements]
     return ", ".join(f"{verdicts.count(name)} {name}" for name in VERDICTS if name in verdicts)
-
-
-def _some(frame: pd.DataFrame) -> list[tuple[Paper, list[Judgement]]]:
-    """All judgements; InputError where there is none."""
-    found = judged(frame)
-    if not found:
-        known = ", ".join(sorted({claim.experiment for paper in papers() for claim in paper.claims}))
-        raise InputError(f"no records that a paper's claims are about; expected some of {known}")
-    return found
 
 
 def _row(judgement: Judgement) -> list[str]:

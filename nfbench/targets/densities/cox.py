@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from nfbench.foundation.numerics import LOG_2PI
 from nfbench.foundation.randomness import stream
 from nfbench.specification.registry import register_target
 from nfbench.targets.constants import Constants
@@ -46,7 +47,7 @@ class Cox(Target):
         counts = (3 * row + 5 * column) % 7 + 4
         self._mean = math.log(_POINTS) - _VARIANCE / 2
         self._constants = Constants(whiten=whiten, counts=counts)
-        self._log_constant = -float(cholesky.diagonal().log().sum()) - 0.5 * self.dim * math.log(2 * math.pi)
+        self._log_constant = -float(cholesky.diagonal().log().sum()) - 0.5 * self.dim * LOG_2PI
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         constants = self._constants.like(z)

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from nfbench.foundation.numerics import LOG_2PI
 from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 
@@ -31,7 +32,7 @@ class Funnel(Target):
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         neck, rest = self.checked(z)[..., 0], z[..., 1:]
         squares = (neck / _NECK).square() + (rest * (-0.5 * neck).exp().unsqueeze(-1)).square().sum(-1)
-        constant = 0.5 * self.dim * math.log(2 * math.pi) + math.log(_NECK)
+        constant = 0.5 * self.dim * LOG_2PI + math.log(_NECK)
         value: Tensor = -0.5 * squares - 0.5 * (self.dim - 1) * neck - constant
         return value
 

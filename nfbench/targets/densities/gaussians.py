@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.numerics import LOG_2PI
 from nfbench.specification.registry import register_target
 from nfbench.targets.constants import Constants
 from nfbench.targets.contract import Target
@@ -33,7 +34,7 @@ class Gaussian(Target):
         self.dim = len(variances)
         self.covariance = (axes * variances) @ axes.T
         self._constants = Constants(axes=axes, scales=variances.sqrt())
-        self._log_constant = -0.5 * float(variances.log().sum()) - 0.5 * self.dim * math.log(2 * math.pi)
+        self._log_constant = -0.5 * float(variances.log().sum()) - 0.5 * self.dim * LOG_2PI
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         constants = self._constants.like(z)

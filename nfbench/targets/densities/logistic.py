@@ -1,7 +1,6 @@
 """Bayesian logistic regression on data that come with scikit-learn."""
 
 import functools
-import math
 from typing import Literal
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nfbench.foundation.numerics import LOG_2PI
 from nfbench.foundation.randomness import stream
 from nfbench.specification.registry import register_target
 from nfbench.targets.constants import Constants
@@ -44,7 +44,7 @@ class LogisticRegression(Target):
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         logits = self.checked(z) @ self._constants.like(z)["signed"].T
-        prior = -0.5 * z.square().sum(-1) - 0.5 * self.dim * math.log(2 * math.pi)
+        prior = -0.5 * z.square().sum(-1) - 0.5 * self.dim * LOG_2PI
         value: Tensor = prior + torch.nn.functional.logsigmoid(logits).sum(-1)
         return value
 

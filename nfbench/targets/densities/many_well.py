@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from nfbench.foundation.numerics import LOG_2PI
 from nfbench.specification.registry import register_target
 from nfbench.targets.contract import Target
 
@@ -37,7 +38,7 @@ class ManyWell(Target):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
-        self.log_z = dim / 2 * (math.log(float(_masses().sum())) + 0.5 * math.log(2 * math.pi))
+        self.log_z = dim / 2 * (math.log(float(_masses().sum())) + 0.5 * LOG_2PI)
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         x, y = self.checked(z).chunk(2, -1)

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from nfbench.foundation.numerics import LOG_2PI
+
 Number = Tensor | float
 
 
@@ -23,7 +25,7 @@ def normal(x: Tensor, mean: Number, sd: Number) -> Tensor:
         (...).
     """
     scale = sd if isinstance(sd, Tensor) else x.new_tensor(sd)
-    value: Tensor = -0.5 * ((x - mean) / scale).square() - scale.log() - 0.5 * math.log(2 * math.pi)
+    value: Tensor = -0.5 * ((x - mean) / scale).square() - scale.log() - 0.5 * LOG_2PI
     return value
 
 

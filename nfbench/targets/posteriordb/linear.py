@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from nfbench.foundation.numerics import LOG_2PI
 from nfbench.targets.constants import Constants
 from nfbench.targets.posteriordb.model import Model
 from nfbench.targets.posteriordb.parameters import Parameter, Positive, Real, Values
@@ -51,7 +52,7 @@ class LinearRegression(Model):
         b = torch.cat([values[each.name].reshape(*sigma.shape, -1) for each in self._coefficients], -1)
         constants = self.constants.like(b)
         squares = self._residual + ((b - constants["fit"]) @ constants["triangle"].T).square().sum(-1)
-        likelihood = -self._num * (sigma.log() + 0.5 * math.log(2 * math.pi)) - 0.5 * squares / sigma.square()
+        likelihood = -self._num * (sigma.log() + 0.5 * LOG_2PI) - 0.5 * squares / sigma.square()
         return likelihood if self._prior is None else likelihood + self._prior(b, sigma)
 
     def exact_log_z(self) -> float | None:
@@ -66,7 +67,7 @@ class LinearRegression(Model):
             return None
         shape = (self._free - 1) / 2
         log_det = float(self._double()["triangle"].diagonal().abs().log().sum())
-        constant = -0.5 * self._free * math.log(2 * math.pi) - log_det - math.log(2)
+        constant = -0.5 * self._free * LOG_2PI - log_det - math.log(2)
         return constant - shape * math.log(self._residual / 2) + math.lgamma(shape)
 
     def exact_draws(self, num: int, generator: torch.Generator) -> Values | None:

@@ -27,15 +27,6 @@ class Parameter(ABC):
     size: int | None = None
 
     @property
-    def names(self) -> list[str]:
-        """Of each entry, as draws have it.
-
-        >>> Real("beta", 2).names
-        ['beta[1]', 'beta[2]']
-        """
-        return [self.name] if self.size is None else [f"{self.name}[{place + 1}]" for place in range(self.size)]
-
-    @property
     def width(self) -> int:
         """How many unconstrained numbers it is made of."""
         return self.size or 1

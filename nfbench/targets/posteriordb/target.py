@@ -9,7 +9,9 @@ from torch import Tensor
 
 from nfbench.data.sets.posteriordb import content
 from nfbench.specification.registry import register_target
+from nfbench.targets.constants import Constants
 from nfbench.targets.contract import Target
+from nfbench.targets.own_models.labels import labels
 from nfbench.targets.posteriordb.model import MODELS, Model
 from nfbench.targets.posteriordb.parameters import Values
 
@@ -37,17 +39,12 @@ class Posterior(Target):
         exact = model.exact_log_z()
         self.log_z = log_z if exact is None else exact
         draws = self._packed(model.undrawn(reference))
-        self._shift, self._scale = torch.zeros(self.dim).double(), torch.ones(self.dim).double()
-        if standardised:
-            self._shift, self._scale = draws.mean(0), draws.std(0)
-        self._log_scale = float(self._scale.log().sum())
+        shift, scale = (draws.mean(0), draws.std(0)) if standardised else (torch.zeros(self.dim), torch.ones(self.dim))
+        self._units = Constants(shift=shift, scale=scale)
+        self._log_scale = float(scale.log().sum())
         self._reference = self._standard(draws)
         self._shown = tuple(reference)
-        self.names = [
-            name if value.ndim == 1 else f"{name}[{place + 1}]"
-            for name, value in reference.items()
-            for place in range(1 if value.ndim == 1 else value.shape[1])
-        ]
+        self.names = [text for name, value in reference.items() for text in labels(name, tuple(value.shape[1:]), 1)]
 
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         values, log_det = self._values(self.checked(z))
@@ -79,7 +76,9 @@ class Posterior(Target):
 
     def _values(self, z: Tensor) -> tuple[Values, Tensor]:
         """The parameters at `z (..., D)`, and ln|det| of their map from u (...)."""
-        u = z.double() * self._scale.to(z.device) + self._shift.to(z.device)
+        u = z.double()
+        units = self._units.like(u)
+        u = u * units["scale"] + units["shift"]
         log_det = u.new_zeros(u.shape[:-1])
         values: Values = {}
         parts = torch.split(u, [each.width for each in self.model.parameters], -1)
@@ -98,7 +97,8 @@ class Posterior(Target):
         return torch.cat(parts, -1)
 
     def _standard(self, u: Tensor) -> Tensor:
-        return (u - self._shift.to(u.device)) / self._scale.to(u.device)
+        units = self._units.like(u)
+        return (u - units["shift"]) / units["scale"]
 
 
 def _known(name: str) -> str:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from nfbench.foundation.numerics import LOG_2PI
 from nfbench.targets.constants import Constants
 from nfbench.targets.posteriordb.densities import gamma, normal
 from nfbench.targets.posteriordb.model import Data, Model, add
@@ -51,7 +52,7 @@ class Regression(_Process):
         factor = self._cholesky(values, sigma)
         white = torch.linalg.solve_triangular(factor, y[:, None].expand(*factor.shape[:-1], 1), upper=False)
         log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        likelihood: Tensor = -0.5 * white.square().sum((-2, -1)) - log_det - 0.5 * len(y) * math.log(2 * math.pi)
+        likelihood: Tensor = -0.5 * white.square().sum((-2, -1)) - log_det - 0.5 * len(y) * LOG_2PI
         return self._prior(values) + normal(sigma, 0.0, 1.0) + likelihood
 
 
