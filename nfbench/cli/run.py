@@ -74,7 +74,10 @@ def run(
     groups = _plan(experiment, profile, posterior, target, seeds, overrides)
     if dry_run:
         from nfbench.experiments.estimate import estimate, summary
+        from nfbench.foundation.environment import check_device
 
+        if device.partition(":")[0] not in ("cpu", "cuda", "mps"):  # an estimate may be for another machine's
+            check_device(device)
         there = _print_plan(groups, results)
         print(summary(estimate(groups, results, device, there), device))
         return 0

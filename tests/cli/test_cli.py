@@ -62,6 +62,7 @@ WRONG = [
     ("run figure3 --posterior planar:K=-1", ["K=-1", "greater than or equal to 0"]),
     ("run figure3 --posterior planar:k=", ["'k='", "expected name or name:option=value"]),
     ("run figure3 --posterior planar:k=2", ["'k'", "planar takes: K"]),
+    ("run figure3 --dry-run --device tpu", ["'tpu'", "known: cpu"]),
     ("run figure3 --target u9", ["'u9'", "known: ", " digits, "]),
     ("run figure3 --profile smoke --cuda-graph", ["a CUDA graph on device 'cpu'", "expected cuda"]),
     ("run figure3 --profile quikc", ["'quikc'", "known: smoke, quick, paper"]),
