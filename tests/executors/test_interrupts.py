@@ -31,10 +31,12 @@ SHORT = LONG.replace("name: long", "name: short").replace("300000", "3")
 
 @pytest.fixture(autouse=True)
 def heard():
-    """SIGHUP is heard, also where the tests run under nohup, which makes processes deaf to it."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """SIGHUP and SIGINT are heard, also under nohup and in a shell's background, where processes are deaf to them."""
+    handlers = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
