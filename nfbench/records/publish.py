@@ -172,10 +172,24 @@ class _Place:
         if there is None:
             return None
         both = there.status in FINISHED and self.record.status in FINISHED
-        if both and there.arrays and not same_numbers(there, self.record) and not _fits(self.arrays, there):
+        if both and there.arrays and not same_numbers(there, self.record) and not self._is_whole(there):
             set_aside_damaged(self.file)
             return None
         return there
+
+    def _is_whole(self, there: Record) -> bool:
+        """Whether the arrays of the record that stands there lie beside it, or did until somebody else took them away.
+
+        They are not beside it for a moment while several publish: they are in a hidden file of whoever published the
+        record, or of whoever put other arrays in their place, until these have put them back.
+        """
+        for _ in range(_ATTEMPTS):
+            if _fits(self.arrays, there):
+                return True
+            hidden = f".{self.arrays.name}."
+            if _repair(self.file, [entry for entry in entries(self.file.parent) if entry.name.startswith(hidden)]):
+                return True
+        return False
 
     def _second(self, there: Record) -> Published:
         if self.record.status not in FINISHED:

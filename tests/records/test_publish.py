@@ -121,6 +121,25 @@ def test_of_many_at_once_one_stays_whole(done, failed, tmp_path):
     assert {name.split("-")[0] for name in names(tmp_path)} == {"json", "npz", "json.differs", "npz.differs"}
 
 
+def test_a_record_whose_arrays_somebody_has_in_hand_is_not_damaged(done, tmp_path, monkeypatch):
+    """A second process has put its arrays in the place of a record's, and a third looks before the first has mended it."""
+    settle = module._Place._settle
+    third = []
+
+    def late(place):
+        monkeypatch.setattr(module._Place, "_settle", settle)
+        place.arrays.unlink()
+        place.arrays.write_bytes(module.packed({"image": np.zeros(3)}))
+        third.append(publish(tmp_path, changed(done, 7.0), {"image": np.ones(3)}))
+        return settle(place)
+
+    monkeypatch.setattr(module._Place, "_settle", late)
+    assert not publish(tmp_path, done, IMAGES).repeated
+    assert third[0].repeated
+    assert finished(tmp_path, done.cell)
+    assert names(tmp_path) == ["json", "json.differs", "npz", "npz.differs"]
+
+
 def test_a_file_system_without_links(done, failed, tmp_path, monkeypatch):
     """Where there are no hard links, records get their names by renaming, and the first stays all the same."""
 
