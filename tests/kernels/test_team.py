@@ -179,15 +179,34 @@ def test_helpers_that_are_late_again_and_again_are_called_ever_more_rarely():
     for _ in range(9):
         last.learn(2, 0, 10_000, 1_010_000)
         alone.append(last.owed // 1_000_000)
-        last.learn(1, 0, 0, last.owed)
+        while last.owed > 0:
+            last.learn(1, 0, 0, 20_000)
         assert last.threads(2) == 2
     assert alone == [1, 2, 4, 8, 16, 32, 64, 64, 64]
     for _ in range(6):
         last.learn(2, 0, 500_000, 500_001)
-    last.learn(2, 0, 10_000, 1_010_000)
-    assert last.owed == 1_000_000
+    last.learn(2, 0, 10_000, 5_010_000)
+    assert last.owed == 5_000_000
     last.learn(2, 0, 10_000, 10**15)
     assert last.owed == 250_000_000
+
+
+def test_helpers_that_are_late_now_and_then_and_worth_it_stay():
+    """Of calls of 5 ms, or 12 where a helper is late, the mean decides against 10 ms alone, not a single late one."""
+    last, calls = Patience(), []
+    for late in ([False] * 3 + [True]) * 25:
+        threads = last.threads(2)
+        calls.append(threads)
+        if threads == 1:
+            last.learn(1, 0, 0, 10_000_000)
+        else:
+            last.learn(2, 0, 5_000_000, 12_000_000 if late else 5_000_000)
+    assert calls.count(1) < 5
+    always = []
+    for _ in range(40):
+        always.append(last.threads(2))
+        last.learn(always[-1], 0, 5_000_000, 10_000_000 if always[-1] == 1 else 12_000_000)
+    assert always.count(1) > 20
 
 
 def test_alone_a_chain_gives_the_same_bits(monkeypatch):
