@@ -122,7 +122,7 @@ def test_of_many_at_once_one_stays_whole(done, failed, tmp_path):
 
 
 def test_a_record_whose_arrays_somebody_has_in_hand_is_not_damaged(done, tmp_path, monkeypatch):
-    """A second process has put its arrays in the place of a record's, and a third looks before the first has mended it."""
+    """A second process has put its arrays in a record's place, and a third looks before the first has mended it."""
     settle = module._Place._settle
     third = []
 

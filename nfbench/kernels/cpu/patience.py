@@ -2,11 +2,11 @@
 
 OpenMP's caller returns only after every helper has come to the end, even one that found nothing left to do. Where other
 processes have the cores, a helper comes when its time slice does, some milliseconds late, and a kernel of 0.6 ms has
-waited 6 ms for it. So each call is looked at afterwards: if the caller, alone, would have been done sooner, and is so in
-the mean of the last calls, the next calls are its own, until they have lasted as long as it has waited. What an idle
-machine loses by that is at most what a late helper has just cost. Where helpers are late now and then but worth their
-waiting, as with long kernels beside a process whose threads spin, they stay. Shares stay as they are, whoever works on
-them, and so does every rounding.
+waited 6 ms for it. So each call is looked at afterwards: if the caller, alone, would have been done sooner, and is
+so in the mean of the last calls, the next calls are its own, until they have lasted as long as it has waited. What an
+idle machine loses by that is at most what a late helper has just cost. Where helpers are late now and then but worth
+their waiting, as with long kernels beside a process whose threads spin, they stay. Shares stay as they are, whoever
+works on them, and so does every rounding.
 """
 
 import functools
