@@ -7,10 +7,8 @@ over. A second outcome of the same numbers is dropped, and told; one of other nu
 """
 
 import contextlib
-import errno
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import entries, flush_folder, hidden_beside, make_folder, partial, write_all
+from nfbench.foundation.files import entries, flush_folder, hidden_beside, make_folder
+from nfbench.foundation.first import part_of, second_names, take_name
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.proof import make_room, set_aside_damaged
-from nfbench.records.store import arrays_in, packed, path, read, text_of, with_proof
+from nfbench.records.store import DIFFERS, arrays_beside, arrays_in, packed, path, read, text_of, with_proof
 
 _ASIDE = re.compile(r"\.(?P<name>[0-9a-f]{16}\.(?:json|npz))\.[\w-]{1,32}\.\d+\.[0-9a-f]{8}\.aside")
 _ATTEMPTS = 20  # at a place that others change at the same time
-_WITHOUT_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # file systems that have no hard links
 _OF_THE_RUN = {"seconds", "training_seconds", "finished", "provenance", "traceback", "digest"}  # runs differ here
 
 
@@ -62,10 +60,10 @@ def publish(root: Path, record: Record, images: Mapping[str, np.ndarray] | None 
     try:
         make_folder(file.parent)
         with contextlib.ExitStack() as stack:
-            place = _Place(file, record, stack.enter_context(_part(file, text_of(record))))
+            place = _Place(file, record, stack.enter_context(part_of(file, text_of(record))))
             stack.callback(place.drop_asides)
             if images:
-                place.arrays_part = stack.enter_context(_part(place.arrays, packed(images)))
+                place.arrays_part = stack.enter_context(part_of(place.arrays, packed(images)))
             return place.publish()
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
@@ -156,7 +154,7 @@ class _Place:
             self._place_arrays()
             if there is not None and not self._take_unfinished():
                 continue
-            if _name(self.part, self.file):
+            if take_name(self.part, self.file):
                 flush_folder(self.file.parent)
                 self._settle()
                 return Published(self.record)
@@ -194,19 +192,36 @@ class _Place:
     def _second(self, there: Record) -> Published:
         if self.record.status not in FINISHED:
             return Published(there)
-        if same_numbers(there, self.record):
+        if self._is_same(there):
             repaired = self._settle()
             return Published(there, repeated=not repaired)
         self._settle()
         taken = {entry.name for entry in entries(self.file.parent)}
-        for number in range(1, len(taken) + 2):
-            end = f".differs{'' if number == 1 else f'-{number}'}"
-            other = self.file.with_name(self.file.name + end)
-            if other.name not in taken and _name(self.part, other):
+        for other in second_names(self.file, DIFFERS, len(taken)):
+            if other.name in taken:
+                if self._is_kept_as(other):
+                    return Published(there, repeated=True, other=other)
+            elif take_name(self.part, other):
                 if self.arrays_part is not None:
-                    _name(self.arrays_part, self.arrays.with_name(self.arrays.name + end))
+                    take_name(self.arrays_part, arrays_beside(other))
                 return Published(there, repeated=True, other=other)
         raise InputError(f"cannot keep a second outcome beside {self.file}")
+
+    def _is_same(self, there: Record) -> bool:
+        """Whether the record that stands there says the same; one of before there were digests gets them first."""
+        if there.arrays is None:
+            try:
+                there = with_proof(there, arrays_in(self.arrays))
+            except InputError:  # its arrays are damaged, which it cannot know
+                return False
+        return same_numbers(there, self.record)
+
+    def _is_kept_as(self, other: Path) -> bool:
+        """Whether an earlier call has kept this outcome under a name."""
+        try:
+            return same_numbers(read(other, self.file), self.record)
+        except InputError:
+            return False
 
     def _take_unfinished(self) -> bool:
         """Take what stands there away; False where it was finished meanwhile, and was put back."""
@@ -221,7 +236,7 @@ class _Place:
     def _place_arrays(self) -> None:
         """Put the arrays where they belong, and what lies there and is of no finished record aside."""
         for _ in range(_ATTEMPTS):
-            if self.arrays_part is not None and _name(self.arrays_part, self.arrays):
+            if self.arrays_part is not None and take_name(self.arrays_part, self.arrays):
                 return
             if self.arrays_part is not None and _fits(self.arrays, self.record):
                 return
@@ -247,7 +262,7 @@ def _put_back(aside: Path, file: Path) -> bool:
         return False
     if record.status not in FINISHED:
         return False
-    _name(aside, file)
+    take_name(aside, file)
     return True
 
 
@@ -263,7 +278,7 @@ def _repair(file: Path, candidates: list[Path]) -> bool:
     for candidate in candidates:
         if _fits(candidate, record):
             copy = hidden_beside(arrays, ".aside")
-            _name(candidate, copy)
+            take_name(candidate, copy)
             copy.replace(arrays)
             flush_folder(arrays.parent)
             return True
@@ -277,36 +292,3 @@ def _fits(file: Path, record: Record) -> bool:
     except InputError:
         return False
     return True
-
-
-def _name(part: Path, file: Path) -> bool:
-    """Give a file a second name, if nothing has that name; whether it has it now."""
-    try:
-        os.link(part, file)
-    except FileExistsError:
-        return _is_same(part, file)  # a shared folder may do what is asked, and answer twice
-    except FileNotFoundError:
-        if not part.exists():
-            return False
-        raise
-    except OSError as error:
-        if error.errno not in _WITHOUT_LINKS:
-            raise
-        if file.exists():
-            return False
-        part.rename(file)
-    return True
-
-
-def _is_same(part: Path, file: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return part.samefile(file)
-    return False
-
-
-@contextlib.contextmanager
-def _part(file: Path, content: bytes) -> Iterator[Path]:
-    with partial(file) as (handle, part):
-        write_all(handle, content)
-        os.fsync(handle)
-        yield part

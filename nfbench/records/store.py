@@ -25,6 +25,7 @@ from nfbench.specification.choices import CHOICES, TIMING
 from nfbench.specification.config import Cell
 
 SUFFIX = ".json"  # of a record's file
+DIFFERS = ".differs"  # behind the name of a second outcome of a finished cell, with other numbers
 MOST_ARRAY_BYTES = 2**30  # of a file of arrays, packed or unpacked
 
 
@@ -60,6 +61,22 @@ def arrays(
         InputError: torn, foreign, too large, or not those of the record; the message names the file.
     """
     return arrays_in(path(root, experiment, identity).with_suffix(".npz"), digests)
+
+
+def arrays_beside(file: Path) -> Path:
+    """Where the arrays of a record lie.
+
+    >>> arrays_beside(Path("0123.json")).name, arrays_beside(Path("0123.json.differs-2")).name
+    ('0123.npz', '0123.npz.differs-2')
+
+    Args:
+        file: of the record, which may be a second outcome.
+
+    Returns:
+        The file of its arrays; it need not exist.
+    """
+    stem, end = file.name.split(SUFFIX, 1)
+    return file.with_name(f"{stem}.npz{end}")
 
 
 def arrays_in(file: Path, digests: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:

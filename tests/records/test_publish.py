@@ -8,6 +8,7 @@ import pytest
 from support.shared_folder import NAME, groups
 
 from nfbench.experiments.run_group import run_group
+from nfbench.foundation import first
 from nfbench.records import publish as module
 from nfbench.records.cells import Metric
 from nfbench.records.publish import aside_files, publish, recover
@@ -57,6 +58,23 @@ def test_outcomes_that_differ_are_both_kept(done, tmp_path):
     stored = read(path(tmp_path, NAME, done.id))
     assert stored.metrics == done.metrics
     assert np.array_equal(arrays(tmp_path, NAME, done.id, stored.arrays)["image"], IMAGES["image"])
+
+
+def test_an_outcome_that_differs_is_kept_once(done, tmp_path):
+    """However often it comes again, it has one file."""
+    publish(tmp_path, done, IMAGES)
+    kept = {publish(tmp_path, changed(done, value), IMAGES).other.name for value in (7.0, 8.0, 7.0, 8.0)}
+    assert names(tmp_path) == ["json", "json.differs", "json.differs-2", "npz", "npz.differs", "npz.differs-2"]
+    assert len(kept) == 2
+
+
+def test_a_record_of_before_there_were_digests_equals_itself(done, tmp_path):
+    """Its arrays are compared as they lie beside it."""
+    file = publish(tmp_path, done, IMAGES) and path(tmp_path, NAME, done.id)
+    file.write_text(done.model_dump_json())
+    assert "digest" not in file.read_text()
+    assert publish(tmp_path, done, IMAGES) == (done, True, None)
+    assert publish(tmp_path, done, {"image": np.zeros(2)}).other is not None
 
 
 def test_an_unfinished_outcome_makes_room_and_never_takes_it(done, failed, tmp_path):
@@ -146,7 +164,7 @@ def test_a_file_system_without_links(done, failed, tmp_path, monkeypatch):
     def refused(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(module.os, "link", refused)
+    monkeypatch.setattr(first.os, "link", refused)
     publish(tmp_path, failed)
     assert not publish(tmp_path, done, IMAGES).repeated
     assert publish(tmp_path, done, IMAGES).repeated
