@@ -13,10 +13,10 @@ from nfbench.foundation.file_clock import file_clock
 from nfbench.foundation.files import entries
 from nfbench.foundation.leases import SUFFIX, Held, look
 from nfbench.records.cells import FINISHED, Record
-from nfbench.records.store import records
+from nfbench.records.store import DIFFERS, records
 from nfbench.specification.config import Cell, Group
 
-_KEPT = (".damaged", ".differs")  # in names of files that stand aside for somebody to look at
+_KEPT = (".damaged", DIFFERS)  # in names of files that stand aside for somebody to look at
 
 
 @dataclass(frozen=True)
