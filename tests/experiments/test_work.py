@@ -15,11 +15,10 @@ from nfbench.experiments import group_run
 from nfbench.experiments.clean import leftovers, remove
 from nfbench.experiments.run_group import run_group
 from nfbench.experiments.status import status
-from nfbench.foundation import files
+from nfbench.foundation import files, first
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.interrupts import Interrupt
 from nfbench.foundation.leases import look
-from nfbench.records import publish
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 CELLS = 8
@@ -205,7 +204,7 @@ def test_a_disk_that_is_full_in_the_middle(root, whole, monkeypatch):
         return os.write(handle, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(publish, "write_all", full)
+        patched.setattr(first, "write_all", full)
         with pytest.raises(InputError, match=r"cannot write .*: No space left on device$") as caught:
             worked(root, groups(CELLS))
     assert str(caught.value).count("\n") == 0
