@@ -25,6 +25,7 @@ from nfbench.foundation.names import did_you_mean
 from nfbench.specification.choices import KINDS, Kind
 from nfbench.specification.entry import Choice, Declared, Entry, Fact
 from nfbench.specification.named import Named
+from nfbench.specification.registrations import GROUP, RESERVED
 from nfbench.specification.sources import of_module
 from nfbench.specification.spec import PATH, Spec, parse
 
@@ -183,9 +184,9 @@ def _options(owner: str, factory: Callable[..., Any], reserved: tuple[str, ...])
 
 posteriors = Registry(
     "posterior",
-    "nfbench.posteriors",
+    GROUP,
     ("nfbench.posteriors.families", "nfbench.posteriors.libraries"),
-    reserved=("dim", "features", "points"),
+    reserved=RESERVED,
     pattern=_OF_TWO,
 )
 targets = Registry(

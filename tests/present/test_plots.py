@@ -15,12 +15,14 @@ from nfbench.analysis.blocks import Block
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import density, depth, likelihood, pushforward, training
 from nfbench.present.plots.catalogue import plot
-from nfbench.present.plots.looks import _LISTED, look, looks
+from nfbench.present.plots.looks import HUES, hue, kind_of, look, looks
 from nfbench.present.plots.style import slug
 from nfbench.present.report.build import report
 from nfbench.present.results import results as read
 from nfbench.published.catalogue import sources
 from nfbench.records import store
+from nfbench.specification.choices import KINDS
+from nfbench.specification.registry import posteriors
 
 LOST = {("u1", "radial:K=8", seed) for seed in range(3)}
 
@@ -259,25 +261,65 @@ def test_a_family_looks_the_same_whatever_else_is_shown():
         assert looks(["another:n=3", *FAMILIES[1:], name])[name] == every[name]
 
 
-def test_thirty_families_can_be_told_apart():
-    """The listed families all look different; of 30 that nobody listed hardly two look alike, in any process."""
-    assert len(_LISTED) == 30
-    assert len({look(name) for name in _LISTED}) == 29  # `nice` alone is drawn as with its default
-    assert len({(one.colour, one.mark) for one in map(look, _LISTED)}) == 29
-    strangers = [f"family-{number}" for number in range(30)]
-    assert len(set(map(look, strangers))) >= 29
-    code = "from nfbench.present.plots.looks import look; print([look(f'family-{n}') for n in range(30)])"
+def test_every_registered_family_can_be_told_apart():
+    """No two variants of registered families share colour and mark; the hue of each is that of its registered kind."""
+    variants = {variant: entry.declared.kind for entry in posteriors for variant in entry.variants()}
+    assert len(variants) > 40
+    drawn = {variant: look(variant) for variant in variants}
+    assert len({(each.colour, each.mark) for each in drawn.values()}) == len(variants)
+    assert all(kind_of(variant) == kind for variant, kind in variants.items())
+    for kind in set(variants.values()):
+        shades = {drawn[variant].colour for variant in variants if variants[variant] == kind}
+        assert len(shades) <= 2
+        assert hue(kind) in shades
+
+
+def test_families_that_nobody_registers_have_looks():
+    """Forty of them have the hue of `other` and looks of their own, the same in any process."""
+    strangers = [f"family-{number}" for number in range(40)]
+    drawn = looks(strangers)
+    assert len({(each.colour, each.mark) for each in drawn.values()}) >= 28  # two shades of 14 marks
+    assert len(set(drawn.values())) >= 38
+    assert {kind_of(name) for name in strangers} == {"other"}
+    assert hue("other") in {each.colour for each in drawn.values()}
+    code = "from nfbench.present.plots.looks import look; print([look(f'family-{n}') for n in range(40)])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str([look(name) for name in strangers])
 
 
+SEEN = {  # linear red, green and blue as a reader without one kind of cone sees them (Machado et al. 2009)
+    "usual": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(colours, cones):
+    """CIELAB of colours (N, 3) from 0 to 1 as seen with these cones."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    parts = np.clip(linear @ np.array(cones).T, 0, 1) @ np.array(xyz).T / [0.95047, 1.0, 1.08883]
+    x, y, z = np.where(parts > 0.008856, np.cbrt(parts), 7.787 * parts + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+@pytest.mark.parametrize("cones", SEEN.values(), ids=SEEN)
+def test_kinds_have_colours_that_everybody_can_tell_apart(cones):
+    """Any two hues are at least 25 apart in CIELAB (2 can just be seen), with any cones; every kind has one."""
+    assert set(HUES) == set(KINDS)
+    seen = lab(np.array([hue(kind) for kind in KINDS]), cones)
+    apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)
+    assert apart[np.triu_indices(len(KINDS), 1)].min() >= 25
+
+
 def test_options_of_a_family_change_its_mark_only():
-    """Two versions of a listed family share its colour and line, and have marks of their own."""
-    first, second = look("sylvester:mixing=householder"), look("sylvester:mixing=orthogonal")
-    assert (
-        (first.colour, first.line) == (second.colour, second.line) == (look("sylvester").colour, look("sylvester").line)
-    )
+    """An option that is no choice of words changes the mark; its default, written out or not, changes nothing."""
+    first, second = look("realnvp:hidden=32"), look("realnvp:hidden=64")
+    assert (first.colour, first.line) == (second.colour, second.line)
     assert first.mark != second.mark
+    assert first == look("realnvp")
+    assert look("nice:mixing=permutation,hidden=32") == look("nice") != look("nice:mixing=orthogonal")
 
 
 def test_two_seeds_are_two_dots(tmp_path):

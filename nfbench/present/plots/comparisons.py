@@ -53,8 +53,9 @@ def _profile(block: Block, every: Scores, rows: dict[str, dict[Any, Any]], looks
     for posterior, shares in profiles(every, distances).items():
         row = rows[posterior]
         members = sorted({other["K"] for other in rows.values() if other["family"] == row["family"]}, reverse=True)
-        line = _LINES[min(members.index(row["K"]), len(_LINES) - 1)]
-        style: dict[str, Any] = {"color": looks[row["family"]].colour, "linestyle": line, "linewidth": 1.4}
+        colour, _, own = looks[row["family"]]
+        line = _LINES[min(members.index(row["K"]), len(_LINES) - 1)] if len(members) > 1 else own
+        style: dict[str, Any] = {"color": colour, "linestyle": line, "linewidth": 1.4}
         axis.plot(distances, shares, drawstyle="steps-post", label=title(row), **style)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")

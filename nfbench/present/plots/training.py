@@ -61,8 +61,8 @@ def _panel(axis: Axes, bands: list[tuple[pd.Series, pd.DataFrame]], looks: dict[
     known = pd.notna(log_z)
     shift = float(log_z) if known else 0.0
     for row, band in bands:
-        label, colour = title(row), looks[row["family"]].colour
-        axis.plot(band["step"], band["median"] + shift, color=colour, lw=1.3, label=label)
+        label, (colour, _, line) = title(row), looks[row["family"]]
+        axis.plot(band["step"], band["median"] + shift, color=colour, ls=line, lw=1.3, label=label)
         axis.fill_between(band["step"], band["low"] + shift, band["high"] + shift, color=colour, alpha=0.18, lw=0)
     axis.set(xlabel="update", title=bands[0][0]["target_label"])
     axis.set_ylabel("F + ln Z (nats)" if known else "free energy (nats)")
