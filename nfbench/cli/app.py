@@ -1,8 +1,8 @@
 """The command line: ``nfbench --help``. Nothing heavy is imported before a command needs it.
 
-Exit codes: 0 done (a diverged cell is an outcome, not an error), 1 a cell failed, 2 wrong input, 3 no family can be
-trusted, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP; a worker also 138 and 140 by SIGUSR1 and
-SIGUSR2.
+Exit codes: 0 done (a diverged cell is an outcome, not an error), 1 a cell failed or a check does not hold, 2 wrong
+input, 3 no family can be trusted, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP; a worker also 138 and 140
+by SIGUSR1 and SIGUSR2.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from nfbench import __version__
-from nfbench.cli import choose, data, export, folder, run, worker
+from nfbench.cli import choose, data, export, folder, merge, run, worker
 from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
@@ -35,6 +35,7 @@ app.command("run")(with_verbosity(run.run))
 app.command("worker")(with_verbosity(worker.worker))
 app.command("status")(folder.status)
 app.command("clean")(folder.clean)
+app.command("merge")(with_verbosity(merge.merge))
 app.command("time")(with_verbosity(timing.time))
 app.command("table")(with_verbosity(outputs.table))
 app.command("rank")(with_verbosity(outputs.rank))

@@ -162,11 +162,12 @@ def write(root: Path, timing: Timing) -> Path:
     return file
 
 
-def read(file: Path) -> Timing:
+def read(file: Path, place: Path | None = None) -> Timing:
     """Read and validate one record.
 
     Args:
         file: ``<root>/timing/<id>.json``.
+        place: where it belongs, while it has another name; None: where it is.
 
     Returns:
         The record, whose id is the hash of its case and contender.
@@ -177,7 +178,7 @@ def read(file: Path) -> Timing:
     """
     timing = parse(file, Timing, "timing record")
     expected = identity(timing.case, timing.contender)
-    if not timing.id == file.stem == expected:
+    if not timing.id == (place or file).stem == expected:
         raise InputError(f"{file} is not the timing that its name says: its configuration hashes to {expected}")
     return timing
 
