@@ -1,16 +1,19 @@
 """What a plan will take, from the durations that records of earlier runs store."""
 
+import json
 import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from nfbench.records.cells import Record
-from nfbench.records.store import finished, records
-from nfbench.specification.choices import REFERENCE
+from nfbench.records.results import StoredResults
+from nfbench.records.store import finished
 from nfbench.specification.config import Cell, Group
 
 SAME, SIMILAR = "same", "similar"
+
+_Rates = dict[tuple[str | None, str | None], list[float]]  # by target and posterior, of which one may be any
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,7 @@ def estimate(
         One estimate for each group: median seconds for each update of the records that are most like it, times its
         updates and cells.
     """
-    rates: dict[tuple[str | None, str | None], list[float]] = {}
-    for record in (record for folder in (root, root / REFERENCE) for record in records(folder)):
-        if record.status == "done" and _ran_on(record, device):
-            target, posterior = record.cell.target, record.cell.posterior
-            for key in ((target, posterior), (None, posterior), (target, None)):
-                rates.setdefault(key, []).append(record.seconds / _updates(record.cell))
+    rates = _rates(root, device) if root.is_dir() else {}
     if there is None:
         there = {cell.id for group in groups for cell in group.cells if finished(root, cell)}
     return [_of_group(group, there, rates) for group in groups]
@@ -83,9 +81,19 @@ def summary(estimates: Sequence[Estimate], device: str = "cpu") -> str:
     return f"estimate: {seconds / 3600:.2g} {unit}-hours for {total - count[None]} of {total} cells to run ({basis})"
 
 
-def _of_group(
-    group: Group, there: Collection[str], rates: dict[tuple[str | None, str | None], list[float]]
-) -> Estimate:
+def _rates(root: Path, device: str) -> _Rates:
+    """Seconds for each update of the records that ran on a device of the same kind."""
+    rates: _Rates = {}
+    columns = StoredResults(root).rows.columns
+    names = ("status", "_provenance", "target", "posterior", "seconds", "updates")
+    for status, provenance, target, posterior, seconds, updates in zip(*(columns[name] for name in names), strict=True):
+        if status == "done" and _ran_on(provenance, device):
+            for key in ((target, posterior), (None, posterior), (target, None)):
+                rates.setdefault(key, []).append(seconds / (updates or 1))
+    return rates
+
+
+def _of_group(group: Group, there: Collection[str], rates: _Rates) -> Estimate:
     cells = sum(cell.id not in there for cell in group.cells)
     for basis, keys in (
         (SAME, [(group.target, group.posterior)]),
@@ -102,6 +110,7 @@ def _updates(cell: Cell) -> int:
     return cell.training.updates if cell.training else 1
 
 
-def _ran_on(record: Record, device: str) -> bool:
+@lru_cache
+def _ran_on(provenance: str, device: str) -> bool:
     """Whether a record was made on a device of the same kind; one that does not say was made on a CPU."""
-    return bool(record.provenance.get("device", "cpu") == "cpu") == device.startswith("cpu")
+    return bool(json.loads(provenance).get("device", "cpu") == "cpu") == device.startswith("cpu")
