@@ -21,21 +21,24 @@ _SENTENCES = ("verdict", "remark")  # columns whose cells may be broken at blank
 _SENTENCE = 16  # characters that are enough for such a column
 
 
-def show(tables: Sequence[Table], console: Console, *, verbose: bool = False) -> None:
+def show(
+    tables: Sequence[Table], console: Console, *, verbose: bool = False, hint: str = " (--columns chooses)"
+) -> None:
     """Print tables one below the other.
 
     Args:
         tables: what to print.
         console: where; its width decides which columns are shown.
         verbose: with the protocol above each table and the notes below it.
+        hint: behind the names of columns that do not fit.
     """
     for number, table in enumerate(tables):
         if number:
             console.print()
-        console.print(_laid_out(table, console.width, verbose=verbose))
+        console.print(_laid_out(table, console.width, hint, verbose=verbose))
 
 
-def _laid_out(table: Table, width: int, *, verbose: bool) -> Group:
+def _laid_out(table: Table, width: int, hint: str, *, verbose: bool) -> Group:
     columns = fitting(table, width)
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for column, wide in zip(columns, _widths(table, columns, width), strict=True):
@@ -49,7 +52,7 @@ def _laid_out(table: Table, width: int, *, verbose: bool) -> Group:
         grid.add_row(*(_cell(table, row, column) for column in columns), end_section=grouped and ends)
     parts: list[Text | Grid] = [Text(table.title, style="bold")]
     parts += [Text(table.protocol, style="dim")] if verbose else []
-    parts += [grid, *(Text(note, style="dim") for note in _notes(table, columns, verbose=verbose))]
+    parts += [grid, *(Text(note, style="dim") for note in _notes(table, columns, hint, verbose=verbose))]
     return Group(*parts)
 
 
@@ -58,14 +61,14 @@ def _cell(table: Table, row: int, column: int) -> Text:
     return Text(table.rows[row][column] + _SIGNS.get(mark, ""), style=_STYLES.get(mark, ""))
 
 
-def _notes(table: Table, columns: Sequence[int], *, verbose: bool) -> Iterable[str]:
+def _notes(table: Table, columns: Sequence[int], hint: str, *, verbose: bool) -> Iterable[str]:
     shown = {mark for (_, column), mark in table.marks.items() if column in columns}
     if shown:
         tied = "; = 95 % interval of the paired difference to the best contains 0" if "tied" in shown else ""
         yield f"* best of its target{tied}"
     hidden = [name for column, name in enumerate(table.head) if column not in columns]
     if hidden:
-        yield f"not shown at this width: {', '.join(hidden)} (--columns chooses)"
+        yield f"not shown at this width: {', '.join(hidden)}{hint}"
     if verbose:
         yield from table.notes
 
