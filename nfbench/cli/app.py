@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from nfbench import __version__
-from nfbench.cli import choose, data, diff, export, folder, merge, run, worker
+from nfbench.cli import choose, data, diff, export, folder, merge, recheck, run, worker
 from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
@@ -36,6 +36,7 @@ app.command("worker")(with_verbosity(worker.worker))
 app.command("status")(folder.status)
 app.command("clean")(folder.clean)
 app.command("diff")(with_verbosity(diff.diff))
+app.command("recheck")(with_verbosity(recheck.recheck))
 app.command("merge")(with_verbosity(merge.merge))
 app.command("time")(with_verbosity(timing.time))
 app.command("table")(with_verbosity(outputs.table))

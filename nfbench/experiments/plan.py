@@ -6,22 +6,17 @@ from typing import Any
 
 import yaml
 
-from nfbench.executors.messages import Lost
-from nfbench.executors.origins import is_trusted_target
-from nfbench.executors.trial import try_each
+from nfbench.experiments.data_of import protocols_of
 from nfbench.experiments.families import expanded
-from nfbench.foundation.errors import InputError, first_line, reason, traceback_of
+from nfbench.foundation.errors import InputError, first_line
 from nfbench.foundation.names import unknown
-from nfbench.foundation.randomness import seeded
 from nfbench.foundation.yaml_model import yaml_value
 from nfbench.specification import registry
-from nfbench.specification.choices import CHOICES, PLANS, REFERENCE, TIMING
+from nfbench.specification.choices import CHOICES, PLANS, RECHECKS, REFERENCE, TIMING
 from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile, Training, block_of
 from nfbench.specification.entry import Choice
 from nfbench.specification.registry import Registry
 from nfbench.specification.spec import Spec
-from nfbench.targets.build import target
-from nfbench.targets.contract import LatentVariableModel
 
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 _MOST_TOGETHER = 20  # an update of 20 seeds of a small model costs about twice one of a single seed
@@ -72,7 +67,7 @@ def plan(
     Raises:
         InputError: unknown profile, target, posterior or option, or a name that records cannot have.
     """
-    files = {CHOICES: "the files of 'nfbench choose'", PLANS: "what is to be run"}
+    files = {CHOICES: "the files of 'nfbench choose'", PLANS: "what is to be run", RECHECKS: "rechecks"}
     taken = files | {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
     if experiment.name in taken:
         raise InputError(
@@ -89,7 +84,7 @@ def plan(
     columns = _ordered(registry.posteriors, experiment.posteriors, budget.posteriors, posteriors)
     groups = []
     rows = _ordered(registry.targets, experiment.targets, budget.targets, targets)
-    data = _data([str(choice) for _, choice in rows])
+    data = protocols_of([str(choice) for _, choice in rows])
     for row, target_choice in rows:
         common |= {"target": str(target_choice), "data": data[str(target_choice)]}
         for column, posterior_choice in columns:
@@ -250,48 +245,3 @@ def _ordered(
     for text in chosen:
         places.setdefault(text, len(places))
     return sorted(((places[text], choice) for text, choice in chosen.items()), key=lambda pair: pair[0])
-
-
-def _data(specs: Sequence[str]) -> dict[str, str | None]:
-    """By target the data protocol with its hash; None for a target without data.
-
-    Targets that are neither nfbench's own nor of the session are built in another process, which they can end.
-    """
-    trusted = [spec for spec in specs if is_trusted_target(spec)]
-    foreign = [spec for spec in specs if spec not in trusted]
-    answers: dict[str, str | Lost | None] = {spec: _data_of_trusted(spec) for spec in trusted}
-    if foreign:
-        answers |= dict(zip(foreign, try_each(data_of, foreign), strict=True))
-    data: dict[str, str | None] = {}
-    for spec in specs:
-        answer = answers[spec]
-        if isinstance(answer, Lost):
-            raise InputError(f"target {spec!r} cannot be built: {answer.message}")
-        data[spec] = answer
-    return data
-
-
-def _data_of_trusted(spec: str) -> str | Lost | None:
-    try:
-        return data_of(spec)
-    except (InputError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # torch has its own errors for no memory
-        return Lost(reason(error), traceback_of(error))
-
-
-def data_of(spec: str) -> str | None:
-    """Build a target, to know its data and that it can be built.
-
-    Args:
-        spec: of the target.
-
-    Returns:
-        The data protocol with its hash; None for a target without data.
-
-    Raises:
-        InputError: the target cannot be built as asked; or whatever a user's factory raises.
-    """
-    with seeded(0, "data"):
-        built = target(spec)
-    return built.data if isinstance(built, LatentVariableModel) else None

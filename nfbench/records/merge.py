@@ -11,19 +11,22 @@ from typing import Literal, NamedTuple
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import AbsentError, UnreadableError, check_writable, entries
+from nfbench.records import rechecks
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.files_together import Together, keep_together, read_together
 from nfbench.records.proof import make_room
 from nfbench.records.publish import publish, same_numbers
 from nfbench.records.store import DIFFERS, arrays_beside, arrays_in, path, read
 from nfbench.records.timings import read as read_timing
-from nfbench.specification.choices import CHOICES, PLANS, REFERENCE, TIMING
+from nfbench.specification.choices import CHOICES, PLANS, RECHECKS, REFERENCE, TIMING
 
 Kind = Literal["new", "equal", "differs", "unfinished", "damaged", "unreadable", "no place", "left"]
 NAMED: tuple[Kind, ...] = ("differs", "damaged", "unreadable", "no place")  # what somebody has to look at
 
+_OUTCOMES = ("record", "timing", "recheck", "choice")
 _RECORD = re.compile(r"(?P<name>[^.].*?\.json)(?P<end>\.differs(?:-\d+)?)?")
 _ARRAYS = re.compile(r"(?P<name>[^.].*?)\.npz(?P<end>\.differs(?:-\d+)?)?")
+_SECOND = re.compile(r"(?P<name>[^.].*?)(?P<end>\.differs(?:-\d+)?)?")
 _CHOICE = re.compile(r"(?P<name>[^.].*?)(?:-seed\d+\.safetensors|\.json)(?P<end>\.differs(?:-\d+)?)?")
 
 
@@ -52,7 +55,7 @@ class _Source(NamedTuple):
     Attributes:
         files: the first of them is named.
         into: the root under which their content is to lie.
-        kind: ``record``, ``timing``, ``choice`` or a clause that says why they are left.
+        kind: one of `_OUTCOMES`, or a clause that says why they are left.
     """
 
     files: list[Path]
@@ -61,7 +64,7 @@ class _Source(NamedTuple):
 
 
 def merge(folders: Sequence[Path], into: Path) -> list[Merged]:
-    """Store the records, timings and choices of several folders in one.
+    """Store the records, timings, rechecks and choices of several folders in one.
 
     Args:
         folders: of results; what lies in their folder ``reference`` goes into that of `into`.
@@ -85,7 +88,7 @@ def _checked(folder: Path, into: Path) -> list[_Source]:
     if into.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"merge: {str(into)!r} lies in {str(folder)!r}; expected a folder outside of what is merged")
     listed = [*_listed(folder, into), *_listed(folder / REFERENCE, into / REFERENCE)]
-    if not any(source.kind in ("record", "timing", "choice") for source in listed):
+    if not any(source.kind in _OUTCOMES for source in listed):
         raise InputError(f"merge: nothing to merge in {str(folder)!r}; expected what 'nfbench run' or 'time' wrote")
     return listed
 
@@ -98,6 +101,10 @@ def _listed(root: Path, into: Path) -> Iterator[_Source]:
             yield from (_Source([file], into, "a plan: what is to be run, not an outcome") for file in entries(entry))
         elif entry.name == CHOICES:
             yield from _choices(entry, into)
+        elif entry.name == RECHECKS:
+            for file in entries(entry):
+                is_one = not file.is_dir() and rechecks.SUFFIX in file.name and file.name[0] != "."
+                yield _Source([file], into, "recheck" if is_one else _reason(file))
         elif entry.name != REFERENCE:
             yield from _records(entry, into)
 
@@ -150,6 +157,9 @@ def _merged(source: _Source) -> Merged:
         if source.kind == "timing":
             read_timing(file, _place_of(file))
             together = read_together(source.files, "timing record")
+        elif source.kind == "recheck":
+            rechecks.read(file)
+            together = read_together(source.files, "recheck")
         elif source.kind == "choice":
             together = read_together(source.files, "outcome of nfbench choose", as_json=True)
         else:
@@ -200,7 +210,7 @@ def _unfinished(file: Path, record: Record, there: Record, place: Path) -> Merge
 
 
 def _with_together(file: Path, together: Together, folder: Path) -> Merged:
-    """Store a timing or a choice."""
+    """Store a timing, a recheck or a choice."""
     place = folder / _place_of(file).name
     note = ""
     try:
@@ -221,5 +231,5 @@ def _renamed(place: Path) -> str:
 
 def _place_of(file: Path) -> Path:
     """The name that a file has where no second outcome lies beside it."""
-    match = _RECORD.fullmatch(file.name)
+    match = _SECOND.fullmatch(file.name)
     return file.with_name(match["name"]) if match else file

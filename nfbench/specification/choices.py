@@ -31,4 +31,5 @@ REFERENCE = "reference"  # the folder under a root of results that holds the com
 CHOICES = "choose"  # the folder under a root of results that holds what 'nfbench choose' found
 CLAIMS = "claims"  # what the command line calls a paper's claims beside the records
 PLANS = "plans"  # the folder under a root of results that holds what is to be run there
+RECHECKS = "rechecks"  # the folder under a root of results that holds what came out when cells were run again
 TIMING = "timing"  # the folder under a root of results that holds timings, and what the command line calls them

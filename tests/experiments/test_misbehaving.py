@@ -11,7 +11,8 @@ from support import misbehaving
 
 from nfbench.executors.messages import Lost
 from nfbench.executors.trial import try_each
-from nfbench.experiments.plan import data_of, plan
+from nfbench.experiments.data_of import data_of
+from nfbench.experiments.plan import plan
 from nfbench.foundation.errors import InputError
 from nfbench.records import store
 from nfbench.specification.config import Evaluation, Experiment, Profile, Training

@@ -28,11 +28,11 @@ def changes_table(changes: Sequence[Change], left: str, right: str, tests: int) 
         cell, difference = change.cell, change.difference
         name = f"{cell.experiment} {cell.profile}"
         shown = [significant(change.left, _DIGITS), significant(change.right, _DIGITS), _signed(change)]
-        tested = [p_value(change.p_holm), f"{change.beyond} of {difference.n}", change.verdict]
-        row = [name, cell.target, cell.posterior, measure(change.metric).title, *shown, *tested]
+        tested = [p_value(change.p_holm), f"{change.beyond} of {difference.n}"]
+        row = [name, cell.target, cell.posterior, measure(change.metric).title, change.verdict, *shown, *tested]
         rows.append([*row, "; ".join(change.fields) or "the same"] if has_moved else row)
-    head = ["Experiment", "Target", "Posterior", "Metric", "before", "after", "difference", "p (Holm)"]
-    head += ["beyond error", "verdict", *["configuration"] * has_moved]
+    head = ["Experiment", "Target", "Posterior", "Metric", "verdict", "before", "after", "difference", "p (Holm)"]
+    head += ["beyond error", *["configuration"] * has_moved]
     protocol = "What differs beyond noise is better, worse or changed; for the rest the seeds at hand show no change."
     notes = [
         "difference: after less before, paired by seed, with half its 95 % interval. p (Holm): paired t-test over "

@@ -1,0 +1,95 @@
+"""Rechecks: what came out when the cell of a record was run again, stored beside the records.
+
+Layout: ``<root>/rechecks/<id>.recheck``, JSON with a digest; a later recheck of the same record replaces it. It says
+which numbers it is of, so that it says nothing of a record that another one has replaced since.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import entries, replace
+from nfbench.records.cells import Metric, Status
+from nfbench.records.proof import parse, sealed
+from nfbench.specification.choices import RECHECKS
+from nfbench.specification.config import Stored
+
+SUFFIX = ".recheck"
+Verdict = Literal["equal", "within error", "differs"]
+HOLDS: tuple[Verdict, ...] = ("equal", "within error")
+
+
+class Recheck(Stored):
+    """What came out when the cell of a record was run again."""
+
+    later = ("digest",)
+    schema_version: Literal[1] = 1
+    id: str  # of the cell
+    numbers: str  # sha256 of the record's status, metrics and curves
+    verdict: Verdict
+    detail: str  # by how much they differ
+    status: Status  # of the new run
+    metrics: dict[str, Metric] = Field(default_factory=dict)  # of the new run
+    finished: str  # UTC, ISO 8601
+    provenance: dict[str, Any]  # of the new run
+    digest: str | None = None  # sha256 of everything else
+
+
+def write(root: Path, recheck: Recheck) -> Path:
+    """Store a recheck.
+
+    Args:
+        root: folder of the records.
+        recheck: the outcome.
+
+    Returns:
+        Its file.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    file = root / RECHECKS / f"{recheck.id}{SUFFIX}"
+    replace(file, (sealed(recheck).model_dump_json(indent=1) + "\n").encode())
+    return file
+
+
+def read(file: Path) -> Recheck:
+    """Read and validate one recheck.
+
+    Args:
+        file: ``<root>/rechecks/<id>.recheck``.
+
+    Returns:
+        The recheck.
+
+    Raises:
+        InputError: not to be read, of a newer schema, torn, edited or renamed; the message names the file.
+    """
+    recheck = parse(file, Recheck, "recheck")
+    if recheck.id != file.name.partition(".")[0]:
+        raise InputError(f"{file} is not the recheck that its name says: it is of {recheck.id}")
+    return recheck
+
+
+def rechecks(root: Path) -> dict[str, Recheck]:
+    """All readable rechecks under a root; the rest is named in a warning.
+
+    Args:
+        root: folder of the records.
+
+    Returns:
+        By id of the cell.
+
+    Raises:
+        InputError: their folder cannot be read.
+    """
+    found: dict[str, Recheck] = {}
+    for file in (file for file in entries(root / RECHECKS) if file.suffix == SUFFIX and file.name[0] != "."):
+        try:
+            found[file.stem] = read(file)
+        except InputError as error:
+            warnings.warn(f"{error}; skipped", stacklevel=2)
+    return found
