@@ -7,6 +7,7 @@ by hand what a registry, the glossary or the folders' own docstrings know.
 import ast
 import importlib
 import inspect
+import json
 import re
 import sys
 import types
@@ -23,6 +24,7 @@ from nfbench.foundation import settings
 from nfbench.published import catalogue
 from nfbench.records import cells, glossary, timings
 from nfbench.records.measures import FLOOR, Measure
+from nfbench.records.schema import MODELS, json_schema
 from nfbench.specification import config, registry
 from nfbench.specification.entry import Entry
 
@@ -136,6 +138,19 @@ def records() -> str:
 def timing_records() -> str:
     """The models of a stored record of a timing."""
     return models(timings)
+
+
+def schemas() -> str:
+    """A section for the JSON Schema of every kind of stored record, with a link to its file."""
+    parts = []
+    for kind, text in _schema_files().items():
+        link = f'<a href="../schema/{kind}.schema.json">{kind}.schema.json</a>'
+        parts.append(f"## {kind}\n\nAs a file: {link}.\n\n```json\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+def _schema_files() -> dict[str, str]:
+    return {kind: json.dumps(json_schema(kind), indent=1, ensure_ascii=False) for kind in MODELS}
 
 
 def models(module: types.ModuleType) -> str:
@@ -473,6 +488,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "records": records,
     "timing_records": timing_records,
+    "schemas": schemas,
     "published": published,
     "measures": measures,
     "diagnostics": diagnostics,
@@ -510,6 +526,15 @@ def _fill_page(app: "Sphinx", name: str, content: list[str]) -> None:
     content[0] = fill(content[0])
 
 
+def _write_schemas(app: "Sphinx", error: Exception | None) -> None:
+    """Beside the pages, the JSON Schemas as files for programs."""
+    if error is None and app.builder.format == "html":
+        folder = Path(app.outdir) / "schema"
+        folder.mkdir(exist_ok=True)
+        for kind, text in _schema_files().items():
+            (folder / f"{kind}.schema.json").write_text(text + "\n")
+
+
 def _escape_docstring(app: "Sphinx", kind: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     if lines and lines[0].startswith("Alias for field number"):  # of a NamedTuple, which says no more by itself
         lines.clear()
@@ -525,5 +550,6 @@ def _escape_docstring(app: "Sphinx", kind: str, name: str, thing: object, option
 def setup(app: "Sphinx") -> dict[str, typing.Any]:
     """What Sphinx calls to load this extension."""
     app.connect("source-read", _fill_page)
+    app.connect("build-finished", _write_schemas)
     app.connect("autodoc-process-docstring", _escape_docstring, priority=100)
     return {"version": nfbench.__version__, "parallel_read_safe": True}

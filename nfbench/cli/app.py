@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from nfbench import __version__
-from nfbench.cli import choose, data, diff, export, folder, merge, recheck, run, worker
+from nfbench.cli import choose, data, diff, export, folder, leaderboard, merge, recheck, run, worker
 from nfbench.cli import list as listing
 from nfbench.cli import show as outputs
 from nfbench.cli import time as timing
@@ -43,6 +43,7 @@ app.command("table")(with_verbosity(outputs.table))
 app.command("rank")(with_verbosity(outputs.rank))
 app.command("plot")(with_verbosity(outputs.plot))
 app.command("report")(with_verbosity(outputs.report))
+app.command("leaderboard")(leaderboard.leaderboard)
 app.command("choose")(with_verbosity(choose.choose))
 app.command("export")(with_verbosity(export.export))
 app.command("verify")(with_verbosity(verification.verify))

@@ -13,7 +13,9 @@ from pydantic import Field
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import entries, replace
 from nfbench.records.cells import Metric, Status
+from nfbench.records.outcomes import Outcome
 from nfbench.records.proof import parse, sealed
+from nfbench.records.results import SOURCES, StoredResults
 from nfbench.specification.choices import RECHECKS
 from nfbench.specification.config import Stored
 
@@ -92,4 +94,22 @@ def rechecks(root: Path) -> dict[str, Recheck]:
             found[file.stem] = read(file)
         except InputError as error:
             warnings.warn(f"{error}; skipped", stacklevel=2)
+    return found
+
+
+def verdicts(results: StoredResults) -> dict[tuple[str, str], Verdict]:
+    """What rechecks say of records as they are now.
+
+    Args:
+        results: the records, and the rechecks beside them.
+
+    Returns:
+        By source and id; a recheck of numbers that the record has no longer says nothing.
+    """
+    found: dict[tuple[str, str], Verdict] = {}
+    for source in SOURCES:
+        for id, recheck in rechecks(results.folder(source)).items():
+            record = results.records.get((source, id))
+            if record is not None and Outcome.of(record).numbers == recheck.numbers:
+                found[source, id] = recheck.verdict
     return found

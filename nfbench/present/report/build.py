@@ -55,7 +55,7 @@ def report(results: Results, out: Path) -> Path:
         raise InputError(f"no records under {str(results.root)!r}; expected what 'nfbench run' or 'nfbench time' wrote")
     context = _context(results, out)
     for template, name in (("report.html", "index.html"), ("report.md", "report.md"), ("report.tex", "report.tex")):
-        replace(out / name, _environment(template).get_template(template).render(context).encode())
+        replace(out / name, environment(template).get_template(template).render(context).encode())
     return out / "index.html"
 
 
@@ -169,8 +169,15 @@ def _citations(columns: dict[str, list[Any]], timings: Iterable[Timing]) -> set[
     return {f"{label}: {cite}" for label, cite in pairs if cite}
 
 
-def _environment(template: str) -> jinja2.Environment:
-    """Jinja that escapes by itself for HTML and Markdown; LaTeX gets delimiters of its own and an escaping filter."""
+def environment(template: str) -> jinja2.Environment:
+    """Jinja that escapes by itself for HTML and Markdown; LaTeX gets delimiters of its own and an escaping filter.
+
+    Args:
+        template: name of the file, whose end says what it is.
+
+    Returns:
+        An environment that finds the templates of reports.
+    """
     options: dict[str, Any] = {}
     if template.endswith(".tex"):
         options = {"block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<"}
