@@ -131,10 +131,18 @@ class Block:
 
     @property
     def auxiliary(self) -> list[str]:
-        """The families without a density at points, whose ln q is that of auxiliary variables too."""
-        if "auxiliary" not in self.rows:  # a column where any record says so
+        """The families whose ln q is that of auxiliary variables too."""
+        return self._families_with("auxiliary", value=True)
+
+    @property
+    def without_density(self) -> list[str]:
+        """The families without a density at points: those with auxiliary variables, and flows without an inverse."""
+        return sorted({*self.auxiliary, *self._families_with("has_density", value=False)})
+
+    def _families_with(self, fact: str, *, value: bool) -> list[str]:
+        if fact not in self.rows:  # a column where any record says so
             return []
-        return sorted(set(self.rows.loc[self.rows["auxiliary"].isin([True]), "family"]))
+        return sorted(set(self.rows.loc[self.rows[fact].isin([value]), "family"]))
 
     def has(self, metric: str) -> bool:
         """Whether any record has a value of the metric.

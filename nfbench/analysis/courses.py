@@ -1,6 +1,6 @@
 """How good a posterior is after how many seconds of training: at its end, and at a time that is the same for all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,12 +43,13 @@ class Race(NamedTuple):
     courses: list[Course]
 
 
-def races(block: Block, curves: Curves) -> Iterator[Race]:
+def races(block: Block, curves: Curves, qualities: Sequence[str] = QUALITIES) -> Iterator[Race]:
     """The posteriors of each target of a block whose records say how long trainings took.
 
     Args:
         block: the records that are shown.
         curves: row -> the curves of its training.
+        qualities: names of metrics, of which the first that a target has is shown.
 
     Yields:
         A race for each target; none where records do not keep the seconds.
@@ -56,7 +57,7 @@ def races(block: Block, curves: Curves) -> Iterator[Race]:
     if "training_seconds" not in block.rows:
         return
     for _, rows in block.done.groupby("target", sort=False):
-        metric = next((name for name in QUALITIES if name in rows and rows[name].notna().any()), None)
+        metric = next((name for name in qualities if name in rows and rows[name].notna().any()), None)
         rows = rows[rows["training_seconds"].notna() & (rows["training_seconds"] > 0)]
         if metric is None or rows.empty:
             continue

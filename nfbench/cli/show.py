@@ -10,7 +10,7 @@ import typer
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
 from nfbench.foundation.terminal import is_quiet, is_verbose
-from nfbench.specification.choices import CLAIMS, TIMING, Over
+from nfbench.specification.choices import CLAIMS, TIMING, VERDICTS, Over
 
 if TYPE_CHECKING:
     from nfbench.present.results import Results as StoredAndShown
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 _WHAT = "Name of an experiment, or its .yaml file; 'timing' for all timings"
 Name = Annotated[str, typer.Argument(help=f"{_WHAT}.")]
-Tabled = Annotated[str, typer.Argument(help=f"{_WHAT}, 'claims' for what papers claim beside what the records say.")]
+Tabled = Annotated[
+    str,
+    typer.Argument(
+        help=f"{_WHAT}, 'claims' for what papers claim beside what the records say, 'verdicts' for 'nfbench verify'."
+    ),
+]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Shown = Literal["text", "md", "latex", "csv", "json"]
 _SCREEN = 18  # lines of a summary, beside those that a run itself prints
@@ -208,8 +213,8 @@ def _stored(name_or_path: str, root: Path) -> "tuple[str, StoredAndShown]":
 
     name = load(name_or_path).name if name_or_path.endswith((".yaml", ".yml")) else name_or_path
     stored = read(root)
-    experiments = sorted(set(stored.frame["experiment"])) if name != TIMING else []
-    if name in (TIMING, CLAIMS) or experiment_of(name) in experiments:
+    experiments = sorted(set(stored.frame["experiment"])) if name not in (TIMING, VERDICTS) else []
+    if name in (TIMING, CLAIMS, VERDICTS) or experiment_of(name) in experiments:
         return name, stored
     has_not_run = name in names() or experiment_of(name) != name
     hint = "" if has_not_run else did_you_mean(name, dict.fromkeys([*experiments, *names()]))

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,9 +30,13 @@ def verify(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     libraries: Annotated[bool, typer.Option("--libraries", help="All families of other libraries too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Look longer: more parameters, points and draws.")] = False,
+    results: Annotated[Path | None, typer.Option(help="Store the verdicts in this folder of results.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Check that flows are right; exit code 1 if one is not, with code that shows why."""
+    from nfbench.foundation.files import check_writable
+    from nfbench.records.verdicts import write
+    from nfbench.verification.stored import check_registered, record_of
     from nfbench.verification.subjects import every, expanded
     from nfbench.verification.verify import verify as run
 
@@ -39,8 +44,14 @@ def verify(
         raise InputError("verify: --libraries beside names: expected one of them")
     texts = [each for text in named for each in expanded(text)] if named else every(libraries=libraries)
     verdicts: list[Verdict] = []
-    for text in texts:
+    if results is not None:
+        check_writable(results)
+        for text in texts:
+            check_registered(text)
+    for place, text in enumerate(texts):
         verdicts.append(run(text, dim, depth, dtype=dtype, device=device, strict=strict))
+        if results is not None:
+            write(results, record_of(verdicts[-1], place, strict=strict, dtype=dtype, device=device))
         if not as_json:
             print(
                 verdicts[-1] if named or not verdicts[-1].passed else verdicts[-1].last_line,

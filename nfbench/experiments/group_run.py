@@ -20,6 +20,7 @@ from nfbench.specification.config import Cell, Group
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.contract import Target
 from nfbench.training.update import PLAIN, Acceleration
+from nfbench.verification.maps import is_auxiliary
 
 
 @dataclass(frozen=True)
@@ -187,5 +188,6 @@ class GroupRun:
             log_z=None if built_target is None else built_target.log_z,
             num_params=None if family is None else sum(parameter.numel() for parameter in family.parameters()),
             order=self.group.order,
-            auxiliary=family is not None and not family.has_density,
+            auxiliary=family is not None and is_auxiliary(family),
+            has_density=family is None or family.has_density,
         )

@@ -12,14 +12,16 @@ from nfbench.analysis.summary import summary
 from nfbench.analysis.timings import timed
 from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.errors import InputError
-from nfbench.present.tables import budgets, claims, experiment, timings
+from nfbench.present.tables import budgets, claims, experiment, shootout, timings, verdicts
 from nfbench.present.tables import comparisons as tables_of_comparisons
 from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.compared import Compared
-from nfbench.present.tables.render import Table, html
+from nfbench.present.tables.latex import latex
+from nfbench.present.tables.render import Table, html, markdown
 from nfbench.records.results import StoredResults
-from nfbench.specification.choices import CLAIMS, TIMING, Format, Over
+from nfbench.specification.choices import CLAIMS, SHOOTOUT, TIMING, VERDICTS, Format, Over
 
+FORMS = {"md": markdown, "latex": latex}  # of tables that are text
 _SHOWN = 20  # configurations in a notebook
 
 
@@ -179,7 +181,8 @@ class Results(StoredResults):
         """The table of an experiment, of a published table or figure that its records are compared with, or of timings.
 
         Args:
-            name: such as ``figure3`` or ``figure4``; ``timing`` for all timings, ``claims`` for the papers' claims.
+            name: such as ``figure3`` or ``figure4``; ``timing`` for all timings, ``claims`` for the papers' claims,
+                ``verdicts`` for what ``nfbench verify`` stored.
             fmt: ``md``, ``latex``, ``csv`` or ``json``.
             columns: names of the results that are shown, such as ``kl``; all where none is named.
             sort: name of the column to sort by, ``-kl`` for the largest first; else the experiment's order.
@@ -203,7 +206,10 @@ class Results(StoredResults):
             return timings.table(self._some_timings(), fmt, choice)
         if name == CLAIMS:
             return claims.compared(self.frame).text(fmt, choice)
-        return experiment.table(self.frame, name, fmt, choice)
+        if name == VERDICTS:
+            return verdicts.compared(self.verdicts.values()).text(fmt, choice)
+        own = "".join(f"{FORMS[fmt](each)}\n" for each in self._own_tables(name, choice)) if fmt in FORMS else ""
+        return own + experiment.table(self.frame, name, fmt, choice)
 
     def tables(self, name: str, choice: Choice = EVERYTHING) -> list[Table]:
         """The same tables before they are text in a format.
@@ -222,7 +228,16 @@ class Results(StoredResults):
             return choice.tables(timings.tables(choice.rows(self._some_timings())))
         if name == CLAIMS:
             return claims.compared(self.frame).chosen(choice)
-        return experiment.chosen(experiment.select(self.frame, name), name, choice)
+        if name == VERDICTS:
+            return verdicts.compared(self.verdicts.values()).chosen(choice)
+        rows = experiment.select(self.frame, name)
+        return [*self._own_tables(name, choice), *experiment.chosen(rows, name, choice)]
+
+    def _own_tables(self, name: str, choice: Choice) -> list[Table]:
+        """The tables that only the shootout has, unless rows and columns of the usual ones are asked for."""
+        if name != SHOOTOUT or choice != EVERYTHING:
+            return []
+        return shootout.tables(self, experiment.select(self.frame, name))
 
     def plot(self, name: str, out: str | os.PathLike[str] = "reports/figures") -> list[Path]:
         """Draw the pictures that the records of an experiment allow, as PNG and SVG.

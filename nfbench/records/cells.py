@@ -18,6 +18,7 @@ RESERVED = frozenset(
         *("experiment", "profile", "target", "family", "label", "K", "seed", "status", "seconds", "source", "recipe"),
         *("posterior", "target_label", "cite", "num_params", "log_z", "order", "message", "id", "training", "updates"),
         *("importance_draws", "long_draws", "long_points", "data", "finished", "sources", "metric", "auxiliary"),
+        "has_density",
         *("seeds", "done", "diverged", "failed", "interrupted", "training_seconds"),
     ]
 )
@@ -35,7 +36,7 @@ class Metric(Strict):
 class Facts(Stored):
     """What the registries said when the cell ran; a stored result outlives the code that made it."""
 
-    later = ("auxiliary",)
+    later = ("auxiliary", "has_density")
     family: str  # canonical spec without K
     label: str
     cite: str
@@ -48,7 +49,8 @@ class Facts(Stored):
     # Learned numbers of the posterior (free source) or of its head and flow (amortized).
     num_params: int | None = Field(ge=0)
     order: tuple[int, int]  # of target and posterior in the experiment
-    auxiliary: bool = False  # ln q is that of auxiliary variables too: the posterior has no density at points
+    auxiliary: bool = False  # ln q is that of auxiliary variables too (of old records: it has no density at points)
+    has_density: bool = True  # at points that were not drawn; a flow without an inverse has none
 
 
 class Record(Stored):

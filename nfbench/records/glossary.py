@@ -49,6 +49,13 @@ WORDS = {
     "paper's numbers nor ours.",
 }
 
+ABILITIES = {
+    "density": "say its density at a point that was not drawn",
+    "context": "let its maps depend on a data point",
+    "one_dimension": "have one dimension",
+    "seeds_together": "train several seeds as one program",
+}  # what a family may lack, after "cannot"
+
 MODES = {
     "sample": "draws and ln q, no gradient wanted",
     "forward": "draws and ln q, with what a gradient will need",

@@ -11,19 +11,20 @@ from typing import Literal, NamedTuple
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import AbsentError, UnreadableError, check_writable, entries
-from nfbench.records import rechecks
+from nfbench.records import rechecks, verdicts
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.files_together import Together, keep_together, read_together
 from nfbench.records.proof import make_room
 from nfbench.records.publish import publish, same_numbers
 from nfbench.records.store import DIFFERS, arrays_beside, arrays_in, path, read
 from nfbench.records.timings import read as read_timing
-from nfbench.specification.choices import CHOICES, PLANS, RECHECKS, REFERENCE, TIMING
+from nfbench.specification.choices import CHOICES, PLANS, RECHECKS, REFERENCE, TIMING, VERDICTS
 
 Kind = Literal["new", "equal", "differs", "unfinished", "damaged", "unreadable", "no place", "left"]
 NAMED: tuple[Kind, ...] = ("differs", "damaged", "unreadable", "no place")  # what somebody has to look at
 
-_OUTCOMES = ("record", "timing", "recheck", "choice")
+_OUTCOMES = ("record", "timing", "recheck", "verdict", "choice")
+_BESIDE = {RECHECKS: ("recheck", rechecks.SUFFIX), VERDICTS: ("verdict", verdicts.SUFFIX)}  # folder: kind and ending
 _RECORD = re.compile(r"(?P<name>[^.].*?\.json)(?P<end>\.differs(?:-\d+)?)?")
 _ARRAYS = re.compile(r"(?P<name>[^.].*?)\.npz(?P<end>\.differs(?:-\d+)?)?")
 _SECOND = re.compile(r"(?P<name>[^.].*?)(?P<end>\.differs(?:-\d+)?)?")
@@ -64,7 +65,7 @@ class _Source(NamedTuple):
 
 
 def merge(folders: Sequence[Path], into: Path) -> list[Merged]:
-    """Store the records, timings, rechecks and choices of several folders in one.
+    """Store the records, timings, rechecks, verdicts and choices of several folders in one.
 
     Args:
         folders: of results; what lies in their folder ``reference`` goes into that of `into`.
@@ -101,10 +102,11 @@ def _listed(root: Path, into: Path) -> Iterator[_Source]:
             yield from (_Source([file], into, "a plan: what is to be run, not an outcome") for file in entries(entry))
         elif entry.name == CHOICES:
             yield from _choices(entry, into)
-        elif entry.name == RECHECKS:
+        elif entry.name in _BESIDE:
+            kind, suffix = _BESIDE[entry.name]
             for file in entries(entry):
-                is_one = not file.is_dir() and rechecks.SUFFIX in file.name and file.name[0] != "."
-                yield _Source([file], into, "recheck" if is_one else _reason(file))
+                is_one = not file.is_dir() and suffix in file.name and file.name[0] != "."
+                yield _Source([file], into, kind if is_one else _reason(file))
         elif entry.name != REFERENCE:
             yield from _records(entry, into)
 
@@ -160,6 +162,9 @@ def _merged(source: _Source) -> Merged:
         elif source.kind == "recheck":
             rechecks.read(file)
             together = read_together(source.files, "recheck")
+        elif source.kind == "verdict":
+            verdicts.read(file, _place_of(file))
+            together = read_together(source.files, "verdict")
         elif source.kind == "choice":
             together = read_together(source.files, "outcome of nfbench choose", as_json=True)
         else:
@@ -210,7 +215,7 @@ def _unfinished(file: Path, record: Record, there: Record, place: Path) -> Merge
 
 
 def _with_together(file: Path, together: Together, folder: Path) -> Merged:
-    """Store a timing, a recheck or a choice."""
+    """Store a timing, a recheck, a verdict or a choice."""
     place = folder / _place_of(file).name
     note = ""
     try:

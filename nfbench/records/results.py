@@ -17,6 +17,7 @@ from nfbench.records.frame import Rows
 from nfbench.records.listing import Records
 from nfbench.records.store import arrays, path
 from nfbench.records.timings import Timing, timings
+from nfbench.records.verdicts import StoredVerdict, newest, verdicts
 from nfbench.specification.choices import REFERENCE, TIMING
 
 OWN = "own"  # the source of records that lie directly under the root; those of its folder `reference` have its name
@@ -83,6 +84,17 @@ class StoredResults:
         if self._whole is not None:
             return {key: timing for key, timing in self._whole.timing_records.items() if key[1] in self._ids}
         return {(source, timing.id): timing for source in SOURCES for timing in timings(self.folder(source))}
+
+    @cached_property
+    def verdicts(self) -> dict[tuple[str, str | None], StoredVerdict]:
+        """What ``nfbench verify`` found of families, by canonical spec and by library with its version.
+
+        A user's own verdict goes before one that came with the package. A file that cannot be read is named in a
+        warning and left out.
+        """
+        if self._whole is not None:
+            return self._whole.verdicts
+        return newest(verdicts(self.folder(REFERENCE))) | newest(verdicts(self.folder(OWN)))
 
     @cached_property
     def frame(self) -> pd.DataFrame:

@@ -32,4 +32,6 @@ CHOICES = "choose"  # the folder under a root of results that holds what 'nfbenc
 CLAIMS = "claims"  # what the command line calls a paper's claims beside the records
 PLANS = "plans"  # the folder under a root of results that holds what is to be run there
 RECHECKS = "rechecks"  # the folder under a root of results that holds what came out when cells were run again
+SHOOTOUT = "shootout"  # the experiment of every family and library, which has tables of its own
+VERDICTS = "verdicts"  # the folder under a root of results that holds verdicts, and what the command line calls them
 TIMING = "timing"  # the folder under a root of results that holds timings, and what the command line calls them

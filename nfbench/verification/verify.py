@@ -10,7 +10,7 @@ from typing import Any
 from nfbench.foundation.checks import whole_number
 from nfbench.foundation.errors import reason
 from nfbench.verification import checks
-from nfbench.verification.check import CHECKS, STRICT, Check, Effort, Example, Outcome
+from nfbench.verification.check import CHECKS, STRICT, Check, Effort, Example, Outcome, Status
 from nfbench.verification.subject import Reference, Subject, literal
 from nfbench.verification.subjects import Factory, subject
 
@@ -30,7 +30,7 @@ class Result:
     """
 
     check: Check
-    status: str
+    status: Status
     detail: str
     code: str
     seconds: float

@@ -81,7 +81,7 @@ def pictures(results: StoredResults, block: Block) -> Iterator[Picture]:
     for target, part in block.by_target():
         shown = _shown(results, part.rows)
         if shown:
-            yield Picture(f"densities-{slug(target)}", _caption(part), _figure(part.rows, shown, part.auxiliary))
+            yield Picture(f"densities-{slug(target)}", _caption(part), _figure(part.rows, shown, part.without_density))
 
 
 def _shown(results: StoredResults, rows: pd.DataFrame) -> dict[tuple[str, int], tuple[pd.Series, Images]]:
@@ -104,7 +104,7 @@ def _caption(block: Block) -> str:
 
 
 def _figure(
-    rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Images]], auxiliary: Sequence[str]
+    rows: pd.DataFrame, shown: dict[tuple[str, int], tuple[pd.Series, Images]], no_density: Sequence[str]
 ) -> Figure:
     ordered = rows.sort_values("order")
     labels = dict(zip(ordered["family"], ordered["label"], strict=True))
@@ -116,7 +116,7 @@ def _figure(
         family = list(labels)[i] if i < len(labels) else ""
         for j, depth in enumerate(depths):
             statuses = rows.loc[(rows["family"] == family) & (rows["K"] == depth), "status"]
-            absent = "no density\nat points" if family in auxiliary else "no image"
+            absent = "no density\nat points" if family in no_density else "no image"
             missing = "" if statuses.empty else absent if "done" in set(statuses) else "no seed\nis done"
             head = f"K = {depth}\n" if i == 0 else ""
             _panel(line[j + 1], shown.get((family, depth)), top, missing=missing, head=head)

@@ -16,11 +16,13 @@ from PIL import Image
 from nfbench.analysis.blocks import CONFIGURATION, RANKING, configuration_key, places
 from nfbench.analysis.differences import beside
 from nfbench.present.plots.catalogue import Saved, saved
+from nfbench.present.tables import shootout
 from nfbench.present.tables.experiment import everything
 from nfbench.present.tables.labels import depth, spread
 from nfbench.present.tables.render import Table
 from nfbench.records.glossary import measure
 from nfbench.records.results import Row, StoredResults
+from nfbench.specification.choices import SHOOTOUT
 
 _LARGE = 80_000  # bytes of a PNG that may be no drawing of lines
 _QUALITY = 75  # of WebP, of 100
@@ -100,8 +102,9 @@ def chapter(results: StoredResults, out: Path, name: str) -> Chapter:
     """
     rows = results.frame[results.frame["experiment"] == name]
     pictures = shots(saved(results, name, out / FIGURES))
+    own = shootout.tables(results, rows) if name == SHOOTOUT else []
     lines, note = _beside(rows)
-    return Chapter(name, everything(rows, name), lines, note, pictures, _configurations(results, out, rows))
+    return Chapter(name, [*own, *everything(rows, name)], lines, note, pictures, _configurations(results, out, rows))
 
 
 def shots(drawn: Iterable[Saved]) -> list[list[Shot]]:

@@ -1,0 +1,154 @@
+"""Records of verdicts: what ``nfbench verify`` found of a family of the registry, and what that family cannot do.
+
+Layout: ``<root>/verdicts/<id>.verdict``, JSON with a digest, beside the records of experiments.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.files import entries, replace
+from nfbench.records.proof import make_room, parse, sealed
+from nfbench.specification.choices import VERDICTS, Dtype, Kind
+from nfbench.specification.config import Stored, Strict, digest
+
+SUFFIX = ".verdict"
+Ability = Literal["density", "context", "one_dimension", "seeds_together"]
+
+
+class Examined(Strict):
+    """What was verified, and how."""
+
+    posterior: str  # canonical spec, K included where the family has one
+    library: str | None = None  # name and version of what computes it, where that is not nfbench
+    dims: tuple[int, ...]  # each D at which it was checked
+    strict: bool = False  # whether the searches were the long ones
+    dtype: Dtype = "float32"  # of trainings, compared with float64
+    device: str = "cpu"
+
+
+class Checked(Strict):
+    """What one check found."""
+
+    check: str  # its name
+    status: Literal["pass", "fail", "does not apply", "reported"]
+    detail: str  # a failure in numbers, why the check does not apply, or what is reported
+
+
+class StoredVerdict(Stored):
+    """The stored outcome of the battery on one family."""
+
+    later = ("digest",)
+    schema_version: Literal[1] = 1
+    id: str
+    examined: Examined
+    label: str  # of the family, with the version of its library
+    kind: Kind  # its group in tables
+    order: int  # of the family among those of the command
+    checks: list[Checked] = Field(min_length=1)  # in the order of the battery
+    lacking: dict[Ability, str]  # what it cannot do -> how that was seen
+    seconds: float = Field(ge=0, allow_inf_nan=False)  # of all checks
+    finished: str  # UTC, ISO 8601
+    provenance: dict[str, Any]
+    digest: str | None = None  # sha256 of everything else
+
+    def with_status(self, status: str) -> list[str]:
+        """The names of the checks that ended in a way.
+
+        Args:
+            status: such as ``fail``.
+
+        Returns:
+            In the order of the battery.
+        """
+        return [checked.check for checked in self.checks if checked.status == status]
+
+
+def identity(examined: Examined) -> str:
+    """The name of a verdict's file: a later verdict on the same thing replaces it.
+
+    Args:
+        examined: what was verified, and how.
+
+    Returns:
+        A hash of it.
+    """
+    return digest({"examined": examined.model_dump(mode="json")})
+
+
+def write(root: Path, verdict: StoredVerdict) -> Path:
+    """Store a verdict by an atomic rename.
+
+    Args:
+        root: folder of the records.
+        verdict: the outcome.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: the folder cannot be written, or a file that cannot be read or is newer has its place.
+    """
+    file = root / VERDICTS / f"{verdict.id}{SUFFIX}"
+    make_room(file, read)
+    replace(file, (sealed(verdict).model_dump_json(indent=1) + "\n").encode())
+    return file
+
+
+def read(file: Path, place: Path | None = None) -> StoredVerdict:
+    """Read and validate one verdict.
+
+    Args:
+        file: ``<root>/verdicts/<id>.verdict``.
+        place: where it belongs, while it has another name; None: where it is.
+
+    Returns:
+        The verdict, whose id is the hash of what was verified.
+
+    Raises:
+        UnreadableError: not there, not to be read, or of a newer schema; the message names the file.
+        InputError: torn, foreign, edited or renamed; the message names the file.
+    """
+    verdict = parse(file, StoredVerdict, "verdict")
+    expected = identity(verdict.examined)
+    if not verdict.id == (place or file).stem == expected:
+        raise InputError(f"{file} is not the verdict that its name says: what it is about hashes to {expected}")
+    return verdict
+
+
+def verdicts(root: Path) -> Iterator[StoredVerdict]:
+    """All readable verdicts under a root; the rest is named in a warning.
+
+    Args:
+        root: folder of the records.
+
+    Yields:
+        Each verdict, in the order of ids.
+
+    Raises:
+        InputError: their folder cannot be read.
+    """
+    for file in (file for file in entries(root / VERDICTS) if file.suffix == SUFFIX and file.name[0] != "."):
+        try:
+            yield read(file)
+        except InputError as error:
+            warnings.warn(f"{error}; skipped", stacklevel=2)
+
+
+def newest(stored: Iterable[StoredVerdict]) -> dict[tuple[str, str | None], StoredVerdict]:
+    """One verdict a family: the one that looked longest, and of these the last one.
+
+    Args:
+        stored: verdicts, several of a family among them.
+
+    Returns:
+        Canonical spec and library with its version -> the verdict, in the order of the command.
+    """
+    found: dict[tuple[str, str | None], StoredVerdict] = {}
+    for verdict in sorted(stored, key=lambda each: (each.examined.strict, len(each.examined.dims), each.finished)):
+        found[verdict.examined.posterior, verdict.examined.library] = verdict
+    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0][0], item[0][1] or "")))

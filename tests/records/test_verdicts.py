@@ -1,0 +1,69 @@
+"""Verdicts as records: stored, read, refused where they are damaged, the best one of each family."""
+
+import warnings
+
+import pytest
+from support.synthetic_verdicts import verdict
+
+import nfbench
+from nfbench.foundation.errors import InputError
+from nfbench.records.merge import merge
+from nfbench.records.verdicts import newest, read, verdicts, write
+
+
+def test_a_verdict_comes_back(tmp_path):
+    """What is stored is read again, with a digest; a later verdict on the same takes its place."""
+    file = write(tmp_path, verdict(failed=["finite"]))
+    assert file.parent == tmp_path / "verdicts"
+    assert read(file).with_status("fail") == ["finite"]
+    assert read(file).digest
+    assert write(tmp_path, verdict(seconds=9.0)) == file
+    assert [each.seconds for each in verdicts(tmp_path)] == [9.0]
+
+
+def test_an_edited_verdict_is_refused(tmp_path):
+    """A failure that somebody turns into a pass is found out, and so is a file under another name."""
+    file = write(tmp_path, verdict(failed=["finite"]))
+    file.write_text(file.read_text().replace('"fail"', '"pass"'))
+    with pytest.raises(InputError, match="changed after it was stored"):
+        read(file)
+    with pytest.warns(UserWarning, match="changed after it was stored"):
+        assert list(verdicts(tmp_path)) == []
+    moved = write(tmp_path, verdict()).rename(tmp_path / "verdicts" / "0123456789abcdef.verdict")
+    with pytest.raises(InputError, match="not the verdict that its name says"):
+        read(moved)
+
+
+def test_the_longest_search_counts_then_the_last():
+    """Of one family the strict verdict stands, whatever a shorter one says later; versions of a library stay apart."""
+    early, late = (verdict(finished=f"2026-01-0{day}", label=f"day {day}") for day in (1, 2))
+    strict = verdict(strict=True, finished="2025-01-01", label="strict")
+    assert [each.label for each in newest([late, early]).values()] == ["day 2"]
+    assert [each.label for each in newest([strict, late, early]).values()] == ["strict"]
+    assert len(newest([verdict(library="zuko 1.6.0"), verdict(library="zuko 1.7.0"), verdict()])) == 3
+
+
+def test_own_verdicts_go_before_the_packages(tmp_path):
+    """Results know both; records of cells are not looked for in the folder of verdicts."""
+    write(tmp_path / "reference", verdict(label="packaged"))
+    write(tmp_path / "reference", verdict("radial:K=8"))
+    write(tmp_path, verdict(label="own"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = nfbench.results(tmp_path)
+        assert results.frame.empty
+    assert {key[0]: each.label for key, each in results.verdicts.items()} == {
+        "planar:K=8": "own",
+        "radial:K=8": "radial:K=8",
+    }
+
+
+def test_verdicts_are_merged(tmp_path):
+    """Folders of verdicts become one: equal once, an unequal one beside it, a damaged one named."""
+    for name, seconds in (("a", 3.0), ("b", 3.0), ("c", 4.0)):
+        write(tmp_path / name, verdict(seconds=seconds))
+    into = tmp_path / "into"
+    assert [each.kind for each in merge([tmp_path / name for name in "abc"], into)] == ["new", "equal", "differs"]
+    (file,) = (tmp_path / "a" / "verdicts").iterdir()
+    file.write_text(file.read_text().replace('"planar:K=8"', '"planar:K=2"'))
+    assert [each.kind for each in merge([tmp_path / "a"], into)] == ["damaged"]
