@@ -7,17 +7,11 @@ import sys
 import time
 
 import pytest
+from support.screens import COLOUR, Terminal
 
 from nfbench.foundation import progress as module
 from nfbench.foundation.progress import Progress
 from nfbench.foundation.terminal import say
-
-
-class Terminal(io.StringIO):
-    """A stream that says that a person looks at it."""
-
-    def isatty(self):
-        return True
 
 
 class Full(io.StringIO):
@@ -83,6 +77,19 @@ def test_bars_on_a_terminal(monkeypatch, colours, animated):
     assert "all of them" in text
     assert "being made ready" in text
     assert ("first" in text.replace("first: 1 done", "")) is animated or "first" in text
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_bars_without_colour(monkeypatch, colours, is_plain):
+    """With NO_COLOR they are drawn all the same, and not in colour."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    if is_plain:
+        monkeypatch.setenv("NO_COLOR", "1")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    go_through(Progress(2, "all of them", animated=False))
+    assert "all of them" in screen.getvalue()
+    assert bool(COLOUR.search(screen.getvalue())) is not is_plain
 
 
 @pytest.mark.parametrize("make", [Full, lambda: None, io.StringIO], ids=["full", "absent", "closed"])
