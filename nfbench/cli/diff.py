@@ -30,7 +30,11 @@ def diff(
     from nfbench.records.revisions import folder
 
     with folder(left) as before, folder(right) as after:
-        comparison = compare(outcomes(before), outcomes(after))
+        sides = [
+            found._replace(faults=[fault.replace(str(copy), name) for fault in found.faults])
+            for name, copy, found in ((left, before, outcomes(before)), (right, after, outcomes(after)))
+        ]
+    comparison = compare(*sides)
     if as_json:
         print(json.dumps(as_data(comparison), indent=1))
     else:

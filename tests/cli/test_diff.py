@@ -56,6 +56,12 @@ def test_a_git_revision_is_a_folder(folders, capsys, monkeypatch):
     (folders / "below").mkdir()
     monkeypatch.chdir(folders / "below")
     assert compared(capsys, "HEAD:a", "HEAD:../a")[0] == 0
+    broken = next((folders / "a" / "figure3").iterdir())
+    broken.write_text("{")
+    for words in (["add", "a"], ["commit", "-qm", "second"]):
+        subprocess.run([*git, *words], check=True)
+    code, out, _ = compared(capsys, "HEAD~1:a", "HEAD:a")
+    assert (code, f"  HEAD:a/figure3/{broken.name} is not a record" in out) == (1, True)
     for tree in ("HEAD:none", "none:a"):
         code, _, err = compared(capsys, tree, "../a")
         assert (code, err.count("\n"), tree in err) == (2, 1, True)

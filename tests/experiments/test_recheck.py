@@ -80,6 +80,17 @@ def test_what_was_edited_is_found_and_the_rest_holds_bit_by_bit(root):
     assert rechecks.rechecks(root.parent / "into") == kept
 
 
+def test_p_values_are_adjusted_for_the_number_of_metrics(root):
+    """Of several metrics one that is 2.2 standard errors away is noise; 4 standard errors are none."""
+    record = stored(root)[0]
+    metric = record.metrics["free_energy"]
+    for far, verdict in ((2.2, "within error"), (4.0, "differs")):
+        edit(root, record, free_energy=metric.value + far * 2**0.5 * metric.se)
+        sample = draw(folder(outcomes(root).by_id[record.id]), 1, seed=0)
+        (checked,) = recheck(sample, root, jobs=1)
+        assert (checked.verdict, f"{far:.1f} standard errors" in checked.detail) == (verdict, True)
+
+
 def test_other_arrays_alone_do_not_hold(root):
     """Equal metrics beside arrays that no run gives: somebody has put them there."""
     record = stored(root)[0]

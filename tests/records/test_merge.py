@@ -185,6 +185,18 @@ def test_timings_and_choices_go_along(source, tmp_path, into):
     assert content(again) == content(into)
 
 
+def test_what_is_missing_of_a_choice_is_filled_in(source, into):
+    """Weights that the same outcome lacks are stored beside it; nothing is kept twice."""
+    for root, seeds in ((source, (0, 1)), (into, (1,))):
+        (root / "choose").mkdir(parents=True)
+        (root / "choose" / "u1-0123.json").write_text("{}")
+        for seed in seeds:
+            (root / "choose" / f"u1-0123-seed{seed}.safetensors").write_text(str(seed))
+    assert kinds(merge([source], into)) == {"new": 3}
+    assert kinds(merge([source], into)) == {"equal": 3}
+    assert content(into / "choose") == content(source / "choose")
+
+
 def test_a_damaged_timing_or_choice_is_named(source, into):
     """Neither is taken; a damaged timing in the place is renamed."""
     file = timing(source)
