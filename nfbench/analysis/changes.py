@@ -1,6 +1,7 @@
 """What differs between two folders of results: cells, configurations, outcomes, and numbers beyond noise."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -64,6 +65,7 @@ class Comparison:
         unequal: cells of the same configuration with other numbers.
         moved: cells whose configuration differs, compared by experiment, target, posterior and seed.
         changes: of metrics that are not equal in all seeds.
+        lacking: one line for each metric that only one side has of some compared cells.
         ended: one line for each cell that ended otherwise.
         only_left: cells of the first folder that have no partner.
         only_right: cells of the second folder that have none.
@@ -76,6 +78,7 @@ class Comparison:
     unequal: int
     moved: int
     changes: list[Change]
+    lacking: list[str]
     ended: list[str]
     only_left: list[Cell]
     only_right: list[Cell]
@@ -111,6 +114,7 @@ def compare(left: Outcomes, right: Outcomes) -> Comparison:
         unequal=sum(not pair.left.equals(pair.right) for pair in same),
         moved=len(pairs) - len(same),
         changes=_adjusted([change for pairs_of in _configurations(pairs) for change in _changes(pairs_of)]),
+        lacking=_lacking(unequal),
         ended=[_ended(pair) for pair in unequal if pair.left.status != pair.right.status],
         only_left=only_left,
         only_right=only_right,
@@ -203,6 +207,15 @@ def _judged(change: Change, p_holm: float) -> Change:
     return Change(**vars(change) | {"p_holm": p_holm, "verdict": verdict})
 
 
+def _lacking(pairs: Sequence[Pair]) -> list[str]:
+    """The metrics that one side of a pair lacks, where both ended alike."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for left, right, _ in (pair for pair in pairs if pair.left.status == pair.right.status):
+        counts.update((name, "before") for name in left.metrics.keys() - right.metrics.keys())
+        counts.update((name, "after") for name in right.metrics.keys() - left.metrics.keys())
+    return [f"{name}: only {side}, in {n} cell{'s' * (n != 1)}" for (name, side), n in sorted(counts.items())]
+
+
 def _ended(pair: Pair) -> str:
     cell = pair.right.cell
     return (
@@ -248,7 +261,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
     """
     plain: Mapping[str, Any] = {
         name: getattr(comparison, name)
-        for name in ("equal", "unequal", "moved", "ended", "provenance", "faults", "timings", "has_changed")
+        for name in ("equal", "unequal", "moved", "lacking", "ended", "provenance", "faults", "timings", "has_changed")
     }
     only = {name: [cell.id for cell in getattr(comparison, name)] for name in ("only_left", "only_right")}
     return {**plain, **only, "changes": [_change_as_data(change) for change in comparison.changes]}

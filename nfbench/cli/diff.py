@@ -59,6 +59,7 @@ def _lines(comparison: "Comparison") -> Iterator[str]:
     if any(comparison.timings):
         yield "timings are not compared: {} before, {} after".format(*comparison.timings)
     yield from _kind("ended otherwise", comparison.ended)
+    yield from _kind("metrics of one side", comparison.lacking)
     yield from _kind("no records, and not compared", comparison.faults)
     if not is_quiet():
         yield from _kind("made otherwise", comparison.provenance)

@@ -13,8 +13,9 @@ from pydantic_core import core_schema
 from nfbench.records.cells import Record
 from nfbench.records.rechecks import Recheck
 from nfbench.records.timings import Timing
+from nfbench.records.verdicts import StoredVerdict
 
-MODELS: dict[str, type[BaseModel]] = {"record": Record, "timing": Timing, "recheck": Recheck}
+MODELS: dict[str, type[BaseModel]] = {"record": Record, "timing": Timing, "recheck": Recheck, "verdict": StoredVerdict}
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NOT_FINITE = {"enum": ["NaN", "Infinity", "-Infinity"]}  # texts in place of numbers that JSON does not have
 
@@ -32,7 +33,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of a kind of record.
 
     Args:
-        kind: ``record`` of a cell, ``timing`` or ``recheck``.
+        kind: a key of `MODELS`: ``record`` of a cell, ``timing``, ``recheck`` or ``verdict`` of `nfbench verify`.
 
     Returns:
         The schema, of the draft of 2020-12. Its ``$id`` ends in the version that the field `schema_version` has.

@@ -88,6 +88,16 @@ def test_a_cell_that_ends_otherwise_is_a_change():
     assert [line.split(": ")[1].split(" (")[0] for line in comparison.ended] == ["done -> diverged", "diverged -> done"]
 
 
+def test_a_metric_that_one_side_lacks_is_told():
+    """It is no change of a number, and is not passed over."""
+    left = folder([record(seed, kl=(0.1, 0.01)) for seed in SEEDS])
+    right = folder([record(seed, kl=(0.1, 0.01), ess=(5.0, 0.1)) for seed in SEEDS])
+    comparison = compare(left, right)
+    assert (comparison.unequal, comparison.changes, comparison.has_changed) == (5, [], False)
+    assert comparison.lacking == ["ess: only after, in 5 cells"]
+    assert compare(right, left).lacking == ["ess: only before, in 5 cells"]
+
+
 def test_another_configuration_is_compared_and_named():
     """By target, posterior and seed, with the fields that differ; a cell with two partners has none."""
     left = [record(seed, free_energy=(0.1 * seed, 0.001)) for seed in SEEDS]

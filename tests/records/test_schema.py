@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.json_schema import faults
 from support.recorded import make
+from support.synthetic_verdicts import verdict
 
 from nfbench.records.rechecks import Recheck
 from nfbench.records.schema import MODELS, json_schema
@@ -81,3 +82,9 @@ def test_a_recheck_is_valid():
     facts = {"id": "0" * 16, "numbers": "0" * 64, "verdict": "equal", "detail": "", "status": "done"}
     recheck = Recheck(**facts, finished="2026-01-01T00:00:00+00:00", provenance={})
     assert valid("recheck", json.loads(recheck.model_dump_json()))
+
+
+def test_a_verdict_is_valid():
+    """As `nfbench verify` stores it, with checks that failed and with what a family cannot do."""
+    stored = verdict(failed=("finite",), lacking={"density": "seen"})
+    assert valid("verdict", json.loads(stored.model_dump_json()))

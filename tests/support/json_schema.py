@@ -66,6 +66,9 @@ def _faults(keyword, demand, value, schema, root, place):
                 yield f"{place}: {name} is one too many"
             elif demand is not True:
                 yield from faults(part, demand, root, f"{place}.{name}")
+    elif keyword == "propertyNames":
+        for name in value if isinstance(value, dict) else ():
+            yield from faults(name, demand, root, f"{place}.{name}")
     elif keyword in ("items", "prefixItems"):
         items = value if isinstance(value, list) else []
         parts = zip(items, demand if keyword == "prefixItems" else [demand] * len(items), strict=False)
