@@ -9,7 +9,7 @@ import typer
 
 from nfbench.cli.data import DataDir
 from nfbench.cli.folder import Folder
-from nfbench.cli.run import Jobs
+from nfbench.cli.run import INTERRUPTED, Jobs
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.terminal import is_quiet, is_verbose, say
 
@@ -43,6 +43,7 @@ def recheck(
     from nfbench.experiments.recheck import seed_of_chance
     from nfbench.experiments.recheck_sample import draw
     from nfbench.foundation.environment import check_device
+    from nfbench.foundation.interrupts import Interrupt
     from nfbench.records.outcomes import outcomes
     from nfbench.records.rechecks import HOLDS
 
@@ -62,7 +63,11 @@ def recheck(
         raise InputError(f"recheck: none of {picked.finished} finished cells can be run here{longer}")
     if dry_run:
         return 0
-    checked = run(picked, results, jobs)
+    try:
+        checked = run(picked, results, jobs)
+    except KeyboardInterrupt as error:
+        say(f"nfbench: interrupted: no recheck is stored; the same command with --seed {chosen} begins again")
+        return error.exit_code if isinstance(error, Interrupt) else INTERRUPTED
     if as_json:
         print(json.dumps([_as_data(each) for each in checked], indent=1))
     else:

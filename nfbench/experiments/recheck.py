@@ -1,5 +1,6 @@
 """Running random cells of a folder of results again, to see whether its records hold."""
 
+import contextlib
 import datetime
 import math
 import random
@@ -63,13 +64,22 @@ def recheck(sample: Sample, root: Path, jobs: int | None = None) -> list[Checked
         KeyboardInterrupt: interrupted; nothing is stored.
     """
     check_writable(root / RECHECKS)
+    try:
+        return _judged(sample.picks, _run(sample, jobs), root)
+    finally:
+        with contextlib.suppress(OSError):  # some are stored
+            (root / RECHECKS).rmdir()
+
+
+def _run(sample: Sample, jobs: int | None) -> dict[str, Record | str]:
+    """By id of the cell its new record, or why there is none."""
     again: dict[str, Record | str] = {}
     with tempfile.TemporaryDirectory(prefix="nfbench-recheck-") as folder:
         for (device, acceleration), picks in sample.by_machine().items():
             groups = _groups(picks)
             execute(groups, Path(folder), device, jobs, acceleration=acceleration)
             again |= {pick.cell.id: _outcome(Path(folder), pick.cell) for pick in picks}
-    return _judged(sample.picks, again, root)
+    return again
 
 
 def _groups(picks: Sequence[Pick]) -> list[Group]:

@@ -50,6 +50,19 @@ def test_a_damaged_record_is_named_and_told_by_the_exit_code(root, capsys):
     assert (code, str(file) in err, "1 of 1 hold" in out) == (1, True, True)
 
 
+def test_an_interrupt_is_one_line_and_leaves_nothing(root, capsys, monkeypatch):
+    """Exit code 130, no recheck and no empty folder."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nfbench.experiments.recheck.execute", interrupted)
+    code, out, err = rechecked(capsys, root, "--quiet", "--seed", 3)
+    assert (code, out) == (130, "")
+    assert err == "nfbench: interrupted: no recheck is stored; the same command with --seed 3 begins again\n"
+    assert sorted(file.name for file in root.iterdir()) == ["trial"]
+
+
 def test_where_nothing_can_be_run_it_is_wrong_input(tmp_path, capsys):
     """Each reason is named, and then one line says so."""
     write(tmp_path, make(0, provenance={"device": "NVIDIA H900"}))
