@@ -9,7 +9,7 @@ import typer
 
 from nfbench.cli.data import DataDir
 from nfbench.cli.folder import Folder
-from nfbench.cli.run import INTERRUPTED, Jobs
+from nfbench.cli.run import INTERRUPTED, GroupMemory, GroupSeconds, Jobs
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.terminal import is_quiet, is_verbose, say
 
@@ -35,10 +35,13 @@ def recheck(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; that of each record if omitted.")] = None,
     data_dir: DataDir = None,
     jobs: Jobs = None,
+    group_seconds: GroupSeconds = None,
+    group_memory: GroupMemory = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run and its cost, and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Run random cells of a folder of results again; exit code 1 if one does not hold."""
+    from nfbench.executors.limits import Limits
     from nfbench.experiments.recheck import recheck as run
     from nfbench.experiments.recheck import seed_of_chance
     from nfbench.experiments.recheck_sample import draw
@@ -47,6 +50,7 @@ def recheck(
     from nfbench.records.outcomes import outcomes
     from nfbench.records.rechecks import HOLDS
 
+    limits = Limits(group_seconds, group_memory)
     if device is not None:
         check_device(device)
     stored = outcomes(results)
@@ -64,7 +68,7 @@ def recheck(
     if dry_run:
         return 0
     try:
-        checked = run(picked, results, jobs)
+        checked = run(picked, results, jobs, limits)
     except KeyboardInterrupt as error:
         say(f"nfbench: interrupted: no recheck is stored; the same command with --seed {chosen} begins again")
         return error.exit_code if isinstance(error, Interrupt) else INTERRUPTED

@@ -13,6 +13,8 @@ from scipy import stats
 
 from nfbench.analysis.changes import within_error
 from nfbench.analysis.comparison import holm
+from nfbench.executors.limits import Limits
+from nfbench.executors.local import NO_LIMITS
 from nfbench.experiments.execute import execute
 from nfbench.experiments.recheck_sample import Pick, Sample
 from nfbench.foundation.errors import InputError
@@ -44,7 +46,7 @@ class Checked:
     detail: str
 
 
-def recheck(sample: Sample, root: Path, jobs: int | None = None) -> list[Checked]:
+def recheck(sample: Sample, root: Path, jobs: int | None = None, limits: Limits = NO_LIMITS) -> list[Checked]:
     """Run the cells of a sample again in a temporary folder, and store beside the records what came out.
 
     The seeds of a block train together again, so that on the same machine and versions numbers are equal bit by bit.
@@ -55,6 +57,7 @@ def recheck(sample: Sample, root: Path, jobs: int | None = None) -> list[Checked
         sample: the cells.
         root: folder of the records.
         jobs: processes at once; None: as many as a run has.
+        limits: what a training may use of time and memory, as a record may ask for anything.
 
     Returns:
         One verdict a cell, in the order of the sample.
@@ -65,19 +68,19 @@ def recheck(sample: Sample, root: Path, jobs: int | None = None) -> list[Checked
     """
     check_writable(root / RECHECKS)
     try:
-        return _judged(sample.picks, _run(sample, jobs), root)
+        return _judged(sample.picks, _run(sample, jobs, limits), root)
     finally:
         with contextlib.suppress(OSError):  # some are stored
             (root / RECHECKS).rmdir()
 
 
-def _run(sample: Sample, jobs: int | None) -> dict[str, Record | str]:
+def _run(sample: Sample, jobs: int | None, limits: Limits) -> dict[str, Record | str]:
     """By id of the cell its new record, or why there is none."""
     again: dict[str, Record | str] = {}
     with tempfile.TemporaryDirectory(prefix="nfbench-recheck-") as folder:
         for (device, acceleration), picks in sample.by_machine().items():
             groups = _groups(picks)
-            execute(groups, Path(folder), device, jobs, acceleration=acceleration)
+            execute(groups, Path(folder), device, jobs, acceleration=acceleration, limits=limits)
             again |= {pick.cell.id: _outcome(Path(folder), pick.cell) for pick in picks}
     return again
 

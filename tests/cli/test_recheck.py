@@ -81,6 +81,7 @@ def test_where_nothing_can_be_run_it_is_wrong_input(tmp_path, capsys):
         ((".", "--seed", "-1"), "seed"),
         ((".", "--minutes", "-1"), "minutes=-1"),
         ((".", "--minutes", "nan"), "minutes=nan"),
+        ((".", "--group-seconds", "0"), "group_seconds=0.0"),
         ((".", "--device", "tpu"), "no device named 'tpu'"),
     ],
 )

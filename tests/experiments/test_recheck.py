@@ -5,9 +5,11 @@ import shutil
 import pytest
 from support.shared_folder import TRAINING, groups
 
+from nfbench.executors.limits import Limits
+from nfbench.executors.messages import Lost
 from nfbench.experiments.recheck import recheck
 from nfbench.experiments.recheck_sample import draw
-from nfbench.experiments.run_group import run_group
+from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.foundation.errors import InputError
 from nfbench.records import rechecks
 from nfbench.records.cells import Facts, Metric, Record
@@ -228,3 +230,18 @@ def test_facts_do_not_matter(made):
     record = next(iter(stored(made).values()))
     facts = Facts(**record.facts.model_dump() | {"label": "another"})
     assert Outcome.of(record).equals(Outcome.of(Record(**dict(record) | {"facts": facts})))
+
+
+def test_limits_end_a_training_that_takes_too_long(root, monkeypatch):
+    """A record that asks for more than it says: the limits are those of the runs, which have failed records then."""
+    given = []
+
+    def limited(parts, folder, device, jobs, *, acceleration, limits):
+        given.append(limits)
+        for part in parts:
+            lose_group(part, folder, device, Lost("ended after 1 s", None, 1.0))
+
+    monkeypatch.setattr("nfbench.experiments.recheck.execute", limited)
+    (checked,) = recheck(draw(outcomes(root), 1, seed=0), root, limits=Limits(seconds=1.0))
+    assert (checked.verdict, checked.detail) == (None, "failed: ended after 1 s")
+    assert given == [Limits(seconds=1.0)]
