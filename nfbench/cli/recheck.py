@@ -12,6 +12,7 @@ from nfbench.cli.folder import Folder
 from nfbench.cli.run import INTERRUPTED, GroupMemory, GroupSeconds, Jobs
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.terminal import is_quiet, is_verbose, say
+from nfbench.specification.choices import RECHECKS
 
 if TYPE_CHECKING:
     from nfbench.experiments.recheck import Checked
@@ -78,7 +79,10 @@ def recheck(
         for each in checked:
             print(f"{each.verdict or 'not run'}: {_name(each.cell)}: {each.detail}")
         held = sum(each.verdict in HOLDS for each in checked)
-        print(f"{held} of {len(checked)} hold; the rechecks are stored in {results / 'rechecks'}")
+        stored_in = (
+            f"; the rechecks are stored in {results / RECHECKS}" if any(each.verdict for each in checked) else ""
+        )
+        print(f"{held} of {len(checked)} hold{stored_in}")
     return int(bool(stored.faults) or not all(each.verdict in HOLDS for each in checked))
 
 
