@@ -59,6 +59,22 @@ def test_the_registry_is_verified_without_names():
     assert {"nice:mixing=permutation", "nice:mixing=orthogonal"} <= set(every())
 
 
+class Unnormalised(Identity):
+    """A flow whose density at points is 1 % too large."""
+
+    def __init__(self, dim, depth):
+        super().__init__(dim)
+
+    def inverse(self, z, theta):
+        return z, z.new_full(z.shape[:-1], 0.01)
+
+
+def test_a_density_that_is_one_percent_too_large_is_seen():
+    """The grid begins with 60 cells along an axis, and finds an integral of 1.01."""
+    verdict = battery(subject(Unnormalised, 2, 1), [2], only=["integral of q"])
+    assert "1.01" in verdict.failures["integral of q"]
+
+
 @pytest.fixture
 def file(tmp_path):
     """A user's file with a right flow, and one with a wrong flow."""

@@ -16,7 +16,7 @@ from nfbench.verification.subject import STATES, Subject
 
 ERRORS = 5  # standard errors that a mean may be off
 ROUGH = 0.05  # a standard error above which a mean of ratios proves nothing
-CELLS = (120, 240, 480)  # along each axis, until two rules agree
+CELLS = (60, 120, 240, 480)  # along each axis, until two rules agree
 FEWEST = 100_000  # draws for the bound of auxiliary variables in more than two dimensions, where ratios vary more
 BLOCKS = 32  # of draws, for standard errors of gradients
 CHUNK = 2**16  # points at a time
