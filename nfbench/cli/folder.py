@@ -71,7 +71,8 @@ def _check(results: Path) -> None:
 
 def _as_data(state: "Status") -> dict[str, Any]:
     data = dataclasses.asdict(state)
-    return data | {"root": str(state.root), "aside": [str(file) for file in state.aside]}
+    files = {"aside": [str(file) for file in state.aside], "logs": [str(file) for file in state.logs]}
+    return data | {"root": str(state.root), **files}
 
 
 def _lines(state: "Status") -> Iterator[str]:
@@ -86,6 +87,9 @@ def _lines(state: "Status") -> Iterator[str]:
     )
     yield from _kind("failed", [f"{each.name} | seeds {ranges(each.seeds)}: {each.message}" for each in state.failed])
     yield from _kind("kept for you to look at", [str(file) for file in state.aside])
+    if state.logs:
+        number = f"{len(state.logs)} file{'s' * (len(state.logs) != 1)}"
+        yield f"what workers said: {number} in {state.logs[0].parent}"
 
 
 def _kind(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -101,7 +105,7 @@ def _work(work: "Work") -> str:
     cells = f"{work.cells} cell{'s' * (work.cells != 1)}"
     return (
         f"{work.name} | {cells} | {work.owner} for {_duration(work.since)} | {far} | "
-        f"last sign of life {_duration(work.silent)} ago"
+        f"last sign of life {_duration(work.silent)} ago" + (f" | {work.log}" if work.log else "")
     )
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from nfbench.cli.data import DataDir
+from nfbench.cli.engine import JobMinutes, SlurmParameters, Wait, Where, WorkersPerGpu, engine_of
 from nfbench.foundation.errors import MissingDataError
 from nfbench.foundation.terminal import is_quiet, is_verbose, say
 
 if TYPE_CHECKING:
+    from nfbench.executors.engine import Engine
     from nfbench.specification.config import Group
 
 INTERRUPTED = 130
@@ -69,8 +71,14 @@ def run(
     group_memory: GroupMemory = None,
     debug: Debug = False,
     overrides: Overrides = None,
+    executor: Where = "local",
+    workers_per_gpu: WorkersPerGpu = None,
+    job_minutes: JobMinutes = None,
+    slurm: SlurmParameters = None,
+    wait: Wait = True,
 ) -> int:
     """Train and evaluate the cells of an experiment that are not finished yet."""
+    engine = engine_of(executor, jobs, workers_per_gpu, job_minutes, slurm, wait=wait, force=force)
     groups = _plan(experiment, profile, posterior, target, seeds, overrides)
     if dry_run:
         from nfbench.experiments.estimate import estimate, summary
@@ -84,7 +92,7 @@ def run(
     if is_verbose():
         _print_plan(groups, results)
     options = _Options(device, jobs, force, compile, cuda_graph, group_seconds, group_memory, debug)
-    return _execute(groups, results, options)
+    return _execute(groups, results, options, engine)
 
 
 def reproduce(
@@ -201,10 +209,20 @@ class _Options(NamedTuple):
     group_memory: float | None
     debug: bool
 
+    @property
+    def of_workers(self) -> list[str]:
+        """Those that a worker has too, as words of a command line."""
+        words = ["--compile"] * self.compile
+        if self.cuda_graph is not None:
+            words.append("--cuda-graph" if self.cuda_graph else "--no-cuda-graph")
+        words += [] if self.group_seconds is None else ["--group-seconds", str(self.group_seconds)]
+        return words + ([] if self.group_memory is None else ["--group-memory", str(self.group_memory)])
 
-def _execute(groups: "Sequence[Group]", results: Path, options: _Options) -> int:
+
+def _execute(groups: "Sequence[Group]", results: Path, options: _Options, engine: "Engine | None" = None) -> int:
     from nfbench.executors.limits import Limits
     from nfbench.experiments.execute import execute
+    from nfbench.experiments.launch import launch
     from nfbench.foundation.interrupts import Interrupt
     from nfbench.training.update import Acceleration
 
@@ -212,7 +230,10 @@ def _execute(groups: "Sequence[Group]", results: Path, options: _Options) -> int
     limits = Limits(options.group_seconds, options.group_memory)
     device, jobs, force = options.device, options.jobs, options.force
     try:
-        done = execute(groups, results, device, jobs, force=force, acceleration=acceleration, limits=limits)
+        if engine is not None:
+            done = launch(engine, groups, results, device, options=options.of_workers)
+        else:
+            done = execute(groups, results, device, jobs, force=force, acceleration=acceleration, limits=limits)
     except KeyboardInterrupt as error:
         say(interrupted(groups, results))
         return error.exit_code if isinstance(error, Interrupt) else INTERRUPTED

@@ -48,15 +48,26 @@ def worker(
     cuda_graph: CudaGraph = None,
     group_seconds: GroupSeconds = None,
     group_memory: GroupMemory = None,
+    by_engine: Annotated[
+        bool, typer.Option("--by-engine", hidden=True, help="Write into a log, and end when standard input does.")
+    ] = False,
+    failed_before: Annotated[
+        float, typer.Option(hidden=True, help="With --retry: only what failed before that time of the file system.")
+    ] = float("inf"),
 ) -> int:
     """Work on a folder of results, beside any number of other workers, until nothing is left to do."""
     from nfbench.executors.claims import Sharing
+    from nfbench.executors.engine import begin
     from nfbench.executors.limits import Limits
     from nfbench.experiments.work import groups_of, work
     from nfbench.foundation.interrupts import TIME_UP, Interrupt
     from nfbench.training.update import Acceleration
 
-    sharing = Sharing(lease_seconds, retry=retry, most_groups=max_groups, wait=wait)
+    if by_engine:
+        if plan and not any(Path(each).exists() for each in plan):
+            return 0  # others have given all of it outcomes
+        begin(results)
+    sharing = Sharing(lease_seconds, retry=retry, failed_before=failed_before, most_groups=max_groups, wait=wait)
     acceleration = Acceleration.on(device, compile=compile, cuda_graph=cuda_graph)
     limits = Limits(group_seconds, group_memory)
     groups = groups_of(plan or [], results, profile)

@@ -30,12 +30,16 @@ class Sharing:
     Attributes:
         lease_seconds: without a sign of life after which others may take a group over.
         retry: run the cells again that had failed when this process began; else a failure is an outcome like others.
+        failed_before: with `retry`, only those whose failure was stored before this time of the file system's clock, in
+            seconds since 1970: of several processes that begin at different times for one sweep, none repeats what
+            another has just seen fail.
         most_groups: number of groups after which no more are claimed; None: without limit.
         wait: for the groups that others hold, to take them over should their process die.
     """
 
     lease_seconds: float = SECONDS
     retry: bool = True
+    failed_before: float = float("inf")
     most_groups: int | None = None
     wait: bool = True
 
@@ -81,7 +85,10 @@ class Claims:
     ) -> None:
         self._left, self._root, self._sharing, self._force, self._closed = deque(groups), root, sharing, force, closed
         self._failed = {
-            cell.id: failure for group in groups for cell in group.cells if (failure := self._failure(cell))
+            cell.id: failure
+            for group in groups
+            for cell in group.cells
+            if (failure := self._failure(cell)) and self._is_earlier(cell)
         }
         self._claimed = 0
         self._pause_ends = 0.0
@@ -233,6 +240,12 @@ class Claims:
             record = read(path(self._root, cell.experiment, cell.id))
             return f"{record.finished} {record.digest}" if record.status not in (*FINISHED, "interrupted") else None
         return None
+
+    def _is_earlier(self, cell: Cell) -> bool:
+        """Whether a failure was stored before those of this sweep."""
+        with contextlib.suppress(OSError):
+            return path(self._root, cell.experiment, cell.id).stat().st_mtime < self._sharing.failed_before
+        return False
 
     def _about(self, group: Group) -> dict[str, object]:
         training = group.cells[0].training

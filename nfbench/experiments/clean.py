@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from nfbench.executors.claims import FOLDER as LEASES
+from nfbench.executors.engine import engine_files
 from nfbench.experiments.folders import CHECKPOINTS
 from nfbench.experiments.plans import stored_plans
-from nfbench.experiments.status import leases
+from nfbench.experiments.status import leases, logs
 from nfbench.foundation.file_clock import file_clock
 from nfbench.foundation.files import entries
 from nfbench.foundation.leases import TAKEOVER, remove_stale
@@ -15,10 +16,17 @@ from nfbench.foundation.sweep import abandoned, sweep
 from nfbench.records.cells import FINISHED
 from nfbench.records.publish import aside_files, recover
 from nfbench.records.store import records
-from nfbench.specification.choices import PLANS
+from nfbench.specification.choices import LOGS, PLANS
 from nfbench.specification.config import Group
 
-Kind = Literal["partial file", "dead lease", "checkpoint of finished cells", "plan without open cells", "file in hand"]
+Kind = Literal[
+    "partial file",
+    "dead lease",
+    "checkpoint of finished cells",
+    "plan without open cells",
+    "file in hand",
+    "log of ended workers",
+]
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,14 @@ def leftovers(root: Path) -> list[Leftover]:
         every += [Leftover(file, "partial file") for file in abandoned(folder)]
         every += [Leftover(file, "file in hand") for file in aside_files(folder)]
     held = [*leases(root), *leases(root, TAKEOVER)]
+    dead = []
     if held:
         now = file_clock(root)
-        every += [Leftover(lease.file, "dead lease") for lease in held if lease.is_stale(now)]
-    return every + _of_finished(root)
+        dead = [Leftover(lease.file, "dead lease") for lease in held if lease.is_stale(now)]
+    over = _of_finished(root)
+    has_ended = len(dead) == len(held) and {each.file for each in over}.issuperset(stored_plans(root))
+    ended = [Leftover(file, "log of ended workers") for file in logs(root)] if has_ended else []
+    return [*every, *dead, *over, *ended]
 
 
 def remove(found: list[Leftover], root: Path) -> list[Path]:
@@ -81,7 +93,8 @@ def remove(found: list[Leftover], root: Path) -> list[Path]:
             remove_stale(leftover.file)
         elif leftover.kind not in ("partial file", "file in hand"):
             leftover.file.unlink(missing_ok=True)
-    for folder in (root / PLANS, *(part / name for part in entries(root) for name in (CHECKPOINTS, LEASES))):
+    emptied = (part / name for part in entries(root) for name in (CHECKPOINTS, LEASES))
+    for folder in (root / PLANS, engine_files(root), root / LOGS, *emptied):
         if folder.is_dir() and not entries(folder):
             folder.rmdir()
     return [leftover.file for leftover in found if not leftover.file.exists()]

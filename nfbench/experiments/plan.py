@@ -12,7 +12,7 @@ from nfbench.foundation.errors import InputError, first_line
 from nfbench.foundation.names import unknown
 from nfbench.foundation.yaml_model import yaml_value
 from nfbench.specification import registry
-from nfbench.specification.choices import CHOICES, PLANS, RECHECKS, REFERENCE, TIMING, VERDICTS
+from nfbench.specification.choices import CHOICES, LOGS, PLANS, RECHECKS, REFERENCE, TIMING, VERDICTS
 from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile, Training, block_of
 from nfbench.specification.entry import Choice
 from nfbench.specification.registry import Registry
@@ -68,7 +68,7 @@ def plan(
         InputError: unknown profile, target, posterior or option, or a name that records cannot have.
     """
     files = {CHOICES: "the files of 'nfbench choose'", PLANS: "what is to be run", RECHECKS: "rechecks"}
-    files |= {VERDICTS: "what 'nfbench verify' found"}
+    files |= {VERDICTS: "what 'nfbench verify' found", LOGS: "what workers said"}
     taken = files | {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
     if experiment.name in taken:
         raise InputError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nfbench.executors.claims import FOLDER, lease_of
+from nfbench.executors.engine import engine_files, log_of
 from nfbench.experiments.folders import checkpoint_of
 from nfbench.experiments.plans import stored_plans
 from nfbench.foundation.file_clock import file_clock
@@ -14,6 +15,7 @@ from nfbench.foundation.files import entries
 from nfbench.foundation.leases import SUFFIX, Held, look
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.store import DIFFERS, records
+from nfbench.specification.choices import LOGS
 from nfbench.specification.config import Cell, Group
 
 _KEPT = (".damaged", DIFFERS)  # in names of files that stand aside for somebody to look at
@@ -32,6 +34,7 @@ class Work:
         done: number of updates done.
         updates: number of updates that it has.
         bound: mean bound F in nats at the last sign of life; None where there is none yet.
+        log: file of what the worker says; None where no engine has started it.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Work:
     done: int
     updates: int
     bound: float | None
+    log: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Status:
         waiting: groups of stored plans that nobody runs.
         failed: why cells failed.
         aside: files that stand aside for somebody to look at: damaged ones, and second outcomes of other numbers.
+        logs: files of what workers said that an engine has started.
     """
 
     root: Path
@@ -95,6 +100,7 @@ class Status:
     waiting: list[Waiting]
     failed: list[Failure]
     aside: list[Path]
+    logs: list[Path]
 
     @property
     def is_over(self) -> bool:
@@ -126,7 +132,7 @@ def status(root: Path) -> Status:
     held = {lease.file: lease for lease in leases(root)}
     for file, lease in held.items():
         open_cells = [cell for group in groups.get(file, []) for cell in _open(group, outcomes)]
-        work = _work(lease, len(open_cells), now)
+        work = _work(lease, len(open_cells), now, root)
         works, kind = (stale, "stale") if lease.is_stale(now) else (running, "running")
         works.append(work)
         counts[kind] += work.cells
@@ -139,7 +145,8 @@ def status(root: Path) -> Status:
                 counts["waiting"] += len(cells)
     failed = _failures([record for record in outcomes.values() if record.status == "failed"])
     kinds = ("done", "diverged", "failed", "running", "stale", "waiting")
-    return Status(root, {kind: counts[kind] for kind in kinds}, running, stale, waiting, failed, aside(root))
+    known = {kind: counts[kind] for kind in kinds}
+    return Status(root, known, running, stale, waiting, failed, aside(root), logs(root))
 
 
 def leases(root: Path, suffix: str = SUFFIX) -> list[Held]:
@@ -174,6 +181,21 @@ def aside(root: Path) -> list[Path]:
     return [file for folder in entries(root) for file in entries(folder) if any(kind in file.name for kind in _KEPT)]
 
 
+def logs(root: Path) -> list[Path]:
+    """Files of what workers said that an engine has started, and of the engine itself.
+
+    Args:
+        root: folder of the records.
+
+    Returns:
+        Paths, the workers' first.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    return [file for folder in (root / LOGS, engine_files(root)) for file in entries(folder) if file.is_file()]
+
+
 def _now(root: Path) -> float:
     """The time of the folder's file system; of this machine where nothing can be written there."""
     try:
@@ -194,9 +216,10 @@ def _name(cell: Cell) -> str:
     return f"{cell.experiment} {cell.target} {cell.posterior}"
 
 
-def _work(lease: Held, cells: int, now: float) -> Work:
+def _work(lease: Held, cells: int, now: float, root: Path) -> Work:
     about: dict[str, Any] = lease.about
     bound = about.get("bound")
+    log = log_of(lease.owner, root) if lease.owner else None
     return Work(
         name=f"{about.get('name', lease.file.stem)} | seeds {about.get('seeds', '?')}",
         cells=cells or int(about.get("cells", 0)),
@@ -206,6 +229,7 @@ def _work(lease: Held, cells: int, now: float) -> Work:
         done=int(about.get("done", 0)),
         updates=int(about.get("updates", 0)),
         bound=float(bound) if isinstance(bound, int | float) else None,
+        log=str(log) if log is not None and log.is_file() else None,
     )
 
 
