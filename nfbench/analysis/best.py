@@ -2,19 +2,21 @@
 
 from typing import Literal
 
-from nfbench.analysis.blocks import CONFIGURATION, Block, configuration_key, places
-from nfbench.analysis.differences import SeedValues, difference
-from nfbench.analysis.summary import Estimate
+from nfbench.analysis.blocks import CONFIGURATION, DIVERGENCES, Block, configuration_key, places
+from nfbench.analysis.differences import Seeds, SeedValues, difference
+from nfbench.analysis.summary import Estimate, estimate
 from nfbench.records.glossary import better
 
 Standing = Literal["best", "tied"]
+_ERRORS = 3.0  # standard errors below 0 from which a divergence is no accident
 
 
 def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
     """The best configuration of each target, and those whose paired difference to it is not shown to be above 0.
 
     A configuration is *tied* with the best where the 95 % interval of their difference, paired by seed, contains 0. The
-    intervals are not corrected for their number. Two seeds make no interval, and then nothing is tied.
+    intervals are not corrected for their number. Two seeds make no interval, and then nothing is tied. A configuration
+    whose divergence is impossible is neither.
 
     Args:
         block: the records of a table.
@@ -34,12 +36,33 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
         parts = list(places(rows, CONFIGURATION))
         keys = names.iloc[[part[0] for part in parts]].to_dict("records")
         seeds = {configuration_key(key): values.of(part) for key, part in zip(keys, parts, strict=True)}
+        seeds = {key: own for key, own in seeds.items() if not impossible(metric, _mean(own))}
         means = {key: sign * sum(value for value, *_ in own.values()) / len(own) for key, own in seeds.items() if own}
         if len(means) > 1:
             best = min(means, key=lambda key: means[key])
             found |= {key: "tied" for key in means if _may_be_none(difference(seeds[key], seeds[best]))}
             found[best] = "best"
     return found
+
+
+def impossible(metric: str, mean: Estimate) -> bool:
+    """Whether a mean is a divergence below 0 by more than three standard errors, which only a wrong ln q gives.
+
+    Args:
+        metric: its name.
+        mean: over seeds, with its standard error.
+
+    Returns:
+        False for anything but a divergence, and where there is no standard error.
+
+    >>> impossible("kl", Estimate(1, -5.0, se=1.0)), impossible("kl", Estimate(1, -0.1, se=1.0))
+    (True, False)
+    """
+    return metric in DIVERGENCES and mean.mean is not None and mean.se is not None and mean.mean < -_ERRORS * mean.se
+
+
+def _mean(seeds: Seeds) -> Estimate:
+    return estimate([value for value, *_ in seeds.values()], [error for _, error, _ in seeds.values()])
 
 
 def _may_be_none(difference: Estimate) -> bool:

@@ -21,6 +21,7 @@ from nfbench.present.plots import (
     importance_curve,
     likelihood,
     model_samples,
+    overview,
     pareto,
     pushforward,
     training,
@@ -162,6 +163,7 @@ def _pictures(results: StoredResults, block: Block, shared: dict[str, Look]) -> 
     if block.has("log_det"):
         yield from pushforward.pictures(results, block)
         return
+    yield from overview.pictures(block, shared)
     of_data = block.has("nll")
     if not of_data:
         yield from density.pictures(results, block)

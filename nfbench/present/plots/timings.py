@@ -139,7 +139,7 @@ def _ratios(block: TimingBlock, looks: dict[str, Look]) -> Iterator[Picture]:
     yield Picture(
         "ratios",
         f"Time{_a_model(block)} of each contender over nfbench's in the same round: median with quartiles; right of "
-        f"the line nfbench is faster. A word in place of a mark says why there is no ratio. "
+        f"the line nfbench is faster. A word in place of a mark says why there is none; empty: not timed. "
         f"{_absent(block.rows, contenders)}{_where(block)}",
         figure,
     )
@@ -165,7 +165,8 @@ def _dots(axis: Axes, name: str, lines: list[pd.DataFrame], looks: dict[str, Loo
     for place, case in enumerate(lines):
         row = next(iter(case[case["contender"] == name].to_dict("records")), None)
         if row is None or pd.isna(row["ratio"]):
-            _word(axis, place, "not timed" if row is None else _why(row))
+            if row is not None:
+                _word(axis, place, _why(row))
             continue
         look, ends = looks[row["family"]], [[row["ratio"] - row["ratio_low"]], [row["ratio_high"] - row["ratio"]]]
         axis.errorbar(row["ratio"], place, xerr=ends, color=look.colour, marker=look.mark, ms=4, capsize=2, ls="")

@@ -18,13 +18,13 @@ from nfbench.present.plots.style import slug
 from nfbench.present.report import timings as timing_chapter
 from nfbench.present.report import verdict
 from nfbench.present.report.chapter import Chapter, Shot, anchor, cell, chapter
+from nfbench.present.report.front import OVERVIEW, front, main_block
 from nfbench.present.results import Results
 from nfbench.present.tables import claims
 from nfbench.present.tables.latex import escape, latex
 from nfbench.present.tables.render import NOTHING, markdown, markdown_row, plain
 from nfbench.published.catalogue import sources
 from nfbench.records.glossary import KINDS, LETTERS, MEASURES, TIMING_WORDS, WORDS
-from nfbench.records.results import OWN
 from nfbench.records.timings import Timing
 from nfbench.specification.choices import TIMING
 
@@ -94,6 +94,8 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
     finished = columns["finished"] + [timing.finished for timing in timings]
     names = sorted(frame["experiment"].unique(), key=lambda name: (not sources(name), name))
     papers = [source for name in names for source in sources(name)]
+    chapters = [chapter(results, out, name) for name in names]
+    chapters += [timing_chapter.chapter(results, out)] if len(times) else []
     return {
         "version": installed_version("nfbench"),
         "span": (min(finished), max(finished)),
@@ -102,8 +104,8 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
         "verdicts": [sentence for name in names for sentence in verdicts(frame, name)] + timing_chapter.verdicts(times),
         "checks": [(_title(block), check) for block in blocks(frame) for check in checks(block.rows)]
         + timing_chapter.checks(times),
-        "chapters": [chapter(results, out, name) for name in names]
-        + ([timing_chapter.chapter(results, out)] if len(times) else []),
+        "chapters": chapters,
+        "front": front(frame, chapters),
         "lost": [cell(results, out, row) for row in frame[frame["status"] != "done"].to_dict("records")],
         "environments": _environments(columns["_provenance"], timings),
         "letters": list(LETTERS.items()),
@@ -125,14 +127,15 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
 
 def _glance(frame: pd.DataFrame, name: str) -> list[str]:
     """A few lines on an experiment: of its block with the most cells, the user's own where there is one."""
-    parts = blocks(frame[frame["experiment"] == name])
-    block = max(parts, key=lambda part: (part.source == OWN, len(part.rows)))
+    block = main_block(frame, name)
+    assert block is not None, "an experiment of the report has records"
     return [line.strip() for line in verdict.outcome(block, sources(name))][:_LINES]
 
 
 def _lead(shown: Chapter) -> Shot:
-    """The picture that stands for a chapter: a metric against K where there is one, else its first."""
+    """The picture that stands for a chapter: a metric against K where there is one, else its first but the overview."""
     every = [shot for group in shown.pictures for shot in group]
+    every = [shot for shot in every if not shot.name.endswith(OVERVIEW)] or every
     return next((shot for shot in every if shot.name.endswith("depth")), every[0])
 
 

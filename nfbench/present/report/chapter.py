@@ -26,7 +26,7 @@ from nfbench.specification.choices import SHOOTOUT
 
 _LARGE = 80_000  # bytes of a PNG that may be no drawing of lines
 _QUALITY = 75  # of WebP, of 100
-_COLOURS = 32  # of a drawing of lines: more than its palette has with the edges of its letters
+_COLOURS = 64  # of a drawing of lines, spread over all that it has: rare colours count as much as frequent ones
 _SHOWN = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")  # of a record
 FIGURES = "figures"  # folder beside the report
 
@@ -132,7 +132,7 @@ def _webp(file: Path) -> tuple[str, tuple[int, int]]:
     """
     with Image.open(file) as image:
         picture = image.convert("RGB")
-    drawn = picture.quantize(_COLOURS, dither=Image.Dither.NONE).convert("RGB")
+    drawn = picture.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).convert("RGB")
     forms = [_encoded(drawn, lossless=True)]
     if file.stat().st_size > _LARGE:
         forms.append(_encoded(picture, quality=_QUALITY))
