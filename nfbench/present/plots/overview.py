@@ -218,7 +218,9 @@ def _keys(figure: Figure, shown: Overview, seconds: tuple[float, float] | None, 
         middle = math.sqrt(seconds[0] * seconds[1])
         for value in dict.fromkeys((seconds[0], middle, seconds[1])):
             mark: dict[str, Any] = {"marker": "o", "mfc": "white", "mec": _INK, "mew": 0.7, "ls": "none"}
-            keys.append(Line2D([], [], ms=_size(value, seconds), label=f"{value:.2g} s", **mark))
+            keys.append(
+                Line2D([], [], ms=_size(value, seconds), label=f"{value:{'.2g' if value < 100 else ',.0f'}} s", **mark)
+            )
     keys.append(Rectangle((0, 0), 1, 1, fill=False, ec="black", lw=1.7, label="★ best"))
     keys.append(Rectangle((0, 0), 1, 1, fill=False, ec="black", lw=0.8, label="tied with it"))
     if shown.lost.any():

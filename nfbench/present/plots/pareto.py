@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from nfbench.analysis.blocks import Block
 from nfbench.analysis.courses import Race, races
 from nfbench.present.plots.looks import Look
-from nfbench.present.plots.style import Picture, legend, panels, title
+from nfbench.present.plots.style import Picture, legend, log_seconds, panels, title
 from nfbench.records.glossary import measure
 from nfbench.records.results import StoredResults
 
@@ -59,11 +59,10 @@ def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
             front.append((course.seconds, end))
     axis.plot(*zip(*front, strict=True), color="0.5", lw=0.8, ls="--", drawstyle="steps-post", zorder=0)
     axis.axvline(race.time, color="0.6", lw=0.8, ls=":")
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter("{x:g}")
+    log_seconds(axis, "seconds of training")
     if divergence:
         axis.set_yscale("log")
-    axis.set(xlabel="seconds of training", ylabel=measure(race.metric).title)
+    axis.set_ylabel(measure(race.metric).title)
     axis.set_title(race.courses[0].row["target_label"])
 
 

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from matplotlib.ticker import LogLocator, NullFormatter
-
 from nfbench.present.plots.looks import look
-from nfbench.present.plots.style import Picture, legend, panels
+from nfbench.present.plots.style import Picture, legend, log_seconds, panels
 from nfbench.specification.spec import parse
 
 _FLOOR = 1e-3  # nats: differences below are drawn there
@@ -37,13 +35,9 @@ def picture(data: dict[str, Any]) -> Picture:
         if row["posterior"] == data["posterior"]:
             axis.plot(row["seconds"], height, ls="none", marker="o", ms=15, color="0.2", markerfacecolor="none")
     axis.axhline(data["margin"], color="0.5", linewidth=0.8, linestyle="--")
-    axis.set_xscale("log")
     axis.set_yscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(0.15)
-    axis.set_xlabel("seconds of all restarts")
+    log_seconds(axis, "seconds of all restarts")
     axis.set_ylabel("F above the best (nats)")
     axis.set_title(str(data["target"]))
     if any(row["difference"] is not None for row in data["candidates"]):

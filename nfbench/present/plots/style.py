@@ -13,6 +13,7 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from nfbench.analysis.blocks import Block
 from nfbench.specification.spec import parse
@@ -245,3 +246,17 @@ def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
         picture.figure.savefig(files[0], dpi=DPI, metadata={"Software": None})
         picture.figure.savefig(files[1], dpi=DPI, metadata={"Date": None, "Creator": None})
     return files
+
+
+def log_seconds(axis: Axes, label: str) -> None:
+    """Make the abscissa one of seconds on a logarithmic scale, with marks at 1, 2 and 5 of every decade.
+
+    Args:
+        axis: with everything drawn.
+        label: of the abscissa.
+    """
+    axis.set(xscale="log", xlabel=label)
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 1000 * low else (1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
