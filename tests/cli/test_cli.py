@@ -448,7 +448,7 @@ def test_missing_data_are_one_line_with_three_ways_to_get_them(nf, monkeypatch, 
 def test_a_figure_of_other_records_asks_for_them_once(nf, monkeypatch):
     """Figure 4 and Table 2 are two views of the same cells: asked for together, these are planned once."""
     asked = []
-    monkeypatch.setattr(plan, "_data", dict.fromkeys)
+    monkeypatch.setattr(plan, "protocols_of", dict.fromkeys)
     monkeypatch.setattr(running, "_execute", lambda groups, *_, **__: asked.extend(groups) or 0)
     shown = []
     monkeypatch.setattr(show, "show", lambda names, *_: shown.extend(names))
