@@ -19,6 +19,7 @@ from typing import Protocol
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.owner import Owner, this_process
+from nfbench.foundation.settings import environment
 from nfbench.specification.choices import LOGS
 
 _PATIENCE = 60.0  # seconds in which workers that are told to end can store their state
@@ -90,10 +91,10 @@ class Workers:
             The exit code of each; -n where signal n has ended it.
         """
         command = (sys.executable, "-m", "nfbench", "worker", *self.sweep.arguments)
-        environment = os.environ | dict(self.sweep.environment)
+        variables = environment() | dict(self.sweep.environment)
         try:
             for _ in range(self.count):  # who dies closes the worker's input, which it ends with
-                self._running.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environment))
+                self._running.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=variables))
             while True:  # no blocking wait: within that a signal's handler could not learn that a worker has ended
                 codes = [worker.poll() for worker in self._running]
                 if None not in codes:

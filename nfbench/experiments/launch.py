@@ -15,6 +15,7 @@ from nfbench.experiments.plans import remove_plan, store_plan
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.file_clock import file_clock
 from nfbench.foundation.files import entries
+from nfbench.foundation.settings import environment
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.store import finished, path, read
 from nfbench.specification.choices import LOGS, PLANS
@@ -59,7 +60,7 @@ def launch(
     plan = store_plan(groups, root)
     arguments = ("--results", str(root), "--plan", str(plan), "--device", device, "--by-engine", *options)
     arguments += ("--retry", "--failed-before", repr(began))
-    variables = {name: value for name, value in os.environ.items() if name.startswith(_OWN_VARIABLES)}
+    variables = {name: value for name, value in environment().items() if name.startswith(_OWN_VARIABLES)}
     outcomes: dict[str, Record] = {}
     left, patient = run, engine.patient
     while left:

@@ -13,7 +13,7 @@ from pydantic import Field
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import entries, replace
 from nfbench.records.proof import make_room, parse, sealed
-from nfbench.specification.choices import VERDICTS, Dtype, Kind
+from nfbench.specification.choices import VERDICTS, Dtype, Kind, Status
 from nfbench.specification.config import Stored, Strict, digest
 
 SUFFIX = ".verdict"
@@ -35,7 +35,7 @@ class Checked(Strict):
     """What one check found."""
 
     check: str  # its name
-    status: Literal["pass", "fail", "does not apply", "reported"]
+    status: Status
     detail: str  # a failure in numbers, why the check does not apply, or what is reported
 
 

@@ -9,6 +9,7 @@ Stop = Literal["budget", "evidence"]  # what ends a training
 Executor = Literal["local", "slurm"]  # where groups run
 Dtype = Literal["float32", "float64"]  # of tensors
 Mode = Literal["sample", "forward", "backward", "inverse", "step"]  # of a timed case
+Status = Literal["pass", "fail", "does not apply", "reported"]  # what a check of the battery comes to
 Over = Literal["fixed", "random"]  # whether the targets are all that is meant, or a sample of such targets
 Format = Literal["md", "latex", "csv", "json"]  # of a table
 Kind = Literal[  # of posterior families, their groups in tables

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from nfbench.specification.choices import Status
 from nfbench.verification.subject import State, Subject
-
-Status = Literal["pass", "fail", "does not apply", "reported"]
 
 
 class Effort(NamedTuple):

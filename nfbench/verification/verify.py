@@ -9,8 +9,9 @@ from typing import Any
 
 from nfbench.foundation.checks import whole_number
 from nfbench.foundation.errors import reason
+from nfbench.specification.choices import Status
 from nfbench.verification import checks
-from nfbench.verification.check import CHECKS, STRICT, Check, Effort, Example, Outcome, Status
+from nfbench.verification.check import CHECKS, STRICT, Check, Effort, Example, Outcome
 from nfbench.verification.subject import Reference, Subject, literal
 from nfbench.verification.subjects import Factory, subject
 

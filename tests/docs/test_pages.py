@@ -44,7 +44,7 @@ def test_commands_exist():
         while hasattr(command, "commands"):
             assert words[0] in command.commands, (name_of(page), words)
             command, words = command.commands[words[0]], words[1:]
-        options = {option for parameter in command.params for option in parameter.opts}
+        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= options, (name_of(page), words)
 
 

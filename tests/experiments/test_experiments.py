@@ -44,7 +44,7 @@ def test_every_packaged_profile_can_be_planned(name, profile, monkeypatch):
     try:
         groups = plan(experiment, profile)
     except MissingDataError:
-        monkeypatch.setattr(grid, "_data", lambda specs: {spec: str(targets.choose(spec)) for spec in specs})
+        monkeypatch.setattr(grid, "protocols_of", lambda specs: {spec: str(targets.choose(spec)) for spec in specs})
         groups = plan(experiment, profile)
     cells = [cell for group in groups for cell in group.cells]
     assert len({cell.id for cell in cells}) == len(cells) > 0
@@ -79,7 +79,7 @@ def test_all_stands_for_every_registered_family():
 @pytest.mark.parametrize("name", ["synthetic", "posteriordb"])
 def test_experiments_on_targets_with_facts_cover_all_families(name, monkeypatch):
     """Every profile has all registered families; the standard one at least three seeds, posteriordb 25 posteriors."""
-    monkeypatch.setattr(grid, "_data", lambda specs: dict.fromkeys(specs))
+    monkeypatch.setattr(grid, "protocols_of", lambda specs: dict.fromkeys(specs))
     for profile in ("smoke", "quick", "standard"):
         groups = plan(load(name), profile)
         assert {parse(group.posterior).name for group in groups} == {

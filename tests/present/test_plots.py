@@ -59,9 +59,9 @@ def test_every_picture_is_written_as_png_and_svg(results, tmp_path):
     files = plot(results, "figure3", tmp_path / "figures")
     names = {file.stem.removesuffix("-own-quick") for file in files}
     densities = {"figure3-densities-u1", "figure3-densities-u2-walls-0.25"}
-    assert names == densities | {f"figure3-{name}" for name in ("depth", "training", "profile", "ranks")}
+    assert names == densities | {f"figure3-{name}" for name in ("overview", "depth", "training", "profile", "ranks")}
     assert {file.suffix for file in files} == {".png", ".svg"}
-    assert len(files) == 12
+    assert len(files) == 14
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files if file.suffix == ".png")
     assert all("<svg" in file.read_text() for file in files if file.suffix == ".svg")
     assert plt.get_fignums() == []
