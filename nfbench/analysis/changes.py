@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -204,7 +204,7 @@ def _judged(change: Change, p_holm: float) -> Change:
         verdict = "changed" if better is None else "better" if (mean < 0) == (better == "lower") else "worse"
     elif change.beyond and change.difference.n < FEWEST:
         verdict = "undecided"
-    return Change(**vars(change) | {"p_holm": p_holm, "verdict": verdict})
+    return replace(change, p_holm=p_holm, verdict=verdict)
 
 
 def _lacking(pairs: Sequence[Pair]) -> list[str]:

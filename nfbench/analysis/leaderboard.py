@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from nfbench.analysis.best import Standing, standings
-from nfbench.analysis.blocks import CONFIGURATION, Block, blocks, configuration_key, groups
+from nfbench.analysis.blocks import CONFIGURATION, RANKING, Block, blocks, configuration_key, groups
 from nfbench.analysis.summary import Estimate, over
 from nfbench.published.catalogue import sources
 from nfbench.published.schema import Published
@@ -89,19 +89,11 @@ def boards(frame: pd.DataFrame, verdicts: Verdicts) -> Iterator[Board]:
     """
     for block in blocks(frame):
         for target, part in block.by_target():
-            metric = next((name for name in (part.ranking(),) if better(name)), None) if _ranks(part) else None
-            if metric is not None:
+            metric = next((name for name in RANKING if part.has(name)), None)
+            if metric is not None and better(metric):
                 label = str(part.rows["target_label"].iloc[0])
                 ranked = _ranked(part, metric, verdicts)
                 yield Board(part, target, label, metric, _with_cited(ranked, part, target, metric))
-
-
-def _ranks(block: Block) -> bool:
-    try:
-        block.ranking()
-    except StopIteration:
-        return False
-    return True
 
 
 def _ranked(block: Block, metric: str, verdicts: Verdicts) -> list[Entry]:
@@ -109,10 +101,7 @@ def _ranked(block: Block, metric: str, verdicts: Verdicts) -> list[Entry]:
     standing, sign = standings(_without_diverged(block), metric), _sign(metric)
     entries = [_entry(names, cells, metric, standing, verdicts) for names, cells in groups(block.rows, CONFIGURATION)]
     order = sorted(entries, key=lambda entry: (entry.value.mean is None, entry.diverged > 0, sign * _mean(entry)))
-    return [
-        Entry(**vars(entry) | {"rank": None if entry.value.mean is None else rank})
-        for rank, entry in enumerate(order, 1)
-    ]
+    return [replace(entry, rank=None if entry.value.mean is None else rank) for rank, entry in enumerate(order, 1)]
 
 
 def _without_diverged(block: Block) -> Block:

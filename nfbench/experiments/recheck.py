@@ -20,7 +20,7 @@ from nfbench.experiments.recheck_sample import Pick, Sample
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import check_writable
 from nfbench.records import rechecks
-from nfbench.records.cells import Metric, Record
+from nfbench.records.cells import FINISHED, Metric, Record
 from nfbench.records.glossary import measure, ordered
 from nfbench.records.outcomes import Outcome
 from nfbench.records.rechecks import Recheck, Verdict
@@ -102,7 +102,7 @@ def _outcome(folder: Path, cell: Cell) -> Record | str:
         record = read(path(folder, cell.experiment, cell.id))
     except InputError as error:
         return f"no outcome: {error}"
-    return record if record.status in ("done", "diverged") else f"{record.status}: {record.message}"
+    return record if record.status in FINISHED else f"{record.status}: {record.message}"
 
 
 def _judged(picks: Sequence[Pick], again: dict[str, Record | str], root: Path) -> list[Checked]:

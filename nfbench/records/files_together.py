@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from nfbench.foundation.files import AbsentError, entries, flush_folder, make_fo
 from nfbench.foundation.first import part_of, second_names, take_name
 
 _MOST_BYTES = 2**32  # of a file
+_SECOND = re.compile(r"(?P<name>[^.].*?)(?P<end>\.differs(?:-\d+)?)?")
 
 Together = Mapping[str, bytes]  # contents by the names that they shall have; the first is that of the outcome
 
@@ -41,10 +43,10 @@ def read_together(files: Sequence[Path], kind: str, *, as_json: bool = False) ->
     Raises:
         InputError: a file cannot be read, or the first one is no JSON object.
     """
-    contents = {_own_name(file): read(file, _MOST_BYTES, kind) for file in files}
+    contents = {place_of(file).name: read(file, _MOST_BYTES, kind) for file in files}
     if as_json:
         try:
-            is_object = isinstance(json.loads(contents[_own_name(files[0])]), dict)
+            is_object = isinstance(json.loads(contents[place_of(files[0]).name]), dict)
         except ValueError:
             is_object = False
         if not is_object:
@@ -104,5 +106,14 @@ def _named(contents: Sequence[tuple[str, bytes]], folder: Path, end: str) -> boo
         raise InputError(f"cannot write to {folder}: {error.strerror}") from None
 
 
-def _own_name(file: Path) -> str:
-    return file.name.partition(".differs")[0]
+def place_of(file: Path) -> Path:
+    """The name that a file has where no second outcome lies beside it.
+
+    Args:
+        file: whose name may end in ``.differs`` and the like.
+
+    Returns:
+        Its path without that end.
+    """
+    match = _SECOND.fullmatch(file.name)
+    return file.with_name(match["name"]) if match else file

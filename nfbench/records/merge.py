@@ -5,19 +5,18 @@ a run publishes them (`nfbench.records.publish`), timings and the outcomes of ``
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import AbsentError, UnreadableError, check_writable, entries
-from nfbench.records import rechecks, verdicts
+from nfbench.records import rechecks, timings, verdicts
 from nfbench.records.cells import FINISHED, Record
-from nfbench.records.files_together import Together, keep_together, read_together
+from nfbench.records.files_together import Together, keep_together, place_of, read_together
 from nfbench.records.proof import make_room
 from nfbench.records.publish import publish, same_numbers
-from nfbench.records.store import DIFFERS, arrays_beside, arrays_in, path, read
-from nfbench.records.timings import read as read_timing
+from nfbench.records.store import DIFFERS, arrays_beside, arrays_in, fits, path, read
 from nfbench.specification.choices import CHOICES, PLANS, RECHECKS, REFERENCE, TIMING, VERDICTS
 
 Kind = Literal["new", "equal", "differs", "unfinished", "damaged", "unreadable", "no place", "left"]
@@ -25,9 +24,13 @@ NAMED: tuple[Kind, ...] = ("differs", "damaged", "unreadable", "no place")  # wh
 
 _OUTCOMES = ("record", "timing", "recheck", "verdict", "choice")
 _BESIDE = {RECHECKS: ("recheck", rechecks.SUFFIX), VERDICTS: ("verdict", verdicts.SUFFIX)}  # folder: kind and ending
+_READERS: dict[str, tuple[Callable[[Path, Path], Any], str]] = {  # by kind what checks a file, and its name in messages
+    "timing": (timings.read, "timing record"),
+    "recheck": (rechecks.read, "recheck"),
+    "verdict": (verdicts.read, "verdict"),
+}
 _RECORD = re.compile(r"(?P<name>[^.].*?\.json)(?P<end>\.differs(?:-\d+)?)?")
 _ARRAYS = re.compile(r"(?P<name>[^.].*?)\.npz(?P<end>\.differs(?:-\d+)?)?")
-_SECOND = re.compile(r"(?P<name>[^.].*?)(?P<end>\.differs(?:-\d+)?)?")
 _CHOICE = re.compile(r"(?P<name>[^.].*?)(?:-seed\d+\.safetensors|\.json)(?P<end>\.differs(?:-\d+)?)?")
 
 
@@ -156,15 +159,10 @@ def _merged(source: _Source) -> Merged:
     try:
         if source.kind == "record":
             return _with_record(file, source.into)
-        if source.kind == "timing":
-            read_timing(file, _place_of(file))
-            together = read_together(source.files, "timing record")
-        elif source.kind == "recheck":
-            rechecks.read(file)
-            together = read_together(source.files, "recheck")
-        elif source.kind == "verdict":
-            verdicts.read(file, _place_of(file))
-            together = read_together(source.files, "verdict")
+        if source.kind in _READERS:
+            reader, kind = _READERS[source.kind]
+            reader(file, place_of(file))
+            together = read_together(source.files, kind)
         elif source.kind == "choice":
             together = read_together(source.files, "outcome of nfbench choose", as_json=True)
         else:
@@ -176,7 +174,7 @@ def _merged(source: _Source) -> Merged:
 
 def _with_record(file: Path, into: Path) -> Merged:
     """Publish a record with its arrays."""
-    record = read(file, _place_of(file))
+    record = read(file, place_of(file))
     images = arrays_in(arrays_beside(file), record.arrays)
     place = path(into, record.cell.experiment, record.id)
     there, note = None, ""
@@ -188,7 +186,7 @@ def _with_record(file: Path, into: Path) -> Merged:
         return Merged(file, "no place", str(error))
     except InputError:
         note = _renamed(place)
-    if there == record and record.digest and _is_whole(place, record):
+    if there == record and record.digest and fits(arrays_beside(place), record):
         return Merged(file, "equal", place=place)
     if there is not None and record.status not in FINISHED:
         return _unfinished(file, record, there, place)
@@ -197,14 +195,6 @@ def _with_record(file: Path, into: Path) -> Merged:
         return Merged(file, "differs", f"kept as {published.other}", published.other)
     was_there = published.repeated or (there is not None and there.status in FINISHED)
     return Merged(file, "equal" if was_there else "new", note, place)
-
-
-def _is_whole(place: Path, record: Record) -> bool:
-    try:
-        arrays_in(arrays_beside(place), record.arrays)
-    except InputError:
-        return False
-    return True
 
 
 def _unfinished(file: Path, record: Record, there: Record, place: Path) -> Merged:
@@ -216,10 +206,10 @@ def _unfinished(file: Path, record: Record, there: Record, place: Path) -> Merge
 
 def _with_together(file: Path, together: Together, folder: Path) -> Merged:
     """Store a timing, a recheck, a verdict or a choice."""
-    place = folder / _place_of(file).name
+    place = folder / place_of(file).name
     note = ""
     try:
-        if folder.name == TIMING and place.exists() and make_room(place, read_timing) is None:
+        if folder.name == TIMING and place.exists() and make_room(place, timings.read) is None:
             note = _renamed(place)
         kept = keep_together(together, folder, DIFFERS)
     except UnreadableError as error:
@@ -232,9 +222,3 @@ def _with_together(file: Path, together: Together, folder: Path) -> Merged:
 
 def _renamed(place: Path) -> str:
     return f"what stood in its place is damaged, and was renamed: {place.name}.damaged"
-
-
-def _place_of(file: Path) -> Path:
-    """The name that a file has where no second outcome lies beside it."""
-    match = _SECOND.fullmatch(file.name)
-    return file.with_name(match["name"]) if match else file

@@ -7,7 +7,8 @@ they are.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import AbsentError, UnreadableError, read, set_aside
+from nfbench.foundation.files import AbsentError, UnreadableError, read, replace, set_aside
 from nfbench.specification.config import Strict
 
 MOST_BYTES = 2**26  # of a record's JSON
@@ -70,6 +71,36 @@ def sealed(record: S, **changes: Any) -> S:
     """
     changed = record.model_copy(update=changes)
     return changed.model_copy(update={DIGEST: digest_of(json.loads(changed.model_dump_json()))})
+
+
+def store_sealed(file: Path, record: Strict) -> None:
+    """Store a record with its digest, by an atomic rename.
+
+    Args:
+        file: JSON; its folder is made where it is missing.
+        record: with a field ``digest``.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    replace(file, (sealed(record).model_dump_json(indent=1) + "\n").encode())
+
+
+def each_readable(files: Iterable[Path], reader: Callable[[Path], T]) -> Iterator[T]:
+    """Read files one after the other; what cannot be read is named in a warning.
+
+    Args:
+        files: of records.
+        reader: reads one.
+
+    Yields:
+        What was read, in the order of the files.
+    """
+    for file in files:
+        try:
+            yield reader(file)
+        except InputError as error:
+            warnings.warn(f"{error}; skipped", stacklevel=2)
 
 
 def parse(file: Path, model: type[S], kind: str) -> S:

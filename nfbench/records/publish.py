@@ -20,7 +20,7 @@ from nfbench.foundation.files import entries, flush_folder, hidden_beside, make_
 from nfbench.foundation.first import part_of, second_names, take_name
 from nfbench.records.cells import FINISHED, Record
 from nfbench.records.proof import make_room, set_aside_damaged
-from nfbench.records.store import DIFFERS, arrays_beside, arrays_in, packed, path, read, text_of, with_proof
+from nfbench.records.store import DIFFERS, arrays_beside, arrays_in, fits, packed, path, read, text_of, with_proof
 
 _ASIDE = re.compile(r"\.(?P<name>[0-9a-f]{16}\.(?:json|npz))\.[\w-]{1,32}\.\d+\.[0-9a-f]{8}\.aside")
 _ATTEMPTS = 20  # at a place that others change at the same time
@@ -182,7 +182,7 @@ class _Place:
         record, or of whoever put other arrays in their place, until these have put them back.
         """
         for _ in range(_ATTEMPTS):
-            if _fits(self.arrays, there):
+            if fits(self.arrays, there):
                 return True
             hidden = f".{self.arrays.name}."
             if _repair(self.file, [entry for entry in entries(self.file.parent) if entry.name.startswith(hidden)]):
@@ -238,7 +238,7 @@ class _Place:
         for _ in range(_ATTEMPTS):
             if self.arrays_part is not None and take_name(self.arrays_part, self.arrays):
                 return
-            if self.arrays_part is not None and _fits(self.arrays, self.record):
+            if self.arrays_part is not None and fits(self.arrays, self.record):
                 return
             aside = hidden_beside(self.arrays, ".aside")
             try:
@@ -273,22 +273,13 @@ def _repair(file: Path, candidates: list[Path]) -> bool:
     except InputError:
         return False
     arrays = file.with_suffix(".npz")
-    if record.status not in FINISHED or not record.arrays or _fits(arrays, record):
+    if record.status not in FINISHED or not record.arrays or fits(arrays, record):
         return False
     for candidate in candidates:
-        if _fits(candidate, record):
+        if fits(candidate, record):
             copy = hidden_beside(arrays, ".aside")
             take_name(candidate, copy)
             copy.replace(arrays)
             flush_folder(arrays.parent)
             return True
     return False
-
-
-def _fits(file: Path, record: Record) -> bool:
-    """Whether a file holds the arrays of a record."""
-    try:
-        arrays_in(file, record.arrays)
-    except InputError:
-        return False
-    return True

@@ -4,17 +4,16 @@ Layout: ``<root>/rechecks/<id>.recheck``, JSON with a digest; a later recheck of
 which numbers it is of, so that it says nothing of a record that another one has replaced since.
 """
 
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import entries, replace
+from nfbench.foundation.files import entries
 from nfbench.records.cells import Metric, Status
 from nfbench.records.outcomes import Outcome
-from nfbench.records.proof import parse, sealed
+from nfbench.records.proof import each_readable, parse, store_sealed
 from nfbench.records.results import SOURCES, StoredResults
 from nfbench.specification.choices import RECHECKS
 from nfbench.specification.config import Stored
@@ -54,15 +53,16 @@ def write(root: Path, recheck: Recheck) -> Path:
         InputError: the folder cannot be written.
     """
     file = root / RECHECKS / f"{recheck.id}{SUFFIX}"
-    replace(file, (sealed(recheck).model_dump_json(indent=1) + "\n").encode())
+    store_sealed(file, recheck)
     return file
 
 
-def read(file: Path) -> Recheck:
+def read(file: Path, place: Path | None = None) -> Recheck:
     """Read and validate one recheck.
 
     Args:
         file: ``<root>/rechecks/<id>.recheck``.
+        place: where it belongs, while it has another name; None: where it is.
 
     Returns:
         The recheck.
@@ -71,7 +71,7 @@ def read(file: Path) -> Recheck:
         InputError: not to be read, of a newer schema, torn, edited or renamed; the message names the file.
     """
     recheck = parse(file, Recheck, "recheck")
-    if recheck.id != file.name.partition(".")[0]:
+    if recheck.id != (place or file).stem:
         raise InputError(f"{file} is not the recheck that its name says: it is of {recheck.id}")
     return recheck
 
@@ -88,13 +88,8 @@ def rechecks(root: Path) -> dict[str, Recheck]:
     Raises:
         InputError: their folder cannot be read.
     """
-    found: dict[str, Recheck] = {}
-    for file in (file for file in entries(root / RECHECKS) if file.suffix == SUFFIX and file.name[0] != "."):
-        try:
-            found[file.stem] = read(file)
-        except InputError as error:
-            warnings.warn(f"{error}; skipped", stacklevel=2)
-    return found
+    files = (file for file in entries(root / RECHECKS) if file.suffix == SUFFIX and file.name[0] != ".")
+    return {recheck.id: recheck for recheck in each_readable(files, read)}
 
 
 def verdicts(results: StoredResults) -> dict[tuple[str, str], Verdict]:

@@ -101,6 +101,23 @@ def arrays_in(file: Path, digests: Mapping[str, str] | None = None) -> dict[str,
     return stored
 
 
+def fits(file: Path, record: Record) -> bool:
+    """Whether a file holds the arrays of a record.
+
+    Args:
+        file: of arrays; it need not exist.
+        record: of a cell.
+
+    Returns:
+        False where it is damaged, or holds those of another record.
+    """
+    try:
+        arrays_in(file, record.arrays)
+    except InputError:
+        return False
+    return True
+
+
 def with_proof(record: Record, images: Mapping[str, np.ndarray] | None = None) -> Record:
     """A record with its digest and those of the arrays that are to be stored beside it.
 

@@ -3,7 +3,6 @@
 Layout: ``<root>/timing/<id>.json``, beside the records of experiments and under the same rules.
 """
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,8 +10,8 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import entries, replace
-from nfbench.records.proof import make_room, parse, sealed
+from nfbench.foundation.files import entries
+from nfbench.records.proof import each_readable, make_room, parse, store_sealed
 from nfbench.specification.choices import TIMING, Dtype, Mode
 from nfbench.specification.config import Stored, Strict, digest
 
@@ -158,7 +157,7 @@ def write(root: Path, timing: Timing) -> Path:
     """
     file = root / TIMING / f"{timing.id}.json"
     make_room(file, read)
-    replace(file, (sealed(timing).model_dump_json(indent=1) + "\n").encode())
+    store_sealed(file, timing)
     return file
 
 
@@ -189,14 +188,10 @@ def timings(root: Path) -> Iterator[Timing]:
     Args:
         root: folder of the records.
 
-    Yields:
+    Returns:
         Each record, in the order of ids.
 
     Raises:
         InputError: their folder cannot be read.
     """
-    for file in (file for file in entries(root / TIMING) if file.suffix == ".json"):
-        try:
-            yield read(file)
-        except InputError as error:
-            warnings.warn(f"{error}; skipped", stacklevel=2)
+    return each_readable((file for file in entries(root / TIMING) if file.suffix == ".json"), read)

@@ -3,7 +3,6 @@
 Layout: ``<root>/verdicts/<id>.verdict``, JSON with a digest, beside the records of experiments.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import entries, replace
-from nfbench.records.proof import make_room, parse, sealed
+from nfbench.foundation.files import entries
+from nfbench.records.proof import each_readable, make_room, parse, store_sealed
 from nfbench.specification.choices import VERDICTS, Dtype, Kind, Status
 from nfbench.specification.config import Stored, Strict, digest
 
@@ -95,7 +94,7 @@ def write(root: Path, verdict: StoredVerdict) -> Path:
     """
     file = root / VERDICTS / f"{verdict.id}{SUFFIX}"
     make_room(file, read)
-    replace(file, (sealed(verdict).model_dump_json(indent=1) + "\n").encode())
+    store_sealed(file, verdict)
     return file
 
 
@@ -126,17 +125,14 @@ def verdicts(root: Path) -> Iterator[StoredVerdict]:
     Args:
         root: folder of the records.
 
-    Yields:
+    Returns:
         Each verdict, in the order of ids.
 
     Raises:
         InputError: their folder cannot be read.
     """
-    for file in (file for file in entries(root / VERDICTS) if file.suffix == SUFFIX and file.name[0] != "."):
-        try:
-            yield read(file)
-        except InputError as error:
-            warnings.warn(f"{error}; skipped", stacklevel=2)
+    files = (file for file in entries(root / VERDICTS) if file.suffix == SUFFIX and file.name[0] != ".")
+    return each_readable(files, read)
 
 
 def newest(stored: Iterable[StoredVerdict]) -> dict[tuple[str, str | None], StoredVerdict]:

@@ -74,16 +74,16 @@ def pictures(block: Block, looks: dict[str, Look]) -> Iterator[Picture]:
     height = top + _ROW * len(rows) + below
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("none")
-    start = left
+    start, ends = left, _seconds(shown)
     for number, (each, own) in enumerate(zip(shown, widths, strict=True)):
         axis = figure.add_axes((start / width, below / height, own / width, _ROW * len(rows) / height))
-        _panel(axis, each, rows, _labels(block, each.targets))
+        _panel(axis, each, rows, _labels(block, each.targets), ends)
         _names(axis, rows) if number == 0 else axis.set_yticks([])
         if len(shown) > 1:
             axis.set_xlabel(measure(next(iter(each.metrics.values()))).label, fontsize=9)
         start += own + 0.25
     _kinds(figure.axes[-1], rows)
-    _keys(figure, shown[0], _seconds(shown), height)
+    _keys(figure, shown[0], ends, height)
     yield Picture("overview", caption(block, shown), figure)
 
 
@@ -100,14 +100,14 @@ def _labels(block: Block, targets: Sequence[str]) -> list[str]:
     return [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names]
 
 
-def _panel(axis: Axes, shown: Overview, rows: list[_Row], labels: list[str]) -> None:
+def _panel(axis: Axes, shown: Overview, rows: list[_Row], labels: list[str], ends: tuple[float, float] | None) -> None:
     """One mark a posterior and target; a box around the best, a thinner one around what is tied with it."""
     order = [shown.posteriors.index(row.posterior) for row in rows]
     quality, lost, runs, wrong = (part[order] for part in (shown.quality, shown.lost, shown.runs, shown.wrong))
     known = np.isfinite(quality) & np.logical_not(wrong)
     y, x = np.nonzero(known)
     look: dict[str, Any] = {"c": _faces(quality[known], shown.unit), "edgecolors": _INK, "linewidths": 0.5}
-    axis.scatter(x, y, _sizes(shown.seconds)[order][known] ** 2, gid="marks", **look)
+    axis.scatter(x, y, _sizes(shown.seconds, ends)[order][known] ** 2, gid="marks", **look)
     for places, aside, marker, size in (
         (lost > 0, 0.33, "x", 3.5),
         ((lost == runs) & (lost > 0), 0.0, "x", 6),
@@ -162,10 +162,8 @@ def _size(seconds: float, ends: tuple[float, float]) -> float:
     return math.sqrt(_SMALL**2 + share * (_LARGE**2 - _SMALL**2))
 
 
-def _sizes(seconds: np.ndarray) -> np.ndarray:
-    known = seconds[np.isfinite(seconds) & (seconds > 0)]
-    ends = (float(known.min()), float(known.max())) if len(known) else (1.0, 1.0)
-    sized = [_size(value, ends) if math.isfinite(value) and value > 0 else _SMALL for value in seconds.ravel()]
+def _sizes(seconds: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray:
+    sized = [_size(value, ends) if ends and math.isfinite(value) and value > 0 else _SMALL for value in seconds.ravel()]
     return np.array(sized).reshape(seconds.shape)
 
 
