@@ -1,7 +1,6 @@
 """What the run of a group needs to know of itself, and how its outcomes become stored records."""
 
 import dataclasses
-import datetime
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from nfbench.evaluation import density_grid
 from nfbench.executors.origins import is_own
 from nfbench.foundation.compiling import clock, compile_seconds
-from nfbench.foundation.environment import provenance, runtime
+from nfbench.foundation.environment import now, provenance, runtime
 from nfbench.foundation.process_state import ProcessState
 from nfbench.posteriors.contract import Posterior
 from nfbench.records.cells import FINISHED, Facts, Record, Status
@@ -131,7 +130,7 @@ class GroupRun:
             facts=facts,
             status=status,
             seconds=round(seconds, 3),
-            finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            finished=now(),
             provenance={**provenance(), **runtime(self.device), **dataclasses.asdict(self.acceleration), **noted},
             **fields,
         )

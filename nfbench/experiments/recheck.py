@@ -1,7 +1,6 @@
 """Running random cells of a folder of results again, to see whether its records hold."""
 
 import contextlib
-import datetime
 import math
 import random
 import tempfile
@@ -17,6 +16,7 @@ from nfbench.executors.limits import Limits
 from nfbench.executors.local import NO_LIMITS
 from nfbench.experiments.execute import execute
 from nfbench.experiments.recheck_sample import Pick, Sample
+from nfbench.foundation.environment import now
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import check_writable
 from nfbench.records import rechecks
@@ -169,7 +169,7 @@ def _stored(old: Outcome, new: Record, verdict: Verdict, detail: str) -> Recheck
         detail=detail,
         status=new.status,
         metrics=new.metrics,
-        finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        finished=now(),
         provenance=new.provenance,
     )
 

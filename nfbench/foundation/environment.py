@@ -1,5 +1,6 @@
 """Where a number comes from: package, revision, libraries, machine."""
 
+import datetime
 import functools
 import os
 import platform
@@ -29,6 +30,15 @@ def provenance() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
     }
+
+
+def now() -> str:
+    """The time as records have it.
+
+    Returns:
+        UTC, ISO 8601, to the second.
+    """
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def installed_version(distribution: str) -> str | None:

@@ -1,7 +1,6 @@
 """From cases to records: make every contender ready, run them in turn, store what each took."""
 
 import contextlib
-import datetime
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from nfbench.foundation.environment import provenance, runtime
+from nfbench.foundation.environment import now, provenance, runtime
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.inductor import forget_compiled
 from nfbench.foundation.settings import backend
@@ -215,7 +214,7 @@ def _records(
             ),
             run=common.name,
             versions=_versions(contender),
-            finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            finished=now(),
             provenance=_provenance(common, case, name),
             **(_outcome(part, base, floor) if isinstance(part, _Measured) else part._asdict()),
         )

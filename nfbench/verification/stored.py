@@ -1,8 +1,6 @@
 """Verdicts as records, so that tables can show them beside what trainings reached."""
 
-import datetime
-
-from nfbench.foundation.environment import provenance, runtime
+from nfbench.foundation.environment import now, provenance, runtime
 from nfbench.foundation.errors import InputError
 from nfbench.records.verdicts import Checked, Examined, StoredVerdict, identity
 from nfbench.specification.choices import Dtype
@@ -64,6 +62,6 @@ def record_of(verdict: Verdict, order: int, *, strict: bool, dtype: Dtype, devic
         ],
         lacking=limits(tried),
         seconds=sum(result.seconds for result in verdict.results),
-        finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        finished=now(),
         provenance=provenance() | runtime(device),
     )

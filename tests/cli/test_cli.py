@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.commands import run_command
 from support.synthetic import Plan
 from support.synthetic_images import TABLE2, of_images
 
 import nfbench
 from nfbench.cli import run as running
 from nfbench.cli import show
-from nfbench.cli.app import main
 from nfbench.executors.local import Summary
 from nfbench.experiments import execute as execute_module
 from nfbench.experiments import plan
@@ -48,11 +48,7 @@ def nf(capsys, tmp_path, monkeypatch):
     (tmp_path / "taken" / "tiny").write_text("a regular file")
 
     def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return caught.value.code, printed.out, printed.err
+        return run_command(capsys, *arguments)
 
     return run
 

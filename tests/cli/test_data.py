@@ -7,9 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
+from support.commands import run_command
 from support.image_files import SMALL, closed_folder, mat, unprivileged
 
-from nfbench.cli.app import main
 from nfbench.data import source
 from nfbench.data.storage import files
 from nfbench.data.storage.files import find
@@ -24,11 +24,7 @@ def nf(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("nfbench.data.storage.download.cache_folder", lambda: tmp_path / "cache")
 
     def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return caught.value.code, printed.out, printed.err
+        return run_command(capsys, *arguments)
 
     return run
 

@@ -4,19 +4,17 @@ import json
 import subprocess
 
 import pytest
+from support.commands import run_command
 from support.recorded import make
 from support.synthetic_timings import timing
 
-from nfbench.cli.app import main
 from nfbench.records.cells import Metric
 from nfbench.records.store import write
 
 
 def compared(capsys, *words):
     """Exit code, standard output and standard error of the command."""
-    with pytest.raises(SystemExit) as caught:
-        main(["diff", *map(str, words)])
-    return caught.value.code, *capsys.readouterr()
+    return run_command(capsys, "diff", *words)
 
 
 @pytest.fixture

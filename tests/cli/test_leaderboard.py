@@ -1,17 +1,15 @@
 """The command ``nfbench leaderboard``."""
 
 import pytest
+from support.commands import run_command
 from support.recorded import make
 
-from nfbench.cli.app import main
 from nfbench.records.store import write
 
 
 def written(capsys, *words):
     """Exit code, standard output and standard error of the command."""
-    with pytest.raises(SystemExit) as caught:
-        main(["leaderboard", *map(str, words)])
-    return caught.value.code, *capsys.readouterr()
+    return run_command(capsys, "leaderboard", *words)
 
 
 def test_it_says_where_the_index_is(tmp_path, capsys):

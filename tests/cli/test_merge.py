@@ -3,18 +3,16 @@
 import json
 
 import pytest
+from support.commands import run_command
 from support.recorded import make
 
-from nfbench.cli.app import main
 from nfbench.records.cells import Metric
 from nfbench.records.store import path, write
 
 
 def merged(capsys, *words):
     """Exit code, standard output and standard error of the command."""
-    with pytest.raises(SystemExit) as caught:
-        main(["merge", *map(str, words)])
-    return caught.value.code, *capsys.readouterr()
+    return run_command(capsys, "merge", *words)
 
 
 def test_it_counts_what_is_equal_and_names_what_differs(tmp_path, capsys):

@@ -3,19 +3,17 @@
 import json
 
 import pytest
+from support.commands import run_command
 from support.recorded import make
 from support.shared_folder import groups
 
-from nfbench.cli.app import main
 from nfbench.experiments.run_group import run_group
 from nfbench.records.store import path, write
 
 
 def rechecked(capsys, *words):
     """Exit code, standard output and standard error of the command."""
-    with pytest.raises(SystemExit) as caught:
-        main(["recheck", *map(str, words)])
-    return caught.value.code, *capsys.readouterr()
+    return run_command(capsys, "recheck", *words)
 
 
 @pytest.fixture

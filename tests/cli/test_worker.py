@@ -4,9 +4,9 @@ import json
 import os
 
 import pytest
+from support.commands import run_command
 from support.shared_folder import groups, worked
 
-from nfbench.cli.app import main
 from nfbench.experiments.plans import load_plan, store_plan, stored_plans
 
 DEAD_LEASE = {"token": "0", "owner": ["elsewhere", 1, "another machine", 1], "seconds": 60, "since": 1}
@@ -17,9 +17,7 @@ def nf(capsys):
     """Run a command line; exit code, standard output, standard error."""
 
     def command(*words):
-        with pytest.raises(SystemExit) as caught:
-            main([str(word) for word in words])
-        return caught.value.code, *capsys.readouterr()
+        return run_command(capsys, *words)
 
     return command
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.shared_folder import KILLED, TRAINING, ended, equal, forked, groups, outcome, worked
+from support.shared_folder import KILLED, TRAINING, ended, equal, forked, groups, outcome, undisturbed
 
 from nfbench.cli.app import main
 from nfbench.executors.slurm import Slurm
@@ -58,9 +58,7 @@ class Forks:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The outcome of an undisturbed worker."""
-    root = tmp_path_factory.mktemp("whole")
-    assert worked(root, groups(CELLS)).counts == {"done": CELLS}
-    return outcome(root)
+    return undisturbed(tmp_path_factory.mktemp("whole"), CELLS)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 import warnings
 
 import pytest
-from support.shared_folder import TRAINING, disturbed, ended, equal, forked, groups, outcome, worked
+from support.shared_folder import TRAINING, disturbed, ended, equal, forked, groups, outcome, undisturbed, worked
 
 from nfbench.executors.claims import lease_of
 from nfbench.experiments import execute as execute_module
@@ -27,9 +27,7 @@ CELLS = 8
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The outcome of an undisturbed worker."""
-    root = tmp_path_factory.mktemp("whole")
-    assert worked(root, groups(CELLS)).counts == {"done": CELLS}
-    return outcome(root)
+    return undisturbed(tmp_path_factory.mktemp("whole"), CELLS)
 
 
 @pytest.fixture

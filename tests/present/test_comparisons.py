@@ -6,11 +6,11 @@ import json
 import pandas as pd
 import pytest
 from rich.console import Console
+from support.commands import run_command
 from support.comparable import compared_block
 from support.synthetic import Plan, figure3
 
 import nfbench
-from nfbench.cli.app import main
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots import comparisons as plots
 from nfbench.present.plots.looks import looks
@@ -31,9 +31,7 @@ def results(root):
 
 def run(capsys, *words):
     """Run a command line: its exit code, what it printed and what it said."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    return ended.value.code, *capsys.readouterr()
+    return run_command(capsys, *words)
 
 
 def test_the_table_says_what_the_data_say(results):

@@ -6,9 +6,9 @@ import re
 
 import pandas as pd
 import pytest
+from support.commands import run_command
 from support.synthetic_timings import layers, steps, timing
 
-from nfbench.cli.app import main
 from nfbench.foundation.errors import InputError
 from nfbench.present.results import results as read
 from nfbench.present.tables.latex import latex
@@ -213,10 +213,7 @@ def test_unknown_format_is_named(frame):
 
 
 def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return caught.value.code, printed.out, printed.err
+    return run_command(capsys, *arguments)
 
 
 def test_command_prints_the_table(tmp_path, capsys):

@@ -37,6 +37,12 @@ def worked(root, parts, **sharing):
     return work(parts, root, acceleration=PLAIN, sharing=Sharing(retry=False, **sharing))
 
 
+def undisturbed(root, cells):
+    """The outcome of one worker that nothing disturbs."""
+    assert worked(root, groups(cells)).counts == {"done": cells}
+    return outcome(root)
+
+
 def forked(function, log):
     """Call a function in a child of this process, which writes what it says into a file, and ends with code 0 or 1."""
     with warnings.catch_warnings():

@@ -5,12 +5,12 @@ import re
 
 import pytest
 import torch
+from support.commands import run_command
 from support.families import EVERY
 from support.mutants import coupling, residual
 
 import nfbench
 from nfbench import InputError
-from nfbench.cli.app import main
 from nfbench.posteriors.contract import Identity
 from nfbench.specification.entry import Declared
 from nfbench.specification.spec import parse
@@ -85,9 +85,7 @@ def file(tmp_path):
 
 def run(capsys, *words):
     """The exit code and the output of a command."""
-    with pytest.raises(SystemExit) as caught:
-        main(["verify", *map(str, words)])
-    return caught.value.code, *capsys.readouterr()
+    return run_command(capsys, "verify", *words)
 
 
 def test_a_flow_of_a_file(file, capsys):
