@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.shared_folder import KILLED, TRAINING, ended, equal, forked, groups, outcome, undisturbed
+from support.shared_folder import KILLED, TRAINING, ended, equal, forked, groups, outcome, runs_told, undisturbed
 
 from nfbench.cli.app import main
 from nfbench.executors.slurm import Slurm
@@ -105,7 +105,7 @@ def test_an_engines_workers_share_a_plan(root, log, whole):
     assert (run.counts, run.skipped, run.left, run.failures) == ({"done": CELLS}, 0, 0, [])
     files = status(root).logs
     assert {file.parent for file in files} == {root / "logs"}
-    assert sum(file.read_text().count(": 1 done") for file in files) == CELLS
+    assert sum(runs_told(file.read_text()) for file in files) == CELLS
     assert equal(cleaned(root), whole)
     engine = Forks(log, leave)
     assert launch(engine, groups(CELLS), root).skipped == CELLS

@@ -7,7 +7,18 @@ import time
 import warnings
 
 import pytest
-from support.shared_folder import TRAINING, disturbed, ended, equal, forked, groups, outcome, undisturbed, worked
+from support.shared_folder import (
+    TRAINING,
+    disturbed,
+    ended,
+    equal,
+    forked,
+    groups,
+    outcome,
+    runs_told,
+    undisturbed,
+    worked,
+)
 
 from nfbench.executors.claims import lease_of
 from nfbench.experiments import execute as execute_module
@@ -60,7 +71,7 @@ def test_workers_that_are_killed_lose_nothing(whole, root, log):
     assert equal(outcome(root), whole)
     assert leftovers(root) == []
     assert status(root).counts["done"] == CELLS
-    twice = log.read_text().count(": 1 done") - CELLS
+    twice = runs_told(log.read_text()) - CELLS
     assert twice <= log.read_text().count("finished by another process meanwhile")
 
 
@@ -252,7 +263,7 @@ def test_two_workers_share_what_there_is(root, log, whole):
     """Each cell is run once, by one of them, and what one has finished the other counts as the other's."""
     children = [forked(lambda: worked(root, groups(CELLS)), log) for _ in range(2)]
     assert [ended(child) for child in children] == [0, 0], log.read_text()
-    assert log.read_text().count(": 1 done") == CELLS
+    assert runs_told(log.read_text()) == CELLS
     assert equal(outcome(root), whole)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -41,6 +42,11 @@ def undisturbed(root, cells):
     """The outcome of one worker that nothing disturbs."""
     assert worked(root, groups(cells)).counts == {"done": cells}
     return outcome(root)
+
+
+def runs_told(text):
+    """How many runs of one cell to its end workers told of; not their summaries, such as ``6 cells: 1 done; ...``."""
+    return len(re.findall(r"\[\d+/\d+\] [^\n]*: 1 done", text))
 
 
 def forked(function, log):
