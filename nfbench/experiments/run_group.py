@@ -17,7 +17,7 @@ from nfbench.experiments.folders import checkpoint_of, remove_checkpoint
 from nfbench.experiments.group_run import GroupRun
 from nfbench.foundation.compiling import clock
 from nfbench.foundation.errors import InputError, reason, traceback_of
-from nfbench.foundation.interrupts import Withdrawn
+from nfbench.foundation.interrupts import Withdrawn, unmasked
 from nfbench.foundation.process_state import seed_generators
 from nfbench.posteriors.build import posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
@@ -71,12 +71,13 @@ def run_group(
     run = GroupRun(group, root, device, clock(), acceleration, first_wins)
     seed_generators(int(group.cells[0].id, 16))  # for code that draws from them; nfbench's own does not
     try:
-        _check_sources(group)
-        return (
-            _push(dataclasses.replace(run, device="cpu", acceleration=PLAIN))
-            if group.cells[0].push
-            else _fit(run, report)
-        )
+        with unmasked():
+            _check_sources(group)
+            return (
+                _push(dataclasses.replace(run, device="cpu", acceleration=PLAIN))
+                if group.cells[0].push
+                else _fit(run, report)
+            )
     except Withdrawn:
         raise
     except KeyboardInterrupt:
@@ -167,11 +168,12 @@ def _outcome(run: GroupRun, make: Make, cell: Cell, e: int, trained: Trained, sh
         return make("diverged", share, message=f"the bound was not finite within the updates before {diverged}"), None
     started = clock()
     try:
-        metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
-        if trained.best is not None:
-            metrics = metrics | _of_best(model, *trained.best[e], cell, metrics)
-        if trained.evidence is not None:
-            metrics = metrics | trained.evidence[e].metrics()
+        with unmasked():
+            metrics, arrays = evaluate(model, cell.evaluation, cell.seed)
+            if trained.best is not None:
+                metrics = metrics | _of_best(model, *trained.best[e], cell, metrics)
+            if trained.evidence is not None:
+                metrics = metrics | trained.evidence[e].metrics()
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -1,16 +1,21 @@
 """Ctrl-C, SIGTERM and SIGHUP as one kind of interrupt, which comes once: what it asks to be stored is stored."""
 
 import contextlib
+import re
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import FrameType
 
+from nfbench.foundation.errors import first_line
+
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PREEMPTION = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 TIME_UP = getattr(signal, "SIGALRM", signal.SIGINT)
 _INSISTENT = 3  # signals after which even what the first one asked to be stored is left
+_NAMES = "|".join(signal.Signals(number).name for number in {*SIGNALS, *PREEMPTION, TIME_UP})
+_MASKED = re.compile(rf"\bInterrupt: ({_NAMES})\b")  # an interrupt in the message of another error
 
 
 class Interrupt(KeyboardInterrupt):
@@ -114,6 +119,28 @@ def deferred() -> AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
+def unmasked() -> Iterator[None]:
+    """Within the block an error that other code has made of an `Interrupt` is that interrupt again.
+
+    A signal may come while compiled code calls back, and pydantic, for one, gives out an error of its own for whatever
+    a serializer raises: without this block the interrupt would pass for a fault of the work.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        Interrupt: instead of an error with one behind it.
+    """
+    try:
+        yield
+    except Exception as error:
+        match = _MASKED.search(first_line(error))
+        if match:
+            raise Interrupt(signal.Signals[match[1]]) from error
+        raise
+
+
+@contextlib.contextmanager
 def interruptible(more: Sequence[int] = ()) -> Iterator[Signals]:
     """Within the block the signals of `SIGNALS` raise `Interrupt`; afterwards they do what they did before.
 
@@ -133,7 +160,8 @@ def interruptible(more: Sequence[int] = ()) -> Iterator[Signals]:
             for number in (*SIGNALS, *more):
                 if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                     earlier[number] = signal.signal(number, signals.receive)
-        yield signals
+        with unmasked():
+            yield signals
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

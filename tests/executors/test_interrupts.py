@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, model_serializer
 
 import nfbench
 from nfbench.foundation.interrupts import Interrupt, deferred, interruptible
@@ -88,6 +89,38 @@ def test_a_deferred_signal_raises_at_the_end_of_the_block():
             pass
         with pytest.raises(Interrupt, match="SIGTERM"):
             signal.raise_signal(signal.SIGTERM)
+
+
+class Signalled(BaseModel):
+    """A model within whose serializer a signal comes; pydantic makes an error of its own of what is raised."""
+
+    @model_serializer(mode="wrap")
+    def _with_a_signal(self, _):
+        signal.raise_signal(signal.SIGTERM)
+        return {}
+
+
+class Faulty(Signalled):
+    """A model whose serializer fails with a message that speaks of no signal there is."""
+
+    @model_serializer(mode="wrap")
+    def _with_a_signal(self, _):
+        raise TypeError("Interrupt: SIGNAL")
+
+
+@pytest.mark.parametrize("dump", [Signalled.model_dump, Signalled.model_dump_json])
+def test_an_interrupt_that_other_code_has_made_an_error_of_is_one_again(dump):
+    """A signal within a serializer of pydantic leaves the block as its interrupt, other errors as they are."""
+
+    def dumped(model):
+        with interruptible():
+            dump(model)
+
+    with pytest.raises(Interrupt, match="SIGTERM") as caught:
+        dumped(Signalled())
+    assert caught.value.exit_code == 143
+    with pytest.raises(ValueError, match="Interrupt: SIGNAL"):
+        dumped(Faulty())
 
 
 def test_an_ignored_signal_stays_ignored():

@@ -102,6 +102,22 @@ def test_records_of_a_group(tmp_path):
     assert not list((tmp_path / "trial").glob("checkpoints/*"))
 
 
+@pytest.mark.parametrize("place", ["_check_sources", "evaluate"])
+def test_an_interrupt_that_pydantic_masks_is_no_failure(place, tmp_path, monkeypatch):
+    """A signal while a model is serialized is stored as an interrupt, and the next run ends the cells."""
+    (group,) = _plan(["gaussian"])
+
+    def masked(*_):
+        raise ValueError("Error calling function `serialize`: Interrupt: SIGTERM")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, place, masked)
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+            run_group(group, tmp_path)
+    assert {record.status for record in store.records(tmp_path)} == {"interrupted"}
+    assert {record.status for record in run_group(group, tmp_path)} == {"done"}
+
+
 def test_every_family_on_every_kind_of_target(tmp_path):
     """All registered variants run on an energy, an improper one and a model of data, and give that target's metrics."""
     variants = [variant for entry in own() for variant in entry.variants()]
