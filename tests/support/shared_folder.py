@@ -24,11 +24,12 @@ EVALUATION = Evaluation(draws=20, forward_draws=20, importance_draws=2, grid=4)
 KILLED = -signal.SIGKILL
 
 
-def groups(cells=4, posteriors=("gaussian",), training=TRAINING):
-    """Groups of one cell each on target u1."""
-    profile = Profile(seeds=cells // len(posteriors), training=training, evaluation=EVALUATION)
+def groups(cells=4, posteriors=("gaussian",), training=TRAINING, targets=("u1",)):
+    """Groups of one cell each."""
+    seeds = cells // len(posteriors) // len(targets)
+    profile = Profile(seeds=seeds, training=training, evaluation=EVALUATION)
     experiment = Experiment(
-        name=NAME, title="", summary="", targets=["u1"], posteriors=list(posteriors), profiles={"smoke": profile}
+        name=NAME, title="", summary="", targets=list(targets), posteriors=list(posteriors), profiles={"smoke": profile}
     )
     return plan(experiment, "smoke")
 
