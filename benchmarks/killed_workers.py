@@ -143,9 +143,12 @@ def to_slurm_job(*command: str, step: str = "") -> Callable[[int], bool]:
     """A strike that is a command of SLURM's with the number of the worker's job."""
 
     def strike(worker: int) -> bool:
-        job = _variable(worker, "SLURM_JOB_ID")
-        done = subprocess.run((*command, job + step), capture_output=True, check=False) if job else None
-        return done is not None and done.returncode == 0
+        array, number = (_variable(worker, f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+        job = f"{array}_{number}" if array else _variable(worker, "SLURM_JOB_ID")
+        if not job:
+            return False
+        done = subprocess.run((*command, job + step), capture_output=True, check=False)
+        return done.returncode == 0 and not done.stderr  # scancel tells only there of a job that is not running yet
 
     return strike
 
@@ -172,7 +175,7 @@ def main() -> int:
             {"kill": kill, "SIGUSR2 of submitit": preempt_local_job},
         ),
         "slurm": (
-            Slurm(asked.workers),
+            Slurm(asked.workers // 2, workers_per_gpu=2),
             {
                 "scancel --signal=KILL (step)": to_slurm_job("scancel", "--signal=KILL", step=".0"),
                 "scancel --signal=USR1": to_slurm_job("scancel", "--signal=USR1"),
