@@ -99,7 +99,7 @@ class Struck:
         self._thread.join()
 
     def _strike(self) -> None:
-        while self.hits.total() < self._most and not self._ended.wait(0.02):
+        while self.hits.total() < self._most and not self._ended.wait(0.1):
             workers = [lease.owner for lease in leases(self._root) if lease.owner and not has_ended(lease.owner)]
             if not workers:
                 continue
@@ -161,7 +161,7 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=300, help="of each training")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--strikes", type=int, default=200, help="in all")
-    parser.add_argument("--pause", type=float, default=1.0, help="longest time in seconds between two strikes")
+    parser.add_argument("--pause", type=float, default=2.0, help="longest time in seconds between two strikes")
     parser.add_argument("--seed", type=int, default=0, help="of the random times")
     asked = parser.parse_args()
     depths = asked.cells // (2 * len(TARGETS))
