@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import pandas as pd
+
 from nfbench.analysis.blocks import CONFIGURATION, DIVERGENCES, Block, configuration_key, places
 from nfbench.analysis.differences import Seeds, SeedValues, difference
 from nfbench.analysis.summary import Estimate, estimate
@@ -16,7 +18,8 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
 
     A configuration is *tied* with the best where the 95 % interval of their difference, paired by seed, contains 0. The
     intervals are not corrected for their number. Two seeds make no interval, and then nothing is tied. A configuration
-    whose divergence is impossible is neither.
+    whose divergence is impossible is neither, nor is one of which a seed diverged, as that seed is worse than any number,
+    unless every configuration of the target lost one.
 
     Args:
         block: the records of a table.
@@ -31,7 +34,8 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
     if sign is None or not block.has(metric):
         return found
     for _, target in block.by_target():
-        rows = target.rows[target.rows[metric].notna()]
+        rows = _without_diverged(target.rows)
+        rows = rows[rows[metric].notna()]
         values, names = SeedValues(rows, metric), rows[[*CONFIGURATION]]
         parts = list(places(rows, CONFIGURATION))
         keys = names.iloc[[part[0] for part in parts]].to_dict("records")
@@ -43,6 +47,13 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
             found |= {key: "tied" for key in means if _may_be_none(difference(seeds[key], seeds[best]))}
             found[best] = "best"
     return found
+
+
+def _without_diverged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one target whose posterior lost no seed to divergence; all rows, where every posterior did."""
+    lost = set(rows.loc[rows["status"] == "diverged", "posterior"])
+    whole = rows[~rows["posterior"].isin(lost)]
+    return rows if whole.empty else whole
 
 
 def impossible(metric: str, mean: Estimate) -> bool:

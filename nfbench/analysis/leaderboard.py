@@ -98,17 +98,10 @@ def boards(frame: pd.DataFrame, verdicts: Verdicts) -> Iterator[Board]:
 
 def _ranked(block: Block, metric: str, verdicts: Verdicts) -> list[Entry]:
     """The configurations of a block, those without divergence first."""
-    standing, sign = standings(_without_diverged(block), metric), _sign(metric)
+    standing, sign = standings(block, metric), _sign(metric)
     entries = [_entry(names, cells, metric, standing, verdicts) for names, cells in groups(block.rows, CONFIGURATION)]
     order = sorted(entries, key=lambda entry: (entry.value.mean is None, entry.diverged > 0, sign * _mean(entry)))
     return [replace(entry, rank=None if entry.value.mean is None else rank) for rank, entry in enumerate(order, 1)]
-
-
-def _without_diverged(block: Block) -> Block:
-    """The configurations of which no seed diverged, as the others stand behind them; all, where there are none."""
-    lost = set(block.rows.loc[block.rows["status"] == "diverged", "posterior"])
-    whole = block.rows[~block.rows["posterior"].isin(lost)]
-    return block if whole.empty else replace(block, rows=whole)
 
 
 def _entry(

@@ -71,6 +71,14 @@ def test_lost_seeds_are_counted_and_seconds_are_means():
     assert (timed.timed, timed.seconds[0, 0]) == ("training", 0.5)
 
 
+def test_a_posterior_that_lost_a_seed_to_divergence_is_never_the_best():
+    """The seeds that are left are lower than all others, but the lost one is worse; where all lost one, means decide."""
+    lost = [0.01, 0.01, math.inf]
+    shown = of(compared_block({"a": lost, "b": [0.1, 0.2, 0.3], "c": [0.1, 0.21, 0.31]}))
+    assert shown.standing == {("b", "u1"): "best", ("c", "u1"): "tied"}
+    assert ("a", "u1") in of(compared_block({"a": lost, "b": [0.1, 0.2, math.inf]})).standing
+
+
 def test_an_impossible_divergence_is_never_the_best():
     """A KL far below 0 is marked as wrong, neither best nor tied; one within its error of 0 may be the best."""
     block = compared_block({"a": [-5.0, -5.1, -5.2], "b": [-0.01, 0.02, -0.02], "c": [0.3, 0.4, 0.5]})
