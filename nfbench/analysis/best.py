@@ -18,8 +18,8 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
 
     A configuration is *tied* with the best where the 95 % interval of their difference, paired by seed, contains 0. The
     intervals are not corrected for their number. Two seeds make no interval, and then nothing is tied. A configuration
-    whose divergence is impossible is neither, nor is one of which a seed diverged, as that seed is worse than any number,
-    unless every configuration of the target lost one.
+    whose divergence is impossible is neither, nor is one of which a seed diverged, as that seed is worse than any
+    number, unless every configuration of the target lost one.
 
     Args:
         block: the records of a table.

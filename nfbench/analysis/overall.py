@@ -28,13 +28,18 @@ class Pairs(NamedTuple):
         posteriors: M specs, by mean rank.
         ranks: (M,) mean ranks, 1 for the best; equal runs share their ranks.
         p: (M, M) p-values, adjusted by Holm's method over all pairs; 1 on the diagonal.
-        blocks: how many pairs of a target and a seed (random targets: how many targets) the ranks are over.
+        each: (M, R) the ranks within each of R blocks: pairs of a target and a seed (random targets: targets).
     """
 
     posteriors: tuple[str, ...]
     ranks: Array
     p: Array
-    blocks: int
+    each: Array
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the ranks are over."""
+        return self.each.shape[1]
 
 
 def pairwise(every: Scores, over: Over = "fixed") -> Pairs:
@@ -53,15 +58,33 @@ def pairwise(every: Scores, over: Over = "fixed") -> Pairs:
         Ranks and adjusted p-values, the best rank first; ranks are NaN where no seed is common to all.
     """
     runs = every.together() if over == "fixed" else _means(every)
-    blocks = runs.shape[1]
-    ranks = stats.rankdata(runs, axis=0).mean(axis=1) if blocks else np.full(len(runs), np.nan)
+    each = np.asarray(stats.rankdata(runs, axis=0))
+    ranks = each.mean(axis=1) if runs.shape[1] else np.full(len(runs), np.nan)
     order = np.argsort(ranks, kind="stable")
     runs, places = runs[order], list(itertools.combinations(range(len(order)), 2))
     adjusted = holm([signed_rank_test(less(runs[i], runs[j])) for i, j in places])
     p = np.ones((len(order), len(order)))
     for (i, j), value in zip(places, adjusted, strict=True):
         p[i, j] = p[j, i] = 1.0 if math.isnan(value) else value
-    return Pairs(tuple(every.posteriors[place] for place in order), ranks[order], p, blocks)
+    return Pairs(tuple(every.posteriors[place] for place in order), ranks[order], p, each[order])
+
+
+def wins(every: Scores) -> Array:
+    """How likely a run of each posterior is better than a run of each other one, averaged over targets.
+
+    Args:
+        every: scores of posteriors that have a run on every target.
+
+    Returns:
+        (M, M) P(improvement) of the row over the column (`nfbench.analysis.improvement.improvement`), in the order of
+        the scores; 0.5 on the diagonal.
+    """
+    runs = [every.runs(posterior) for posterior in every.posteriors]
+    shares = np.full((len(runs), len(runs)), 0.5)
+    for i, j in itertools.combinations(range(len(runs)), 2):
+        shares[i, j] = improvement(runs[i], runs[j]).value
+        shares[j, i] = 1 - shares[i, j]
+    return shares
 
 
 def _means(every: Scores) -> Array:

@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import did_you_mean
 from nfbench.foundation.terminal import is_quiet, is_verbose
-from nfbench.specification.choices import CLAIMS, TIMING, VERDICTS, Over
+from nfbench.specification.choices import CLAIMS, DRAWINGS, TIMING, USUAL_DRAWINGS, VERDICTS, Drawing, Over
 
 if TYPE_CHECKING:
     from nfbench.present.results import Results as StoredAndShown
@@ -142,10 +142,19 @@ def _print_tables(tables: "Sequence[Table]") -> None:
     terminal.show(tables, Console(highlight=False, markup=False), verbose=is_verbose())
 
 
-def plot(experiment: Name, *, results: Results = Path("results"), out: Out = Path("reports/figures")) -> None:
-    """Draw an experiment's plots, PNG and SVG."""
+def plot(
+    experiment: Name,
+    *,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="NAME,...", help=f"Of the files: {', '.join(DRAWINGS)}.")
+    ] = ",".join(USUAL_DRAWINGS),
+    results: Results = Path("results"),
+    out: Out = Path("reports/figures"),
+) -> None:
+    """Draw an experiment's plots."""
     name, stored = _stored(experiment, results)
-    files = stored.plot(name, out)
+    wanted = cast("list[Drawing]", [part.strip() for part in formats.split(",")])  # which `plot` checks
+    files = stored.plot(name, out, formats=wanted)
     if not files and name != TIMING:
         raise InputError(f"the records of {name!r} make no picture; a line against K needs two depths of a family")
     print(*files, sep="\n")

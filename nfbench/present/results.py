@@ -19,7 +19,17 @@ from nfbench.present.tables.compared import Compared
 from nfbench.present.tables.latex import latex
 from nfbench.present.tables.render import Table, html, markdown
 from nfbench.records.results import StoredResults
-from nfbench.specification.choices import CLAIMS, SHOOTOUT, TIMING, VERDICTS, Format, Over
+from nfbench.specification.choices import (
+    CLAIMS,
+    DRAWINGS,
+    SHOOTOUT,
+    TIMING,
+    USUAL_DRAWINGS,
+    VERDICTS,
+    Drawing,
+    Format,
+    Over,
+)
 
 FORMS = {"md": markdown, "latex": latex}  # of tables that are text
 _SHOWN = 20  # configurations in a notebook
@@ -239,18 +249,25 @@ class Results(StoredResults):
             return []
         return shootout.tables(self, experiment.select(self.frame, name))
 
-    def plot(self, name: str, out: str | os.PathLike[str] = "reports/figures") -> list[Path]:
-        """Draw the pictures that the records of an experiment allow, as PNG and SVG.
+    def plot(
+        self,
+        name: str,
+        out: str | os.PathLike[str] = "reports/figures",
+        *,
+        formats: Sequence[Drawing] = USUAL_DRAWINGS,
+    ) -> list[Path]:
+        """Draw the pictures that the records of an experiment allow.
 
         Args:
             name: of the experiment, or of a published figure such as ``figure4``; ``timing`` for all timings.
             out: folder of the files, made if missing.
+            formats: of the files: ``png``, ``svg`` or ``pdf``, each for every picture.
 
         Returns:
             The files that were written; none where the records make no picture.
 
         Raises:
-            InputError: no record of that name, or `out` cannot be written.
+            InputError: no record of that name, another format, or `out` cannot be written.
         """
         from nfbench.present.plots import catalogue
 
@@ -258,10 +275,12 @@ class Results(StoredResults):
         instance("plot", "out", out, (str, os.PathLike), "a path, as text or as a pathlib.Path")
         if "\ud800" <= max(str(out), default="") <= "\udfff":
             raise InputError(f"plot: out={brief(out)}: expected a path that UTF-8 can hold")
+        if isinstance(formats, str) or not formats or not set(formats) <= set(DRAWINGS):
+            raise InputError(f"plot: formats={brief(formats)}: expected a list with some of {', '.join(DRAWINGS)}")
         if name == TIMING:
-            drawn = catalogue.timings(self._some_timings(), Path(out))
+            drawn = catalogue.timings(self._some_timings(), Path(out), formats)
             return [file for _, _, files in drawn for file in files]
-        return catalogue.plot(self, name, Path(out))
+        return catalogue.plot(self, name, Path(out), formats)
 
     def _some_timings(self) -> pd.DataFrame:
         """All timings; InputError where there is none."""

@@ -12,6 +12,7 @@ Mode = Literal["sample", "forward", "backward", "inverse", "step"]  # of a timed
 Status = Literal["pass", "fail", "does not apply", "reported"]  # what a check of the battery comes to
 Over = Literal["fixed", "random"]  # whether the targets are all that is meant, or a sample of such targets
 Format = Literal["md", "latex", "csv", "json"]  # of a table
+Drawing = Literal["png", "svg", "pdf"]  # form of a picture's file
 Kind = Literal[  # of posterior families, their groups in tables
     "gaussian",
     "heavy-tailed",
@@ -27,6 +28,8 @@ Kind = Literal[  # of posterior families, their groups in tables
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 FORMATS: tuple[Format, ...] = get_args(Format)
+DRAWINGS: tuple[Drawing, ...] = get_args(Drawing)
+USUAL_DRAWINGS: tuple[Drawing, ...] = ("png", "svg")
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 REFERENCE = "reference"  # the folder under a root of results that holds the committed records

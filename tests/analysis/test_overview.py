@@ -72,7 +72,7 @@ def test_lost_seeds_are_counted_and_seconds_are_means():
 
 
 def test_a_posterior_that_lost_a_seed_to_divergence_is_never_the_best():
-    """The seeds that are left are lower than all others, but the lost one is worse; where all lost one, means decide."""
+    """The seeds that are left are lower than all others, but the lost one is worse; where all lost one, means rank."""
     lost = [0.01, 0.01, math.inf]
     shown = of(compared_block({"a": lost, "b": [0.1, 0.2, 0.3], "c": [0.1, 0.21, 0.31]}))
     assert shown.standing == {("b", "u1"): "best", ("c", "u1"): "tied"}

@@ -20,6 +20,7 @@ from nfbench.cli import show
 from nfbench.executors.local import Summary
 from nfbench.experiments import execute as execute_module
 from nfbench.experiments import plan
+from nfbench.foundation.errors import InputError
 from nfbench.records import store
 from nfbench.specification.registry import protocols
 
@@ -401,13 +402,19 @@ def test_no_color_takes_the_colours_away(nf, monkeypatch, tmp_path, plain):
 
 
 def test_plots_are_written_where_asked(nf, tmp_path):
-    """Every file that is printed is there, as PNG and SVG."""
+    """Every file that is printed is there, as PNG and SVG, or in the format that is asked for."""
     nf("run", "figure1", "--profile", "smoke", "--jobs", 1, "--target", "normal", "--posterior", "planar:K=1")
     code, out, _ = nf("plot", "figure1", "--out", "pictures")
     assert code == 0
     files = [tmp_path / line for line in out.splitlines()]
     assert {file.suffix for file in files} == {".png", ".svg"}
     assert all(file.parent.name == "pictures" and file.stat().st_size > 1000 for file in files)
+    code, out, _ = nf("plot", "figure1", "--out", "paper", "--format", "pdf")
+    assert (code, {line.rpartition(".")[2] for line in out.splitlines()}) == (0, {"pdf"})
+    code, out, err = nf("plot", "figure1", "--format", "gif")
+    assert (code, out, "gif" in err) == (2, "", True)
+    with pytest.raises(InputError, match=r"formats='png': expected a list with some of png, svg, pdf"):
+        nfbench.results("results").plot("figure1", formats="png")
 
 
 def test_an_interrupted_reproduce_shows_nothing(nf, monkeypatch, tmp_path):

@@ -138,7 +138,7 @@ def block(seeds=3, targets=3):
 
 def test_the_picture_of_ranks_joins_what_no_test_tells_apart():
     """Two equal posteriors are joined by one bar, and the caption says by which test; a profile stands beside."""
-    profile, ranks = plots.pictures(block(), looks("abc"))
+    profile, ranks, _ = plots.pictures(block(), looks("abc"))
     (axis,) = ranks.figure.axes
     bars = [line for line in axis.lines if line.get_linewidth() == 3]
     assert [list(bar.get_ydata()) for bar in bars] == [[-0.25, 1.25]]
@@ -146,6 +146,29 @@ def test_the_picture_of_ranks_joins_what_no_test_tells_apart():
     lines = {line.get_label(): line.get_ydata() for line in profile.figure.axes[0].lines}
     assert lines["C"][-1] == 1.0
     assert max(lines["C"][: len(lines["C"]) // 2]) == 0.0
+
+
+def test_ranks_are_drawn_with_how_often_each_was_taken():
+    """Of two equal posteriors both have rank 1.5 in all nine blocks; a rank that was taken twice has twice the area."""
+    values = {"a": [0.1, 0.2, 0.3], "b": [0.2, 0.3, 0.1], "c": [9.0] * 3}
+    *_, ranks, _ = plots.pictures(compared_block({"t1": values, "t2": values}), looks("abc"))
+    (axis,) = ranks.figure.axes
+    discs = {each.get_gid(): (each.get_offsets()[:, 0].tolist(), each.get_sizes()) for each in axis.collections}
+    taken, areas = discs["shares a"]
+    assert taken == [1.0, 2.0]
+    assert areas[0] == pytest.approx(2 * areas[1])
+    assert discs["shares c"][0] == [3.0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["A  1.33", "B  1.67", "C  3.00"]
+
+
+def test_the_picture_of_wins_says_who_beats_whom():
+    """C loses to a and b in every run, which a test shows; a and b win half each, which none does."""
+    *_, wins = plots.pictures(block(), looks("abc"))
+    shares = wins.figure.axes[0].images[0].get_array()
+    assert shares.filled(-1.0).tolist() == [[-1.0, 0.5, 1.0], [0.5, -1.0, 1.0], [0.0, 0.0, -1.0]]
+    (dots,) = [line for line in wins.figure.axes[0].lines if line.get_gid() == "apart"]
+    assert sorted(zip(*dots.get_data(), strict=True)) == [(0, 2), (1, 2), (2, 0), (2, 1)]
+    assert "2 of 3 pairs do" in wins.caption
 
 
 def test_no_picture_where_nothing_can_be_ranked():

@@ -21,7 +21,7 @@ from nfbench.present.report.build import report
 from nfbench.present.results import results as read
 from nfbench.published.catalogue import sources
 from nfbench.records import store
-from nfbench.specification.choices import KINDS
+from nfbench.specification.choices import DRAWINGS, KINDS
 from nfbench.specification.registry import posteriors
 
 LOST = {("u1", "radial:K=8", seed) for seed in range(3)}
@@ -54,14 +54,17 @@ def block_of(frame, experiment):
     return Block.of(rows_of(frame, experiment))
 
 
-def test_every_picture_is_written_as_png_and_svg(results, tmp_path):
-    """Each picture is two files of their kind, not empty, and pyplot is left without a figure."""
-    files = plot(results, "figure3", tmp_path / "figures")
+def test_every_picture_is_written_in_every_format(results, tmp_path):
+    """Each picture is a file of each kind that is asked for, not empty, and pyplot is left without a figure."""
+    files = plot(results, "figure3", tmp_path / "figures", DRAWINGS)
     names = {file.stem.removesuffix("-own-quick") for file in files}
     densities = {"figure3-densities-u1", "figure3-densities-u2-walls-0.25"}
-    assert names == densities | {f"figure3-{name}" for name in ("overview", "depth", "training", "profile", "ranks")}
-    assert {file.suffix for file in files} == {".png", ".svg"}
-    assert len(files) == 14
+    assert names == densities | {
+        f"figure3-{name}" for name in ("overview", "depth", "training", "profile", "ranks", "wins")
+    }
+    assert {file.suffix for file in files} == {".png", ".svg", ".pdf"}
+    assert len(files) == 24
+    assert all(file.read_bytes().startswith(b"%PDF") for file in files if file.suffix == ".pdf")
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files if file.suffix == ".png")
     assert all("<svg" in file.read_text() for file in files if file.suffix == ".svg")
     assert plt.get_fignums() == []
@@ -69,7 +72,7 @@ def test_every_picture_is_written_as_png_and_svg(results, tmp_path):
 
 def test_same_records_same_bytes(results, tmp_path):
     """Drawing twice gives the same files, so that a committed picture changes only with its records."""
-    first, second = (plot(results, "digits", tmp_path / name) for name in "ab")
+    first, second = (plot(results, "digits", tmp_path / name, DRAWINGS) for name in "ab")
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
 
 

@@ -1,7 +1,7 @@
 """Pictures of stored results, chosen by what the records hold; nothing here trains or averages."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from nfbench.present.plots.looks import Look, looks
 from nfbench.present.plots.style import Picture, save, slug, theme
 from nfbench.published.catalogue import experiment_of, published, sources
 from nfbench.records.results import StoredResults
-from nfbench.specification.choices import TIMING
+from nfbench.specification.choices import TIMING, USUAL_DRAWINGS, Drawing
 
 __all__ = ["Saved", "plot", "saved", "timings"]
 
@@ -42,7 +42,7 @@ class Saved(NamedTuple):
     Attributes:
         source: of its records, ``own`` or ``reference``.
         picture: name, caption and figure.
-        files: its files, PNG, then SVG.
+        files: its files, one of each format that was asked for.
     """
 
     source: str
@@ -50,13 +50,14 @@ class Saved(NamedTuple):
     files: list[Path]
 
 
-def plot(results: StoredResults, name: str, out: Path) -> list[Path]:
-    """Draw every picture of an experiment, or a published figure of another one's records, as PNG and SVG.
+def plot(results: StoredResults, name: str, out: Path, formats: Sequence[Drawing] = USUAL_DRAWINGS) -> list[Path]:
+    """Draw every picture of an experiment, or a published figure of another one's records.
 
     Args:
         results: the records; colours are assigned over all their families.
         name: of the experiment whose records are shown, or of a figure such as figure4, which has none of its own.
         out: folder of the files, made if missing.
+        formats: a file of each is written for each picture.
 
     Returns:
         The files that were written.
@@ -65,16 +66,19 @@ def plot(results: StoredResults, name: str, out: Path) -> list[Path]:
         InputError: no record of that experiment, or `out` cannot be written.
     """
     draw = saved if experiment_of(name) == name else figure
-    return [file for saved_picture in draw(results, name, out) for file in saved_picture.files]
+    return [file for saved_picture in draw(results, name, out, formats) for file in saved_picture.files]
 
 
-def figure(results: StoredResults, name: str, out: Path) -> Iterator[Saved]:
+def figure(
+    results: StoredResults, name: str, out: Path, formats: Sequence[Drawing] = USUAL_DRAWINGS
+) -> Iterator[Saved]:
     """Draw and write the pictures of a published figure: records of its experiment against K, beside its values.
 
     Args:
         results: the records; colours are assigned over all their families.
         name: of the published figure.
         out: folder of the files, made if missing.
+        formats: a file of each is written for each picture.
 
     Yields:
         Each picture, once its files are written.
@@ -85,16 +89,19 @@ def figure(results: StoredResults, name: str, out: Path) -> Iterator[Saved]:
     parts, shared = _blocks(results, experiment_of(name)), looks(results.frame["family"])
     theirs = [source for source in (published(name),) if source]
     drawn = ((block, picture) for block in parts for picture in _themed(depth.pictures(block, shared, theirs)))
-    yield from _written(drawn, name, _suffixes(parts), out)
+    yield from _written(drawn, name, _suffixes(parts), out, formats)
 
 
-def saved(results: StoredResults, experiment: str, out: Path) -> Iterator[Saved]:
+def saved(
+    results: StoredResults, experiment: str, out: Path, formats: Sequence[Drawing] = USUAL_DRAWINGS
+) -> Iterator[Saved]:
     """Draw and write the pictures of an experiment one by one.
 
     Args:
         results: the records; colours are assigned over all their families.
         experiment: its name.
         out: folder of the files, made if missing.
+        formats: a file of each is written for each picture.
 
     Yields:
         Each picture, once its files are written.
@@ -104,15 +111,16 @@ def saved(results: StoredResults, experiment: str, out: Path) -> Iterator[Saved]
     """
     parts, shared = _blocks(results, experiment), looks(results.frame["family"])
     drawn = ((block, picture) for block in parts for picture in _themed(_pictures(results, block, shared)))
-    yield from _written(drawn, experiment, _suffixes(parts), out)
+    yield from _written(drawn, experiment, _suffixes(parts), out, formats)
 
 
-def timings(frame: pd.DataFrame, out: Path) -> Iterator[Saved]:
+def timings(frame: pd.DataFrame, out: Path, formats: Sequence[Drawing] = USUAL_DRAWINGS) -> Iterator[Saved]:
     """Draw and write the pictures of timings one by one.
 
     Args:
         frame: a table of timings.
         out: folder of the files, made if missing.
+        formats: a file of each is written for each picture.
 
     Yields:
         Each picture, once its files are written.
@@ -122,7 +130,7 @@ def timings(frame: pd.DataFrame, out: Path) -> Iterator[Saved]:
     """
     parts, shared = list(timing_blocks(frame)), looks(frame["family"])
     drawn = ((block, picture) for block in parts for picture in _themed(timing_pictures.pictures(block, shared)))
-    yield from _written(drawn, TIMING, _timing_suffixes(parts), out)
+    yield from _written(drawn, TIMING, _timing_suffixes(parts), out, formats)
 
 
 def _written(
@@ -130,13 +138,14 @@ def _written(
     prefix: str,
     suffixes: dict[Block | TimingBlock, str],
     out: Path,
+    formats: Sequence[Drawing],
 ) -> Iterator[Saved]:
     """Save pictures under ``<prefix>-<name>-<suffix>``, where each block has its suffix."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         for block, picture in drawn:
             named = picture._replace(name=f"{prefix}-{picture.name}")
-            yield Saved(block.source, named, save(named, out, suffixes[block]))
+            yield Saved(block.source, named, save(named, out, suffixes[block], formats))
     except OSError as error:
         reason = dangling_link(out) or error.strerror or error
         raise InputError(f"cannot write figures to {out}: {reason}; expected a writable folder") from None

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +16,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from nfbench.analysis.blocks import Block
+from nfbench.specification.choices import USUAL_DRAWINGS, Drawing
 from nfbench.specification.spec import parse
 
 DENSITY_COLOURS = "mako_r"
 DPI = 110
+_NAMELESS: dict[Drawing, dict[str, None]] = {  # what would make two files of one content differ
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 _LONGEST = 200  # characters of a file's name: 255 bytes is what file systems take
 _LEGEND_LINES, _LEGEND_LINE = 4, 0.21  # lines of a legend that fit under panels; inches that a further one takes
 
@@ -229,22 +235,23 @@ def with_interval(block: Block) -> str:
     return " and ".join(parts) or "without an interval"
 
 
-def save(picture: Picture, out: Path, suffix: str) -> list[Path]:
-    """Write a picture as PNG and as SVG, the same bytes for the same content.
+def save(picture: Picture, out: Path, suffix: str, formats: Sequence[Drawing] = USUAL_DRAWINGS) -> list[Path]:
+    """Write a picture to files, the same bytes for the same content.
 
     Args:
         picture: what to write; its name begins the files' names.
         out: an existing folder.
         suffix: what follows the picture's name and a hyphen.
+        formats: a file of each is written.
 
     Returns:
-        The PNG and the SVG file.
+        The files, in the order of `formats`.
     """
     stem = out / shortened(f"{picture.name}-{suffix}")
-    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in formats]
     with theme():
-        picture.figure.savefig(files[0], dpi=DPI, metadata={"Software": None})
-        picture.figure.savefig(files[1], dpi=DPI, metadata={"Date": None, "Creator": None})
+        for kind, file in zip(formats, files, strict=True):
+            picture.figure.savefig(file, dpi=DPI, metadata=_NAMELESS[kind])
     return files
 
 
