@@ -28,6 +28,7 @@ Tabled = Annotated[
 ]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Shown = Literal["text", "md", "latex", "csv", "json"]
+_LARGE = 10e6  # bytes of a report, above which a browser takes seconds
 _SCREEN = 18  # lines of a summary, beside those that a run itself prints
 Columns = Annotated[
     list[str] | None, typer.Option(metavar="NAME,...", help="Results to show, e.g. kl,verdict; repeatable.")
@@ -160,13 +161,18 @@ def plot(
     print(*files, sep="\n")
 
 
-def report(*, results: Results = Path("results"), out: Out = Path("reports")) -> None:
+def report(
+    *,
+    folder: Annotated[bool, typer.Option("--folder", help="A page for each chapter, for large results.")] = False,
+    results: Results = Path("results"),
+    out: Out = Path("reports"),
+) -> None:
     """Write a report of all records: HTML that opens offline, Markdown, LaTeX."""
     from nfbench.foundation.files import check_writable
     from nfbench.present.results import results as read
 
     check_writable(out)
-    _report(read(results), out)
+    _report(read(results), out, folder=folder)
 
 
 def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
@@ -200,10 +206,14 @@ def show(names: Sequence[str], profile: str, results: Path, out: Path) -> None:
     _report(stored, out)
 
 
-def _report(stored: "StoredAndShown", out: Path) -> None:
+def _report(stored: "StoredAndShown", out: Path, *, folder: bool = False) -> None:
     from nfbench.present.report.build import report as write
 
-    print(f"report: {write(stored, out)}")
+    page = write(stored, out, folder=folder)
+    print(f"report: {page}")
+    size = page.stat().st_size
+    if not folder and size > _LARGE:
+        print(f"which has {size / 1e6:.0f} MB; 'nfbench report --folder' makes a page of each chapter", file=sys.stderr)
 
 
 def _stored(name_or_path: str, root: Path) -> "tuple[str, StoredAndShown]":

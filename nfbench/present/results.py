@@ -19,17 +19,7 @@ from nfbench.present.tables.compared import Compared
 from nfbench.present.tables.latex import latex
 from nfbench.present.tables.render import Table, html, markdown
 from nfbench.records.results import StoredResults
-from nfbench.specification.choices import (
-    CLAIMS,
-    DRAWINGS,
-    SHOOTOUT,
-    TIMING,
-    USUAL_DRAWINGS,
-    VERDICTS,
-    Drawing,
-    Format,
-    Over,
-)
+from nfbench.specification.choices import CLAIMS, SHOOTOUT, TIMING, USUAL_DRAWINGS, VERDICTS, Drawing, Format, Over
 
 FORMS = {"md": markdown, "latex": latex}  # of tables that are text
 _SHOWN = 20  # configurations in a notebook
@@ -250,11 +240,7 @@ class Results(StoredResults):
         return shootout.tables(self, experiment.select(self.frame, name))
 
     def plot(
-        self,
-        name: str,
-        out: str | os.PathLike[str] = "reports/figures",
-        *,
-        formats: Sequence[Drawing] = USUAL_DRAWINGS,
+        self, name: str, out: str | os.PathLike[str] = "reports/figures", formats: Sequence[Drawing] = USUAL_DRAWINGS
     ) -> list[Path]:
         """Draw the pictures that the records of an experiment allow.
 
@@ -275,11 +261,9 @@ class Results(StoredResults):
         instance("plot", "out", out, (str, os.PathLike), "a path, as text or as a pathlib.Path")
         if "\ud800" <= max(str(out), default="") <= "\udfff":
             raise InputError(f"plot: out={brief(out)}: expected a path that UTF-8 can hold")
-        if isinstance(formats, str) or not formats or not set(formats) <= set(DRAWINGS):
-            raise InputError(f"plot: formats={brief(formats)}: expected a list with some of {', '.join(DRAWINGS)}")
+        catalogue.check_formats(formats)
         if name == TIMING:
-            drawn = catalogue.timings(self._some_timings(), Path(out), formats)
-            return [file for _, _, files in drawn for file in files]
+            return catalogue.paths(catalogue.timings(self._some_timings(), Path(out), formats))
         return catalogue.plot(self, name, Path(out), formats)
 
     def _some_timings(self) -> pd.DataFrame:

@@ -81,12 +81,14 @@ def test_every_record_is_linked_and_exists(folder, text, page):
     assert all((folder / "report" / link).is_file() for link in linked)
 
 
-def test_every_number_links_to_an_entry_of_the_appendix(text, page):
-    """Each anchor that a table's number points to is there."""
+def test_every_row_with_numbers_links_to_an_entry_of_the_appendix(text, page):
+    """Each anchor that a row points to is there; a script gives its numbers the same link (`test_report_browser`)."""
     targets = {link[1:] for link in page.links if link.startswith("#")}
     assert targets <= set(page.ids)
-    cells = re.findall(r"<td>(.*?)</td>", text)
-    assert all("href" in cell for cell in cells if "±" in cell and "(" not in cell)
+    tables = re.findall(r"<table class=\"sortable\" data-records.*?</table>", text, re.DOTALL)
+    rows = [row for table in tables for row in re.findall(r"<tr><td>(.*?)</tr>", table)]
+    assert len(rows) > 50
+    assert all('<a href="#c' in row.partition("</td>")[0] for row in rows if "±" in row)
 
 
 def test_own_and_reference_stand_side_by_side(text):
@@ -207,6 +209,26 @@ def test_markdown_shows_what_records_say_as_text(tmp_path):
     assert "\n# not" not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows if "U1" in line or "alert" in line} <= {5, 10, 13}
+
+
+def test_a_folder_has_a_page_for_each_chapter(folder):
+    """Its pictures are files that exist, its pages lead to each other, and every record is linked once."""
+    stored = read(folder / "results")
+    report(stored, folder / "pages", folder=True)
+    pages = {file.name: Page(file.read_text()) for file in (folder / "pages").glob("*.html")}
+    chapters = {f"chapter-{name}.html" for name in ("digits", "figure1", "figure3")}
+    assert set(pages) == {"index.html"} | chapters
+    assert chapters <= set(pages["index.html"].links)
+    for name, page in pages.items():
+        assert page.open == []
+        assert len(page.ids) == len(set(page.ids))
+        assert all((folder / "pages" / source).is_file() for source in page.sources)
+        for link in page.links:
+            file, _, section = link.partition("#")
+            assert link.endswith(".json") or not section or section in pages[file or name].ids, link
+            assert (folder / "pages" / file).is_file() or not file
+    linked = [link for name in chapters for link in pages[name].links if link.endswith(".json")]
+    assert len(linked) == len(set(linked)) == len(stored.frame)
 
 
 def test_no_records_is_an_input_error(tmp_path):

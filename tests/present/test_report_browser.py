@@ -29,13 +29,15 @@ def folder(tmp_path_factory):
     compared(Plan(root / "results", "table2", "standard", seeds=2, spread=0.1))
     layers(root / "results")
     report(read(root / "results"), root / "report")
+    report(read(root / "results"), root / "pages", folder=True)
     return root / "report"
 
 
-def browse(folder, script, *options, width=1400):
+def browse(folder, script, *options, width=1400, name="index.html"):
     """What `script` leaves in the variable `seen`, in a frame of that width, and the messages of the console."""
-    page = (folder / "index.html").read_text()
-    inner = f"<script>{{ const seen = {{}}; {script}; parent.postMessage(JSON.stringify(seen), '*'); }}</script></body>"
+    page = (folder / name).read_text()
+    told = f"(async () => {{ const seen = {{}}; {script}; parent.postMessage(JSON.stringify(seen), '*'); }})()"
+    inner = f"<script>{told}</script></body>"
     (folder / "copy.html").write_text(page.replace("</body>", inner))
     (folder / "frame.html").write_text(FRAME.format(width=width))
     command = [BROWSER, *FLAGS, *options, "--dump-dom", (folder / "frame.html").as_uri()]
@@ -96,6 +98,34 @@ CONTRAST = """
     seen.least = Math.min(...["p.soft", "nav a", "td", "summary", "h2", "figcaption", ".notes"].map(contrast))"""
 
 
+PLOT = """
+    const button = [...document.querySelectorAll('#figure3 .tools button')].find(one => textOf(one) === 'Plot');
+    const place = document.querySelector('#figure3 .explore'), box = document.querySelector('#figure3 .wide');
+    seen.hidden = place.hidden; seen.loaded = Boolean(window.Chart);
+    button.click();
+    const drawn = async () => {
+      await charts();
+      await new Promise(done => setTimeout(done, 50));
+      const chart = Chart.getChart(place.querySelector('canvas'));
+      const numbers = ({ x, y, low, high }) => [x, y, low, high];
+      const points = chart.data.datasets.map(({ label, data }) => [label, data.map(numbers)]);
+      return [points, chart.options.scales.x.type, chart.options.scales.y.type];
+    };
+    const shown = [...box.querySelectorAll('tbody tr')].filter(row => !row.hidden);
+    [seen.points, seen.x, seen.y] = await drawn();
+    seen.rows = shown.map(row => [1, 2, 3].map(at => textOf(row.cells[at])));
+    seen.expanded = button.getAttribute('aria-expanded');
+    seen.alt = place.querySelector('canvas').getAttribute('aria-label');
+    seen.colours = Chart.getChart(place.querySelector('canvas')).data.datasets.map(one => one.borderColor);
+    const select = box.previousElementSibling.querySelectorAll('select')[1];
+    select.value = 'Planar flow'; select.dispatchEvent(new Event('change'));
+    seen.filtered = (await drawn())[0].map(([label]) => label);
+    const [x, y] = place.querySelectorAll('select');
+    x.value = [...x.options].find(one => one.text === 'parameters').value; x.dispatchEvent(new Event('change'));
+    seen.across = (await drawn())[0][0][1].map(point => point[0]);
+    seen.spans = ["0.10 ± 0.02", "3.1 [2.9, 3.4]", "1.5, 1.0", "7", "\u2014", "<= 85.1"].map(span)"""
+
+
 @pytest.mark.parametrize("width", [1400, 900, 400])
 def test_nothing_is_cut_off(folder, width):
     """With everything unfolded the page is no wider than the window, and no table wider than its place."""
@@ -141,6 +171,45 @@ def test_rows_and_columns_are_chosen_and_copied(folder):
     assert seen["latex"].count("\\\\\n") == 13
     assert "$\\pm$" in seen["latex"]
     assert not re.search(r"[±—]|(?<!\\)[%#_]", seen["latex"])
+
+
+def test_a_table_becomes_a_picture(folder):
+    """Its rows are the points, with their intervals; filters and axes are obeyed; the library is unpacked on demand."""
+    seen, console = browse(folder, PLOT)
+    assert (seen["hidden"], seen["loaded"], seen["expanded"]) == (True, False, "true")
+    assert {label for label, _ in seen["points"]} == {name for name, *_ in seen["rows"]}
+    for name, K, text in seen["rows"]:
+        drawn = dict(seen["points"])[name]
+        value, half = (float(part) for part in text.split(" ± ")) if "±" in text else (None, None)
+        if value is not None:
+            expected = pytest.approx([float(K), value, value - half, value + half])
+            assert any(point == expected for point in drawn)
+    assert (seen["x"], seen["y"]) == ("logarithmic", "logarithmic")
+    assert seen["alt"].startswith("KL (nats) against K of 12 rows")
+    assert len(set(seen["colours"])) == 4
+    assert seen["filtered"] == ["Planar flow"]
+    assert seen["across"] == [14, 44, 164]
+    near = [pytest.approx(ends) for ends in ([0.1, 0.08, 0.12], [3.1, 2.9, 3.4], [1.25, 1.0, 1.5], [7, 7, 7])]
+    assert seen["spans"] == [*near, None, [85.1, 85.1, 85.1]]
+    assert console == []
+
+
+LOADED = """
+    const ended = one => one.complete || new Promise(done => { one.onload = one.onerror = done; });
+    document.querySelectorAll('img').forEach(one => { one.loading = 'eager'; });
+    await Promise.all([...document.images].map(ended));
+    seen.pictures = [...document.images].map(one => one.naturalWidth);
+    seen.tables = document.querySelectorAll('.wide').length"""
+
+
+@pytest.mark.parametrize("name", ["index.html", "chapter-figure3.html"])
+def test_pages_of_a_folder_load_their_pictures(folder, name):
+    """The policy of the page lets its pictures be read from files, and nothing is missing."""
+    seen, console = browse(folder.parent / "pages", LOADED, name=name)
+    assert seen["pictures"] != []
+    assert min(seen["pictures"]) > 200
+    assert seen["tables"] >= 1
+    assert console == []
 
 
 def test_keyboard_and_screen_reader(folder):

@@ -11,6 +11,7 @@ from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.data_points import read_data_points
 from nfbench.analysis.timing_blocks import TimingBlock
 from nfbench.analysis.timing_blocks import blocks as timing_blocks
+from nfbench.foundation.checks import brief
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import dangling_link
 from nfbench.present.plots import (
@@ -31,7 +32,7 @@ from nfbench.present.plots.looks import Look, looks
 from nfbench.present.plots.style import Picture, save, slug, theme
 from nfbench.published.catalogue import experiment_of, published, sources
 from nfbench.records.results import StoredResults
-from nfbench.specification.choices import TIMING, USUAL_DRAWINGS, Drawing
+from nfbench.specification.choices import DRAWINGS, TIMING, USUAL_DRAWINGS, Drawing
 
 __all__ = ["Saved", "plot", "saved", "timings"]
 
@@ -66,7 +67,19 @@ def plot(results: StoredResults, name: str, out: Path, formats: Sequence[Drawing
         InputError: no record of that experiment, or `out` cannot be written.
     """
     draw = saved if experiment_of(name) == name else figure
-    return [file for saved_picture in draw(results, name, out, formats) for file in saved_picture.files]
+    return paths(draw(results, name, out, formats))
+
+
+def paths(drawn: Iterable[Saved]) -> list[Path]:
+    """The files of pictures.
+
+    Args:
+        drawn: pictures that have just been written.
+
+    Returns:
+        All of them, picture by picture.
+    """
+    return [file for picture in drawn for file in picture.files]
 
 
 def figure(
@@ -131,6 +144,19 @@ def timings(frame: pd.DataFrame, out: Path, formats: Sequence[Drawing] = USUAL_D
     parts, shared = list(timing_blocks(frame)), looks(frame["family"])
     drawn = ((block, picture) for block in parts for picture in _themed(timing_pictures.pictures(block, shared)))
     yield from _written(drawn, TIMING, _timing_suffixes(parts), out, formats)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse what is no list of known formats.
+
+    Args:
+        formats: as of `nfbench.present.results.Results.plot`.
+
+    Raises:
+        InputError: what was given instead, and what there is.
+    """
+    if isinstance(formats, str) or not formats or not set(formats) <= set(DRAWINGS):
+        raise InputError(f"plot: formats={brief(formats)}: expected a list with some of {', '.join(DRAWINGS)}")
 
 
 def _written(

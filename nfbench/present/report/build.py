@@ -15,8 +15,8 @@ from nfbench.foundation.environment import installed_version
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import replace
 from nfbench.present.plots.style import slug
+from nfbench.present.report import html, verdict
 from nfbench.present.report import timings as timing_chapter
-from nfbench.present.report import verdict
 from nfbench.present.report.chapter import Chapter, Shot, anchor, cell, chapter
 from nfbench.present.report.front import OVERVIEW, front, main_block
 from nfbench.present.results import Results
@@ -38,12 +38,14 @@ class Markdown(str):
     __slots__ = ()
 
 
-def report(results: Results, out: Path) -> Path:
+def report(results: Results, out: Path, *, folder: bool = False) -> Path:
     """Write ``index.html``, ``report.md``, ``report.tex`` and their ``figures/``.
 
     Args:
         results: what is reported.
         out: folder to write to, made if missing.
+        folder: whether each chapter has a page of its own and pictures stay files, as large results need; else
+            ``index.html`` holds everything, and can be sent by itself.
 
     Returns:
         The HTML file.
@@ -54,9 +56,25 @@ def report(results: Results, out: Path) -> Path:
     if results.frame.empty and results.timings.empty:
         raise InputError(f"no records under {str(results.root)!r}; expected what 'nfbench run' or 'nfbench time' wrote")
     context = _context(results, out)
-    for template, name in (("report.html", "index.html"), ("report.md", "report.md"), ("report.tex", "report.tex")):
-        replace(out / name, environment(template).get_template(template).render(context).encode())
+    pages = {each.name: f"chapter-{slug(each.name)}.html" for each in context["chapters"]} if folder else {}
+    for template, name in (("report.md", "report.md"), ("report.tex", "report.tex")):
+        write(out / name, template, context)
+    write(out / "index.html", "report.html", context | html.page(pages) | {"listed": context["chapters"]})
+    for each in context["chapters"] if folder else ():
+        shown = {"chapter": each, "listed": [each]}
+        write(out / pages[each.name], "chapter.html", context | html.page(pages, each.name) | shown)
     return out / "index.html"
+
+
+def write(file: Path, template: str, context: dict[str, Any]) -> None:
+    """Write what a template makes.
+
+    Args:
+        file: whose folder is made if missing.
+        template: name of the template.
+        context: what it shows, by the names that it uses.
+    """
+    replace(file, _environment(template).get_template(template).render(context).encode())
 
 
 def verdicts(frame: pd.DataFrame, experiment: str) -> list[str]:
@@ -116,7 +134,8 @@ def _context(results: Results, out: Path) -> dict[str, Any]:
         "claims": [(claims.of_paper(paper, each), each) for paper, each in claims.judged(frame)],
         "anchor": anchor,
         "glance": {name: _glance(frame, name) for name in names} | {TIMING: timing_chapter.verdicts(times)[:1]},
-        "lead": lambda chapter: _picture_id(_lead(chapter)),
+        "lead": _lead,
+        "looks": html.looks_of(pd.concat([part[["label", "family"]] for part in (frame, times) if len(part)])),
         "picture_id": _picture_id,
         "markdown": lambda table: Markdown(markdown(table)),
         "line": lambda cells: Markdown(markdown_row(cells)),
@@ -172,15 +191,8 @@ def _citations(columns: dict[str, list[Any]], timings: Iterable[Timing]) -> set[
     return {f"{label}: {cite}" for label, cite in pairs if cite}
 
 
-def environment(template: str) -> jinja2.Environment:
-    """Jinja that escapes by itself for HTML and Markdown; LaTeX gets delimiters of its own and an escaping filter.
-
-    Args:
-        template: name of the file, whose end says what it is.
-
-    Returns:
-        An environment that finds the templates of reports.
-    """
+def _environment(template: str) -> jinja2.Environment:
+    """Jinja that escapes by itself for HTML and Markdown; LaTeX gets delimiters of its own and an escaping filter."""
     options: dict[str, Any] = {}
     if template.endswith(".tex"):
         options = {"block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<"}

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from nfbench.analysis.leaderboard import ORIGINS, Board, Entry, boards
 from nfbench.foundation.environment import installed_version
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.files import replace
 from nfbench.present.plots.style import shortened, slug
-from nfbench.present.report.build import environment
+from nfbench.present.report.build import write
 from nfbench.present.results import Results
 from nfbench.present.tables.labels import budget, spread
 from nfbench.records.glossary import measure
@@ -60,9 +59,9 @@ def leaderboard(results: Results, out: Path) -> Path:
         "budget": budget,
     }
     for page in pages:
-        _write(out / page.file, "leaderboard_target.html", common | {"page": page})
+        write(out / page.file, "leaderboard_target.html", common | {"page": page})
     counts = Counter(entry.origin for page in pages for board in page.boards for entry in board.entries)
-    _write(out / "index.html", "leaderboard.html", common | {"pages": pages, "counts": counts, "first": _first})
+    write(out / "index.html", "leaderboard.html", common | {"pages": pages, "counts": counts, "first": _first})
     return out / "index.html"
 
 
@@ -79,7 +78,3 @@ def _pages(every: Sequence[Board]) -> list[Page]:
 def _first(board: Board) -> Entry | None:
     """The best configuration of ours."""
     return next((entry for entry in board.entries if entry.rank == 1), None)
-
-
-def _write(file: Path, template: str, context: dict[str, Any]) -> None:
-    replace(file, environment(template).get_template(template).render(context).encode())

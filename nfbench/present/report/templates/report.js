@@ -80,10 +80,15 @@ function equip(box) {
     head.replaceChildren(button);
     button.addEventListener("click", () => sortBy(table, head));
   }
-  rows.forEach(row => [...row.cells].forEach((cell, place) => {
-    cell.dataset.head = textOf(heads[place]);
-    cell.classList.toggle("nothing", textOf(cell) === NOTHING);
-  }));
+  for (const row of rows) {
+    // A row's first cell links to its records; here every number of it gets that link, which the file need not repeat.
+    const link = "records" in table.dataset && row.cells[0].querySelector("a");
+    [...row.cells].forEach((cell, place) => {
+      cell.dataset.head = textOf(heads[place]);
+      cell.classList.toggle("nothing", textOf(cell) === NOTHING);
+      if (link && place >= leading && textOf(cell) !== NOTHING) cell.replaceChildren(make("a", { href: link.hash }, ...cell.childNodes));
+    });
+  }
   if (rows.length < 4) return;
   const tools = make("div", { className: "tools" });
   tools.setAttribute("role", "group");
@@ -95,6 +100,7 @@ function equip(box) {
     const shown = rows.filter(row => !row.hidden).length;
     count.textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : "";
     fit(box);
+    box.dispatchEvent(new Event("filtered"));
   };
   heads.slice(0, leading).forEach((head, place) => {
     const values = [...new Set(rows.map(row => textOf(row.cells[place])))].sort((a, b) => compare(a, b, 1));
@@ -120,8 +126,11 @@ function equip(box) {
     button.addEventListener("click", () => { toClipboard(copied(table, kind)); count.textContent = `copied as ${kind}`; });
     tools.append(button);
   }
+  const panel = explorer(box, table);
+  if (panel) tools.append(panel.button);
   tools.append(count);
   box.before(tools);
+  if (panel) tools.before(panel.place);
 }
 
 // A number says what it is made of, when a pointer or the keyboard's focus is on it.
