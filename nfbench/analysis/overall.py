@@ -39,7 +39,7 @@ class Pairs(NamedTuple):
     @property
     def blocks(self) -> int:
         """How many blocks the ranks are over."""
-        return self.each.shape[1]
+        return int(self.each.shape[1])
 
 
 def pairwise(every: Scores, over: Over = "fixed") -> Pairs:
