@@ -196,10 +196,8 @@ class Results(StoredResults):
         """
         _texts("table", name=name, fmt=fmt, sort=sort)
         for key, texts in (("columns", columns), ("where", where)):
-            whole = (
-                isinstance(texts, Sequence) and not isinstance(texts, str) and all(isinstance(t, str) for t in texts)
-            )
-            if not whole:
+            listed = isinstance(texts, Sequence) and not isinstance(texts, str)
+            if not listed or not all(isinstance(text, str) for text in texts):
                 raise InputError(f"table: {key}={brief(texts)}: expected a list of texts")
         choice = Choice(tuple(columns), sort, tuple(where))
         if name == TIMING:
@@ -262,9 +260,9 @@ class Results(StoredResults):
         if "\ud800" <= max(str(out), default="") <= "\udfff":
             raise InputError(f"plot: out={brief(out)}: expected a path that UTF-8 can hold")
         catalogue.check_formats(formats)
-        if name == TIMING:
-            return catalogue.paths(catalogue.timings(self._some_timings(), Path(out), formats))
-        return catalogue.plot(self, name, Path(out), formats)
+        if name != TIMING:
+            return catalogue.plot(self, name, Path(out), formats)
+        return catalogue.paths(catalogue.timings(self._some_timings(), Path(out), formats))
 
     def _some_timings(self) -> pd.DataFrame:
         """All timings; InputError where there is none."""

@@ -155,7 +155,8 @@ def check_formats(formats: Sequence[str]) -> None:
     Raises:
         InputError: what was given instead, and what there is.
     """
-    if isinstance(formats, str) or not formats or not set(formats) <= set(DRAWINGS):
+    listed = isinstance(formats, Sequence) and not isinstance(formats, str) and len(formats) > 0
+    if not listed or not all(each in DRAWINGS for each in formats):
         raise InputError(f"plot: formats={brief(formats)}: expected a list with some of {', '.join(DRAWINGS)}")
 
 
