@@ -34,7 +34,7 @@ KERNEL_FLOORS = (
     {"chain"},
     {"planar", "radial", "coupling"},
 )
-PRESENT_FLOORS = ({"tables"}, {"plots"}, {"results"}, {"report"})
+PRESENT_FLOORS = ({"tables"}, {"plots", "compared_results"}, {"results"}, {"report"})
 PUBLIC_FACE = "__init__"  # imports on first use, whatever floor a public name lives on
 FROM_RECORDS_ONLY = ("records", "published", "analysis", "present")
 FILES = sorted(ROOT.rglob("*.py"))

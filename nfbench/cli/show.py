@@ -68,20 +68,26 @@ def table(
             metavar="BUDGET", help="Equal budgets: updates, gradient-evaluations, seconds or parameters, or seconds=10."
         ),
     ] = None,
+    restarts: Annotated[bool, typer.Option("--restarts", help="How far the seeds are from each other.")] = False,
     results: Results = Path("results"),
 ) -> None:
     """Print an experiment's table: on a terminal as wide as it is, with the best values marked."""
     name, stored = _stored(experiment, results)
     choice = _choice(columns, sort, conditions)
     if against is not None:
-        if name == TIMING or at is not None:
-            raise InputError("--against: expected an experiment, which timings are not, without --at")
+        if name == TIMING or at is not None or restarts:
+            raise InputError("--against: expected an experiment, which timings are not, without --at and --restarts")
         _print_compared(stored.against(name, against, metric=metric, margin=margin), fmt, choice)
         return
     if at is not None:
-        if name == TIMING or metric is not None or margin is not None:
-            raise InputError("--at: expected an experiment, without --metric and --margin")
+        if name == TIMING or metric is not None or margin is not None or restarts:
+            raise InputError("--at: expected an experiment, without --metric, --margin and --restarts")
         _print_compared(stored.at(name, at), fmt, choice)
+        return
+    if restarts:
+        if name == TIMING or metric is not None or margin is not None:
+            raise InputError("--restarts: expected an experiment, without --metric and --margin")
+        _print_compared(stored.restarts(name), fmt, choice)
         return
     if metric is not None or margin is not None:
         raise InputError("--metric and --margin: expected --against SPEC beside them")

@@ -15,16 +15,19 @@ from PIL import Image
 
 from nfbench.analysis.blocks import CONFIGURATION, RANKING, configuration_key, places
 from nfbench.analysis.differences import beside
+from nfbench.foundation.errors import InputError
 from nfbench.present.plots.catalogue import Saved, saved
 from nfbench.present.tables import shootout
 from nfbench.present.tables.experiment import everything
 from nfbench.present.tables.labels import depth, spread
 from nfbench.present.tables.render import Table
+from nfbench.present.tables.restarts import restarts_table
 from nfbench.records.glossary import measure
 from nfbench.records.results import Row, StoredResults
 from nfbench.specification.choices import SHOOTOUT
 
 _LARGE = 80_000  # bytes of a PNG that may be no drawing of lines
+_MOST = 5_000  # records whose arrays are read for a table
 _QUALITY = 75  # of WebP, of 100
 _COLOURS = 64  # of a drawing of lines, spread over all that it has: rare colours count as much as frequent ones
 _SHOWN = ("experiment", "source", "profile", "target", "posterior", "seed", "status", "message", "id")  # of a record
@@ -104,7 +107,18 @@ def chapter(results: StoredResults, out: Path, name: str) -> Chapter:
     pictures = shots(saved(results, name, out / FIGURES))
     own = shootout.tables(results, rows) if name == SHOOTOUT else []
     lines, note = _beside(rows)
-    return Chapter(name, [*own, *everything(rows, name)], lines, note, pictures, _configurations(results, out, rows))
+    shown = [*own, *everything(rows, name), *_restarts(results, rows)]
+    return Chapter(name, shown, lines, note, pictures, _configurations(results, out, rows))
+
+
+def _restarts(results: StoredResults, rows: pd.DataFrame) -> list[Table]:
+    """How far seeds are from each other, where their moments are stored and not too many files are to be read."""
+    if len(rows) > _MOST:
+        return []
+    try:
+        return restarts_table(results, rows).tables
+    except InputError:
+        return []
 
 
 def shots(drawn: Iterable[Saved]) -> list[list[Shot]]:
