@@ -1,12 +1,15 @@
 """A sweep by workers that are killed and preempted at random: what of it is lost, run twice, or left behind.
 
     python benchmarks/killed_workers.py --engine worker --strikes 200
-    python benchmarks/killed_workers.py --engine submitit --strikes 200
-    python benchmarks/killed_workers.py --engine slurm --strikes 100
+    python benchmarks/killed_workers.py --engine submitit --strikes 100
+    python benchmarks/killed_workers.py --engine slurm --strikes 60
+    python benchmarks/killed_workers.py --engine ray --strikes 60
 
 Four workers share a folder of results. A strike hits one that is at work, a random time after the one before: SIGKILL,
 or, where an engine has started the worker, what this engine's cluster does to jobs. Plain workers are started again by
-this script, jobs by the engine. The SLURM is that of this machine (benchmarks/one_node_slurm.sh makes one).
+this script, jobs by the engine. The SLURM is that of this machine (benchmarks/one_node_slurm.sh makes one). A Ray
+cluster of a head and two nodes is started here, and these are struck too. A command that ends with cells left, as a
+cluster is gone, is given again.
 
 At the end the folder is compared, file by file and bit by bit (but for times and machines in records), with that of one
 worker that nobody disturbed. The last line is a row of a Markdown table.
@@ -29,15 +32,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.shared_folder import TRAINING, equal, groups, outcome, worked
+from support.shared_folder import TRAINING, equal, family_of, groups, outcome, worked
 
 from nfbench.executors.engine import Sweep
+from nfbench.executors.ray import Ray
 from nfbench.executors.slurm import Slurm
 from nfbench.experiments.clean import leftovers, remove
 from nfbench.experiments.launch import launch
 from nfbench.experiments.status import leases
+from nfbench.foundation.errors import InputError
 from nfbench.foundation.owner import Owner, has_ended
 
+_MOST_COMMANDS = 50
+_PAUSE = 5.0  # seconds between two commands, where the first found no cluster
 TARGETS = ("u1", "u2", "u3", "u4")
 HEADINGS = "engine | cells | kills | preemptions | commands | seconds | records equal | named twice | stray files"
 
@@ -153,10 +160,61 @@ def to_slurm_job(*command: str, step: str = "") -> Callable[[int], bool]:
     return strike
 
 
+class RayCluster:
+    """A head and two nodes with two cores in all on this machine, as ``ray start`` makes them; a context manager."""
+
+    _ADDRESS = "127.0.0.1:6399"
+    _MOST_HEADS = 3  # that die
+
+    def __init__(self) -> None:
+        self._heads, self._nodes = 0, []
+
+    def __enter__(self) -> "RayCluster":
+        os.environ |= {"RAY_ADDRESS": self._ADDRESS, "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+        self._start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._die(self._nodes)
+
+    def strike_node(self, _: int) -> bool:
+        """Kill all processes of a node, and have another join."""
+        node = random.choice(self._nodes[1:])
+        self._die([node])
+        self._nodes.remove(node)
+        self._nodes.append(self._node("--address", self._ADDRESS, "--num-cpus=1"))
+        return True
+
+    def strike_head(self, _: int) -> bool:
+        """Kill all processes of the whole cluster, a few times, and start another."""
+        if self._heads == self._MOST_HEADS or random.random() < 0.8:
+            return False
+        self._heads += 1
+        self._die(self._nodes)
+        self._start()
+        return True
+
+    def _start(self) -> None:
+        port = self._ADDRESS.partition(":")[2]
+        self._nodes = [self._node("--head", "--port", port, "--num-cpus=0", "--include-dashboard=false")]
+        self._nodes += [self._node("--address", self._ADDRESS, "--num-cpus=1") for _ in range(2)]
+
+    def _node(self, *words: str) -> "subprocess.Popen[bytes]":
+        ray = Path(sys.executable).with_name("ray")
+        command = (ray, "start", "--node-ip-address=127.0.0.1", "--block", *words)
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _die(self, nodes: "list[subprocess.Popen[bytes]]") -> None:
+        for process in [each for node in nodes for each in family_of(node.pid)]:
+            _signal(process, signal.SIGKILL)
+        for node in nodes:
+            node.wait()
+
+
 def main() -> int:
     """Run both sweeps and print how they compare; exit code 1 where something was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", choices=("worker", "submitit", "slurm"), default="worker")
+    parser.add_argument("--engine", choices=("worker", "submitit", "slurm", "ray"), default="worker")
     parser.add_argument("--cells", type=int, default=200, help="a multiple of 8")
     parser.add_argument("--updates", type=int, default=300, help="of each training")
     parser.add_argument("--workers", type=int, default=4)
@@ -168,10 +226,11 @@ def main() -> int:
     posteriors = [f"{family}:K={depth}" for family in ("planar", "radial") for depth in range(1, depths + 1)]
     training = TRAINING.model_copy(update={"updates": asked.updates})
     parts = groups(asked.cells, posteriors, training=training, targets=TARGETS)
+    cluster = RayCluster()
     engine, kinds = {
         "worker": (Plain(asked.workers), {"kill": kill}),
         "submitit": (
-            Slurm(asked.workers, cluster="local"),
+            Slurm(asked.workers, minutes=1, cluster="local"),  # by groups' estimates each job would take an hour's
             {"kill": kill, "SIGUSR2 of submitit": preempt_local_job},
         ),
         "slurm": (
@@ -183,14 +242,26 @@ def main() -> int:
                 "scontrol requeue": to_slurm_job("scontrol", "requeue"),
             },
         ),
+        "ray": (
+            Ray(asked.workers),
+            {"kill": kill, "kill a node": cluster.strike_node, "kill the head": cluster.strike_head},
+        ),
     }[asked.engine]
     with tempfile.TemporaryDirectory() as folder:
         whole, torn = Path(folder) / "whole", Path(folder) / "torn"
         worked(whole, parts)
         began, commands, left = time.monotonic(), 0, len(parts)
-        with Struck(torn, kinds, asked.strikes, asked.pause, asked.seed) as struck:
-            while left and commands < 10:
-                left, commands = launch(engine, parts, torn).left, commands + 1
+        with (
+            cluster if asked.engine == "ray" else contextlib.nullcontext(),
+            Struck(torn, kinds, asked.strikes, asked.pause, asked.seed) as struck,
+        ):
+            while left and commands < _MOST_COMMANDS:
+                commands += 1
+                try:
+                    left = launch(engine, parts, torn).left
+                except InputError as error:
+                    print(f"after {time.monotonic() - began:.0f} s: {error}")
+                    time.sleep(_PAUSE)
         seconds = time.monotonic() - began
         said = "\n".join(file.read_text(errors="replace") for file in (torn / "logs").glob("*.log"))
         stray = leftovers(torn)

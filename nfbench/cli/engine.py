@@ -1,4 +1,4 @@
-"""The options that say where the groups of a run are run: on this machine, or by SLURM."""
+"""The options that say where the groups of a run are run: on this machine, or by workers that SLURM or Ray starts."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +11,11 @@ from nfbench.specification.choices import Executor
 if TYPE_CHECKING:
     from nfbench.executors.engine import Engine
 
-Where = Annotated[Executor, typer.Option("--executor", help="This machine's processes, or workers that SLURM starts.")]
+Where = Annotated[
+    Executor, typer.Option("--executor", help="This machine's processes, or workers that SLURM or Ray starts.")
+]
 WorkersPerGpu = Annotated[
-    int | None, typer.Option("--workers-per-gpu", min=1, help="Workers that share a GPU: with slurm.")
+    int | None, typer.Option("--workers-per-gpu", min=1, help="Workers that share a GPU: with slurm or ray.")
 ]
 JobMinutes = Annotated[
     float | None, typer.Option("--job-minutes", metavar="M", help="Time limit of a SLURM job; 60 if omitted.")
@@ -41,7 +43,7 @@ def engine_of(
 
     Args:
         executor: its name.
-        jobs: SLURM jobs at most; None: the engine chooses.
+        jobs: SLURM jobs, or Ray's workers at once, at most; None: the engine chooses.
         workers_per_gpu: workers that share a GPU; None: 1.
         job_minutes: time limit of a SLURM job; None: an hour.
         slurm: parameters of sbatch, each ``KEY=VALUE``.
@@ -54,13 +56,17 @@ def engine_of(
     Raises:
         InputError: an option that the executor does not have, or a wrong value.
     """
-    _only("--workers-per-gpu", executor, ("slurm",), is_there=workers_per_gpu is not None)
+    _only("--workers-per-gpu", executor, ("slurm", "ray"), is_there=workers_per_gpu is not None)
     _only("--job-minutes", executor, ("slurm",), is_there=job_minutes is not None)
     _only("--slurm", executor, ("slurm",), is_there=bool(slurm))
     _only("--no-wait", executor, ("slurm",), is_there=not wait)
     _only("--force", executor, ("local",), is_there=force)
     if executor == "local":
         return None
+    if executor == "ray":
+        from nfbench.executors.ray import Ray
+
+        return Ray(jobs, workers_per_gpu or 1)
     from nfbench.executors.slurm import MINUTES, Slurm
 
     return Slurm(

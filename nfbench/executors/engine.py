@@ -45,6 +45,10 @@ class Sweep:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+class EngineLostError(InputError):
+    """An engine that has started workers is gone; they may be at work, and the same command goes on."""
+
+
 class Engine(Protocol):
     """Starts workers.
 

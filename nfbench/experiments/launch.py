@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from nfbench.executors.engine import Engine, Sweep, engine_files
+from nfbench.executors.engine import Engine, EngineLostError, Sweep, engine_files
 from nfbench.executors.origins import check_importable
 from nfbench.experiments.estimate import estimate
 from nfbench.experiments.execute import Run
@@ -45,6 +45,7 @@ def launch(
     Raises:
         InputError: something is registered in this session only, the folder cannot be written, or the engine cannot
             start workers.
+        EngineLostError: the engine is gone; its workers may be at work. The same call goes on.
         KeyboardInterrupt: interrupted; the same call goes on.
     """
     if device not in _DEVICES:
@@ -63,17 +64,22 @@ def launch(
     variables = {name: value for name, value in environment().items() if name.startswith(_OWN_VARIABLES)}
     outcomes: dict[str, Record] = {}
     left, patient = run, engine.patient
+    lost: EngineLostError | None = None
     while left:
         seconds = [each.seconds for each in estimate(groups, root, device) if each.cells]
         wait = "--wait" if patient else "--no-wait"
         try:
             engine.run(Sweep((*arguments, wait), device, seconds, engine_files(root), variables))
+        except EngineLostError as error:
+            lost = error
         except InputError:
             if plan not in others:
                 remove_plan(plan)
             raise
         outcomes |= {cell.id: record for cell in left if (record := _outcome(cell, root, began)) is not None}
         still = [cell for cell in left if cell.id not in outcomes]
+        if lost is not None and still:
+            raise lost
         is_stuck = not engine.waits or len(still) == len(left)
         left, patient = still, True  # the leases of what dead workers held run out
         if is_stuck:

@@ -25,14 +25,17 @@ def refused(words, capsys):
     [
         (["--slurm", "partition=x"], "--slurm with --executor local: expected --executor slurm"),
         (["--no-wait"], "--no-wait with --executor local: expected --executor slurm"),
-        (["--workers-per-gpu", "2"], "--workers-per-gpu with --executor local: expected --executor slurm"),
+        (["--workers-per-gpu", "2"], "--workers-per-gpu with --executor local: expected --executor slurm or ray"),
         (["--job-minutes", "5"], "--job-minutes with --executor local: expected --executor slurm"),
         (["--executor", "slurm", "--force"], "--force with --executor slurm: expected --executor local"),
         (["--executor", "slurm", "--slurm", "x"], "--slurm 'x': expected KEY=VALUE, such as partition=gpu"),
         (["--executor", "slurm", "--slurm", "time=5"], "--slurm time=5: expected --job-minutes for that"),
         (["--executor", "slurm", "--job-minutes", "0"], "--job-minutes 0: expected a number of minutes from 1"),
         (["--executor", "slurm", "--device", "cuda:1"], "device 'cuda:1': expected cpu or cuda"),
-        (["--executor", "dask"], "'dask' is not one of 'local', 'slurm'"),
+        (["--executor", "ray", "--slurm", "x=y"], "--slurm with --executor ray: expected --executor slurm"),
+        (["--executor", "ray", "--no-wait"], "--no-wait with --executor ray: expected --executor slurm"),
+        (["--executor", "ray", "--force"], "--force with --executor ray: expected --executor local"),
+        (["--executor", "dask"], "'dask' is not one of 'local', 'slurm', 'ray'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -42,13 +45,13 @@ def test_a_wrong_option_is_one_line(words, said, capsys, monkeypatch, tmp_path):
     assert said in refused(words, capsys)
 
 
-def test_an_engine_that_is_not_installed_is_named_with_its_extra(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("ray", "ray")])
+def test_an_engine_that_is_not_installed_is_named_with_its_extra(executor, package, capsys, monkeypatch, tmp_path):
     """What to install stands in the line."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    assert "submitit is not installed; expected: pip install 'nfbench[slurm]'" in refused(
-        ["--executor", "slurm"], capsys
-    )
+    monkeypatch.setitem(sys.modules, package, None)
+    said = refused(["--executor", executor], capsys)
+    assert f"{package} is not installed; expected: pip install 'nfbench[{executor}]'" in said
 
 
 def test_a_machine_without_slurm_is_named(capsys, monkeypatch, tmp_path):

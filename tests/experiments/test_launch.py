@@ -7,7 +7,18 @@ import time
 from pathlib import Path
 
 import pytest
-from support.shared_folder import KILLED, TRAINING, ended, equal, forked, groups, outcome, runs_told, undisturbed
+from support.shared_folder import (
+    KILLED,
+    TRAINING,
+    children_of,
+    ended,
+    equal,
+    forked,
+    groups,
+    outcome,
+    runs_told,
+    undisturbed,
+)
 
 from nfbench.cli.app import main
 from nfbench.executors.slurm import Slurm
@@ -182,12 +193,6 @@ def test_a_device_of_one_machine_is_refused(root):
     """Which GPU a worker gets is the engine's to say."""
     with pytest.raises(InputError, match="device 'cuda:1': expected cpu or cuda"):
         launch(Forks(None, leave), groups(1), root, "cuda:1")
-
-
-def children_of(process):
-    """Numbers of the processes that a process has started."""
-    tasks = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(number) for file in tasks for number in file.read_text().split()]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes by /proc")

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -111,6 +112,17 @@ def disturbed(root, parts, log, *, workers, kills, moment, seed=0):
         else:
             assert ended(alive.pop()) == 0, log.read_text()
     return hits
+
+
+def children_of(process):
+    """Numbers of the processes that a process has started."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(number) for file in tasks for number in file.read_text().split()]
+
+
+def family_of(process):
+    """Numbers of a process and of all that it, and they, have started."""
+    return [process, *(each for child in children_of(process) for each in family_of(child))]
 
 
 def outcome(root):
