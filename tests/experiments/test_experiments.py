@@ -78,9 +78,9 @@ def test_all_stands_for_every_registered_family():
 
 @pytest.mark.parametrize("name", ["synthetic", "posteriordb"])
 def test_experiments_on_targets_with_facts_cover_all_families(name, monkeypatch):
-    """Every profile has all registered families; the standard one at least three seeds, posteriordb 25 posteriors."""
+    """Every profile has all registered families; the largest at least three seeds, posteriordb's 25 posteriors."""
     monkeypatch.setattr(grid, "protocols_of", lambda specs: dict.fromkeys(specs))
-    for profile in ("smoke", "quick", "standard"):
+    for profile in load(name).profiles:
         groups = plan(load(name), profile)
         assert {parse(group.posterior).name for group in groups} == {
             entry.name for entry in posteriors if entry.library is None
