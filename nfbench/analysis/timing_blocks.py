@@ -14,7 +14,8 @@ from nfbench.analysis.blocks import check_one
 
 OURS, TEXTBOOK, COMPILE, SPLIT = "nfbench", "textbook", "compile", "split"
 BARE = "bare"  # what no program for a step can do without; it trains nothing, and no speed-up is formed with it
-HOUSE = (OURS, TEXTBOOK, COMPILE, SPLIT, "reference", BARE)  # all others are peers, libraries of other people
+REFERENCE = "reference"  # the same maps in plain PyTorch, one after the other
+HOUSE = (OURS, TEXTBOOK, COMPILE, SPLIT, REFERENCE, BARE)  # all others are peers, libraries of other people
 WHERE = ("machine", "device", "threads", "dtype")  # what a rate is of
 BLOCK = ("source", "profile", "mode", *WHERE)
 SIZES = {"K": "K", "draws": "S", "batch": "B", "dim": "D", "seeds": "E"}  # columns with their letters

@@ -129,13 +129,23 @@ def test_sweeps_over_other_sizes_are_drawn_too(tmp_path):
     assert found["backward-time-D"].figure.axes[0].get_title() == "K = 32, S = 100"
 
 
-def test_ratios_have_a_column_a_contender_and_a_line_a_case(pictures):
-    """Four contenders beside nfbench, 24 cases, on a logarithmic axis with a line at 1."""
-    axes = pictures["backward-ratios"].figure.axes
-    assert [axis.get_title() for axis in axes] == ["textbook", "compile", "normflows", "pyro"]
-    assert len(axes[0].get_yticks()) == 24
-    assert all(axis.get_xscale() == "log" for axis in axes)
-    assert all(any(np.allclose(line.get_xdata(), 1) for line in axis.lines) for axis in axes)
+def marks(picture):
+    """By contender where its marks stand: ratios and lines."""
+    (axis,) = picture.figure.axes
+    lines = {container.get_label(): container.lines[0] for container in axis.containers}
+    return {name: [*zip(*line.get_data(), strict=True)] for name, line in lines.items()}
+
+
+def test_ratios_have_a_mark_a_contender_and_a_line_a_case(pictures):
+    """Four contenders beside nfbench, 24 cases, on a logarithmic axis with a line at 1; libraries are filled."""
+    picture = pictures["backward-ratios"]
+    (axis,) = picture.figure.axes
+    assert list(marks(picture)) == ["textbook", "compile", "normflows", "pyro"]
+    faces = {container.get_label(): container.lines[0].get_markerfacecolor() for container in axis.containers}
+    assert [faces[name] == "white" for name in marks(picture)] == [True, True, False, False]
+    assert len(axis.get_yticks()) == 24
+    assert axis.get_xscale() == "log"
+    assert any(np.allclose(line.get_xdata(), 1) for line in axis.lines)
 
 
 def test_a_ratio_stands_where_it_is(tmp_path):
@@ -148,8 +158,8 @@ def test_a_ratio_stands_where_it_is(tmp_path):
     assert container.lines[2][0].get_segments()[0][:, 0] == pytest.approx([7.2, 8.8])
 
 
-def test_no_ratio_is_a_word(tmp_path):
-    """Lacking, failed or without agreement: the word stands in the place, and no mark; what was not timed is empty."""
+def test_a_fault_is_said_and_what_is_lacking_is_empty(tmp_path):
+    """Failed or without agreement: words at the end of the line, and no mark; a map that a library lacks is neither."""
     for depth in (2, 8, 32, 80):
         timing(tmp_path, case={"posterior": f"planar:K={depth}"})
         timing(tmp_path, "textbook", 3.0, {"posterior": f"planar:K={depth}"})
@@ -158,26 +168,41 @@ def test_no_ratio_is_a_word(tmp_path):
     timing(tmp_path, "zuko", case={"posterior": "planar:K=2"}, status="lacking")
     timing(tmp_path, "zuko", case={"posterior": "planar:K=8"}, status="failed")
     timing(tmp_path, "zuko", case={"posterior": "planar:K=32"}, agreement=WRONG)
-    axis = drawn(tmp_path)["backward-ratios"].figure.axes[1]
-    assert words(axis) == ["lacking", "failed", "no agreement"]
-    assert len(axis.containers) == 1
+    picture = drawn(tmp_path)["backward-ratios"]
+    (axis,) = picture.figure.axes
+    assert words(axis) == ["zuko: failed", "zuko: no agreement"]
+    assert len(marks(picture)["zuko"]) == 1
+
+
+def test_cases_beside_the_reference_alone_are_left_out_and_counted(tmp_path):
+    """A sweep that only plain PyTorch was timed in has no line; without any other contender it has."""
+    for depth in (2, 8):
+        timing(tmp_path / "alone", case={"posterior": f"planar:K={depth}"})
+        timing(tmp_path / "alone", "reference", 2.0, {"posterior": f"planar:K={depth}"})
+        timing(tmp_path / "both", case={"posterior": f"planar:K={depth}"})
+        timing(tmp_path / "both", "reference", 2.0, {"posterior": f"planar:K={depth}"})
+    timing(tmp_path / "both", "zuko", 8.0, {"posterior": "planar:K=8"})
+    both, alone = (drawn(tmp_path / name)["backward-ratios"] for name in ("both", "alone"))
+    assert [len(picture.figure.axes[0].get_yticks()) for picture in (both, alone)] == [1, 2]
+    assert "Left out: 1 case that were timed beside the reference alone." in both.caption
+    assert "Left out" not in alone.caption
 
 
 def test_bare_products_are_not_drawn(tmp_path):
-    """They train nothing: no column of ratios is theirs."""
+    """They train nothing: no ratios are theirs."""
     for name in ("nfbench", "textbook", "bare"):
         timing(tmp_path, name, 3.0, {"mode": "step", "target": "u1"})
-    assert [axis.get_title() for axis in drawn(tmp_path)["step-ratios"].figure.axes] == ["textbook"]
+    assert list(marks(drawn(tmp_path)["step-ratios"])) == ["textbook"]
 
 
 def test_a_contender_without_any_ratio_is_named_in_the_caption(tmp_path):
-    """It has no column; that it lacks the map, or was timed on another day, is said below."""
+    """It has no mark; that it lacks the map, or was timed on another day, is said below."""
     timing(tmp_path)
     timing(tmp_path, "textbook", 3.0)
     timing(tmp_path, "zuko", run="another day")
     timing(tmp_path, "pyro", status="lacking")
     picture = drawn(tmp_path)["backward-ratios"]
-    assert [axis.get_title() for axis in picture.figure.axes] == ["textbook"]
+    assert list(marks(picture)) == ["textbook"]
     assert "In no case a ratio: pyro (lacking), zuko (another run)." in picture.caption
 
 

@@ -11,7 +11,7 @@ from nfbench.analysis.profiles import profiles
 from nfbench.analysis.scores import Scores, metric_of, scores
 from nfbench.analysis.summary import LEVEL
 from nfbench.foundation.errors import InputError
-from nfbench.present.plots.looks import Line, Look
+from nfbench.present.plots.looks import Line, Look, ink
 from nfbench.present.plots.style import Picture, legend, panels, title
 from nfbench.records.glossary import measure
 
@@ -124,7 +124,7 @@ def _wins(
     axis.set_xticks(range(num), labels=names, fontsize=7, rotation=50, ha="left", rotation_mode="anchor")
     axis.tick_params(length=0)
     for label, posterior in zip(axis.get_yticklabels(), pairs.posteriors, strict=True):
-        label.set_color(looks[rows[posterior]["family"]].colour)
+        label.set_color(ink(looks[rows[posterior]["family"]].colour))
     bar = figure.colorbar(image, ax=axis, shrink=min(1.0, 1.6 / side), ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.set_label("P(row better than column)", fontsize=8)
     bar.ax.tick_params(labelsize=7)

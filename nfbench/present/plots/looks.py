@@ -11,6 +11,7 @@ from nfbench.specification.spec import Spec, parse
 
 Colour = tuple[float, float, float]
 Line = str | tuple[int, tuple[float, ...]]  # matplotlib's name of a line style, or an offset and lengths on and off
+_CONTRAST = 4.5  # of text, what WCAG 2 asks for at level AA
 MARKS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h", "d", "*", "8")
 LINES: tuple[Line, ...] = ("-", (0, (6, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (2, 1)), (0, (8, 1.5, 2, 1.5)), (0, (1, 1)))
 HUES: dict[Kind, str] = {  # at least 25 apart in CIELAB for every kind of colour vision, see the tests
@@ -121,6 +122,32 @@ def looks(families: Iterable[str]) -> dict[str, Look]:
         taken = {(each.colour, each.mark) for each in shown.values()}
         shown[name] = next((each for each in tries if (each.colour, each.mark) not in taken), own)
     return shown
+
+
+def ink(colour: Colour) -> Colour:
+    """A shade of a colour in which text can be read on white: its contrast is at least 4.5.
+
+    Args:
+        colour: red, green and blue, each from 0 to 1.
+
+    Returns:
+        The colour itself where it is dark enough.
+
+    >>> ink((0.0, 0.0, 0.0)), all(part < 1 for part in ink((1.0, 0.8, 0.0)))
+    ((0.0, 0.0, 0.0), True)
+    """
+    share = 1.0
+    while 1.05 / (_luminance(share, colour) + 0.05) < _CONTRAST:
+        share -= 0.02
+    red, green, blue = (share * part for part in colour)
+    return red, green, blue
+
+
+def _luminance(share: float, colour: Colour) -> float:
+    """Of the colour whose parts are so large a share, as WCAG 2 defines it."""
+    parts = [share * part for part in colour]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 @functools.cache

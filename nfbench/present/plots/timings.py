@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from seaborn import color_palette
 
-from nfbench.analysis.timing_blocks import BARE, HOUSE, OURS, SIZES, TimingBlock, cases, three_digits
-from nfbench.present.plots.looks import Look
+from nfbench.analysis.timing_blocks import BARE, HOUSE, OURS, REFERENCE, SIZES, TimingBlock, cases, three_digits
+from nfbench.present.plots.looks import MARKS, Look, ink
 from nfbench.present.plots.style import Picture, legend, panels
 from nfbench.records.glossary import MODES
 
@@ -119,30 +120,63 @@ def _legends(figure: Figure, rows: pd.DataFrame, looks: dict[str, Look], lines: 
 
 
 def _ratios(block: TimingBlock, looks: dict[str, Look]) -> Iterator[Picture]:
-    """How many times nfbench's time each contender takes: a column a contender, a line a case."""
-    compared = set(block.rows.loc[block.rows["ratio"].notna(), "contender"])
-    contenders = [name for name in dict.fromkeys(block.rows["contender"]) if name in compared]
-    contenders.sort(key=lambda name: name not in HOUSE)  # peers last
-    lines = [case for case in cases(block.rows) if case["ratio"].notna().any()]
+    """How many times nfbench's time each contender takes: a line a case, a mark a contender.
+
+    Cases that were timed beside the plain PyTorch reference alone are in the pictures of sizes; here they are left out,
+    unless there is no other.
+    """
+    compared = block.rows[block.rows["ratio"].notna()]
+    every = [case for case in cases(block.rows) if case["ratio"].notna().any()]
+    beside = set(compared["contender"]) - {REFERENCE}
+    lines = [case for case in every if case.loc[case["ratio"].notna(), "contender"].isin(beside).any()] or every
     if not lines:
         return
+    contenders = sorted(dict.fromkeys(compared["contender"]), key=lambda name: name not in HOUSE)  # peers last
     facts = [case.iloc[0].to_dict() for case in lines]
     names = [f"{_target(case)}{case['label']}, {_sizes(case, '')}" for case in facts]
-    width = 0.055 * max(map(len, names)) + max(1.7 * len(contenders), 3.4)
-    figure = Figure(figsize=(width, 0.19 * len(lines) + 0.9))
-    axes = figure.subplots(1, len(contenders), sharex=True, sharey=True, squeeze=False).ravel().tolist()
-    for axis, name in zip(axes, contenders, strict=True):
-        _dots(axis, name, lines, looks)
-    axes[0].set_yticks(range(len(names)), labels=names, fontsize=7)
-    axes[0].set_ylim(len(names) - 0.5, -0.5)
-    figure.supxlabel("times the time of nfbench" + _a_model(block), fontsize=9)
+    figure, (axis,) = panels(1, size=(0.055 * max(map(len, names)) + 4.6, 0.19 * len(lines) + 0.6))
+    axis.axvline(1, color="0.6", lw=0.8)
+    for name, (colour, mark, face) in _contender_looks(contenders).items():
+        rows = [(place, row) for place, case in enumerate(lines) for row in _of(case, name) if pd.notna(row["ratio"])]
+        ratios, low, high = (np.array([row[part] for _, row in rows]) for part in ("ratio", "ratio_low", "ratio_high"))
+        style: dict[str, Any] = {"color": colour, "marker": mark, "mfc": face, "ms": 4.5, "elinewidth": 0.8, "ls": ""}
+        axis.errorbar(ratios, [place for place, _ in rows], xerr=[ratios - low, high - ratios], label=name, **style)
+    _faults(axis, lines)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_yticks(range(len(names)), labels=names, fontsize=7)
+    for label, case in zip(axis.get_yticklabels(), facts, strict=True):
+        label.set_color(ink(looks[case["family"]].colour))
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.tick_params(axis="y", length=0)
+    axis.set_xlabel("times the time of nfbench" + _a_model(block))
+    legend(figure, [axis])
+    left = f"{len(every) - len(lines)} case{'' if len(every) - len(lines) == 1 else 's'}"
+    cut = f"Left out: {left} that were timed beside the reference alone. " if len(lines) < len(every) else ""
     yield Picture(
         "ratios",
         f"Time{_a_model(block)} of each contender over nfbench's in the same round: median with quartiles; right of "
-        f"the line nfbench is faster. A word in place of a mark says why there is none; empty: not timed. "
+        f"the line nfbench is faster. No mark: the contender has no such map or mode, or was not timed. {cut}"
         f"{_absent(block.rows, contenders)}{_where(block)}",
         figure,
     )
+
+
+def _of(case: pd.DataFrame, contender: str) -> list[dict[Any, Any]]:
+    return list(case[case["contender"] == contender].to_dict("records"))
+
+
+def _contender_looks(contenders: list[str]) -> dict[str, tuple[Any, str, Any]]:
+    """Colour, mark and face of each: grey and hollow for our own other ways, a filled colour for each library."""
+    own = [name for name in contenders if name in HOUSE]
+    peers = [name for name in contenders if name not in HOUSE]
+    greys = {name: (str(0.3 + 0.4 * place / max(len(own) - 1, 1)), "white") for place, name in enumerate(own)}
+    filled = {name: (colour, colour) for name, colour in zip(peers, color_palette("dark", len(peers)), strict=True)}
+    return {
+        name: (colour, MARKS[place % len(MARKS)], face)
+        for place, (name, (colour, face)) in enumerate((greys | filled).items())
+    }
 
 
 def _absent(rows: pd.DataFrame, shown: list[str]) -> str:
@@ -159,31 +193,14 @@ def _a_model(block: TimingBlock) -> str:
     return " for a model" if block.is_step else ""
 
 
-def _dots(axis: Axes, name: str, lines: list[pd.DataFrame], looks: dict[str, Look]) -> None:
-    """One contender's ratios, a line a case; a word in the place of a mark where there is none."""
-    axis.axvline(1, color="0.6", lw=0.8)
+def _faults(axis: Axes, lines: list[pd.DataFrame]) -> None:
+    """At the right of a line, whose time may not be compared, and why; that a contender lacks a map is no fault."""
+    style: dict[str, Any] = {"ha": "left", "va": "center", "fontsize": 6.5, "color": "#b3261e"}
     for place, case in enumerate(lines):
-        row = next(iter(case[case["contender"] == name].to_dict("records")), None)
-        if row is None or pd.isna(row["ratio"]):
-            if row is not None:
-                _word(axis, place, _why(row))
-            continue
-        look, ends = looks[row["family"]], [[row["ratio"] - row["ratio_low"]], [row["ratio_high"] - row["ratio"]]]
-        axis.errorbar(row["ratio"], place, xerr=ends, color=look.colour, marker=look.mark, ms=4, capsize=2, ls="")
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", color="0.92", linewidth=0.8)
-    axis.set_title(name)
-    axis.tick_params(axis="y", length=0)
-
-
-def _word(axis: Axes, place: int, text: str) -> None:
-    """Text in the middle of a line, clear of the lines behind it."""
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6.5, "color": "0.45"}
-    ground = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}
-    axis.text(0.5, place, text, transform=axis.get_yaxis_transform(), bbox=ground, **style)
+        rows = case[(case["contender"] != OURS) & case["ratio"].isna() & (case["status"] != "lacking")]
+        text = "; ".join(f"{row['contender']}: {_why(row)}" for row in rows.to_dict("records"))
+        if text:
+            axis.text(1.01, place, text, transform=axis.get_yaxis_transform(), **style)
 
 
 def _why(row: dict[Any, Any]) -> str:
