@@ -5,12 +5,13 @@ may differ for each draw.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nfbench.foundation.numerics import LOG_2PI, bracketed_root, log_normal_cdf
-from nfbench.kernels.dispatch import transformed
+from nfbench.kernels.dispatch import differentiated, transformed
 
 _LARGEST = math.exp(60.0)  # bound on F / f in a gradient: draws do not fall where the density is e^-60 of its tail
 
@@ -66,7 +67,8 @@ def quantile(eps: Tensor, log_weights: Tensor, mean: Tensor, log_scale: Tensor) 
     side = torch.where(eps > 0, -1.0, 1.0).to(eps.dtype)
     target = log_normal_cdf(side * eps)
     with torch.no_grad():  # forward-mode differentiation only stops at `detach`
-        z, over = _root(*(part.detach() for part in (eps, side, target, log_weights, mean, log_scale)))
+        parts = [part.detach() for part in (eps, side, target, log_weights, mean, log_scale)]
+        z, over = _root_operator(*parts) if transformed() and not differentiated() else _root(*parts)
     for _ in range(2):
         value = side * (log_tail(z, side, log_weights, mean, log_scale) - target)
         z = z - (value - value.detach()) * over
@@ -78,7 +80,8 @@ def _root(
 ) -> tuple[Tensor, Tensor]:
     """The root z (S, B) of `quantile`'s equation, and F / f there (S, B); `target` is ln Phi(side eps)."""
     # Torch's own is three times as fast; vmap has no rule for it, and its gradient is infinite far out.
-    log_cdf = log_normal_cdf if transformed() else torch.special.log_ndtr
+    plain = not transformed()
+    log_cdf = torch.special.log_ndtr if plain else log_normal_cdf
     constant, signs, rates = log_weights - log_scale - 0.5 * LOG_2PI, side.unsqueeze(-1), (-log_scale).exp()
 
     def logs(z: Tensor) -> Tensor:
@@ -93,6 +96,39 @@ def _root(
 
     ends = mean + log_scale.exp() * eps.unsqueeze(-1)
     start = (log_weights.exp() * ends).sum(-1)
-    z = bracketed_root(newton, start, ends.amin(-1), ends.amax(-1), stops=not transformed())
+    z = bracketed_root(newton, start, ends.amin(-1), ends.amax(-1), stops=plain)
     tail, density = logs(z)
     return z, (tail - density).exp().clamp_max(_LARGEST)
+
+
+@torch.library.custom_op("nfbench::mixture_root", mutates_args=())
+def _root_operator(
+    eps: Tensor, side: Tensor, target: Tensor, log_weights: Tensor, mean: Tensor, log_scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`_root` as an operator, which sees plain tensors: so the search ends where all seeds have their roots."""
+    return _root(eps, side, target, log_weights, mean, log_scale)
+
+
+@_root_operator.register_fake
+def _shapes(eps: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(eps), torch.empty_like(eps)
+
+
+@_root_operator.register_vmap
+def _folded(
+    info: Any, in_dims: tuple[int | None, ...], *parts: Tensor
+) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    """Seeds become data points: (E, S, B) -> (S, E B), and numbers (E, [S,] B or 1, C) -> ([S,] E B, C)."""
+    E = info.batch_size
+    each = [
+        part.unsqueeze(0).expand(E, *part.shape) if axis is None else part.movedim(axis, 0)
+        for part, axis in zip(parts, in_dims, strict=True)
+    ]
+    S, B = each[0].shape[1:]
+    points = [part.transpose(0, 1).reshape(S, E * B) for part in each[:3]]
+    numbers = []
+    for part in each[3:]:
+        rows = part.expand(*part.shape[:-2], B, part.shape[-1])
+        drawn = rows.dim() == 4  # ln weights that differ for each draw
+        numbers.append(rows.transpose(0, 1).reshape(S, E * B, -1) if drawn else rows.reshape(E * B, -1))
+    return tuple(part.reshape(S, E, B) for part in _root_operator(*points, *numbers)), (1, 1)

@@ -1,5 +1,6 @@
 """The mixture of Gaussians: worked examples, gradients of draws against quadrature, tails, and two modes."""
 
+import functools
 import math
 
 import pytest
@@ -135,3 +136,26 @@ def test_two_modes_are_found():
 
     assert divergence("mixture:components=2") < 0.01
     assert divergence("gaussian") > 0.5
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_roots_of_all_seeds_are_those_of_each(drawn, rows):
+    """Under vmap one search finds the roots of all seeds: values and gradients are those of seeds one by one.
+
+    The tolerance is that of the search, four roundings of a root, times the number of terms of a gradient's sum.
+    """
+    E, S, B, C = 3, 20, 3, 4
+    random = torch.Generator().manual_seed(1)
+    numbers = functools.partial(torch.randn, generator=random, dtype=torch.float64)
+    eps, means, log_scales = numbers(E, S, B), 3 * numbers(E, rows, C), 0.3 * numbers(E, rows, C)
+    log_weights = (numbers(E, S, B, C) if drawn else numbers(1, C)).log_softmax(-1)
+    inputs = [part.requires_grad_() for part in (eps, log_weights, means, log_scales)]
+    alone = torch.stack(
+        [quantile(eps[e], log_weights[e] if drawn else log_weights, means[e], log_scales[e]) for e in range(E)]
+    )
+    together = torch.vmap(quantile, in_dims=(0, 0 if drawn else None, 0, 0))(*inputs)
+    torch.testing.assert_close(together, alone, rtol=1e-15 * 8, atol=1e-15 * 8)
+    sides = [torch.autograd.grad(part.square().sum(), inputs) for part in (together, alone)]
+    for ours, theirs in zip(*sides, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
