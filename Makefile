@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS)
 
-.PHONY: help setup reproduce tables paper-gpu smoke test lint check docs clean
+.PHONY: help setup reproduce tables paper-gpu smoke test verify lint check docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make tables     the same of the paper's image experiments, which need data (see nfbench data ls)"
 	@echo "make paper-gpu  set up, run the missing rows of Table 2 at full budget on a GPU for MINUTES=60"
 	@echo "make test       set up, check style and types, run all tests and the benchmarks as tests"
+	@echo "make verify     set up, prove every registered family right by the long searches of 'nfbench verify --strict'"
 	@echo "make smoke      the smallest run of every experiment, into build/smoke"
 	@echo "make docs       set up, build the documentation into build/docs, warnings are errors"
 	@echo "make lint       set up, repair style where that can be done"
@@ -56,6 +57,10 @@ check: setup
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal --durations 20
 	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks --benchmark-disable
+
+# At D = 2 and 5 and the families' own K; the tests look at D = 3.
+verify: setup
+	OMP_NUM_THREADS=1 $(BIN)/nfbench verify --strict
 
 docs: setup
 	$(BIN)/python -m sphinx -E -W --keep-going --quiet -b html docs build/docs

@@ -268,6 +268,7 @@ def verify(
     dtype: str = "float32",
     device: str = "cpu",
     strict: bool = False,
+    seconds: float | None = None,
     reference: Reference | None = None,
 ) -> Verdict:
     """Verify that a flow is right: what ``nfbench verify`` does.
@@ -280,6 +281,7 @@ def verify(
         dtype: precision of trainings, which is compared with float64.
         device: torch device.
         strict: look longer: more parameters, points and draws.
+        seconds: after which the checks that are not decided are left so; None: without limit.
         reference: an oracle in plain Python: a function (z_0, theta, weights) -> (z_K, ln|det|) of lists of numbers;
             weights are the flow's parameters and buffers by name, as nested lists. For a `Posterior` that is no flow:
             of the noise, an empty list and the weights, with ln q in place of ln|det|.
@@ -294,4 +296,4 @@ def verify(
     >>> nfbench.verify("gaussian", dim=2).passed
     True
     """
-    return _verify(flow, dim, depth, dtype=dtype, device=device, strict=strict, reference=reference)
+    return _verify(flow, dim, depth, dtype=dtype, device=device, strict=strict, seconds=seconds, reference=reference)

@@ -30,15 +30,17 @@ def verify(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     libraries: Annotated[bool, typer.Option("--libraries", help="All families of other libraries too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Look longer: more parameters, points and draws.")] = False,
+    seconds: Annotated[float | None, typer.Option(help="Of a family, after which checks are not decided.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Families at once; chosen by the machine if omitted.")] = None,
     results: Annotated[Path | None, typer.Option(help="Store the verdicts in this folder of results.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Check that flows are right; exit code 1 if one is not, with code that shows why."""
+    """Check that flows are right; exit code 1 if a check fails, with code that shows why."""
     from nfbench.foundation.files import check_writable
     from nfbench.records.verdicts import write
-    from nfbench.verification.stored import check_registered, record_of
+    from nfbench.verification.several import Options, several
+    from nfbench.verification.stored import check_registered
     from nfbench.verification.subjects import every, expanded
-    from nfbench.verification.verify import verify as run
 
     if named and libraries:
         raise InputError("verify: --libraries beside names: expected one of them")
@@ -48,16 +50,17 @@ def verify(
         check_writable(results)
         for text in texts:
             check_registered(text)
-    for place, text in enumerate(texts):
-        verdicts.append(run(text, dim, depth, dtype=dtype, device=device, strict=strict))
-        if results is not None:
-            write(results, record_of(verdicts[-1], place, strict=strict, dtype=dtype, device=device))
+    options = Options(dim, depth, dtype, device, strict, seconds, stored=results is not None)
+    for verdict, record in several(texts, options, jobs):
+        verdicts.append(verdict)
+        if results is not None and record is not None:
+            write(results, record)
         if not as_json:
             print(
-                verdicts[-1] if named or not verdicts[-1].passed else verdicts[-1].last_line,
+                verdict if named or verdict.failures else verdict.last_line,
                 end="\n" * 2 if named else "\n",
             )
             sys.stdout.flush()
     if as_json:
         print(json.dumps([verdict.as_data() for verdict in verdicts], indent=1))
-    return int(not all(verdict.passed for verdict in verdicts))
+    return int(any(verdict.failures for verdict in verdicts))

@@ -35,7 +35,7 @@ class Checked(Strict):
 
     check: str  # its name
     status: Status
-    detail: str  # a failure in numbers, why the check does not apply, or what is reported
+    detail: str  # a failure in numbers, why the check does not apply or is not decided, or what is reported
 
 
 class StoredVerdict(Stored):

@@ -14,6 +14,8 @@ from nfbench.verification.subject import State, Subject
 class Effort(NamedTuple):
     """How long a check may look for a counterexample.
 
+    The default kills every mutant of tests/verification; a strict look has more parameters, points and draws.
+
     Attributes:
         seeds: draws of the parameters in each state.
         points: noise points at which a map is differentiated.
@@ -27,7 +29,7 @@ class Effort(NamedTuple):
     steps: int = 40
 
 
-STRICT = Effort(seeds=6, points=100, draws=200_000, steps=200)
+STRICT = Effort(seeds=4, points=100, draws=60_000, steps=100)
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Outcome:
     """What a check found.
 
     Attributes:
-        status: pass, fail, does not apply, or reported where nothing is asked for.
-        detail: a failure in numbers, the reason why the check does not apply, or what is reported.
+        status: pass, fail, does not apply, reported where nothing is asked for, or not decided within a limit of time.
+        detail: a failure in numbers, the reason why the check does not apply, what is reported, or the limit.
         example: the counterexample of a failure.
     """
 

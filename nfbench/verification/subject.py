@@ -1,7 +1,7 @@
 """What is verified: how to build it at any size, with which parameters, and the code that builds it again."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
@@ -187,17 +187,18 @@ def states(q_or_flow: Posterior | Flow) -> tuple[State, ...]:
     return STATES[:2] if integration_error(q_or_flow) else STATES
 
 
-def parameters(q_or_flow: Posterior | Flow, seeds: int) -> Iterator[tuple[State, int]]:
+def parameters(q_or_flow: Posterior | Flow, seeds: int, among: Sequence[State] = STATES) -> Iterator[tuple[State, int]]:
     """The parameters at which a check looks: each of `states` with so many seeds, the start, which has none, once.
 
     Args:
         q_or_flow: of the family.
         seeds: how many.
+        among: the states that the check looks at.
 
     Yields:
         State and seed, as `Subject.build` takes them.
     """
-    for state in states(q_or_flow):
+    for state in (state for state in states(q_or_flow) if state in among):
         yield from ((state, seed) for seed in range(seeds if state != "start" else 1))
 
 

@@ -1,6 +1,8 @@
 """Runs the battery: every check over several dimensions, failures made small, one report."""
 
+import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +10,13 @@ from functools import cache
 from typing import Any
 
 from nfbench.foundation.checks import whole_number
-from nfbench.foundation.errors import reason
+from nfbench.foundation.errors import InputError, reason
 from nfbench.specification.choices import Status
 from nfbench.verification import checks
 from nfbench.verification.check import CHECKS, STRICT, Check, Effort, Example, Outcome
 from nfbench.verification.subject import Reference, Subject, literal
 from nfbench.verification.subjects import Factory, subject
+from nfbench.verification.time_limit import OutOfTime, TimeLimit
 
 DIMS = (2, 5)  # D where none is said: the plane, and one in which a permutation is not its own inverse
 
@@ -24,8 +27,8 @@ class Result:
 
     Attributes:
         check: the check.
-        status: pass, fail, does not apply or reported.
-        detail: a failure in numbers, or why the check does not apply.
+        status: pass, fail, does not apply, reported or not decided.
+        detail: a failure in numbers, why the check does not apply, or after how many seconds it was ended.
         code: lines to paste that show the smallest counterexample found; empty without one.
         seconds: the check took, search for a smaller counterexample included.
     """
@@ -55,13 +58,18 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed."""
-        return not self.failures
+        """Whether no check failed, and none was ended before it was decided."""
+        return not (self.failures or self.undecided)
 
     @property
     def failures(self) -> dict[str, str]:
         """Name of each failed check -> its detail."""
         return {result.check.name: result.detail for result in self.results if result.status == "fail"}
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Name of each check that a limit of time ended, or left out."""
+        return tuple(result.check.name for result in self.results if result.status == "not decided")
 
     def as_data(self) -> dict[str, Any]:
         """Give the verdict as plain data for JSON.
@@ -94,15 +102,16 @@ class Verdict:
     @property
     def last_line(self) -> str:
         """The outcome in one line."""
-        end = "passed" if self.passed else f"FAILED: {', '.join(self.failures)}"
-        return f"{self.name}: {end} ({sum(result.seconds for result in self.results):.1f} s)"
+        parts = [f"FAILED: {', '.join(self.failures)}"] if self.failures else []
+        parts += [f"not decided: {', '.join(self.undecided)}"] if self.undecided else []
+        return f"{self.name}: {'; '.join(parts) or 'passed'} ({sum(result.seconds for result in self.results):.1f} s)"
 
     def __str__(self) -> str:
         width = max(len(result.check.name) for result in self.results)
         dims = ", ".join(map(str, self.dims))
         lines = [f"{self.name}: D = {dims}" + (f", K = {self.depth}" if self.depth else "")]
         for result in self.results:
-            word = {"does not apply": "-   "}.get(result.status, result.status)
+            word = {"does not apply": "-   ", "not decided": "?"}.get(result.status, result.status)
             said = f"does not apply because {result.detail}" if result.status == "does not apply" else result.detail
             if result.status == "fail":
                 said = f"{said}\n{_indented(f'proves: {result.check.proves}')}\n{_indented(result.code)}"
@@ -122,6 +131,7 @@ def verify(
     dtype: str = "float32",
     device: str = "cpu",
     strict: bool = False,
+    seconds: float | None = None,
     reference: Reference | None = None,
     report: Callable[[Result], None] | None = None,
 ) -> Verdict:
@@ -134,6 +144,7 @@ def verify(
         dtype: precision of trainings, which is compared with float64.
         device: of torch.
         strict: look longer.
+        seconds: after which the checks that are not decided are left so; None: without limit.
         reference: an oracle in plain Python.
         report: called with each result.
 
@@ -148,10 +159,11 @@ def verify(
         whole_number("verify", "dim", size, 1)
     if depth is not None:
         whole_number("verify", "depth", depth, 0)
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InputError(f"verify: seconds={seconds}: expected a positive number, or None")
     first = subject(named, dims[0], depth, dtype=dtype, device=device, reference=reference)
-    return battery(
-        first, [dims[0], *filter(first.can_have, dims[1:])], effort=STRICT if strict else None, report=report
-    )
+    sizes = [dims[0], *filter(first.can_have, dims[1:])]
+    return battery(first, sizes, effort=STRICT if strict else None, seconds=seconds, report=report)
 
 
 def battery(
@@ -160,6 +172,7 @@ def battery(
     *,
     effort: Effort | None = None,
     only: Sequence[str] | None = None,
+    seconds: float | None = None,
     report: Callable[[Result], None] | None = None,
 ) -> Verdict:
     """Run the checks.
@@ -169,24 +182,40 @@ def battery(
         dims: each D at which to check; those that the family refuses are an error.
         effort: how long to look for counterexamples; None: as long as a user waits.
         only: names of checks; None: all.
+        seconds: after which the checks that are not decided are left so; None: without limit.
         report: called with each result.
 
     Returns:
         The verdict.
     """
     assert checks.__all__  # the import fills the list of checks
-    results = []
+    results, limit = [], TimeLimit(seconds)
     for check in CHECKS:
         if only is None or check.name in only:
-            results.append(_run(check, subject, dims, effort or Effort()))
+            results.append(_run(check, subject, dims, effort or Effort(), limit))
             if report is not None:
                 report(results[-1])
     return Verdict(subject.name, subject.depth, tuple(dims), tuple(results))
 
 
-def _run(check: Check, subject: Subject, dims: Sequence[int], effort: Effort) -> Result:
+def _run(check: Check, subject: Subject, dims: Sequence[int], effort: Effort, limit: TimeLimit) -> Result:
     """Run one check at each D; of a failure, the one of the smallest size."""
     begin = time.perf_counter()
+    at = subject
+    try:
+        with limit.enforced():
+            at, outcome = _first_failure(check, subject, dims, effort)
+    except OutOfTime:
+        outcome = Outcome("not decided", f"not decided within {limit.seconds:g} s")
+    if outcome.status == "fail":
+        with contextlib.suppress(OutOfTime), limit.enforced():
+            at, outcome = _smaller(check, at, outcome, effort)
+    code = "" if outcome.example is None else paste(at, outcome.example)
+    return Result(check, outcome.status, outcome.detail, code, time.perf_counter() - begin)
+
+
+def _first_failure(check: Check, subject: Subject, dims: Sequence[int], effort: Effort) -> tuple[Subject, Outcome]:
+    """What a check finds at the D where it fails first, or at the last one, and the subject at that D."""
     fitting = [dim for dim in dims if check.largest_dim is None or dim <= check.largest_dim][
         : 1 if check.once else None
     ]
@@ -199,10 +228,7 @@ def _run(check: Check, subject: Subject, dims: Sequence[int], effort: Effort) ->
         at, outcome = subject.at(dim=dim), find(dim)
         if outcome.status in ("fail", "does not apply"):
             break
-    if outcome.status == "fail":
-        at, outcome = _smaller(check, at, outcome, effort)
-    code = "" if outcome.example is None else paste(at, outcome.example)
-    return Result(check, outcome.status, outcome.detail, code, time.perf_counter() - begin)
+    return at, outcome
 
 
 def _find(check: Check, subject: Subject, effort: Effort) -> Outcome:

@@ -13,6 +13,7 @@ from nfbench.posteriors.following import follow
 from nfbench.specification.entry import Entry
 from nfbench.specification.registry import posteriors
 from nfbench.targets.densities import conjugate
+from nfbench.verification.check import Effort
 
 
 def posterior(*arguments: Any, **options: Any) -> Posterior:
@@ -77,6 +78,7 @@ def normal(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+QUICK = Effort(seeds=1, points=20, draws=10_000, steps=20)  # of batteries, as tests have time for
 FEATURES = 7  # F of amortized posteriors
 EVERY = pytest.mark.parametrize("spec", [*specs(3), *firsts(0)])
 MODES = pytest.mark.parametrize("features", [None, FEATURES], ids=["free", "amortized"])

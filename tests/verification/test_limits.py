@@ -61,7 +61,7 @@ def two_checks(monkeypatch):
 def test_the_command_stores_verdicts(tmp_path, capsys, two_checks):
     """With --results each verdict is a record under the canonical spec; a flow of a file has no such place."""
     with pytest.raises(SystemExit) as caught:
-        main(["verify", "gaussian", "planar:K=1", "--dim", "2", "--results", str(tmp_path)])
+        main(["verify", "gaussian", "planar:K=1", "--dim", "2", "--jobs", "1", "--results", str(tmp_path)])
     assert caught.value.code == 0
     stored = {each.examined.posterior: each for each in verdicts(tmp_path)}
     assert list(stored) == sorted(stored, key=lambda name: stored[name].id)

@@ -14,6 +14,7 @@ from nfbench.records.verdicts import StoredVerdict
 from nfbench.specification.choices import VERDICTS
 
 COMMAND = "nfbench verify --libraries --results FOLDER"  # writes what this table shows
+PASSED = "passed"
 _HEAD = ["Posterior", "verdict", "Failed checks", "Cannot", "Cannot be checked", "s"]
 
 
@@ -51,18 +52,23 @@ def table(verdicts: list[StoredVerdict]) -> Table:
             words(verdict),
             ", ".join(verdict.with_status("fail")) or NOTHING,
             ", ".join(ABILITIES[ability] for ability in verdict.lacking) or NOTHING,
-            ", ".join(name for name in verdict.with_status("does not apply") if name in usual) or NOTHING,
+            ", ".join(
+                [name for name in verdict.with_status("does not apply") if name in usual]
+                + [f"{name} (no end)" for name in verdict.with_status("not decided")]
+            )
+            or NOTHING,
             number(verdict.seconds, 1),
         ]
         for verdict in verdicts
     ]
-    passed = sum(not verdict.with_status("fail") for verdict in verdicts)
+    passed = sum(words(verdict) == PASSED for verdict in verdicts)
     title = f"What families cannot do: {passed} of {len(verdicts)} pass every check of nfbench verify"
     keys: list[tuple[str, ...]] = [(verdict.label,) for verdict in verdicts]
     notes = [
         "A check that fails shows one point or one set of parameters at which a claim does not hold; it may be one "
         "that no training meets. nfbench verify SPEC prints it as code, and says what each check proves.",
-        "Cannot be checked: of the checks that apply to most of these families, those that do not apply to this one.",
+        "Cannot be checked: of the checks that apply to most of these families, those that do not apply to this one; "
+        "no end: not decided within the time that the command gave.",
         "Cannot: tried with the family as it is registered in nfbench; the library may have more than nfbench uses.",
     ]
     return Table(title, protocol(verdicts), _HEAD, rows, keys, notes, leading=1)
@@ -83,12 +89,13 @@ def words(verdict: StoredVerdict | None) -> str:
         verdict: None where none is stored.
 
     Returns:
-        ``passed``, ``2 failed`` or ``not verified``.
+        ``passed``, ``2 failed``, ``3 not decided``, ``2 failed, 3 not decided`` or ``not verified``.
     """
     if verdict is None:
         return "not verified"
-    failed = len(verdict.with_status("fail"))
-    return f"{failed} failed" if failed else "passed"
+    failed, undecided = (len(verdict.with_status(status)) for status in ("fail", "not decided"))
+    parts = [f"{failed} failed"] * bool(failed) + [f"{undecided} not decided"] * bool(undecided)
+    return ", ".join(parts) or PASSED
 
 
 def protocol(verdicts: Iterable[StoredVerdict]) -> str:
@@ -134,6 +141,7 @@ def _data(verdict: StoredVerdict) -> dict[str, Any]:
         "failed": "; ".join(verdict.with_status("fail")),
         "cannot": "; ".join(f"{ABILITIES[name]} ({why})" for name, why in verdict.lacking.items()),
         "does_not_apply": "; ".join(verdict.with_status("does not apply")),
+        "not_decided": "; ".join(verdict.with_status("not decided")),
         "seconds": verdict.seconds,
         "finished": verdict.finished,
         "nfbench": facts.get("nfbench"),

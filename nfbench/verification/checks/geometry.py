@@ -14,6 +14,8 @@ from nfbench.verification.subject import STATES, State, Subject, integration_err
 
 PAIRS = 32  # at which a search for two points with one image begins
 NEAREST = 8  # of them, which Newton's steps pull together
+PATIENCE, LOWER = 10, 1e-3  # steps and nats of a descent that has come to its end
+FARTHEST = 1000.0  # z at which forward(inverse(z)) is looked at
 APART = 1e-2  # in noise, of two points that count as two
 
 
@@ -59,15 +61,41 @@ def _parameters(q: Posterior, effort: Effort) -> Iterator[tuple[State, int]]:
         yield from (("scattered", seed) for seed in range(10 * effort.seeds))
 
 
+class Falls:
+    """Whether a descent still gets lower: it ends once no point has found a lower value in `PATIENCE` steps."""
+
+    def __init__(self) -> None:
+        self._least: Tensor | None = None
+        self._since = 0
+
+    def still(self, values: Tensor) -> bool:
+        """Take the values of a step.
+
+        Args:
+            values: of the points, of any shape.
+
+        Returns:
+            False once the descent may end.
+        """
+        values = values.detach().nan_to_num(nan=math.inf)
+        if self._least is None:
+            self._least = values
+            return True
+        lower = bool((values < self._least - LOWER).any())
+        self._least = torch.minimum(values, self._least)
+        self._since = 0 if lower else self._since + 1
+        return self._since < PATIENCE
+
+
 def _descend(q: Posterior, noise: Tensor, steps: int) -> Tensor:
     """Points where ln|det| is smaller, by descent on the ln|det| that q claims from the points where it is small."""
     with torch.no_grad():
         claimed = -0.5 * noise.square().sum(-1)[:, 0] - q(noise)[1][:, 0]
     points = noise[claimed.nan_to_num(nan=math.inf).argsort()[:PAIRS]].clone().requires_grad_()
-    optimizer = torch.optim.Adam([points], lr=0.1)
+    optimizer, falls = torch.optim.Adam([points], lr=0.1), Falls()
     for _ in range(steps):
         log_det = -0.5 * points.square().sum(-1) - q(points)[1]
-        if not log_det.requires_grad:
+        if not log_det.requires_grad or not falls.still(log_det):
             break
         (gradient,) = torch.autograd.grad(log_det.sum(), points)
         points.grad = gradient.nan_to_num(0.0, 0.0, 0.0)
@@ -105,10 +133,12 @@ def _injective(subject: Subject, effort: Effort) -> Outcome:
 def _meet(function: Callable[[Tensor], Tensor], a: Tensor, b: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Of pairs (S, 1, D) a few that nearly meet: descent on the ratio of distances, then Newton's steps on b."""
     a, b = (points.clone().requires_grad_() for points in (a, b))
-    optimizer = torch.optim.Adam([a, b], lr=0.05)
+    optimizer, falls = torch.optim.Adam([a, b], lr=0.05), Falls()
     for _ in range(steps):
         images = function(torch.cat([a, b])).chunk(2)
         ratio = (images[0] - images[1]).square().sum(-1).log() - (a - b).square().sum(-1).log()
+        if not falls.still(ratio):
+            break
         gradients = torch.autograd.grad(ratio.sum(), (a, b))
         for points, gradient in zip((a, b), gradients, strict=True):
             points.grad = gradient.nan_to_num(0.0, 0.0, 0.0)
@@ -202,27 +232,40 @@ def _far(subject: Subject, effort: Effort) -> Outcome:
     for dtype, sizes in ((torch.float64, (10.0, 100.0, 1000.0)), (subject.dtype, (1e3, 1e6, 1e9))):
         for state in STATES[:2]:
             q = subject.build(state, dtype=dtype)
-            base = base_of(q)
-            for size in sizes:
-                z = subject.noise(q, 20, seed=3)[..., : subject.dim] * size
-                if z.shape[-1] < subject.dim:
-                    return skips("a draw takes less noise than D")
-                z.requires_grad_()
-                log_q = q.log_prob(z)
-                tensors = [z, *q.parameters()]
-                slopes = torch.autograd.grad((log_q / size**2).sum(), tensors, allow_unused=True)
-                finite = log_q.isfinite().all() and all(s.isfinite().all() for s in slopes if s is not None)
-                show = "print(q.log_prob(z))  # expected: finite, with finite gradients"
-                where = f"z = {z[0].tolist()}"
-                if not finite:
-                    bad = "ln q" if not log_q.isfinite().all() else "a gradient of ln q"
-                    return fails(f"{bad} is not finite at {where} in {dtype}", state, 0, None, *_at(z, dtype), show)
-                if dtype == torch.float64 and size <= 1000 and base is not None:
-                    back = base.flow(base.flow.inverse(z.detach(), base.theta)[0], base.theta)[0]
-                    if not ((back - z).abs() <= (1e-6 + integration_error(q)) * size).all():
-                        lines = "base, theta = q.source(None)", "print(q.flow(q.flow.inverse(z, theta)[0], theta)[0])"
-                        return fails(f"forward(inverse(z)) is not z at {where}", state, 0, None, *_at(z, dtype), *lines)
+            near = subject.noise(q, 20, seed=3)[..., : subject.dim]
+            if near.shape[-1] < subject.dim:
+                return skips("a draw takes less noise than D")
+            if _wrong_far(q, near, sizes, dtype) is None:
+                continue
+            for part in *((size,) for size in sizes), sizes:  # the smallest at which something is wrong
+                if (wrong := _wrong_far(q, near, part, dtype)) is not None:
+                    z = part[0] * near
+                    detail = f"{wrong[0]} at z = {z[0].tolist()} in {dtype}"
+                    return fails(detail, state, 0, None, *_at(z, dtype), *wrong[1:])
     return PASS
+
+
+def _wrong_far(q: Posterior, near: Tensor, sizes: tuple[float, ...], dtype: torch.dtype) -> tuple[str, ...] | None:
+    """What is wrong at points (S, 1, D) times each of the sizes, and lines that show it; None where nothing is."""
+    z = torch.cat([near * size for size in sizes]).requires_grad_()
+    scale = torch.tensor(sizes, dtype=dtype, device=z.device).repeat_interleave(len(near))[:, None]
+    log_q = q.log_prob(z)
+    slopes = torch.autograd.grad((log_q / scale**2).sum(), [z, *q.parameters()], allow_unused=True)
+    show = "print(q.log_prob(z))  # expected: finite, with finite gradients"
+    if not log_q.isfinite().all():
+        return "ln q is not finite", show
+    if not all(slope.isfinite().all() for slope in slopes if slope is not None):
+        return "a gradient of ln q is not finite", show
+    if dtype == torch.float64 and (base := base_of(q)) is not None:
+        back = base.flow(base.flow.inverse(z.detach(), base.theta)[0], base.theta)[0]
+        away = ((back - z).abs() / scale[..., None]).detach()
+        if not ((away <= 1e-6 + integration_error(q)) | (scale[..., None] > FARTHEST)).all():
+            return (
+                "forward(inverse(z)) is not z",
+                "base, theta = q.source(None)",
+                "print(q.flow(q.flow.inverse(z, theta)[0], theta)[0])",
+            )
+    return None
 
 
 def _at(z: Tensor, dtype: torch.dtype) -> tuple[str, ...]:

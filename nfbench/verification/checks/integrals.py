@@ -1,6 +1,5 @@
 """Checks of integrals: q has mass one, its image is all of R^D, its gradients are those of its expectations."""
 
-import itertools
 import math
 from typing import Any
 
@@ -12,7 +11,7 @@ from nfbench.posteriors.contract import Posterior
 from nfbench.targets.densities import conjugate
 from nfbench.verification.check import PASS, Effort, Outcome, check, fails, skips
 from nfbench.verification.maps import base_of, is_auxiliary
-from nfbench.verification.subject import STATES, Subject
+from nfbench.verification.subject import STATES, Subject, parameters
 
 ERRORS = 5  # standard errors that a mean may be off
 ROUGH = 0.05  # a standard error above which a mean of ratios proves nothing
@@ -78,7 +77,7 @@ def _image(subject: Subject, effort: Effort) -> Outcome:
     if is_auxiliary(q):
         return skips("its ln q is that of auxiliary variables too")
     heavy, conclusive = base_of(q) is not None, False
-    for state, seed in itertools.product(STATES[:2], range(effort.seeds)):
+    for state, seed in parameters(q, effort.seeds, STATES[:2]):
         q = subject.build(state, seed)
         with torch.no_grad():
             draws = q(subject.noise(q, 2000, seed=6))[0][:, 0]
@@ -208,11 +207,12 @@ def _differences(q: Posterior, parameters: list[Tensor], noise: Tensor) -> list[
     also_dim=1,
 )
 def _auxiliary(subject: Subject, effort: Effort) -> Outcome:
-    if not is_auxiliary(subject.build()):
+    q = subject.build()
+    if not is_auxiliary(q):
         return skips("the family has a density, for which the image and the mass are checked")
     conclusive = False
     draws = effort.draws if subject.dim <= 2 else max(effort.draws, FEWEST)
-    for state, seed in itertools.product(STATES[:2], range(effort.seeds)):
+    for state, seed in parameters(q, effort.seeds, STATES[:2]):
         q = subject.build(state, seed)
         z, log_q = q(subject.noise(q, draws, seed=8 + seed))
         ratio = (conjugate.log_joint(z) - log_q - conjugate.log_evidence(subject.dim)).detach().exp()[:, 0]

@@ -1,6 +1,7 @@
 """Checks of arithmetic: gradients against finite differences, float32 against float64, finite values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,20 @@ STEPS = (1e-5, 1e-6, 1e-7)  # of central differences in float64: the shorter one
 LADDER = (1.0, 3.0, 8.0)  # scales of the noise
 LARGEST = 8.0  # noise: what is larger does not occur
 ROUNDINGS = 4  # perturbations by float32's resolution
+
+
+class Move(NamedTuple):
+    """The slopes of a function as some of what it depends on moves.
+
+    Attributes:
+        names: of the parameters that move, ``noise`` for the points.
+        by_autograd: the slope along a direction of each.
+        by_difference: the slope along all of these at once, by a central difference.
+    """
+
+    names: tuple[str, ...]
+    by_autograd: list[float]
+    by_difference: float
 
 
 @check(
@@ -89,41 +104,65 @@ def _functions(q: Posterior) -> list[Callable[[Tensor], Tensor]]:
 def _off(
     q: Posterior, function: Callable[[Tensor], Tensor], x: Tensor, names: list[str]
 ) -> dict[str, tuple[float, float]]:
-    """Those of the points (``noise``) and parameters whose slopes, by autograd and by differences, agree at no step."""
+    """Those of the points (``noise``) and parameters whose slopes, by autograd and by differences, agree at no step.
+
+    All are moved at once first: their slopes add up along a random direction, and what is off in one is off in the sum.
+    """
     size, off = abs(float(function(x).detach())), dict.fromkeys(names, (0.0, 0.0))
+    if names and _all_agree(_slopes(q, function, x, [names], STEPS[0]), size):
+        return {}
     for step in STEPS:
-        for name, by_autograd, by_difference in _slopes(q, function, x, list(off), step):
-            allowed = 1e-5 * (1 + abs(by_difference)) + 1e-14 * (1 + size) / step
-            off[name] = by_autograd, by_difference
-            if abs(by_autograd - by_difference) <= allowed:
+        for (name,), by_autograd, by_difference in _slopes(q, function, x, [(name,) for name in off], step):
+            off[name] = sum(by_autograd), by_difference
+            if abs(off[name][0] - by_difference) <= _allowed(by_difference, size, step):
                 del off[name]
     return off
 
 
+def _allowed(slope: float, size: float, step: float) -> float:
+    """By how much a central difference of a function of about `size` may differ from a slope."""
+    return 1e-5 * (1 + abs(slope)) + 1e-14 * (1 + size) / step
+
+
+def _all_agree(moves: list[Move], size: float) -> bool:
+    """Whether the slopes along one direction of everything agree, within what is allowed for the smallest of them."""
+    ((_, slopes, by_difference),) = moves
+    return abs(sum(slopes) - by_difference) <= _allowed(min(map(abs, slopes)), size, STEPS[0])
+
+
 def _slopes(
-    q: Posterior, function: Callable[[Tensor], Tensor], x: Tensor, names: list[str], step: float
-) -> list[tuple[str, float, float]]:
-    """For each name the slope of a function of the points along one random direction, and that by differences."""
+    q: Posterior, function: Callable[[Tensor], Tensor], x: Tensor, groups: Sequence[Sequence[str]], step: float
+) -> list[Move]:
+    """For each group of names the slopes of a function of the points along a random direction of each."""
     x = x.clone().requires_grad_()
-    tensors = [x if name == "noise" else q.get_parameter(name) for name in names]
+    tensors = {name: x if name == "noise" else q.get_parameter(name) for group in groups for name in group}
     value: Tensor = function(x)
     if value.requires_grad and tensors:
-        grads = torch.autograd.grad(value, tensors, allow_unused=True, materialize_grads=True)
+        grads = torch.autograd.grad(value, list(tensors.values()), allow_unused=True, materialize_grads=True)
     else:
-        grads = tuple(map(torch.zeros_like, tensors))
-    found = []
-    for name, tensor, grad in zip(names, tensors, grads, strict=True):
-        way = torch.randn(tensor.shape, generator=stream(1, name), dtype=torch.float64).to(tensor)
-        way = way / way.norm()
+        grads = tuple(map(torch.zeros_like, tensors.values()))
+    slopes = dict(zip(tensors, grads, strict=True))
+    moves = []
+    for group in groups:
+        ways = {name: _way(name, tensors[name]) for name in group}
         with torch.no_grad():
-            before = tensor.clone()
+            before = {name: tensors[name].clone() for name in group}
             ends = []
             for sign in (1, -1):
-                tensor.copy_(before + sign * step * way)
+                for name in group:
+                    tensors[name].copy_(before[name] + sign * step * ways[name])
                 ends.append(float(function(x)))
-            tensor.copy_(before)
-        found.append((name, float((grad * way).sum()), (ends[0] - ends[1]) / (2 * step)))
-    return found
+            for name in group:
+                tensors[name].copy_(before[name])
+        along = [float((slopes[name] * ways[name]).sum()) for name in group]
+        moves.append(Move(tuple(group), along, (ends[0] - ends[1]) / (2 * step)))
+    return moves
+
+
+def _way(name: str, tensor: Tensor) -> Tensor:
+    """A random direction of length 1, as wide as a tensor."""
+    way: Tensor = torch.randn(tensor.shape, generator=stream(1, name), dtype=torch.float64).to(tensor)
+    return way.div_(way.norm())
 
 
 @check(

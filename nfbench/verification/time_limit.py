@@ -1,0 +1,67 @@
+"""An end to what may take too long: checks of families whose inverse, or whose loops, do not come to one."""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+_AGAIN = 1.0  # seconds until the next signal, where code has caught the first and gone on
+
+
+class OutOfTime(BaseException):
+    """The time is over; no `Exception`, so that no check takes it for a failure of what it checks."""
+
+
+class TimeLimit:
+    """Seconds that a battery has, from now on.
+
+    In the main thread of a process, where there are timers (not on Windows), what runs is interrupted; elsewhere the
+    limit is looked at between checks only.
+
+    Args:
+        seconds: wall-clock time; None: without limit.
+
+    >>> limit = TimeLimit(0.01)
+    >>> try:
+    ...     with limit.enforced():
+    ...         time.sleep(10)
+    ... except OutOfTime:
+    ...     print("over")
+    over
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self._end = math.inf if seconds is None else time.perf_counter() + seconds
+
+    @contextlib.contextmanager
+    def enforced(self) -> Iterator[None]:
+        """Run a block as long as there is time.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            OutOfTime: the time is over, or was so before.
+        """
+        left = self._end - time.perf_counter()
+        if left <= 0:
+            raise OutOfTime
+        timed = math.isfinite(left) and hasattr(signal, "setitimer")
+        if not timed or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGALRM, _interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, left, _AGAIN)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise OutOfTime
