@@ -5,10 +5,13 @@ Those of families that are Gaussians are in ``test_gaussian_families.py``, that 
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support.families import own
 
 import nfbench
 from nfbench.analysis.summary import estimate
+from nfbench.training.fit import fit_seeds
 
 FITS = Path(__file__).parent / "fits"
 # Each is what `nfbench.fit(spec, "u1", updates=updates, draws=256, learning_rate=0.02, seed=0)` saved: of nsf:K=8 after
@@ -45,3 +48,23 @@ def test_longer_chains_are_not_worse(target):
             assert change.low <= 0, (family, shorter, longer, change)
             compared += 1
     assert compared >= 8
+
+
+PAPERS = {spec.partition(":")[0] for spec in FIGURE3["posterior"]}
+NEWER = sorted({entry.name for entry in own() if entry.has_depth} - PAPERS)
+
+
+@pytest.mark.parametrize("family", NEWER)
+def test_longer_chains_of_newer_families_are_not_worse(family):
+    """Of four seeds that train as one program for as long, three maps are not worse than one within the interval."""
+    shorter, longer = (bounds(f"{family}:K={depth}") for depth in (1, 3))
+    change = estimate(longer - shorter)
+    assert change.low <= 0, (family, shorter, longer)
+
+
+def bounds(spec):
+    """KL(q||u1) in nats for each of four seeds, (E,)."""
+    fits = fit_seeds(spec, "u1", range(4), updates=150, draws=64, learning_rate=0.02)
+    return np.array(
+        [nfbench.evaluate(fitted, draws=2000, forward_draws=2, grid=2).loc["kl", "value"] for fitted in fits]
+    )

@@ -100,7 +100,7 @@ def test_a_flow_of_a_file(file, capsys):
 
 def test_json_has_every_check(capsys):
     """With --json the output is data: one verdict for each spec of a list, every check with its sentence."""
-    code, out, _ = run(capsys, "householder:K=1|2", "--dim", 3, "--json")
+    code, out, _ = run(capsys, "householder:K=1|2", "--dim", 3, "--json", "--jobs", 1)
     verdicts = json.loads(out)
     assert code == 0
     assert [(verdict["name"], verdict["K"], verdict["dims"]) for verdict in verdicts] == [
