@@ -221,6 +221,7 @@ def main() -> int:
     parser.add_argument("--strikes", type=int, default=200, help="in all")
     parser.add_argument("--pause", type=float, default=2.0, help="longest time in seconds between two strikes")
     parser.add_argument("--seed", type=int, default=0, help="of the random times")
+    parser.add_argument("--whole", type=Path, help="folder of the undisturbed run, which is made if it is not there")
     asked = parser.parse_args()
     depths = asked.cells // (2 * len(TARGETS))
     posteriors = [f"{family}:K={depth}" for family in ("planar", "radial") for depth in range(1, depths + 1)]
@@ -248,7 +249,7 @@ def main() -> int:
         ),
     }[asked.engine]
     with tempfile.TemporaryDirectory() as folder:
-        whole, torn = Path(folder) / "whole", Path(folder) / "torn"
+        whole, torn = asked.whole or Path(folder) / "whole", Path(folder) / "torn"
         worked(whole, parts)
         began, commands, left = time.monotonic(), 0, len(parts)
         with (

@@ -157,6 +157,8 @@ class Pool:
             try:
                 while worker.connection.poll():
                     self._receive(worker, worker.connection.recv())
+            except InputError:  # an outcome cannot be stored
+                raise
             except Exception:  # it died, or its code has written into its connection
                 broken = True
             if broken:

@@ -20,6 +20,7 @@ from nfbench.experiments import run_group as running
 from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.foundation import compiling
+from nfbench.foundation.errors import InputError
 from nfbench.posteriors.contract import Flow
 from nfbench.present.report.build import report
 from nfbench.records import store, timings
@@ -271,6 +272,10 @@ def _die_on_planar(group, root, device, report):
     return run_group(group, root, device, report)
 
 
+def _full(*_):
+    raise InputError("cannot write there: No space left on device; expected a writable folder")
+
+
 def test_how_a_training_was_run_is_provenance(tmp_path, monkeypatch):
     """Compiled or not, a cell keeps its identity, so that it is not run twice; its record says how it was run."""
     compiled = []
@@ -303,6 +308,12 @@ def test_killed_worker_is_an_outcome(tmp_path):
     assert "planar:K=2: its process died" in summary.failures[0]
     frame = results(tmp_path).frame
     assert set(frame.loc[frame["status"] == "failed", "family"]) == {"planar"}
+
+
+def test_an_outcome_that_cannot_be_stored_ends_the_run(tmp_path):
+    """Where the disk is full a run in several processes ends with that line, and counts nothing as done or as gone."""
+    with pytest.raises(InputError, match="cannot write there: No space left on device"):
+        execute(_full, _full, _plan(["gaussian", "planar:K=2"]), tmp_path, jobs=2)
 
 
 def test_a_late_failure_keeps_what_is_done(tmp_path, monkeypatch):
