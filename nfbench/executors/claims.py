@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nfbench.executors.progress import name as name_of
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.interrupts import deferred
 from nfbench.foundation.leases import RENEWALS, SECONDS, SUFFIX, Kept, Lease, claim
 from nfbench.records.cells import FINISHED
 from nfbench.records.store import finished, path, read
@@ -141,13 +142,9 @@ class Claims:
             )
         for _ in range(len(self._left)):
             group = self._left.popleft()
-            lease = claim(lease_of(group, self._root), self._about(group), self._sharing.lease_seconds)
-            if lease is None:
+            if not self._claim(group):
                 self._left.append(group)
                 continue
-            with self._lock:
-                self._held[group.key] = lease, group
-                self._lost.discard(group.key)
             cells = tuple(cell for cell in group.cells if self._is_open(cell))
             if cells:
                 self._claimed += 1
@@ -163,10 +160,11 @@ class Claims:
         Args:
             group: one that `take` gave.
         """
-        with self._lock:
-            lease, _ = self._held.pop(group.key, (None, None))
-        if lease is not None:
-            lease.release()
+        with deferred():
+            with self._lock:
+                lease, _ = self._held.pop(group.key, (None, None))
+            if lease is not None:
+                lease.release()
 
     def put_back(self, group: Group) -> None:
         """Have a group that has ended without outcomes be tried again later.
@@ -208,6 +206,16 @@ class Claims:
                 with self._lock:
                     if group.key in self._held and self._is_taken(lease, group):
                         self._lost.add(group.key)
+
+    def _claim(self, group: Group) -> bool:
+        """Hold the lease of a group, if it can be had; a signal at this moment does not leave it behind."""
+        with deferred():
+            lease = claim(lease_of(group, self._root), self._about(group), self._sharing.lease_seconds)
+            if lease is not None:
+                with self._lock:
+                    self._held[group.key] = lease, group
+                    self._lost.discard(group.key)
+        return lease is not None
 
     def _is_taken(self, lease: Lease, group: Group) -> bool:
         """Renew a lease; whether it is another's by now, or its group has been finished by another."""

@@ -20,6 +20,7 @@ from support.shared_folder import (
     worked,
 )
 
+from nfbench.executors import claims
 from nfbench.executors.claims import lease_of
 from nfbench.experiments import execute as execute_module
 from nfbench.experiments import group_run
@@ -29,7 +30,7 @@ from nfbench.experiments.status import status
 from nfbench.foundation import files, first
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.interrupts import Interrupt
-from nfbench.foundation.leases import look
+from nfbench.foundation.leases import Lease, look
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 CELLS = 8
@@ -154,6 +155,25 @@ def test_preemption_stores_the_training_and_returns_the_lease(number, root, log)
     assert waiting.resumable
     assert worked(root / "torn", parts).counts == {"done": 1}
     assert equal(outcome(root / "torn"), outcome(root / "straight"))
+
+
+@pytest.mark.parametrize("name", ["claim", "release"])
+def test_a_signal_at_a_claim_or_its_return_leaves_no_lease(name, root, monkeypatch):
+    """Others need not wait until the lease of a worker runs out that was preempted just as it made or removed it."""
+    owner, called = (claims, claims.claim) if name == "claim" else (Lease, Lease.release)
+
+    def signalled(*arguments):
+        if name == "claim":
+            lease = called(*arguments)
+            signal.raise_signal(signal.SIGTERM)
+            return lease
+        signal.raise_signal(signal.SIGTERM)
+        return called(*arguments)
+
+    monkeypatch.setattr(owner, name, signalled)
+    with pytest.raises(Interrupt, match="SIGTERM"):
+        worked(root, groups(1))
+    assert not (root / "trial" / "leases").exists()
 
 
 def test_time_that_is_up_is_a_preemption(root):
