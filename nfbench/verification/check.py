@@ -29,7 +29,7 @@ class Effort(NamedTuple):
     steps: int = 40
 
 
-STRICT = Effort(seeds=4, points=100, draws=60_000, steps=100)
+STRICT = Effort(seeds=4, points=100, draws=60_000, steps=60)
 
 
 @dataclass(frozen=True)

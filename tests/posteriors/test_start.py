@@ -35,7 +35,8 @@ def test_start_is_near_the_identity(spec):
     """At the start a chain of 32 maps in two dimensions leaves the base's standard deviation within 5 %."""
     for seed in range(5):
         q = posterior(spec, 2, seed=seed, dtype=torch.float64)
-        noise = normal(1_000 if spec.startswith("cnf") else 20_000, 1, q.noise_dim, seed=11)  # 1024 stages a draw
+        # 1024 stages a draw of cnf; by the draws alone the ratio is off by 1 %, and by 2 % with 1,000 of them
+        noise = normal(1_000 if spec.startswith("cnf") else 4_000, 1, q.noise_dim, seed=11)
         with torch.no_grad():
             z, _ = q(noise)
         assert (z.std(0) / noise.std() - 1).abs().max() < 0.05
