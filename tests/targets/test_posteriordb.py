@@ -337,6 +337,19 @@ def test_missing_data_are_one_line_that_says_how_to_get_them(tmp_path, monkeypat
     assert all(way in line for way in ("arK.json", "--data-dir", "NFBENCH_DATA=", "nfbench data get posteriordb"))
 
 
+def test_the_database_is_found_by_its_own_folder_too(tmp_path, monkeypatch):
+    """A copy of the repository's folder serves, named itself or by the folder around it."""
+    need("arK-arK")
+    file = archive._FILES["data", "arK"]
+    copy = tmp_path / "posterior_database" / "data" / "data" / "arK.json.zip"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(find(file).read_bytes())
+    monkeypatch.setattr("nfbench.data.storage.files.cache_folder", lambda: tmp_path / "cache")
+    for named in (tmp_path, tmp_path / "posterior_database"):
+        monkeypatch.setenv("NFBENCH_DATA", str(named))
+        assert find(file) == copy
+
+
 def test_other_data_of_that_name_are_refused(tmp_path, monkeypatch):
     """A text that differs by one number is not taken for the data set; unpacked, the right one is taken."""
     need("arK-arK")

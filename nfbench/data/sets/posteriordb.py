@@ -117,7 +117,8 @@ def _files(kind: Kind, table: str) -> dict[tuple[Kind, str], File]:
         name, packed, size, digest = line.split()
         place = f"{_FOLDERS[kind]}/{name}.json.zip"
         files[(kind, name)] = File(
-            names=(f"{_NAME}/{place}", f"posterior_database/{place}", f"{_NAME}/{place.removesuffix('.zip')}"),
+            # In a folder that holds the database, be it a copy of the repository, or that folder itself.
+            names=(f"{_NAME}/{place}", f"posterior_database/{place}", f"{_NAME}/{place.removesuffix('.zip')}", place),
             decode=_text,
             shape=(1, int(size)),
             size=1000 * int(packed),
