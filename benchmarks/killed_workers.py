@@ -1,9 +1,9 @@
 """A sweep by workers that are killed and preempted at random: what of it is lost, run twice, or left behind.
 
     python benchmarks/killed_workers.py --engine worker --strikes 200
-    python benchmarks/killed_workers.py --engine submitit --strikes 100
-    python benchmarks/killed_workers.py --engine slurm --strikes 60
-    python benchmarks/killed_workers.py --engine ray --strikes 60
+    python benchmarks/killed_workers.py --engine submitit --strikes 20 --updates 30
+    python benchmarks/killed_workers.py --engine slurm --strikes 20 --updates 30
+    python benchmarks/killed_workers.py --engine ray --strikes 12 --cells 40
 
 Four workers share a folder of results. A strike hits one that is at work, a random time after the one before: SIGKILL,
 or, where an engine has started the worker, what this engine's cluster does to jobs. Plain workers are started again by
