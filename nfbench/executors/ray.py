@@ -19,19 +19,18 @@ from nfbench.executors.engine import EngineLostError, Sweep, missing
 from nfbench.executors.ray_driver import NO_CLUSTER
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.interrupts import interruptible
-from nfbench.foundation.settings import environment
+from nfbench.foundation.settings import RAY_VARIABLE, environment, ray_address
 from nfbench.foundation.terminal import is_quiet, say
 
 _SILENCE = 60.0  # seconds without a sign of life after which the cluster is taken to be gone
 _PATIENCE = 10.0  # seconds in which the driver that is told to end does so
 _DRIVER = ("-m", "nfbench.executors.ray_driver")
 _LOG = "ray.log"
-_ADDRESS = "RAY_ADDRESS"
 
 
 @dataclass(frozen=True)
 class Ray:
-    """Ray as an engine; ``RAY_ADDRESS`` says which cluster, or else it is that which this machine belongs to.
+    """Ray as an engine; ``RAYRAY_VARIABLE`` says which cluster, or else it is that which this machine belongs to.
 
     Attributes:
         jobs: workers at once at most; None: as many as the cluster has cores, or shares of GPUs.
@@ -56,14 +55,16 @@ class Ray:
         """
         if find_spec("ray") is None:
             raise missing("ray", "ray")
-        address = os.environ.get(_ADDRESS, "")
+        address = ray_address()
         if "://" in address:
-            raise InputError(f"{_ADDRESS}={address!r}: expected HOST:PORT of a cluster that this machine belongs to")
+            raise InputError(
+                f"{RAY_VARIABLE}={address!r}: expected HOST:PORT of a cluster that this machine belongs to"
+            )
         with interruptible():
             code = self._drive(sweep)
         log = sweep.files / _LOG
         if code == NO_CLUSTER:
-            where = f"at {_ADDRESS}={address!r}" if address else "here"
+            where = f"at {RAY_VARIABLE}={address!r}" if address else "here"
             raise InputError(
                 f"--executor ray: no Ray cluster {where}; expected one that this machine belongs to, "
                 f"by 'ray start --head' or 'ray start --address HOST:PORT'; see {log}"
@@ -79,7 +80,7 @@ class Ray:
         reading, writing = os.pipe()
         most = min(self.jobs or len(sweep.seconds), len(sweep.seconds))
         gpus = 1 / self.workers_per_gpu if sweep.device == "cuda" else 0.0
-        job = {"address": os.environ.get(_ADDRESS, ""), "most": most, "gpus": gpus}
+        job = {"address": ray_address(), "most": most, "gpus": gpus}
         job |= {"arguments": sweep.arguments, "environment": dict(sweep.environment)}
         words = (sys.executable, *_DRIVER, str(writing), json.dumps(job))
         variables = environment() | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore"}

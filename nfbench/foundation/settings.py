@@ -4,6 +4,7 @@
 |---|---|
 | ``NFBENCH_BACKEND`` | which implementation of a flow runs: see `backend` |
 | ``NFBENCH_DATA`` | folders where data files are looked for, divided as in ``PATH``: see `data_folders` |
+| ``RAY_ADDRESS`` | Ray's own: which cluster `nfbench run --executor ray` asks: see `ray_address` |
 | ``TRITON_INTERPRET`` | Triton's own: whether its kernels run in Python on the CPU: see `triton_interpreted` |
 """
 
@@ -18,6 +19,7 @@ from nfbench.foundation.names import did_you_mean
 
 BACKEND_VARIABLE = "NFBENCH_BACKEND"
 DATA_VARIABLE = "NFBENCH_DATA"
+RAY_VARIABLE = "RAY_ADDRESS"
 TRITON_VARIABLE = "TRITON_INTERPRET"
 Backend = Literal["auto", "reference", "numba", "triton"]
 _BACKENDS = get_args(Backend)
@@ -97,6 +99,15 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("nfbench"))
+
+
+def ray_address() -> str:
+    """Which cluster of Ray is asked.
+
+    Returns:
+        ``RAY_ADDRESS``, HOST:PORT or another word of Ray's; empty where it is not set.
+    """
+    return os.environ.get(RAY_VARIABLE, "")
 
 
 def environment() -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Every mutant is killed by the check that the table names, and what it was made from passes the whole battery."""
 
 import pytest
-from support.families import QUICK
 from support.mutants import auxiliary, coupling, gaussians, neural, residual
 
+import nfbench
 from nfbench.verification.subjects import subject
 from nfbench.verification.verify import DIMS, battery
 
@@ -70,8 +70,9 @@ MUTANTS = [
 @pytest.mark.parametrize(("family", "reference"), RIGHT, ids=lambda value: getattr(value, "__name__", ""))
 def test_what_is_right_passes(family, reference):
     """A right family of somebody else, written by the recipe for one's own, passes every check."""
-    depth = None if family.__module__.endswith(("gaussians", "auxiliary")) else 3
-    verdict = battery(subject(family, depth=depth, reference=reference), DIMS, effort=QUICK)
+    verdict = nfbench.verify(
+        family, depth=None if family.__module__.endswith(("gaussians", "auxiliary")) else 3, reference=reference
+    )
     assert verdict.passed, str(verdict)
 
 
