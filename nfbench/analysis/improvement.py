@@ -35,7 +35,7 @@ def improvement(runs: Sequence[Array], base: Sequence[Array], over: Over = "fixe
     >>> improvement([np.array([1.0, 2.0, 3.0])], [np.array([4.0, 5.0, 6.0])]).value
     1.0
     """
-    parts = np.array([_better(mine, theirs) for mine, theirs in zip(runs, base, strict=True)])
+    parts = _parts(runs, base)
     value = float(parts.mean())
     sizes = [(len(mine), len(theirs)) for mine, theirs in zip(runs, base, strict=True)]
     if min(map(min, sizes)) < FEWEST:
@@ -46,6 +46,27 @@ def improvement(runs: Sequence[Array], base: Sequence[Array], over: Over = "fixe
         half = float(stats.t.ppf((1 + LEVEL) / 2, len(parts) - 1)) * spread
         low, high = min(low, max(value - half, 0.0)), max(high, min(value + half, 1.0))
     return Interval(value, low, high)
+
+
+def share(runs: Sequence[Array], base: Sequence[Array]) -> float:
+    """The value of `improvement` alone, without its interval.
+
+    Args:
+        runs: scores of each target (n,), lower ones better.
+        base: scores of the base on the same targets (m,).
+
+    Returns:
+        The probability.
+
+    >>> share([np.array([1.0, 4.0])], [np.array([2.0, 3.0])])
+    0.5
+    """
+    return float(_parts(runs, base).mean())
+
+
+def _parts(runs: Sequence[Array], base: Sequence[Array]) -> Array:
+    """The share of better pairs on each target (T,)."""
+    return np.array([_better(mine, theirs) for mine, theirs in zip(runs, base, strict=True)])
 
 
 def _better(mine: Array, theirs: Array) -> float:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from nfbench.analysis.blocks import FACTS, Block
 from nfbench.analysis.comparison import holm, less, signed_rank_test
-from nfbench.analysis.improvement import improvement
+from nfbench.analysis.improvement import improvement, share
 from nfbench.analysis.interquartile import check_over, interquartile
 from nfbench.analysis.scores import Scores, scores
 from nfbench.analysis.summary import LEVEL
@@ -82,7 +82,7 @@ def wins(every: Scores) -> Array:
     runs = [every.runs(posterior) for posterior in every.posteriors]
     shares = np.full((len(runs), len(runs)), 0.5)
     for i, j in itertools.combinations(range(len(runs)), 2):
-        shares[i, j] = improvement(runs[i], runs[j]).value
+        shares[i, j] = share(runs[i], runs[j])
         shares[j, i] = 1 - shares[i, j]
     return shares
 

@@ -28,9 +28,7 @@ def restarts(results: StoredResults, block: Block) -> pd.DataFrame:
     if not block.has("free_energy"):
         return pd.DataFrame(rows)
     for names, cells in groups(block.rows, CONFIGURATION):
-        done = (
-            cells[(cells["status"] == "done") & cells["free_energy"].notna()] if block.has("free_energy") else cells[:0]
-        )
+        done = cells[(cells["status"] == "done") & cells["free_energy"].notna()]
         stored = [(_moments(results, row), float(row["free_energy"])) for row in done.to_dict("records")]
         known = [(moments, value) for moments, value in stored if moments is not None]
         if len(known) < 2:
