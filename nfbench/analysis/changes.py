@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from nfbench.analysis.comparison import holm, paired_test
 from nfbench.analysis.matching import Pair, match
@@ -20,7 +20,7 @@ from nfbench.specification.config import Cell
 Verdict = Literal["within noise", "undecided", "better", "worse", "changed"]
 BEYOND: tuple[Verdict, ...] = ("better", "worse", "changed")  # verdicts of changes beyond noise
 _ROUNDING = 2.0**-20  # relative, eight units in the last place of float32: below it a difference is rounding
-_BEYOND_ERROR = float(stats.norm.ppf((1 + LEVEL) / 2))  # standard errors
+_BEYOND_ERROR = float(special.ndtri((1 + LEVEL) / 2))  # standard errors
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from nfbench.analysis.blocks import DIVERGENCES, OUTCOMES, metrics
 from nfbench.analysis.differences import depth_steps
@@ -62,7 +62,7 @@ def _falls(frame: pd.DataFrame, metric: str) -> Check | None:
     known = steps[steps["n"] > 1] if len(steps) else steps
     if known.empty:
         return None
-    half = stats.t.ppf((1 + LEVEL) / 2, known["n"].astype(int) - 1) * known["se"].astype(float)
+    half = scipy.stats.t.ppf((1 + LEVEL) / 2, known["n"].astype(int) - 1) * known["se"].astype(float)
     rising = known[known["mean"].astype(float) - half > 0]  # also of two seeds, which show no interval
     names = "; ".join(f"{row.target} {row.family} K={row.K_from} to {row.K_to}" for row in rising.itertuples())
     detail = f"{len(known)} paired steps, {len(rising)} with an interval above 0{': ' + names if names else ''}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
-from scipy import stats
+import scipy
 
 from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.differences import against, depth_steps, paired
@@ -234,7 +234,7 @@ def _chance(difference: Estimate, margin: float) -> float:
         return 1.0
     if not difference.se:
         return 0.0
-    return float(2 * stats.t.sf((abs(difference.mean) - margin) / difference.se, difference.n - 1))
+    return float(2 * scipy.stats.t.sf((abs(difference.mean) - margin) / difference.se, difference.n - 1))
 
 
 def published_differences(test: Test, rows: Iterable[tuple[str, str, int, str, float]]) -> list[float]:

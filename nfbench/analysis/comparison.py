@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from nfbench.analysis.blocks import CONFIGURATION, FACTS, Block, groups
 from nfbench.analysis.differences import paired
@@ -67,7 +67,7 @@ def signed_rank_test(differences: Array) -> float:
     Returns:
         The p-value; 1 where there is no difference.
     """
-    return float(stats.wilcoxon(differences, zero_method="zsplit").pvalue) if differences.any() else 1.0
+    return float(scipy.stats.wilcoxon(differences, zero_method="zsplit").pvalue) if differences.any() else 1.0
 
 
 def paired_test(differences: Array, difference: Estimate) -> float:
@@ -91,7 +91,7 @@ def paired_test(differences: Array, difference: Estimate) -> float:
         return math.nan
     if difference.se == 0:
         return float(difference.mean == 0)
-    return 2 * float(stats.t.sf(abs(difference.mean) / difference.se, difference.n - 1))
+    return 2 * float(scipy.stats.t.sf(abs(difference.mean) / difference.se, difference.n - 1))
 
 
 def baselines(block: Block, against: str) -> dict[str, str]:
@@ -205,7 +205,7 @@ def _within(difference: Estimate, margin: float) -> float:
     room = margin - abs(difference.mean)
     if difference.se == 0:
         return float(room <= 0)
-    return float(stats.t.sf(room / difference.se, difference.n - 1))
+    return float(scipy.stats.t.sf(room / difference.se, difference.n - 1))
 
 
 def _needed(row: dict[Any, Any], margin: float, tests: int) -> int | None:

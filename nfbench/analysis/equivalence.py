@@ -5,8 +5,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from nfbench.analysis.summary import LEVEL, Estimate
 
@@ -90,9 +90,9 @@ def _tests(
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = np.where(se > 0, (n - 1) * (total / se) ** 4, np.inf)
         distance = (margin - np.abs(deviation)) / total
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * total
+    half = scipy.stats.t.ppf((1 + LEVEL) / 2, freedom) * total
     inside = np.where(margin > np.abs(deviation), 0.0, 1.0)  # p where nothing is uncertain
-    p_values = np.where(total > 0, stats.t.sf(distance, freedom), inside)
+    p_values = np.where(total > 0, scipy.stats.t.sf(distance, freedom), inside)
     apart = np.where(deviation + half < 0, LOWER, np.where(deviation - half > 0, HIGHER, UNDECIDED))
     return np.where(p_values < 1 - LEVEL, REPRODUCED, apart), p_values, half
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from nfbench.analysis.interquartile import Interval
 from nfbench.analysis.summary import FEWEST, LEVEL
@@ -43,7 +43,7 @@ def improvement(runs: Sequence[Array], base: Sequence[Array], over: Over = "fixe
     low, high = _ends(value, sizes)
     if over == "random":
         spread = float(parts.std(ddof=1)) / math.sqrt(len(parts))
-        half = float(stats.t.ppf((1 + LEVEL) / 2, len(parts) - 1)) * spread
+        half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(parts) - 1)) * spread
         low, high = min(low, max(value - half, 0.0)), max(high, min(value + half, 1.0))
     return Interval(value, low, high)
 
@@ -77,7 +77,7 @@ def _better(mine: Array, theirs: Array) -> float:
 
 def _ends(value: float, sizes: Sequence[tuple[int, int]]) -> tuple[float, float]:
     """The least and the largest probability whose mean statistic lies within the normal quantile of `value`."""
-    normal = float(stats.norm.ppf((1 + LEVEL) / 2))
+    normal = float(scipy.stats.norm.ppf((1 + LEVEL) / 2))
 
     def apart(probability: float) -> float:
         variance = sum(_variance(probability, *size) for size in sizes) / len(sizes) ** 2
@@ -90,7 +90,7 @@ def _ends(value: float, sizes: Sequence[tuple[int, int]]) -> tuple[float, float]
 
 def _root(function: Callable[[float], float], outer: float, inner: float) -> float:
     """Where a function, which is positive at the outer end and negative at the inner one, is 0."""
-    return float(optimize.brentq(function, outer, inner))
+    return float(scipy.optimize.brentq(function, outer, inner))
 
 
 def _variance(probability: float, n: int, m: int) -> float:

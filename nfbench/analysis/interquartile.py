@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from nfbench.analysis.summary import FEWEST, LEVEL
 from nfbench.foundation.errors import InputError
@@ -95,7 +95,7 @@ def interquartile(runs: Sequence[Array], over: Over = "fixed") -> Interval:
     count = float(np.mean([len(one) for one in runs])) if over == "fixed" else len(runs)
     freedom = _freedom(runs) if over == "fixed" else len(runs) - 1
     spread = float(means.std(ddof=1)) * math.sqrt(count / (count - 1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * spread
+    half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, freedom)) * spread
     return Interval(value, value - half, value + half)
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from nfbench.analysis.blocks import FACTS, Block
 from nfbench.analysis.comparison import holm, less, signed_rank_test
@@ -58,7 +58,7 @@ def pairwise(every: Scores, over: Over = "fixed") -> Pairs:
         Ranks and adjusted p-values, the best rank first; ranks are NaN where no seed is common to all.
     """
     runs = every.together() if over == "fixed" else _means(every)
-    each = np.asarray(stats.rankdata(runs, axis=0))
+    each = np.asarray(scipy.stats.rankdata(runs, axis=0))
     ranks = each.mean(axis=1) if runs.shape[1] else np.full(len(runs), np.nan)
     order = np.argsort(ranks, kind="stable")
     runs, places = runs[order], list(itertools.combinations(range(len(order)), 2))

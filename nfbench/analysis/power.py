@@ -4,7 +4,7 @@ import functools
 import math
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from nfbench.analysis.summary import LEVEL
 
@@ -35,7 +35,7 @@ def needed_seeds(sd: float, n: int, margin: float, comparisons: int = 1) -> int 
     """
 
     def suffices(seeds: int) -> bool:
-        critical = stats.t.ppf(1 - (1 - LEVEL) / 2 / comparisons, seeds - 1)
+        critical = scipy.stats.t.ppf(1 - (1 - LEVEL) / 2 / comparisons, seeds - 1)
         return bool(margin * math.sqrt(seeds) >= sd * _quantile(n - 1, critical))
 
     low, high = 2, 3
@@ -51,7 +51,7 @@ def needed_seeds(sd: float, n: int, margin: float, comparisons: int = 1) -> int 
 
 def _quantile(freedom: int, noncentrality: float) -> float:
     """The quantile of a noncentral t at `POWER`; scipy's own search fails far out, so its distribution is inverted."""
-    value = float(stats.nct.ppf(POWER, freedom, noncentrality))
+    value = float(scipy.stats.nct.ppf(POWER, freedom, noncentrality))
     if np.isfinite(value) and value > 0:
         return value
-    return noncentrality / math.sqrt(float(stats.chi2.ppf(1 - POWER, freedom)) / freedom)
+    return noncentrality / math.sqrt(float(scipy.stats.chi2.ppf(1 - POWER, freedom)) / freedom)

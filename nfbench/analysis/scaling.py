@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from nfbench.analysis.summary import LEVEL
 from nfbench.analysis.timing_blocks import BLOCK, ITEM_BYTES, SIZES
@@ -43,8 +43,8 @@ def line(x: np.ndarray, y: np.ndarray) -> Line:
     Returns:
         The line, its slope with the 95 % t-interval of simple regression.
     """
-    fit = stats.linregress(x, y)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(x) - 2)) * float(fit.stderr)
+    fit = scipy.stats.linregress(x, y)
+    half = float(scipy.stats.t.ppf((1 + LEVEL) / 2, len(x) - 2)) * float(fit.stderr)
     slope = float(fit.slope)
     return Line(len(x), slope, float(fit.intercept), float(fit.stderr), slope - half, slope + half)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.garbage import uncollected
 from nfbench.foundation.names import did_you_mean
 from nfbench.foundation.terminal import is_quiet, is_verbose
 from nfbench.specification.choices import CLAIMS, DRAWINGS, TIMING, USUAL_DRAWINGS, VERDICTS, Drawing, Over
@@ -49,6 +50,7 @@ Targets = Annotated[Over, typer.Option(help="Intervals for these targets, or for
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 
 
+@uncollected()
 def table(
     experiment: Tabled,
     *,

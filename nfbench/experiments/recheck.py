@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy import stats
+import scipy
 
 from nfbench.analysis.changes import within_error
 from nfbench.analysis.comparison import holm
@@ -134,7 +134,7 @@ def _p_value(old: Metric, new: Metric) -> float:
     error = math.hypot(old.se or 0.0, new.se or 0.0)
     if within_error(old, new) and not error:
         return 1.0  # rounding
-    return 2 * float(stats.norm.sf(abs(new.value - old.value) / error)) if error else math.nan
+    return 2 * float(scipy.stats.norm.sf(abs(new.value - old.value) / error)) if error else math.nan
 
 
 def _verdict(old: Outcome, new: Record, p_values: dict[str, float]) -> tuple[Verdict, str]:

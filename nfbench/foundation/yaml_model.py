@@ -64,18 +64,15 @@ def yaml_value(text: str) -> Any:
     >>> yaml_value("[1, a]")
     [1, 'a']
     """
-    _check_expanded(text, yaml.compose(text, Loader=yaml.SafeLoader), {})
-    return yaml.safe_load(text)
+    return _composed(text, text)[1]
 
 
 def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:
     """A YAML file as nodes, which know their lines, and as data."""
     try:
-        text = read(path, MOST_BYTES).decode()
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _check_expanded(path, node, {})
+        node, data = _composed(path, read(path, MOST_BYTES).decode())
         _refuse_repeated_keys(path, node)
-        return node, yaml.safe_load(text)
+        return node, data
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read {path}: {error}") from None
     except yaml.YAMLError as error:
@@ -88,6 +85,17 @@ def _parsed(path: Path) -> tuple[yaml.Node | None, Any]:
         raise
     except ValueError as error:  # a scalar of YAML's own types that Python refuses, such as month 13
         raise InputError(f"{path}: not YAML: {error}") from None
+
+
+def _composed(place: Path | str, text: str) -> tuple[yaml.Node | None, Any]:
+    """A YAML text as nodes and as data, which are made of the nodes, once it is known that they are not too many."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        _check_expanded(place, node, {})
+        return node, None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _check_expanded(place: Path | str, node: yaml.Node | None, sizes: dict[int, int | None]) -> int:

@@ -30,7 +30,8 @@ WORTH = 2000  # records that had to be read, below which no index is written: to
 _MOST_BYTES = 2**31  # of an index
 _SETTLED = 2 * 10**9  # ns after which a second change gives a file another time, on any file system
 _SUFFIX = ".index"
-_INODE = 2**63 - 1  # the bits of an inode's number that are compared
+_BITS = 2**63 - 1  # those of a number that are compared
+_NO_FILE = (-1, -1, -1, -1)
 
 
 class Signature(NamedTuple):
@@ -58,7 +59,7 @@ class Signature(NamedTuple):
         Returns:
             Size, times and inode.
         """
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & _INODE)
+        return cls(status.st_size, status.st_mtime_ns & _BITS, status.st_ctime_ns & _BITS, status.st_ino & _BITS)
 
     def settled(self) -> bool:
         """Whether a later change must give the file another signature: the times of a file system have coarse steps.
@@ -81,23 +82,27 @@ class Index:
     def __init__(
         self, signatures: np.ndarray, columns: Mapping[str, np.ndarray], values: Mapping[str, list[Any]]
     ) -> None:
-        self._signatures = signatures.tolist()
+        self._signatures = signatures
         self._columns, self._values = columns, values
         keys = zip(*(self._decoded(name, None) for name in ("source", "experiment", "id")), strict=True)
         self._rows = {key: row for row, key in enumerate(keys)}
 
-    def row(self, key: tuple[str, str, str], signature: Signature) -> int | None:
-        """Which row is that of a file.
+    def rows(self, keys: Sequence[tuple[str, str, str]], signatures: Sequence[Signature | None]) -> list[int | None]:
+        """Which rows are those of files.
 
         Args:
-            key: source, experiment and id.
-            signature: of the file as it is now.
+            keys: (n,), source, experiment and id of each.
+            signatures: (n,), of the files as they are now; None where that cannot be told.
 
         Returns:
-            Number of the row; None where there is none, or the file has changed since.
+            (n,), numbers of the rows; None where there is none, or the file has changed since.
         """
-        row = self._rows.get(key)
-        return row if row is not None and self._signatures[row] == [*signature] else None
+        if not (self._rows and keys):
+            return [None] * len(keys)
+        rows = np.array([self._rows.get(key, -1) for key in keys])
+        now = np.array([signature or _NO_FILE for signature in signatures], np.int64)
+        known = (rows >= 0) & (self._signatures[rows] == now).all(axis=1)
+        return [row if is_known else None for row, is_known in zip(rows.tolist(), known.tolist(), strict=True)]
 
     def columns(self, rows: Sequence[int]) -> dict[str, list[Any]]:
         """Some of the rows.
@@ -108,7 +113,9 @@ class Index:
         Returns:
             By name of the column one value a row, equal to those that `save` was given.
         """
-        return {name: self._decoded(name, np.asarray(rows, dtype=int)) for name in self._columns}
+        numbers = np.asarray(rows, dtype=int)
+        chosen = None if np.array_equal(numbers, np.arange(len(self._rows))) else numbers
+        return {name: self._decoded(name, chosen) for name in self._columns}
 
     def _decoded(self, name: str, rows: np.ndarray | None) -> list[Any]:
         column = self._columns[name] if rows is None else self._columns[name][rows]

@@ -2,20 +2,20 @@
 
 import copy
 import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic_core import from_json
 
-from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import read as read_file
+from nfbench.foundation.garbage import uncollected
 from nfbench.records import index
 from nfbench.records.cells import Record
-from nfbench.records.frame import Rows
-from nfbench.records.index import Signature
+from nfbench.records.index import Index, Signature
 from nfbench.records.proof import MOST_BYTES
 from nfbench.records.store import SUFFIX, files, path, read
+from nfbench.records.tabling import tabled
 
 _KEPT = 1000  # records in memory at once
 
@@ -39,35 +39,21 @@ class Records(Mapping[Key, Record]):
 
     def __init__(self, root: Path, folders: Mapping[str, Path]) -> None:
         self._folders = folders
-        self._kept: dict[Key, Record] = {}
-        self._files: dict[Key, tuple[str, Signature | None]] = {}  # experiment, and what the file was like when read
-        known, new = index.load(root), Rows()
-        rows: list[int] = []  # of the index
-        places: list[int] = []  # of these among all records
-        for source, experiment, entry in _listed(folders):
-            identity, signature = entry.name.removesuffix(SUFFIX), _signature(entry)
-            row = known.row((source, experiment, identity), signature) if known and signature else None
-            if row is not None:
-                rows.append(row)
-                places.append(len(self._files))
-            elif not self._read(new, source, folders[source] / experiment / entry.name):
-                continue
-            self._files[source, identity] = experiment, signature
-        self.rows = new.mixed_with(known.columns(rows), places) if known and rows else new
-        if len(new) >= index.WORTH:
-            index.save(root, self.rows.columns, [signature for _, signature in self._files.values()])
-
-    def _read(self, rows: Rows, source: str, file: Path) -> bool:
-        """Table a record; False, after a warning, where the file is none."""
-        try:
-            record = read(file)
-        except InputError as error:
-            warnings.warn(f"{error}; skipped", stacklevel=2)
-            return False
-        rows.add(record, source)
-        if len(self._kept) < _KEPT:
-            self._kept[source, record.id] = record
-        return True
+        with uncollected():
+            listed = [*_listed(folders)]
+            keys = [(source, experiment, file.name.removesuffix(SUFFIX)) for source, experiment, file in listed]
+            signatures = [*map(_signature, (file for *_, file in listed))]
+            known = index.load(root)
+            rows = known.rows(keys, signatures) if known else [None] * len(keys)
+            files = [(listed[place][0], Path(listed[place][2])) for place, row in enumerate(rows) if row is None]
+            new, is_record, self._kept = tabled(files, _KEPT)
+            reads = iter(is_record)
+            there = [place for place, row in enumerate(rows) if row is not None or next(reads)]
+            # By source and id the experiment, and what the file was like when it was read.
+            self._files = {(keys[place][0], keys[place][2]): (keys[place][1], signatures[place]) for place in there}
+            self.rows = new.mixed_with(*_from_index(known, [rows[place] for place in there])) if known else new
+            if len(new) >= index.WORTH:
+                index.save(root, self.rows.columns, [signatures[place] for place in there])
 
     def only(self, ids: frozenset[str]) -> "Records":
         """The records of some ids.
@@ -123,10 +109,16 @@ class Records(Mapping[Key, Record]):
         return len(self._files)
 
 
+def _from_index(known: Index, rows: Sequence[int | None]) -> tuple[dict[str, list[Any]], list[int]]:
+    """The columns of the rows that an index has, and where these stand among all."""
+    places = [place for place, row in enumerate(rows) if row is not None]
+    return known.columns([row for row in rows if row is not None]), places
+
+
 def _listed(folders: Mapping[str, Path]) -> Iterator[tuple[str, str, "os.DirEntry[str]"]]:
     """Source, experiment and entry of every file."""
     for source, folder in folders.items():
-        yield from ((source, *file) for file in files(folder))
+        yield from [(source, experiment, file) for experiment, file in files(folder)]
 
 
 def _signature(file: "os.DirEntry[str] | Path") -> Signature | None:

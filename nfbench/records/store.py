@@ -271,13 +271,9 @@ def files(root: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     """
     for folder in (entry.name for entry in scan(root) if entry.name not in (CHOICES, TIMING)):
         try:
-            yield from ((folder, entry) for entry in scan(root / folder) if _is_named_as_record(entry.name))
+            yield from [(folder, entry) for entry in scan(root / folder) if entry.name[1:].endswith(SUFFIX)]
         except InputError as error:
             warnings.warn(f"{error}; skipped", stacklevel=2)
-
-
-def _is_named_as_record(name: str) -> bool:
-    return name.endswith(SUFFIX) and name != SUFFIX
 
 
 def _unpacked(file: Path) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from support.recorded import make
 
-from nfbench.records import index, listing, store
+from nfbench.records import index, store, tabling
 from nfbench.records.cells import Metric
 from nfbench.records.results import StoredResults
 
@@ -51,9 +51,9 @@ def root(tmp_path):
 
 def look(root):
     """All that is tabled, and how many files were read for it."""
-    read, files = listing.read, []
+    read, files = tabling.read, []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing, "read", lambda file: files.append(file) or read(file))
+        patch.setattr(tabling, "read", lambda file: files.append(file) or read(file))
         results = StoredResults(root)
         return results.frame, results.rows.columns, len(files)
 
