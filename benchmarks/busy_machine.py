@@ -9,6 +9,7 @@ textbook's in the same rounds. The load says what else the machine did; with oth
 """
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import statistics
@@ -59,10 +60,11 @@ def always(run: Call, number: int) -> Call:
 
 
 def measured(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every call, the contenders in turn."""
+    """Milliseconds of every call, the contenders in turn, each as often as any other behind each other one's threads."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
+    orders = itertools.permutations(calls.items())
+    for order in itertools.islice(itertools.cycle(orders), rounds):
+        for name, call in order:
             began = time.perf_counter()
             call()
             times[name].append(1e3 * (time.perf_counter() - began))

@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
+from nfbench.kernels.layers.perceptron import affine, perceptron
 from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost
 
@@ -238,12 +238,7 @@ def _network(layers: list[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
     Returns:
         (S, B, O).
     """
-    *hidden, last = layers
-    for weight, bias in hidden:
-        x = _affine(x, weight, bias).tanh()
-    return _affine(x, *last)
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The product x weight + bias (S, B, O) of `x (S, B, A), weight (A, O), bias (B or 1, O)`."""
-    return linear(x, weight.mT, bias[0]) if len(bias) == 1 else x @ weight + bias
+    *more, first, last = layers
+    for weight, bias in more:
+        x = affine(x, weight, bias).tanh()
+    return perceptron(x, *first, *last)

@@ -1,0 +1,112 @@
+"""A network with one hidden tanh layer, tanh(x A + b) C + c, for many draws; compiled. Used by `perceptron_cpu`.
+
+Shapes: x (G, N, I); A (G, I, H); b (G, R, H); C, transposed, (G, O, H); c (G, Q, O). Draw n takes row n mod R of b and
+row n mod Q of c. A tile's hidden units stay in the cache, and the way back computes them anew.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from nfbench.kernels.compiler.decorators import compiled, inlined
+from nfbench.kernels.cpu.hidden_units import activate, add_shifts, bias_sums, biases, products, slopes, sums
+from nfbench.kernels.cpu.shares import TILE
+from nfbench.kernels.cpu.team import own
+from nfbench.kernels.cpu.tiles import empty, fill, room, squares
+
+
+@compiled
+def forward(x: Any, inner: Any, bias: Any, outer: Any, shift: Any, out: Any, share: Any) -> None:
+    """Compute the network, a tile of draws at a time.
+
+    Args:
+        x: (G, N, I).
+        inner: A.
+        bias: b.
+        outer: C, transposed.
+        shift: c.
+        out: (G, N, O), written.
+        share: which groups and draws.
+    """
+    _, group, groups, start, stop = share
+    draws, inputs, hidden, outputs = x.shape[1], x.shape[2], inner.shape[2], outer.shape[1]
+    tile, units, moved = room(inputs * TILE, x), room((hidden + 1) * TILE, x), room(outputs * TILE, x)
+    given, written = x.reshape(x.size), out.reshape(out.size)
+    ins, outs = _all(inputs), _all(outputs)
+    for g in range(group, groups):
+        for first in range(start, stop, TILE):
+            size = min(TILE, stop - first)
+            fill(tile, given, (g * draws + first) * inputs, size)
+            biases(units, bias[g], first, size)
+            products(tile, inner[g], ins, units)
+            activate(units, hidden)
+            biases(moved, shift[g], first, size)
+            add_shifts(units, outer[g], outs, moved, 1)
+            empty(moved, written, (g * draws + first) * outputs, size)
+
+
+@compiled
+def backward(
+    x: Any,
+    inner: Any,
+    bias: Any,
+    outer: Any,
+    grad: Any,
+    to_x: Any,
+    of_inner: Any,
+    of_bias: Any,
+    of_outer: Any,
+    of_shift: Any,
+    share: Any,
+) -> None:
+    """Gradients in x, A, b, C and c.
+
+    Args:
+        x: (G, N, I).
+        inner: A.
+        bias: b.
+        outer: C, transposed.
+        grad: gradient in what the network computes (G, N, O).
+        to_x: gradient in x (G, N, I), written.
+        of_inner: gradient in A, (shares or 1, G, I, H), memory of `shares.combined`, written.
+        of_bias: gradient in b, likewise.
+        of_outer: gradient in C, transposed, likewise.
+        of_shift: gradient in c, likewise.
+        share: which groups and draws.
+    """
+    _, group, groups, start, stop = share
+    to_inner, to_bias = own(of_inner, share), own(of_bias, share)
+    to_outer, to_shift = own(of_outer, share), own(of_shift, share)
+    draws, inputs, hidden, outputs = x.shape[1], x.shape[2], inner.shape[2], outer.shape[1]
+    tile, back = room(inputs * TILE, x), room(outputs * TILE, x)
+    units, gradients = room((hidden + 1) * TILE, x), room((hidden + 1) * TILE, x)
+    memory, zero = squares(hidden, x), x.dtype.type(0)
+    given, grads, written = x.reshape(x.size), grad.reshape(grad.size), to_x.reshape(to_x.size)
+    ins, outs = _all(inputs), _all(outputs)
+    for g in range(group, groups):
+        to_inner[g], to_bias[g], to_outer[g], to_shift[g] = zero, zero, zero, zero
+        for first in range(start, stop, TILE):
+            size = min(TILE, stop - first)
+            fill(tile, given, (g * draws + first) * inputs, size)
+            fill(back, grads, (g * draws + first) * outputs, size)
+            biases(units, bias[g], first, size)
+            products(tile, inner[g], ins, units)
+            activate(units, hidden)
+            bias_sums(back, to_shift[g], first, size)
+            gradients[:] = zero
+            products(back, outer[g], outs, gradients)
+            sums(back, units, outs, memory, to_outer[g])
+            slopes(units, gradients, hidden)
+            sums(tile, gradients, ins, memory, to_inner[g])
+            bias_sums(gradients, to_bias[g], first, size)
+            tile[:] = zero
+            add_shifts(gradients, inner[g], ins, tile, 1)
+            empty(tile, written, (g * draws + first) * inputs, size)
+
+
+@inlined
+def _all(number: Any) -> Any:
+    """So many rows, all of them used: their number, then which."""
+    rows = np.arange(-1, number)
+    rows[0] = number
+    return rows
