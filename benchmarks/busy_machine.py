@@ -60,7 +60,7 @@ def always(run: Call, number: int) -> Call:
 
 
 def measured(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every call, the contenders in turn, each as often as any other behind each other one's threads."""
+    """Milliseconds of every call, the contenders in turn, each as often as any other behind each of the others."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     orders = itertools.permutations(calls.items())
     for order in itertools.islice(itertools.cycle(orders), rounds):

@@ -3,9 +3,9 @@
     python -P benchmarks/library_speed.py --dims 2 40 --draws 100 10000
     python -P benchmarks/library_speed.py --dims 40 --draws 1 --points 100 1000
 
-A case is ``q(noise)`` and the gradient of all learned numbers, in turn, round by round, as `nfbench time` does it. Unlike
-there the libraries compute another function, with networks as they make them: the numbers of parameters say how alike
-the two are. Pairs come from the registrations: ``LIBRARY:NAME`` beside ``NAME`` of the same kind, and the two names
+A case is ``q(noise)`` and the gradient of all learned numbers, in turn, round by round, as `nfbench time` does it.
+Unlike there the libraries compute another function, with networks as they make them: the numbers of parameters say how
+alike the two are. Pairs come from the registrations: ``LIBRARY:NAME`` beside ``NAME`` of the same kind, and two names
 that libraries have for what is registered under another one. A library that is not installed is left out.
 """
 

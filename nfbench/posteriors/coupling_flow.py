@@ -88,11 +88,23 @@ class CouplingFlow(ContextFlow):
     def chain(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         log_det = z.new_zeros(z.shape[:-1])
         for network in self.conditioners(context):
-            seen, moving = z[..., : -self.moved], z[..., -self.moved :]
-            moved, log_slopes = self.move(moving, network(seen))
-            z = torch.cat([moved, seen], -1)
-            log_det = log_det + log_slopes.sum(-1)
+            z, change = self.couple(z, network)
+            log_det = log_det + change
         return self._turned(z, -1), log_det
+
+    def couple(self, z: Tensor, network: Conditioner) -> tuple[Tensor, Tensor]:
+        """One coupling, after which the coordinates turn.
+
+        Args:
+            z: (S, B, D).
+            network: computes the numbers of those that move.
+
+        Returns:
+            The moved coordinates, then the others (S, B, D), and ln|det| (S, B).
+        """
+        seen, moving = z[..., : -self.moved], z[..., -self.moved :]
+        moved, log_slopes = self.move(moving, network(seen))
+        return torch.cat([moved, seen], -1), log_slopes.sum(-1)
 
     def chain_inverse(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         z, log_det = self._turned(z, 1), z.new_zeros(z.shape[:-1])

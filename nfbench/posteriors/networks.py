@@ -6,20 +6,41 @@ of Kingma et al. (2016). The last layer starts at zero and is scaled by 1/sqrt(K
 what a chain of K maps computes about as far at every depth and width, and one learning rate serves them all.
 """
 
-import functools
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from nfbench.kernels.layers.perceptron import affine, perceptron
+from nfbench.kernels.layers import affine, perceptron
 from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost
 
-Conditioner = Callable[[Tensor], Tensor]
-"""A network with its context: inputs (S, B, A) -> outputs (S, B, O)."""
+
+@dataclass(frozen=True)
+class Conditioner:
+    """A network with its context, a function of inputs (S, B, A) that returns outputs (S, B, O).
+
+    Attributes:
+        layers: weights (inputs, outputs) and biases (B or 1, outputs) of each layer, the last one without tanh.
+    """
+
+    layers: list[tuple[Tensor, Tensor]]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        *more, first, last = self.layers
+        for weight, bias in more:
+            x = perceptron.layer(x, weight, bias).tanh()
+        return perceptron.perceptron(x, *first, *last)
+
+    @property
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """Weights and biases, layer by layer, of a network with one hidden layer; None for others."""
+        if len(self.layers) != 2:
+            return None
+        (w_in, b_in), (w_out, b_out) = self.layers
+        return w_in, b_in, w_out, b_out
 
 
 class Networks(nn.Module):
@@ -93,7 +114,7 @@ class Networks(nn.Module):
         Returns:
             K functions of inputs (S, B, A) that return (S, B, O).
         """
-        return [functools.partial(_network, layers) for layers in self.network_layers(context)]
+        return [Conditioner(layers) for layers in self.network_layers(context)]
 
     def network_layers(self, context: Tensor) -> list[list[tuple[Tensor, Tensor]]]:
         """The layers of the K networks.
@@ -228,17 +249,16 @@ def _shifted(biases: Tensor, context: Tensor, weight: Tensor) -> Tensor:
     return biases + (context @ weight.transpose(0, 1).reshape(width, depth * units)).reshape(-1, depth, units)
 
 
-def _network(layers: list[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
-    """One network.
+def moved_by(network: object, z: Tensor, form: affine.Form) -> tuple[Tensor, Tensor] | None:
+    """An affine map whose numbers a network computes, in one pass over the draws, where the network has that form.
 
     Args:
-        layers: weights (inputs, outputs) and biases (B or 1, outputs) of each layer, the last one without tanh.
-        x: (S, B, A).
+        network: a `Conditioner` of the first coordinates, or another function.
+        z: (S, B, D).
+        form: of the map.
 
     Returns:
-        (S, B, O).
+        What `nfbench.kernels.layers.affine.affine` does, (S, B, D) and (S, B); None for other networks.
     """
-    *more, first, last = layers
-    for weight, bias in more:
-        x = affine(x, weight, bias).tanh()
-    return perceptron(x, *first, *last)
+    weights = network.weights if isinstance(network, Conditioner) else None
+    return None if weights is None else affine.affine(z, *weights, form)

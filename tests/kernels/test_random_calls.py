@@ -22,8 +22,9 @@ from nfbench import InputError
 from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.coupling import reference as coupling
 from nfbench.kernels.diagonal import reference as diagonal
-from nfbench.kernels.layers import bernoulli
+from nfbench.kernels.layers import affine, bernoulli
 from nfbench.kernels.layers.maxout import maxout
+from nfbench.kernels.layers.perceptron import perceptron
 from nfbench.kernels.planar import reference as planar
 from nfbench.kernels.radial import reference as radial
 
@@ -122,6 +123,36 @@ def of_maxout(draw: st.DrawFn) -> Shapes:
     return [(rows, inputs), (4 * units, inputs), (4 * units,)]
 
 
+def of_network(draw: st.DrawFn) -> Shapes:
+    draws, points, inputs, hidden, outputs = (
+        draw(each) for each in (DRAWS, POINTS, DIMENSIONS, DIMENSIONS, DIMENSIONS)
+    )
+    rows = of_rows(draw, points)
+    biases = draw(st.sampled_from([1, rows]))
+    return [(draws, points, inputs), (inputs, hidden), (rows, hidden), (hidden, outputs), (biases, outputs)]
+
+
+def network_fits(x, w_in, b_in, w_out, b_out):
+    rows = rows_fit(b_in[0], x[1]) and rows_fit(b_out[0], x[1]) and (b_in[0] == b_out[0] or 1 in (b_in[0], b_out[0]))
+    return rows and w_in == (x[2], b_in[1]) and w_out == (b_in[1], b_out[1])
+
+
+def of_affine(draw: st.DrawFn) -> Shapes:
+    z, (_, hidden), b_in, _, (rows, _) = of_network(draw)
+    moved, inputs = draw(st.integers(1, z[2])), draw(st.integers(1, z[2]))
+    return [z, (inputs, hidden), b_in, (hidden, 2 * moved), (rows, 2 * moved)]
+
+
+def affine_fits(z, w_in, b_in, w_out, b_out):
+    network = network_fits((*z[:2], w_in[0]), w_in, b_in, w_out, b_out)
+    return network and w_in[0] <= z[2] and w_out[1] % 2 == 0 and w_out[1] <= 2 * z[2]
+
+
+def affine_entry(form: affine.Form) -> Entry:
+    """An affine map of one form, whose numbers a network computes."""
+    return Entry(lambda *tensors: affine.affine(*tensors, form), of_affine, affine_fits, 5)
+
+
 ENTRIES = {
     "planar chain": chain(planar),
     "radial chain": chain(radial),
@@ -129,6 +160,9 @@ ENTRIES = {
     "radial draw": drawn(radial),
     "diagonal": Entry(diagonal.draw, of_diagonal, lambda z, base: base[1] == 2 * z[2] and rows_fit(base[0], z[1]), 2),
     "coupling": Entry(couplings, of_coupling, coupling_fits, 6),
+    "network": Entry(perceptron, of_network, network_fits, 5),
+    "affine": affine_entry(affine.Form(2.0, gated=False, scale_first=True)),
+    "gated": affine_entry(affine.Form(1.0, gated=True, scale_first=False, unit=0.7)),
     "likelihood": Entry(
         bernoulli.log_prob, of_likelihood, lambda logits, x: x[1] == logits[2] and rows_fit(x[0], logits[1]), 1
     ),

@@ -113,4 +113,4 @@ def test_alpha_bounds_what_a_map_stretches():
     flow = wild("realnvp:K=1,alpha=0.5", 4, seed=8, scale=50.0).flow
     log_det = flow(10 * normal(200, 1, 4, seed=9), normal(1, 16, seed=10))[1]
     assert 0.9 < log_det.abs().max() <= 2 * 0.5
-    assert math.isclose(flow.alpha, 0.5)
+    assert math.isclose(flow.form.constant, 0.5)

@@ -35,7 +35,7 @@ def test_gated_maps_of_the_worked_example():
     """One map, then one in the reversed order: points, ln|det|, and back in three steps a map."""
     theta = torch.zeros(1, 16, dtype=torch.float64)
     one, two = (posterior(f"iaf:K={depth}", 3, dtype=torch.float64).flow for depth in (1, 2))
-    one.gate = two.gate = one.log_unit = two.log_unit = 0.0  # as published: c in s, and no division by sigmoid(c)
+    one.form = two.form = one.form._replace(constant=0.0, unit=1.0)  # as published: c in s, and no division
     one.conditioners = lambda context: [example]
     two.conditioners = lambda context: [example, reversed_example]
     z, log_det = one(at(0.5, -1.0, 0.75), theta)

@@ -254,16 +254,19 @@ def folding(operator: Callable[..., Any]) -> Callable[..., Any]:
     E seeds of G groups are E G groups of one call.
 
     Args:
-        operator: a custom operator of tensors.
+        operator: a custom operator of tensors, and of numbers that all seeds share.
 
     Returns:
         The rule, for the operator's `register_vmap`.
     """
 
-    def rule(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Any, Any]:
+    def rule(info: Any, in_dims: tuple[int | None, ...], *tensors: Any) -> tuple[Any, Any]:
         seeds = info.batch_size
         folded = []
         for tensor, at in zip(tensors, in_dims, strict=True):
+            if not isinstance(tensor, Tensor):
+                folded.append(tensor)
+                continue
             lifted = tensor.expand(seeds, *tensor.shape) if at is None else tensor.movedim(at, 0)
             folded.append(lifted.reshape(seeds * lifted.shape[1], *lifted.shape[2:]))
         results = operator(*folded)

@@ -1,10 +1,13 @@
 """One hidden layer of tanh units for a tile of draws, forward and back; compiled. What kernels of networks share.
 
-Vectors hold one number of several draws (`tiles`). Rows of weights are used or not: `used` has their number, then which.
+Vectors hold one number of several draws (`tiles`). Rows of weights are used or not: `used` has their number, then
+which.
 Hidden units have a row of a tile each, and one to spare where H is odd.
 """
 
 from typing import Any
+
+import numpy as np
 
 from nfbench.kernels.compiler.decorators import inlined
 from nfbench.kernels.cpu.shares import TILE
@@ -167,3 +170,18 @@ def bias_sums(slopes: Any, to_bias: Any, first: Any, size: Any) -> None:
             row = (first + n) % points
             for j in range(hidden):
                 to_bias[row, j] += slopes[j * TILE + n]
+
+
+@inlined
+def all_rows(number: Any) -> Any:
+    """So many rows of weights, all of them used.
+
+    Args:
+        number: of rows.
+
+    Returns:
+        Their number, then which.
+    """
+    rows = np.arange(-1, number)
+    rows[0] = number
+    return rows

@@ -1,7 +1,7 @@
 """A network with one hidden tanh layer, as maps have inside: tanh(x A + b) C + c.
 
-On the CPU compiled loops take a tile of draws through it, so that hidden units are never stored: one pass over the draws
-forward, one backward, in which they are computed anew.
+On the CPU compiled loops take a tile of draws through it, so that hidden units are never stored: one pass over the
+draws forward, one backward, in which they are computed anew.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from nfbench.foundation.errors import InputError
 from nfbench.foundation.settings import backend
 from nfbench.kernels import kinds, shapes
 from nfbench.kernels.autograd import Node, by_kernel
 from nfbench.kernels.chain.operators import folding
 from nfbench.kernels.cpu.shares import FEW
+from nfbench.kernels.diagonal.reference import for_each
 from nfbench.kernels.dispatch import differentiated, transformed
 from nfbench.kernels.layers import perceptron_cpu
 
@@ -39,16 +41,16 @@ def perceptron(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tens
     Raises:
         InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
     """
-    given = x, w_in, b_in, w_out, b_out
-    _check(*given)
+    check(x, w_in, b_in, w_out, b_out)
+    given = for_each(for_each(x, b_in), b_out), w_in, b_in, w_out, b_out
+    x = given[0]
     if not compiled(x):
         return reference(*given)
     if not transformed():
         out: Tensor = _Direct.applied(*given)
         return out
-    rows = x.flatten(0, 1)
-    grouped = (tensor.unsqueeze(0) for tensor in (rows, w_in, b_in, w_out.mT, b_out))
-    return _forward(*grouped).reshape(*x.shape[:2], -1)  # type: ignore[no-any-return]
+    computed: Tensor = _forward(*grouped(*given))
+    return computed.reshape(*x.shape[:2], w_out.shape[1])
 
 
 def reference(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
@@ -64,10 +66,10 @@ def reference(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tenso
     Returns:
         (S, B, O).
     """
-    return affine(affine(x, w_in, b_in).tanh(), w_out, b_out)
+    return layer(layer(x, w_in, b_in).tanh(), w_out, b_out)
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """An affine layer whose biases each data point has for itself, or all have in common.
 
     Args:
@@ -94,8 +96,19 @@ def compiled(x: Tensor) -> bool:
     return fits and backend() in ("auto", "numba") and not torch.is_autocast_enabled("cpu") and not differentiated()
 
 
-def _check(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> None:
-    """Raise an `InputError` for tensors that `perceptron` cannot take."""
+def check(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> None:
+    """Refuse tensors that `perceptron` cannot take.
+
+    Args:
+        x: as in `perceptron`.
+        w_in: as in `perceptron`.
+        b_in: as in `perceptron`.
+        w_out: as in `perceptron`.
+        b_out: as in `perceptron`.
+
+    Raises:
+        InputError: tensors that do not fit each other, of several dtypes or on several devices (`shapes`).
+    """
     tensors = x, w_in, b_in, w_out, b_out
     fits = [tensor.dim() for tensor in tensors] == [3, 2, 2, 2, 2]
     if fits:
@@ -103,12 +116,30 @@ def _check(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) 
         fits = w_in.shape == (inputs, hidden) and b_in.shape[1] == hidden and b_out.shape[1] == outputs
         fits = fits and len(b_in) in (1, points) and len(b_out) in (1, points)
     if not fits:
-        shapes.check_forms("perceptron", *zip(_NAMES, tensors, _FORMS, strict=True))
+        sizes = shapes.check_forms("perceptron", *zip(_NAMES, tensors, _FORMS, strict=True))
         shapes.check_points("perceptron", "x", x, "b_in", b_in)
         shapes.check_points("perceptron", "x", x, "b_out", b_out)
+        if sizes["R"] != sizes["Q"] and 1 not in (sizes["R"], sizes["Q"]):
+            raise InputError(f"perceptron: b_in has {sizes['R']} rows, b_out has {sizes['Q']}: expected 1 or as many")
     for name, tensor in zip(_NAMES[1:], tensors[1:], strict=True):
         if tensor.dtype != x.dtype or tensor.device != x.device or not x.dtype.is_floating_point:
             kinds.check_kinds("perceptron", "x", x, name, tensor, mixed=kinds.autocast(x, tensor))
+
+
+def grouped(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> list[Tensor]:
+    """The tensors as compiled loops take them: one group, all draws in one axis, the last layer transposed.
+
+    Args:
+        x: as in `perceptron`.
+        w_in: as in `perceptron`.
+        b_in: as in `perceptron`.
+        w_out: as in `perceptron`.
+        b_out: as in `perceptron`.
+
+    Returns:
+        (1, S B, I), (1, I, H), (1, B or 1, H), (1, O, H) and (1, B or 1, O).
+    """
+    return [tensor.unsqueeze(0) for tensor in (x.flatten(0, 1), w_in, b_in, w_out.mT, b_out)]
 
 
 class _Direct(Node):
@@ -117,24 +148,19 @@ class _Direct(Node):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> Tensor:
         ctx.save_for_backward(x, w_in, b_in, w_out, b_out)
-        return perceptron_cpu.forward(*_grouped(x, w_in, b_in, w_out, b_out)).reshape(*x.shape[:2], len(w_out.mT))
+        return perceptron_cpu.forward(*grouped(x, w_in, b_in, w_out, b_out)).reshape(*x.shape[:2], w_out.shape[1])
 
     @staticmethod
     @by_kernel
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         saved = ctx.saved_tensors
-        found = perceptron_cpu.backward(*_grouped(*saved), grad.flatten(0, 1).unsqueeze(0))
+        found = perceptron_cpu.backward(*grouped(*saved), grad.flatten(0, 1).unsqueeze(0))
         to_x, to_inner, to_bias, to_outer, to_shift = (gradient.squeeze(0) for gradient in found)
         return to_x.reshape(saved[0].shape), to_inner, to_bias, to_outer.mT, to_shift
 
     @staticmethod
     def plain(ctx: Any) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
         return reference, ctx.saved_tensors
-
-
-def _grouped(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> list[Tensor]:
-    """One group, as `perceptron_cpu` takes it."""
-    return [tensor.unsqueeze(0) for tensor in (x.flatten(0, 1), w_in, b_in, w_out.mT, b_out)]
 
 
 @torch.library.custom_op("nfbench::perceptron", mutates_args=())

@@ -1,4 +1,4 @@
-"""A network with one hidden tanh layer on the CPU: memory and shares of the work for the loops of `perceptron_draws`."""
+"""A network with one hidden tanh layer on the CPU: memory and shares of the work for `perceptron_draws`."""
 
 import torch
 from torch import Tensor

@@ -6,10 +6,8 @@ row n mod Q of c. A tile's hidden units stay in the cache, and the way back comp
 
 from typing import Any
 
-import numpy as np
-
-from nfbench.kernels.compiler.decorators import compiled, inlined
-from nfbench.kernels.cpu.hidden_units import activate, add_shifts, bias_sums, biases, products, slopes, sums
+from nfbench.kernels.compiler.decorators import compiled
+from nfbench.kernels.cpu.hidden_units import activate, add_shifts, all_rows, bias_sums, biases, products, slopes, sums
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import empty, fill, room, squares
@@ -32,7 +30,7 @@ def forward(x: Any, inner: Any, bias: Any, outer: Any, shift: Any, out: Any, sha
     draws, inputs, hidden, outputs = x.shape[1], x.shape[2], inner.shape[2], outer.shape[1]
     tile, units, moved = room(inputs * TILE, x), room((hidden + 1) * TILE, x), room(outputs * TILE, x)
     given, written = x.reshape(x.size), out.reshape(out.size)
-    ins, outs = _all(inputs), _all(outputs)
+    ins, outs = all_rows(inputs), all_rows(outputs)
     for g in range(group, groups):
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
@@ -82,7 +80,7 @@ def backward(
     units, gradients = room((hidden + 1) * TILE, x), room((hidden + 1) * TILE, x)
     memory, zero = squares(hidden, x), x.dtype.type(0)
     given, grads, written = x.reshape(x.size), grad.reshape(grad.size), to_x.reshape(to_x.size)
-    ins, outs = _all(inputs), _all(outputs)
+    ins, outs = all_rows(inputs), all_rows(outputs)
     for g in range(group, groups):
         to_inner[g], to_bias[g], to_outer[g], to_shift[g] = zero, zero, zero, zero
         for first in range(start, stop, TILE):
@@ -102,11 +100,3 @@ def backward(
             tile[:] = zero
             add_shifts(gradients, inner[g], ins, tile, 1)
             empty(tile, written, (g * draws + first) * inputs, size)
-
-
-@inlined
-def _all(number: Any) -> Any:
-    """So many rows, all of them used: their number, then which."""
-    rows = np.arange(-1, number)
-    rows[0] = number
-    return rows

@@ -17,13 +17,13 @@ import math
 from typing import Literal
 
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
+from nfbench.kernels.layers import affine
 from nfbench.posteriors.context_flow import Context, ContextFlow, Units
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.map_flow import MapCost
-from nfbench.posteriors.networks import AutoregressiveNetworks, Conditioner
+from nfbench.posteriors.networks import AutoregressiveNetworks, Conditioner, moved_by
 from nfbench.specification.registry import register_posterior
 
 Mode = Literal["gated", "affine"]
@@ -43,8 +43,7 @@ class Iaf(ContextFlow):
         context: C, numbers for each data point that the networks see; 0: none.
 
     Attributes:
-        gate: c, the bias of a gate.
-        log_unit: ln sigmoid(c), the log-derivative of a gated map before it is divided by sigmoid(c), at the start.
+        form: of a map: the bound on |s| of an affine one; of a gated one c and sigmoid(c), what it is divided by.
         networks: the K networks, from D coordinates to D numbers m and D numbers s.
 
     Raises:
@@ -56,8 +55,8 @@ class Iaf(ContextFlow):
     def __init__(self, dim: int, depth: int, mode: Mode, hidden: int, layers: int, context: int) -> None:
         super().__init__(dim, depth, context, least=2)
         self.gated = mode == "gated"
-        self.gate = _GATE
-        self.log_unit = -math.log1p(math.exp(-_GATE))
+        constants = (_GATE, 1 / (1 + math.exp(-_GATE))) if self.gated else (_ALPHA, 1.0)
+        self.form = affine.Form(constants[0], self.gated, scale_first=False, unit=constants[1])
         self.networks = AutoregressiveNetworks(depth, dim, 2, hidden, layers, context)
 
     def conditioners(self, context: Tensor) -> list[Conditioner]:
@@ -81,12 +80,7 @@ class Iaf(ContextFlow):
         Returns:
             z' and ln of the derivative of each coordinate, (S, B, D) both.
         """
-        m, s = numbers.chunk(2, -1)
-        if not self.gated:
-            log_scale = _ALPHA * s.tanh()
-            return m + log_scale.exp() * z, log_scale
-        logit = s + self.gate
-        return (m + logit.sigmoid() * (z - m)) * math.exp(-self.log_unit), logsigmoid(logit) - self.log_unit
+        return affine.move(z, numbers, self.form)
 
     def move_back(self, z: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Undo `move`.
@@ -98,20 +92,18 @@ class Iaf(ContextFlow):
         Returns:
             z and ln of the derivative of this inverse for each coordinate, (S, B, D) both.
         """
-        m, s = numbers.chunk(2, -1)
-        if not self.gated:
-            log_scale = _ALPHA * s.tanh()
-            return (z - m) * (-log_scale).exp(), -log_scale
-        logit = s + self.gate
-        back = m + (1 + (-logit).exp()) * (z * math.exp(self.log_unit) - m)
-        return back, self.log_unit - logsigmoid(logit)
+        return affine.move_back(z, numbers, self.form)
 
     def chain(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         log_det = z.new_zeros(z.shape[:-1])
         for network in self.conditioners(context):
-            z, log_slopes = self.move(z, network(z))
-            log_det = log_det + log_slopes.sum(-1)
+            z, change = moved_by(network, z, self.form) or self._move(z, network)
+            log_det = log_det + change
         return z, log_det
+
+    def _move(self, z: Tensor, network: Conditioner) -> tuple[Tensor, Tensor]:
+        z, log_slopes = self.move(z, network(z))
+        return z, log_slopes.sum(-1)
 
     def chain_inverse(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Undo `chain`: of each map, D times all coordinates at once, of which one more is right each time.

@@ -12,9 +12,11 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
+from nfbench.kernels.layers import affine
 from nfbench.posteriors.context_flow import Context, Units
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.coupling_flow import CouplingFlow
+from nfbench.posteriors.networks import Conditioner, moved_by
 from nfbench.specification.registry import register_posterior
 
 
@@ -37,17 +39,16 @@ class RealNvp(CouplingFlow):
 
     def __init__(self, dim: int, depth: int, hidden: int, layers: int, alpha: float, context: int) -> None:
         super().__init__(dim, depth, 2, hidden, layers, context)
-        self.alpha = alpha
+        self.form = affine.Form(alpha, gated=False, scale_first=True)
+
+    def couple(self, z: Tensor, network: Conditioner) -> tuple[Tensor, Tensor]:
+        return moved_by(network, z, self.form) or super().couple(z, network)
 
     def move(self, z: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        raw, shift = numbers.chunk(2, -1)
-        log_scale = self.alpha * raw.tanh()
-        return z * log_scale.exp() + shift, log_scale
+        return affine.move(z, numbers, self.form)
 
     def move_back(self, z: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        raw, shift = numbers.chunk(2, -1)
-        log_scale = self.alpha * raw.tanh()
-        return (z - shift) * (-log_scale).exp(), -log_scale
+        return affine.move_back(z, numbers, self.form)
 
     def move_cost(self, *, gradient: bool) -> int:
         """Six flops: tanh, times alpha, exp, times z, plus t, summed.
