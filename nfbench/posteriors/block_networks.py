@@ -7,13 +7,14 @@ i. Rows are normalised, w = e^g v / |v|. The context of a data point enters as a
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from nfbench.foundation.numerics import implicit_root
+from nfbench.kernels.dispatch import differentiated
 from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost
 
@@ -127,13 +128,13 @@ def apply(layers: list[Layer], z: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         f (S, B, D) and ln df_i/dz_i (S, B, D).
     """
-    dim, h = z.shape[-1], z
-    log_slopes = z.new_zeros(*z.shape, 1)  # (S, B, D, a)
-    for number, layer in enumerate(layers):
-        if number:
-            log_slopes = log_slopes + log_tanh_slope(h).unflatten(-1, (dim, -1))  # type: ignore[no-untyped-call]
-            h = h.tanh()
-        h = _affine(h, layer.weight, layer.bias)
+    first, *others = layers
+    h = _affine(z, first.weight, first.bias)
+    log_slopes = first.log_diagonal.squeeze(-1)  # (S, B, D, a) from here on; here the same for all draws
+    for layer in others:
+        units, bent = tanh_and_log_slope(h)
+        log_slopes = log_slopes + bent.unflatten(-1, log_slopes.shape[-2:])  # type: ignore[no-untyped-call]
+        h = _affine(units, layer.weight, layer.bias)
         log_slopes = (log_slopes.unsqueeze(-2) + layer.log_diagonal).logsumexp(-1)
     return h, log_slopes.squeeze(-1)
 
@@ -179,20 +180,47 @@ def solve(layers: list[Layer], right: Tensor, by_f: Tensor, by_z: Tensor) -> Ten
     return torch.cat(before[0], -1)
 
 
-def log_tanh_slope(a: Tensor) -> Tensor:
-    """Compute ln tanh'(a) = 2 (ln 2 - |a| - softplus(-2 |a|)), finite however large a is.
+def tanh_and_log_slope(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute tanh(a) and ln tanh'(a) = 2 (ln 2 - |a| - softplus(-2 |a|)), finite however large a is.
 
-    >>> log_tanh_slope(torch.tensor([0.0, 1e4])).tolist()
+    >>> tanh_and_log_slope(torch.tensor([0.0, 1e4]))[1].tolist()
     [0.0, -19998.61328125]
 
     Args:
         a: of any shape.
 
     Returns:
-        Of the shape of a.
+        Both of the shape of a.
     """
+    if differentiated():
+        return _tanh_and_log_slope(a)
+    both: tuple[Tensor, Tensor] = _Tanh.apply(a)  # type: ignore[no-untyped-call]
+    return both
+
+
+def _tanh_and_log_slope(a: Tensor) -> tuple[Tensor, Tensor]:
     size = a.abs()
-    return 2 * (math.log(2) - size - softplus(-2 * size))
+    return a.tanh(), 2 * (math.log(2) - size - softplus(-2 * size))
+
+
+class _Tanh(torch.autograd.Function):
+    """`tanh_and_log_slope`, whose gradient needs the first result only: ln tanh' falls by 2 tanh."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(a: Tensor) -> tuple[Tensor, Tensor]:
+        return _tanh_and_log_slope(a)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(output[0])
+
+    @staticmethod
+    def backward(ctx: Any, to_tanh: Tensor, to_log_slope: Tensor) -> Tensor:
+        (units,) = ctx.saved_tensors
+        gradient: Tensor = to_tanh - units * (units * to_tanh + 2 * to_log_slope)
+        return gradient
 
 
 def _block(t: Tensor, known: list[Tensor], blocks: list[Tensor]) -> list[tuple[Tensor, Tensor]]:

@@ -7,7 +7,7 @@ import torch
 from support.families import normal, wild
 
 from nfbench import posterior
-from nfbench.posteriors.block_networks import BlockNetworks, Layer, apply, log_tanh_slope
+from nfbench.posteriors.block_networks import BlockNetworks, Layer, apply, tanh_and_log_slope
 from nfbench.posteriors.contract import Identity
 
 RESIDUALS = pytest.mark.parametrize("residual", ["gated", "normal"])
@@ -74,8 +74,11 @@ def test_a_network_increases_in_each_coordinate_and_sees_none_after(layers):
 def test_the_slope_of_tanh_far_out():
     """The logarithm of tanh' agrees with 1 - tanh^2 near 0, and falls as -2 |a| where that is 0."""
     a = torch.linspace(-3, 3, 101, dtype=torch.float64)
-    torch.testing.assert_close(log_tanh_slope(a), (1 - a.tanh().square()).log())
-    assert log_tanh_slope(numbers([-500.0, 500.0])).tolist() == pytest.approx([-1000 + 2 * math.log(2)] * 2)
+    torch.testing.assert_close(tanh_and_log_slope(a)[1], (1 - a.tanh().square()).log())
+    assert tanh_and_log_slope(numbers([-500.0, 500.0]))[1].tolist() == pytest.approx([-1000 + 2 * math.log(2)] * 2)
+    assert torch.equal(tanh_and_log_slope(a)[0], a.tanh())
+    assert torch.autograd.gradcheck(tanh_and_log_slope, a.clone().requires_grad_())
+    assert torch.autograd.gradgradcheck(tanh_and_log_slope, a.clone().requires_grad_())
 
 
 @RESIDUALS

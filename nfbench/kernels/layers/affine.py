@@ -9,6 +9,7 @@ On the CPU compiled loops do all of it for a tile of draws: one pass over the dr
 hidden units and numbers are computed anew.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ from nfbench.kernels.chain.operators import folding
 from nfbench.kernels.diagonal.reference import for_each
 from nfbench.kernels.dispatch import transformed
 from nfbench.kernels.layers import affine_cpu, perceptron
-from nfbench.kernels.layers.affine_cpu import Form
+from nfbench.kernels.layers.affine_cpu import Form as Form
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # in z, A, b, C, transposed, and c
@@ -142,18 +143,15 @@ class _Direct(Node):
     @staticmethod
     @by_kernel
     def backward(ctx: Any, grad: Tensor, grad_log_det: Tensor) -> tuple[Tensor | None, ...]:
-        z, *weights = ctx.saved_tensors
-        grads = grad.flatten(0, 1).unsqueeze(0), grad_log_det.flatten().unsqueeze(0)
-        found = affine_cpu.backward(*perceptron.grouped(z, *weights), *grads, ctx.form)
+        shape, given = ctx.saved_tensors[0].shape, perceptron.grouped(*ctx.saved_tensors)
+        to, to_log_det = grad.flatten(0, 1).unsqueeze(0), grad_log_det.flatten().unsqueeze(0)
+        found = affine_cpu.backward(*given, to, to_log_det, ctx.form)
         to_z, to_inner, to_bias, to_outer, to_shift = (gradient.squeeze(0) for gradient in found)
-        return to_z.reshape(z.shape), to_inner, to_bias, to_outer.mT, to_shift, None
+        return to_z.reshape(shape), to_inner, to_bias, to_outer.mT, to_shift, None
 
     @staticmethod
     def plain(ctx: Any) -> tuple[Callable[..., Any], tuple[Tensor | None, ...]]:
-        def function(*tensors: Tensor) -> tuple[Tensor, Tensor]:
-            return reference(*tensors, form=ctx.form)
-
-        return function, (*ctx.saved_tensors, None)
+        return functools.partial(reference, form=ctx.form), (*ctx.saved_tensors, None)
 
 
 @torch.library.custom_op("nfbench::affine", mutates_args=())

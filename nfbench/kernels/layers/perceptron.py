@@ -126,7 +126,9 @@ def check(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -
             kinds.check_kinds("perceptron", "x", x, name, tensor, mixed=kinds.autocast(x, tensor))
 
 
-def grouped(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor) -> list[Tensor]:
+def grouped(
+    x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The tensors as compiled loops take them: one group, all draws in one axis, the last layer transposed.
 
     Args:
@@ -139,7 +141,8 @@ def grouped(x: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor)
     Returns:
         (1, S B, I), (1, I, H), (1, B or 1, H), (1, O, H) and (1, B or 1, O).
     """
-    return [tensor.unsqueeze(0) for tensor in (x.flatten(0, 1), w_in, b_in, w_out.mT, b_out)]
+    rows, outer = x.flatten(0, 1).unsqueeze(0), w_out.mT.unsqueeze(0)
+    return rows, w_in.unsqueeze(0), b_in.unsqueeze(0), outer, b_out.unsqueeze(0)
 
 
 class _Direct(Node):
