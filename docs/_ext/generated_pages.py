@@ -53,6 +53,25 @@ def libraries() -> str:
     return "\n".join(part for sections in parts.values() for part in sections)
 
 
+def library_verdicts() -> str:
+    """What ``nfbench verify`` found of the families of other libraries, from the verdicts beside the package."""
+    from nfbench.present.tables.verdicts import protocol, words
+
+    stored = [verdict for verdict in nfbench.results(ROOT / "results").verdicts.values() if verdict.examined.library]
+    if not stored:
+        return "No verdict is stored: `nfbench verify --libraries --results results` writes them.\n"
+    rows = [
+        (
+            code(verdict.examined.posterior),
+            str(verdict.examined.library),
+            ": ".join([words(verdict), *filter(None, [", ".join(verdict.with_status("fail"))])]),
+            "no" if "density" in verdict.lacking else "yes",
+        )
+        for verdict in stored
+    ]
+    return f"{protocol(stored)}\n\n{table(('family', 'version', 'verdict', 'density at points'), rows)}"
+
+
 def targets() -> str:
     """A section for every registered target."""
     return "\n".join(section(entry) for entry in registry.targets)
@@ -480,6 +499,7 @@ def eval_rst(text: str) -> str:
 
 GENERATORS: dict[str, Callable[[], str]] = {
     "libraries": libraries,
+    "library_verdicts": library_verdicts,
     "posteriors": posteriors,
     "targets": targets,
     "data": data,

@@ -5,10 +5,12 @@ import sys
 
 import pytest
 from support.pages import PAGES, ROOT
+from support.synthetic_verdicts import verdict
 
 from nfbench.experiments import library
 from nfbench.posteriors.contract import Identity
 from nfbench.records import glossary
+from nfbench.records.verdicts import write
 from nfbench.specification import registry
 
 
@@ -55,6 +57,24 @@ def test_a_new_family_appears(generated, monkeypatch):
     assert "## `fresh`" in text
     assert "Fresh (left); Fresh (right)" in text
     assert "`left` or `right`" in text
+
+
+def test_verdicts_on_libraries_come_from_records(generated, tmp_path, monkeypatch):
+    """Each stored verdict on a library's family is a row; without one the page says which command writes them."""
+    monkeypatch.setattr(generated, "ROOT", tmp_path)
+    (tmp_path / "results").mkdir()
+    assert "verify --libraries --results results" in generated.library_verdicts()
+    for stored in (
+        verdict("zuko:nsf,K=4", "zuko 1.6.0"),
+        verdict("pyro:planar,K=8", "pyro 1.9.2", failed=["finite"], lacking={"density": "of draws only"}),
+        verdict("planar:K=8"),
+    ):
+        write(tmp_path / "results" / "reference", stored)
+    text = generated.library_verdicts()
+    assert "| `zuko:nsf,K=4` | zuko 1.6.0 | passed | yes |" in text
+    assert "| `pyro:planar,K=8` | pyro 1.9.2 | 1 failed: finite | no |" in text
+    assert "| `planar:K=8` |" not in text
+    assert "2026-01-02" in text
 
 
 def test_experiments_contenders_and_words_are_all_there(generated):
