@@ -25,9 +25,9 @@ from nfbench.specification.registry import posteriors
 from nfbench.timing.measure.clock import Entrant, Protocol, Run, ratio, rounds, spread, wall, warm_up
 from nfbench.timing.run import threads
 
-_SAME = {"maf": "iaf", "unaf": "umnn"}  # what a family is called here
-_OURS = {"iaf": "mode=affine"}  # the form that libraries have
-_PROTOCOL = Protocol(rounds=25, budget=1.0)
+SAME = {"maf": "iaf", "unaf": "umnn"}  # what a family is called here
+OURS = {"iaf": "mode=affine"}  # the form that libraries have
+PROTOCOL = Protocol(rounds=25, budget=1.0)
 
 
 def pairs(families: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -39,7 +39,7 @@ def pairs(families: list[str]) -> Iterator[tuple[str, list[str]]]:
             other
             for other, entry in known.items()
             if entry.library is not None and entry.installed
-            if _SAME.get(short := other.partition(":")[2], short) == name and kinds[other].kind == kinds[name].kind
+            if SAME.get(short := other.partition(":")[2], short) == name and kinds[other].kind == kinds[name].kind
         ]
         if known[name].library is None and others:
             yield name, others
@@ -47,7 +47,7 @@ def pairs(families: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 def spec(name: str, depth: int, context: int) -> str:
     """A family with a depth, and without a context where there are no data points."""
-    options = [f"K={depth}", *filter(None, [_OURS.get(name)])]
+    options = [f"K={depth}", *filter(None, [OURS.get(name)])]
     if "context" in posteriors[name].options:
         options.append(f"context={context}")
     return name + ("," if ":" in name else ":") + ",".join(options)
@@ -65,30 +65,32 @@ def work(q: Posterior, draws: int) -> Run:
     return run
 
 
-def case(name: str, others: list[str], dim: int, depth: int, draws: int, points: int) -> list[str]:
-    """Rows of a table: the family, then each library beside it."""
+def case(name: str, others: list[str], dim: int, depth: int, draws: int, points: int) -> str:
+    """A row of the table: the family, the fastest library beside it, then the others."""
     entrants, sizes = {}, {}
     for each in (name, *others):
         try:
             q = posterior(spec(each, depth, context=16 if points > 1 else 0), dim, points=points)
             run = work(q, draws)
-            entrants[each] = Entrant(run, warm_up(run, wall, _PROTOCOL).seconds)
+            entrants[each] = Entrant(run, warm_up(run, wall, PROTOCOL).seconds)
         except InputError as error:
             print(f"{each}, D = {dim}, {points} points: {error}", file=sys.stderr)
             continue
         sizes[each] = sum(parameter.numel() for parameter in q.parameters())
-    samples = rounds(entrants, wall, _PROTOCOL, name)
-    rows = []
-    for each, seconds in samples.items():
+    samples = rounds(entrants, wall, PROTOCOL, name)
+    for seconds in samples.values():
         if isinstance(seconds, Exception):
             raise seconds
-        own, against = spread([*seconds.values()]), ratio(seconds, samples[name])
-        beside = "" if each == name else f"{against.median:.2f} [{against.low:.2f}, {against.high:.2f}]"
-        label = f"{each} ({library})" if (library := posteriors[each].library) else each
-        milliseconds = f"{1e3 * own.median:.3g} [{1e3 * own.low:.3g}, {1e3 * own.high:.3g}]"
-        size = f"{dim} | {depth} | {draws:,} | {points:,}"
-        rows.append(f"| {label} | {size} | {sizes[each]:,} | {milliseconds} | {beside} |")
-    return rows
+    own = spread([*samples[name].values()])
+    ratios = {each: ratio(samples[each], samples[name]) for each in samples if each != name}
+    numbers = f"{sizes[name]:,} | {1e3 * own.median:.3g} [{1e3 * own.low:.3g}, {1e3 * own.high:.3g}]"
+    against = "none can | — | —"
+    if ratios:
+        fastest, *slower = sorted(ratios, key=lambda each: ratios[each].median)
+        best, library = ratios[fastest], posteriors[fastest].library
+        others = ", ".join(f"{each.partition(':')[0]} {ratios[each].median:.2f}" for each in slower) or "—"
+        against = f"{library}: {sizes[fastest]:,} | {best.median:.2f} [{best.low:.2f}, {best.high:.2f}] | {others}"
+    return f"| {name} | {dim} | {draws:,} | {points:,} | {numbers} | {against} |"
 
 
 def main() -> None:
@@ -100,13 +102,14 @@ def main() -> None:
     parser.add_argument("--draws", nargs="+", type=int, default=[100, 10_000])
     parser.add_argument("--points", nargs="+", type=int, default=[1], help="data points, each with numbers of its own")
     options = parser.parse_args()
-    print("| family | D | K | S | B | parameters | ms | over nfbench's |\n" + 8 * "| --- " + "|")
+    print("| family | D | S | B | parameters | nfbench (ms) | fastest library | against it | against others |")
+    print(9 * "| --- " + "|")
     with threads(len(os.sched_getaffinity(0))):
         for name, others in pairs(options.families):
             for dim in options.dims:
                 for draws in options.draws:
                     for points in options.points:
-                        print("\n".join(case(name, others, dim, options.depth, draws, points)), flush=True)
+                        print(case(name, others, dim, options.depth, draws, points), flush=True)
 
 
 if __name__ == "__main__":
