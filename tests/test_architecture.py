@@ -30,9 +30,9 @@ KERNEL_FLOORS = (
     {"compiler", "kinds"},
     {"simd", "autograd", "gpu", "shapes"},
     {"cpu", "dispatch"},
-    {"diagonal", "layers"},
+    {"diagonal"},
     {"chain"},
-    {"planar", "radial", "coupling"},
+    {"planar", "radial", "coupling", "layers"},
 )
 PRESENT_FLOORS = ({"tables"}, {"plots", "compared_results"}, {"results"}, {"report"})
 PUBLIC_FACE = "__init__"  # imports on first use, whatever floor a public name lives on

@@ -192,7 +192,7 @@ def tanh_and_log_slope(a: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Both of the shape of a.
     """
-    if differentiated():
+    if torch.compiler.is_compiling() or differentiated():
         return _tanh_and_log_slope(a)
     both: tuple[Tensor, Tensor] = _Tanh.apply(a)  # type: ignore[no-untyped-call]
     return both

@@ -42,7 +42,9 @@ def test_what_fits_is_as_the_reference(spec, draws, batch, rows, monkeypatch):
     assert ours[0].shape == (draws, 4 if rows == 4 else batch, 3)
     assert ours[1].shape == ours[0].shape[:2]
     for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+        # A gradient's sums round as their largest terms do: those of HVI are 1e10 here, and some cancel to nothing.
+        largest = float(other.detach().abs().max()) if other.numel() else 0.0
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9 * max(1.0, largest))
 
 
 @EVERY
