@@ -6,7 +6,7 @@ import pytest
 import torch
 from support.families import normal
 
-from nfbench.posteriors.splines import LEAST, UNIT_SLOPE, Bins, bins_of, spline, spline_inverse
+from nfbench.kernels.layers.spline_reference import LEAST, UNIT_SLOPE, Bins, bins_of, spline, spline_inverse
 
 EXAMPLE = Bins(
     torch.tensor([-2, -1, 1, 2], dtype=torch.float64),  # widths 1, 2, 1

@@ -8,6 +8,8 @@ dy/dx = s^2 (d_1 xi^2 + 2 s xi (1 - xi) + d_0 (1 - xi)^2) / (s + (d_0 + d_1 - 2 
 
 At the ends of the box y = x and the slope is 1, so that the tails, y = x, continue it smoothly. Points are moved into
 the box before the spline is computed: what lies outside then has finite values and gradients, which `where` drops.
+
+`spline.spline` computes the same as `spline` of `bins_of`, by compiled loops where it can.
 """
 
 import math
@@ -19,6 +21,7 @@ from torch.nn.functional import pad, softplus
 
 LEAST = 1e-3  # the least width and height of a bin as a fraction of the box, and the least slope
 UNIT_SLOPE = math.log(math.expm1(1 - LEAST))  # the raw slope at which LEAST + softplus is 1
+LINEAR = 20  # above it torch's softplus is its argument
 
 
 class Bins(NamedTuple):
@@ -53,7 +56,7 @@ def bins_of(raw: Tensor, bound: float) -> Bins:
     """
     num = (raw.shape[-1] + 1) // 3
     widths, heights, slopes = torch.split(raw, [num, num, num - 1], -1)
-    inner = LEAST + softplus(slopes + UNIT_SLOPE)
+    inner = LEAST + softplus(slopes + UNIT_SLOPE, threshold=LINEAR)
     return Bins(_knots(widths, bound), _knots(heights, bound), pad(inner, (1, 1), value=1.0))
 
 
@@ -99,22 +102,6 @@ def spline_inverse(y: Tensor, bins: Bins) -> tuple[Tensor, Tensor]:
     both = xi * (1 - xi)
     log_slope = _log_slope(s, xi, both, s + excess * both, d_0, d_1)
     return torch.where(inside, x_0 + xi * width, y), torch.where(inside, -log_slope, 0.0)
-
-
-def spline_flops(bins: int, *, gradient: bool) -> int:
-    """Count the flops of a spline for one number, from unconstrained numbers to y, ln dy/dx and its sum.
-
-    N bins: exp, sum, division, two for the scale and one for the knot, of each width and each height, 12 N; softplus of
-    the two slopes 10; y 18, ln dy/dx and the sum 14. What is elementwise counts twice again with gradient.
-
-    Args:
-        bins: N.
-        gradient: forward and backward, else forward alone.
-
-    Returns:
-        Flops; the search for the bin is not counted.
-    """
-    return (12 * bins + 42) * (3 if gradient else 1)
 
 
 def _knots(raw: Tensor, bound: float) -> Tensor:
