@@ -133,13 +133,30 @@ def bin_of(memory: Any, n: Any, bins: Any, bound: Any) -> Any:
 
 @inlined
 def in_first(memory: Any, n: Any) -> Any:
-    """Whether an element's bin is the first."""
+    """Whether an element's bin is the first.
+
+    Args:
+        memory: after `search`.
+        n: number of the element in its tile.
+
+    Returns:
+        Whether it is.
+    """
     return memory[PLACE + n] < memory.dtype.type(0.5)
 
 
 @inlined
 def in_last(memory: Any, n: Any, bins: Any) -> Any:
-    """Whether an element's bin is the last of N."""
+    """Whether an element's bin is the last.
+
+    Args:
+        memory: after `search`.
+        n: number of the element in its tile.
+        bins: N.
+
+    Returns:
+        Whether it is.
+    """
     return memory[PLACE + n] > memory.dtype.type(bins - 1.5)
 
 
@@ -153,7 +170,15 @@ def _slope(memory: Any, at: Any) -> Any:
 
 @inlined
 def slope_derivative(memory: Any, at: Any) -> Any:
-    """The derivative of `_slope`."""
+    """The derivative of the slope at an inner knot in its raw number.
+
+    Args:
+        memory: after `search`.
+        at: index of the raw number.
+
+    Returns:
+        The derivative.
+    """
     kind = memory.dtype.type
     moved = memory[at] + kind(UNIT_SLOPE)
     return kind(1) if moved > kind(LINEAR) else sigmoid(moved)
@@ -161,7 +186,13 @@ def slope_derivative(memory: Any, at: Any) -> Any:
 
 @inlined
 def put(numbers: Any, memory: Any, row: Any) -> None:
-    """Copy the numbers of a tile's elements (size,) into a row, and zeros behind them."""
+    """Copy a number of each of a tile's elements into a row, and zeros behind them.
+
+    Args:
+        numbers: (size,).
+        memory: changed.
+        row: index where the row begins.
+    """
     nothing = memory.dtype.type(0)
     for n in range(TILE):
         memory[row + n] = nothing
