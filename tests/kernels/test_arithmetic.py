@@ -6,6 +6,7 @@ import pytest
 from nfbench.kernels.compiler.decorators import compiled
 from nfbench.kernels.simd import arithmetic
 from nfbench.kernels.simd.arithmetic import ROUND, factor, logarithm, renormalise
+from nfbench.kernels.simd.log import log
 
 SINGLE_ARGUMENT = {
     "tanh": (np.tanh, 2),
@@ -97,3 +98,27 @@ def test_factors_that_are_not_ordinary(width):
     assert np.isnan(found[1])
     assert found[2] == np.inf
     assert found[3] == pytest.approx(np.log(np.finfo(width).tiny / 8), rel=1e-6)
+
+
+@compiled
+def _log(x, out):
+    for i in range(len(x)):
+        out[i] = log(x[i])
+
+
+@WIDTHS
+def test_logarithm_of_single_numbers(width):
+    """Over all powers of ten, and close to 1 on both sides, the relative error is two units in the last place."""
+    small = np.logspace(-7, -0.2, 5_000)
+    x = np.concatenate([np.logspace(-37, 37, 20_001), 1 + small, 1 - small]).astype(width)
+    exact, found = np.log(x.astype(np.longdouble)), np.empty_like(x)
+    _log(x, found)
+    assert (np.abs(found - exact) <= 2 * np.finfo(width).eps * np.abs(exact)).all()
+
+
+@WIDTHS
+def test_logarithm_at_the_edges(width):
+    """Zero gives -inf, numbers below NaN, and infinity and NaN themselves."""
+    x, found = np.array([0, -1, -np.inf, np.inf, np.nan, 1], width), np.empty(6, width)
+    _log(x, found)
+    np.testing.assert_array_equal(found, np.array([-np.inf, np.nan, np.nan, np.inf, np.nan, 0], width))

@@ -25,6 +25,7 @@ from nfbench.kernels.diagonal import reference as diagonal
 from nfbench.kernels.layers import affine, bernoulli
 from nfbench.kernels.layers.maxout import maxout
 from nfbench.kernels.layers.perceptron import perceptron
+from nfbench.kernels.layers.spline import spline
 from nfbench.kernels.planar import reference as planar
 from nfbench.kernels.radial import reference as radial
 
@@ -113,6 +114,15 @@ def coupling_fits(z, basis, w_in, b_in, w_out, b_out):
     return basis == (depth, dim, dim) and weights and b_in[1:] == (depth, hidden) and rows_fit(b_in[0], z[1])
 
 
+def of_spline(draw: st.DrawFn) -> Shapes:
+    draws, points, moved, bins = draw(DRAWS), draw(POINTS), draw(st.integers(1, 5)), draw(st.integers(1, 9))
+    return [(draws, points, moved), (draws, points, moved * (3 * bins - 1))]
+
+
+def spline_fits(x, raw):
+    return x[:2] == raw[:2] and x[2] > 0 and raw[2] in range(2 * x[2], raw[2] + 1, 3 * x[2])
+
+
 def of_likelihood(draw: st.DrawFn) -> Shapes:
     draws, points, pixels = draw(DRAWS), draw(POINTS), draw(DIMENSIONS)
     return [(draws, points, pixels), (draw(st.sampled_from([1, points])), pixels)]
@@ -163,6 +173,7 @@ ENTRIES = {
     "network": Entry(perceptron, of_network, network_fits, 5),
     "affine": affine_entry(affine.Form(2.0, gated=False, scale_first=True)),
     "gated": affine_entry(affine.Form(1.0, gated=True, scale_first=False, unit=0.7)),
+    "spline": Entry(lambda x, raw: spline(x, raw, 0.8), of_spline, spline_fits, 2),
     "likelihood": Entry(
         bernoulli.log_prob, of_likelihood, lambda logits, x: x[1] == logits[2] and rows_fit(x[0], logits[1]), 1
     ),
