@@ -117,7 +117,8 @@ def bin_of(memory: Any, n: Any, bins: Any, bound: Any) -> Any:
     """
     kind = memory.dtype.type
     end, step, one = kind(bound), kind(2 * bound * LEAST), kind(1)
-    x, place, first, last = memory[X + n], memory[PLACE + n], in_first(memory, n), in_last(memory, n, bins)
+    x, place = memory[X + n], memory[PLACE + n]
+    first, last = place == kind(0), place == kind(bins - 1)
     after_w, after_h = memory[W_BEFORE + n] + memory[W_PART + n], memory[H_BEFORE + n] + memory[H_PART + n]
     least, next_least = place * step - end, (place + one) * step - end
     x_0 = -end if first else least + memory[W_BEFORE + n] * memory[W_SCALE + n]
@@ -129,35 +130,6 @@ def bin_of(memory: Any, n: Any, bins: Any, bound: Any) -> Any:
     x = end if x > end else x
     x = -end if x < -end else x
     return (x - x_0) / (x_1 - x_0), y_0, x_1 - x_0, y_1 - y_0, d_0, d_1
-
-
-@inlined
-def in_first(memory: Any, n: Any) -> Any:
-    """Whether an element's bin is the first.
-
-    Args:
-        memory: after `search`.
-        n: number of the element in its tile.
-
-    Returns:
-        Whether it is.
-    """
-    return memory[PLACE + n] < memory.dtype.type(0.5)
-
-
-@inlined
-def in_last(memory: Any, n: Any, bins: Any) -> Any:
-    """Whether an element's bin is the last.
-
-    Args:
-        memory: after `search`.
-        n: number of the element in its tile.
-        bins: N.
-
-    Returns:
-        Whether it is.
-    """
-    return memory[PLACE + n] > memory.dtype.type(bins - 1.5)
 
 
 @inlined

@@ -31,8 +31,6 @@ from nfbench.kernels.layers.spline_bins import (
     X,
     Y,
     bin_of,
-    in_first,
-    in_last,
     put,
     search,
     slope_derivative,
@@ -126,7 +124,7 @@ def _slopes(memory: Any, bins: Any, bound: Any) -> None:
     end, zero, one, two = kind(bound), kind(0), kind(1), kind(2)
     free = kind(2 * bound * (1 - bins * LEAST))
     for n in range(TILE):
-        inside, first, last = -end < memory[X + n] < end, in_first(memory, n), in_last(memory, n, bins)
+        inside = -end < memory[X + n] < end
         to_y, to_log = memory[Y + n] if inside else zero, memory[LOG + n] if inside else zero
         xi, _, width, height, d_0, d_1 = bin_of(memory, n, bins, bound)
         s, rest = height / width, one - xi
@@ -145,12 +143,10 @@ def _slopes(memory: Any, bins: Any, bound: Any) -> None:
         memory[TO_X + n] = across if inside else memory[Y + n]
         memory[TO_0 + n] = ((to_over + to_below) * both + to_above * rest * rest) * slope_derivative(memory, RAW_0 + n)
         memory[TO_1 + n] = (to_below * both + to_above * xi * xi) * slope_derivative(memory, RAW_1 + n)
-        # A width up to the bin moves both knots, that of the bin the right one; at the box's ends knots stay.
-        to_w, to_h = zero if last else to_width, zero if last else to_height
-        before_w, before_h = to_w - to_width - across, to_h - to_height + to_y
-        before_w, before_h = to_w if first else before_w, to_h if first else before_h
-        _softmax(memory, n, before_w, to_w, free, W_SCALE)
-        _softmax(memory, n, before_h, to_h, free, H_SCALE)
+        # A width before the bin moves both its knots, its own the right one. At the right end of the box all widths
+        # move the knot alike, which the softmax undoes; before the left end there is none.
+        _softmax(memory, n, -across, to_width, free, W_SCALE)
+        _softmax(memory, n, to_y, to_height, free, H_SCALE)
 
 
 @inlined
