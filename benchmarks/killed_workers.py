@@ -160,6 +160,10 @@ def to_slurm_job(*command: str, step: str = "") -> Callable[[int], bool]:
     return strike
 
 
+# On a slow machine a node can ask for its head before that answers, and ends with an error.
+_UNTIL_IT_STARTS = ("sh", "-c", 'until "$@"; do sleep 1; done', "ray")
+
+
 class RayCluster:
     """A head and two nodes with two cores in all on this machine, as ``ray start`` makes them; a context manager."""
 
@@ -201,7 +205,7 @@ class RayCluster:
 
     def _node(self, *words: str) -> "subprocess.Popen[bytes]":
         ray = Path(sys.executable).with_name("ray")
-        command = (ray, "start", "--node-ip-address=127.0.0.1", "--block", *words)
+        command = (*_UNTIL_IT_STARTS, ray, "start", "--node-ip-address=127.0.0.1", "--block", *words)
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _die(self, nodes: "list[subprocess.Popen[bytes]]") -> None:
