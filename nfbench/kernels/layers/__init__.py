@@ -1,1 +1,1 @@
-"""Layers of the models of data that have compiled forms: Bernoulli log-likelihood, maxout."""
+"""Layers that have compiled forms: of models of data (Bernoulli likelihood, maxout), of maps (networks, splines)."""
