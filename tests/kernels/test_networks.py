@@ -35,6 +35,7 @@ SIZES = [  # S, B, D, inputs, H, outputs, rows of both biases
     (3, 7, 40, 20, 17, 40, 7, 7),
     (FEW, 1, 3, 3, 2, 6, 1, 1),
     (1, TILE + 5, 4, 2, 8, 4, 1, TILE + 5),
+    (2, 2 * TILE - 3, 3, 3, 5, 6, 2 * TILE - 3, 1),
 ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nfbench.kernels.compiler.decorators import inlined
 from nfbench.kernels.cpu.shares import TILE
-from nfbench.kernels.cpu.tiles import add_totals, four, put
+from nfbench.kernels.cpu.tiles import add_totals, empty, fill, four, put
 from nfbench.kernels.simd.tanh import tanh
 from nfbench.kernels.simd.vector import fma, store, wide
 
@@ -37,6 +37,24 @@ def biases(units: Any, bias: Any, first: Any, size: Any) -> None:
             row = (first + n) % points
             for j in range(hidden):
                 units[j * TILE + n] = bias[row, j]
+
+
+@inlined
+def rows_of_biases(units: Any, bias: Any, first: Any, size: Any) -> None:
+    """Do what `biases` does, for contiguous biases: rows that follow each other are turned as a whole.
+
+    Args:
+        units: (H TILE,), written.
+        bias: (R, H), contiguous.
+        first: number of the tile's first draw among all draws.
+        size: draws of the tile.
+    """
+    points, hidden = bias.shape
+    row = first % points
+    if points > 1 and row + size <= points:
+        fill(units, bias, row * hidden, size)
+    else:
+        biases(units, bias, first, size)
 
 
 @inlined
@@ -170,6 +188,28 @@ def bias_sums(slopes: Any, to_bias: Any, first: Any, size: Any) -> None:
             row = (first + n) % points
             for j in range(hidden):
                 to_bias[row, j] += slopes[j * TILE + n]
+
+
+@inlined
+def sums_of_rows(gradients: Any, to_bias: Any, memory: Any, first: Any, size: Any) -> None:
+    """Do what `bias_sums` does, for contiguous biases: rows that follow each other are turned as a whole.
+
+    Args:
+        gradients: (H TILE,), in units plus biases.
+        to_bias: (R, H), contiguous, changed.
+        memory: (H TILE,), scratch.
+        first: number of the tile's first draw among all draws.
+        size: draws of the tile.
+    """
+    points, hidden = to_bias.shape
+    row = first % points
+    if points > 1 and row + size <= points:
+        empty(gradients, memory, 0, size)
+        changed = to_bias.reshape(to_bias.size)[row * hidden : (row + size) * hidden]
+        for n in range(size * hidden):
+            changed[n] += memory[n]
+    else:
+        bias_sums(gradients, to_bias, first, size)
 
 
 @inlined

@@ -12,11 +12,11 @@ from nfbench.kernels.cpu.hidden_units import (
     activate,
     add_shifts,
     all_rows,
-    bias_sums,
-    biases,
     products,
+    rows_of_biases,
     slopes,
     sums,
+    sums_of_rows,
 )
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
@@ -51,10 +51,10 @@ def forward(
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
             fill(tile, given, (g * draws + first) * dim, size)
-            biases(units, bias[g], first, size)
+            rows_of_biases(units[: hidden * TILE], bias[g], first, size)
             products(tile, inner[g], ins, units)
             activate(units, hidden)
-            biases(numbers, shift[g], first, size)
+            rows_of_biases(numbers, shift[g], first, size)
             add_shifts(units, outer[g], outs, numbers, 1)
             total[:] = z.dtype.type(0)
             turned[moved * TILE :] = tile[: (dim - moved) * TILE]
@@ -110,6 +110,7 @@ def backward(
     units, gradients = room((hidden + 1) * TILE, z), room((hidden + 1) * TILE, z)
     numbers, to_numbers = room(2 * moved * TILE, z), room(2 * moved * TILE, z)
     to_total, memory, zero = room(TILE, z), squares(hidden, z), z.dtype.type(0)
+    spare = room(max(hidden, 2 * moved) * TILE, z)
     given, grads, written = z.reshape(z.size), grad.reshape(grad.size), to_z.reshape(to_z.size)
     ins, outs = all_rows(inputs), all_rows(2 * moved)
     for g in range(group, groups):
@@ -121,10 +122,10 @@ def backward(
             to_total[:] = zero
             for n in range(size):
                 to_total[n] = grad_log_det[g, first + n]
-            biases(units, bias[g], first, size)
+            rows_of_biases(units[: hidden * TILE], bias[g], first, size)
             products(tile, inner[g], ins, units)
             activate(units, hidden)
-            biases(numbers, shift[g], first, size)
+            rows_of_biases(numbers, shift[g], first, size)
             add_shifts(units, outer[g], outs, numbers, 1)
             back[: (dim - moved) * TILE] = turned[moved * TILE :]
             for i in range(moved):
@@ -133,13 +134,13 @@ def backward(
                 to_scale, to_start = _rows(to_numbers, i, moved, form)
                 above, below = turned[i * TILE : (i + 1) * TILE], back[at : at + TILE]
                 _move_back(tile[at : at + TILE], scale, start_of, form, above, to_total, to_scale, to_start, below)
-            bias_sums(to_numbers, to_shift[g], first, size)
+            sums_of_rows(to_numbers, to_shift[g], spare, first, size)
             gradients[:] = zero
             products(to_numbers, outer[g], outs, gradients)
             sums(to_numbers, units, outs, memory, to_outer[g])
             slopes(units, gradients, hidden)
             sums(tile, gradients, ins, memory, to_inner[g])
-            bias_sums(gradients, to_bias[g], first, size)
+            sums_of_rows(gradients[: hidden * TILE], to_bias[g], spare, first, size)
             add_shifts(gradients, inner[g], ins, back, 1)
             empty(back, written, (g * draws + first) * dim, size)
 

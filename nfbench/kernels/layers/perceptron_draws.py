@@ -7,7 +7,16 @@ row n mod Q of c. A tile's hidden units stay in the cache, and the way back comp
 from typing import Any
 
 from nfbench.kernels.compiler.decorators import compiled
-from nfbench.kernels.cpu.hidden_units import activate, add_shifts, all_rows, bias_sums, biases, products, slopes, sums
+from nfbench.kernels.cpu.hidden_units import (
+    activate,
+    add_shifts,
+    all_rows,
+    products,
+    rows_of_biases,
+    slopes,
+    sums,
+    sums_of_rows,
+)
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import empty, fill, room, squares
@@ -35,10 +44,10 @@ def forward(x: Any, inner: Any, bias: Any, outer: Any, shift: Any, out: Any, sha
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
             fill(tile, given, (g * draws + first) * inputs, size)
-            biases(units, bias[g], first, size)
+            rows_of_biases(units[: hidden * TILE], bias[g], first, size)
             products(tile, inner[g], ins, units)
             activate(units, hidden)
-            biases(moved, shift[g], first, size)
+            rows_of_biases(moved, shift[g], first, size)
             add_shifts(units, outer[g], outs, moved, 1)
             empty(moved, written, (g * draws + first) * outputs, size)
 
@@ -79,6 +88,7 @@ def backward(
     tile, back = room(inputs * TILE, x), room(outputs * TILE, x)
     units, gradients = room((hidden + 1) * TILE, x), room((hidden + 1) * TILE, x)
     memory, zero = squares(hidden, x), x.dtype.type(0)
+    spare = room(max(hidden, outputs) * TILE, x)
     given, grads, written = x.reshape(x.size), grad.reshape(grad.size), to_x.reshape(to_x.size)
     ins, outs = all_rows(inputs), all_rows(outputs)
     for g in range(group, groups):
@@ -87,16 +97,16 @@ def backward(
             size = min(TILE, stop - first)
             fill(tile, given, (g * draws + first) * inputs, size)
             fill(back, grads, (g * draws + first) * outputs, size)
-            biases(units, bias[g], first, size)
+            rows_of_biases(units[: hidden * TILE], bias[g], first, size)
             products(tile, inner[g], ins, units)
             activate(units, hidden)
-            bias_sums(back, to_shift[g], first, size)
+            sums_of_rows(back, to_shift[g], spare, first, size)
             gradients[:] = zero
             products(back, outer[g], outs, gradients)
             sums(back, units, outs, memory, to_outer[g])
             slopes(units, gradients, hidden)
             sums(tile, gradients, ins, memory, to_inner[g])
-            bias_sums(gradients, to_bias[g], first, size)
+            sums_of_rows(gradients[: hidden * TILE], to_bias[g], spare, first, size)
             tile[:] = zero
             add_shifts(gradients, inner[g], ins, tile, 1)
             empty(tile, written, (g * draws + first) * inputs, size)
