@@ -3,7 +3,7 @@
     python benchmarks/killed_workers.py --engine worker --strikes 200
     python benchmarks/killed_workers.py --engine submitit --strikes 20 --updates 30
     python benchmarks/killed_workers.py --engine slurm --strikes 20 --updates 30
-    python benchmarks/killed_workers.py --engine ray --strikes 12 --cells 40
+    python benchmarks/killed_workers.py --engine ray --strikes 60 --updates 100
 
 Four workers share a folder of results. A strike hits one that is at work, a random time after the one before: SIGKILL,
 or, where an engine has started the worker, what this engine's cluster does to jobs. Plain workers are started again by

@@ -57,9 +57,10 @@ def library_verdicts() -> str:
     """What ``nfbench verify`` found of the families of other libraries, from the verdicts beside the package."""
     from nfbench.present.tables.verdicts import protocol, words
 
-    stored = [verdict for verdict in nfbench.results(ROOT / "results").verdicts.values() if verdict.examined.library]
+    verdicts = nfbench.results(ROOT / "results" / "standard").verdicts.values()
+    stored = [verdict for verdict in verdicts if verdict.examined.library]
     if not stored:
-        return "No verdict is stored: `nfbench verify --libraries --results results` writes them.\n"
+        return "No verdict is stored: `nfbench verify --libraries --results results/standard` writes them.\n"
     rows = [
         (
             code(verdict.examined.posterior),

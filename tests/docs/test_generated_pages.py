@@ -62,14 +62,14 @@ def test_a_new_family_appears(generated, monkeypatch):
 def test_verdicts_on_libraries_come_from_records(generated, tmp_path, monkeypatch):
     """Each stored verdict on a library's family is a row; without one the page says which command writes them."""
     monkeypatch.setattr(generated, "ROOT", tmp_path)
-    (tmp_path / "results").mkdir()
-    assert "verify --libraries --results results" in generated.library_verdicts()
+    (tmp_path / "results" / "standard").mkdir(parents=True)
+    assert "verify --libraries --results results/standard" in generated.library_verdicts()
     for stored in (
         verdict("zuko:nsf,K=4", "zuko 1.6.0"),
         verdict("pyro:planar,K=8", "pyro 1.9.2", failed=["finite"], lacking={"density": "of draws only"}),
         verdict("planar:K=8"),
     ):
-        write(tmp_path / "results" / "reference", stored)
+        write(tmp_path / "results" / "standard", stored)
     text = generated.library_verdicts()
     assert "| `zuko:nsf,K=4` | zuko 1.6.0 | passed | yes |" in text
     assert "| `pyro:planar,K=8` | pyro 1.9.2 | 1 failed: finite | no |" in text
