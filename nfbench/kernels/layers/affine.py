@@ -143,7 +143,8 @@ class _Direct(Node):
     @staticmethod
     @by_kernel
     def backward(ctx: Any, grad: Tensor, grad_log_det: Tensor) -> tuple[Tensor | None, ...]:
-        shape, given = ctx.saved_tensors[0].shape, perceptron.grouped(*ctx.saved_tensors)
+        saved = ctx.saved_tensors  # once: a checkpoint computes them anew
+        shape, given = saved[0].shape, perceptron.grouped(*saved)
         to, to_log_det = grad.flatten(0, 1).unsqueeze(0), grad_log_det.flatten().unsqueeze(0)
         found = affine_cpu.backward(*given, to, to_log_det, ctx.form)
         to_z, to_inner, to_bias, to_outer, to_shift = (gradient.squeeze(0) for gradient in found)
