@@ -63,14 +63,13 @@ def library_verdicts() -> str:
         return "No verdict is stored: `nfbench verify --libraries --results results/standard` writes them.\n"
     rows = [
         (
-            code(verdict.examined.posterior),
-            str(verdict.examined.library),
+            verdict.label,
             ": ".join([words(verdict), *filter(None, [", ".join(verdict.with_status("fail"))])]),
             "no" if "density" in verdict.lacking else "yes",
         )
         for verdict in stored
     ]
-    return f"{protocol(stored)}\n\n{table(('family', 'version', 'verdict', 'density at points'), rows)}"
+    return f"{protocol(stored)}\n\n{table(('family', 'verdict', 'density at points'), rows)}"
 
 
 def targets() -> str:
