@@ -30,7 +30,7 @@ _LOG = "ray.log"
 
 @dataclass(frozen=True)
 class Ray:
-    """Ray as an engine; ``RAYRAY_VARIABLE`` says which cluster, or else it is that which this machine belongs to.
+    """Ray as an engine; ``RAY_ADDRESS`` says which cluster, or else it is that which this machine belongs to.
 
     Attributes:
         jobs: workers at once at most; None: as many as the cluster has cores, or shares of GPUs.

@@ -21,6 +21,7 @@ _COLUMNS = (
 _LAST = ("data", "finished")  # behind the usual columns, before metrics that only some records have
 _KINDS = {"posterior": ("posterior", "family"), "target": ("target",)}  # and the columns that are specs of it
 _HIDDEN = ("_provenance", "_target_cite", "_posterior_source", "_target_source", "_metrics")  # not for users
+_TIMED = "training_seconds"  # a column where a record has it
 _NUMBERS = _COLUMNS[8:17]  # NaN where a record has no such metric
 
 
@@ -72,8 +73,12 @@ class Rows:
             return values
 
         mixed = Rows()
-        metrics = dict.fromkeys(column("_metrics"))  # in the order in which records first have them
-        names = [each for name in metrics if name for metric in name.split(",") for each in (metric, f"{metric}_se")]
+        # What only some records have, in the order in which records first have it.
+        timed = (_present(seconds) for seconds in column(_TIMED))
+        kinds = dict.fromkeys(zip(timed, column("_metrics"), strict=True))
+        names = [
+            each for is_timed, metrics in kinds for each in (*([_TIMED] if is_timed else []), *_with_errors(metrics))
+        ]
         mixed.columns = {name: column(name) for name in dict.fromkeys([*mixed.columns, *names])}
         return mixed
 
@@ -112,6 +117,11 @@ class Rows:
         return frame.drop(columns=[*_HIDDEN]).reset_index(drop=True)
 
 
+def _with_errors(metrics: str) -> list[str]:
+    """The columns of metrics, `"kl,nll" -> ["kl", "kl_se", "nll", "nll_se"]`."""
+    return [each for metric in metrics.split(",") if metric for each in (metric, f"{metric}_se")]
+
+
 def _present(value: Any) -> bool:
     return value is not None and value == value  # NaN differs from itself
 
@@ -134,7 +144,7 @@ def _row(record: Record, source: str) -> dict[str, Any]:
     row |= {f"_{kind}_source": (cell.sources or {}).get(kind, "unknown")[:8] for kind in _KINDS}
     row["_posterior_source"] = cell.library or row["_posterior_source"]
     if record.training_seconds is not None:
-        row["training_seconds"] = record.training_seconds
+        row[_TIMED] = record.training_seconds
     for name, metric in record.metrics.items():
         row[name] = metric.value
         row[f"{name}_se"] = math.nan if metric.se is None else metric.se

@@ -25,7 +25,8 @@ def files(tmp_path):
     """Nine records with different metrics, and three files that are none: one in each third."""
     for seed in range(9):
         names = (["kl"], ["zeta", "kl"], ["alpha"])[seed % 3]
-        store.write(tmp_path, make(seed=seed, metrics={name: Metric(value=0.5 * seed) for name in names}))
+        metrics = {name: Metric(value=0.5 * seed) for name in names}
+        store.write(tmp_path, make(seed=seed, metrics=metrics, training_seconds=2.0 * seed if seed % 2 else None))
     files = sorted((tmp_path / "figure3").glob("*.json"))
     for place in (1, 5, 9):
         damaged = files[0].with_name(f"damaged{place}.json")

@@ -1,8 +1,7 @@
 """One hidden layer of tanh units for a tile of draws, forward and back; compiled. What kernels of networks share.
 
 Vectors hold one number of several draws (`tiles`). Rows of weights are used or not: `used` has their number, then
-which.
-Hidden units have a row of a tile each, and one to spare where H is odd.
+which. Hidden units have a row of a tile each, and one to spare where H is odd.
 """
 
 from typing import Any

@@ -27,7 +27,6 @@ from nfbench.kernels.dispatch import transformed
 from nfbench.kernels.layers import affine_cpu, perceptron
 from nfbench.kernels.layers.affine_cpu import Form as Form
 
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # in z, A, b, C, transposed, and c
 
 
