@@ -35,13 +35,14 @@ def pairs(families: list[str]) -> Iterator[tuple[str, list[str]]]:
     known = {name: posteriors[name] for name in posteriors.names()}
     kinds = registrations()
     for name in families or known:
+        ours = posteriors[name]
         others = [
             other
             for other, entry in known.items()
             if entry.library is not None and entry.installed
             if SAME.get(short := other.partition(":")[2], short) == name and kinds[other].kind == kinds[name].kind
         ]
-        if known[name].library is None and others:
+        if ours.library is None and others:
             yield name, others
 
 
@@ -102,11 +103,15 @@ def main() -> None:
     parser.add_argument("--draws", nargs="+", type=int, default=[100, 10_000])
     parser.add_argument("--points", nargs="+", type=int, default=[1], help="data points, each with numbers of its own")
     options = parser.parse_args()
+    try:
+        beside = [*pairs(options.families)]
+    except InputError as error:
+        parser.error(str(error))
     library = "fastest library: parameters | against it | against others"
     print(f"| family | D | S | B | parameters | nfbench (ms) | {library} |")
     print(9 * "| --- " + "|")
     with threads(len(os.sched_getaffinity(0))):
-        for name, others in pairs(options.families):
+        for name, others in beside:
             for dim in options.dims:
                 for draws in options.draws:
                     for points in options.points:

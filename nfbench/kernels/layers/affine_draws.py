@@ -8,19 +8,11 @@ import math
 from typing import Any
 
 from nfbench.kernels.compiler.decorators import compiled, inlined
-from nfbench.kernels.cpu.hidden_units import (
-    activate,
-    add_shifts,
-    all_rows,
-    products,
-    rows_of_biases,
-    slopes,
-    sums,
-    sums_of_rows,
-)
+from nfbench.kernels.cpu.hidden_units import add_shifts, all_rows
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import empty, fill, room, squares
+from nfbench.kernels.layers.perceptron_tiles import hidden_layer, last_layer, layers_back
 from nfbench.kernels.simd.arithmetic import decay, sigmoid, softplus, tanh
 
 
@@ -51,11 +43,8 @@ def forward(
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
             fill(tile, given, (g * draws + first) * dim, size)
-            rows_of_biases(units[: hidden * TILE], bias[g], first, size)
-            products(tile, inner[g], ins, units)
-            activate(units, hidden)
-            rows_of_biases(numbers, shift[g], first, size)
-            add_shifts(units, outer[g], outs, numbers, 1)
+            hidden_layer(tile, inner[g], bias[g], ins, first, size, units)
+            last_layer(units, outer[g], shift[g], outs, first, size, numbers)
             total[:] = z.dtype.type(0)
             turned[moved * TILE :] = tile[: (dim - moved) * TILE]
             for i in range(moved):
@@ -122,11 +111,8 @@ def backward(
             to_total[:] = zero
             for n in range(size):
                 to_total[n] = grad_log_det[g, first + n]
-            rows_of_biases(units[: hidden * TILE], bias[g], first, size)
-            products(tile, inner[g], ins, units)
-            activate(units, hidden)
-            rows_of_biases(numbers, shift[g], first, size)
-            add_shifts(units, outer[g], outs, numbers, 1)
+            hidden_layer(tile, inner[g], bias[g], ins, first, size, units)
+            last_layer(units, outer[g], shift[g], outs, first, size, numbers)
             back[: (dim - moved) * TILE] = turned[moved * TILE :]
             for i in range(moved):
                 at = (dim - moved + i) * TILE
@@ -134,13 +120,8 @@ def backward(
                 to_scale, to_start = _rows(to_numbers, i, moved, form)
                 above, below = turned[i * TILE : (i + 1) * TILE], back[at : at + TILE]
                 _move_back(tile[at : at + TILE], scale, start_of, form, above, to_total, to_scale, to_start, below)
-            sums_of_rows(to_numbers, to_shift[g], spare, first, size)
-            gradients[:] = zero
-            products(to_numbers, outer[g], outs, gradients)
-            sums(to_numbers, units, outs, memory, to_outer[g])
-            slopes(units, gradients, hidden)
-            sums(tile, gradients, ins, memory, to_inner[g])
-            sums_of_rows(gradients[: hidden * TILE], to_bias[g], spare, first, size)
+            sums_to = to_inner[g], to_bias[g], to_outer[g], to_shift[g]
+            layers_back(tile, units, to_numbers, outer[g], ins, outs, first, size, gradients, spare, memory, *sums_to)
             add_shifts(gradients, inner[g], ins, back, 1)
             empty(back, written, (g * draws + first) * dim, size)
 

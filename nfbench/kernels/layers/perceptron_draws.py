@@ -7,19 +7,11 @@ row n mod Q of c. A tile's hidden units stay in the cache, and the way back comp
 from typing import Any
 
 from nfbench.kernels.compiler.decorators import compiled
-from nfbench.kernels.cpu.hidden_units import (
-    activate,
-    add_shifts,
-    all_rows,
-    products,
-    rows_of_biases,
-    slopes,
-    sums,
-    sums_of_rows,
-)
+from nfbench.kernels.cpu.hidden_units import add_shifts, all_rows
 from nfbench.kernels.cpu.shares import TILE
 from nfbench.kernels.cpu.team import own
 from nfbench.kernels.cpu.tiles import empty, fill, room, squares
+from nfbench.kernels.layers.perceptron_tiles import hidden_layer, last_layer, layers_back
 
 
 @compiled
@@ -44,11 +36,8 @@ def forward(x: Any, inner: Any, bias: Any, outer: Any, shift: Any, out: Any, sha
         for first in range(start, stop, TILE):
             size = min(TILE, stop - first)
             fill(tile, given, (g * draws + first) * inputs, size)
-            rows_of_biases(units[: hidden * TILE], bias[g], first, size)
-            products(tile, inner[g], ins, units)
-            activate(units, hidden)
-            rows_of_biases(moved, shift[g], first, size)
-            add_shifts(units, outer[g], outs, moved, 1)
+            hidden_layer(tile, inner[g], bias[g], ins, first, size, units)
+            last_layer(units, outer[g], shift[g], outs, first, size, moved)
             empty(moved, written, (g * draws + first) * outputs, size)
 
 
@@ -97,16 +86,9 @@ def backward(
             size = min(TILE, stop - first)
             fill(tile, given, (g * draws + first) * inputs, size)
             fill(back, grads, (g * draws + first) * outputs, size)
-            rows_of_biases(units[: hidden * TILE], bias[g], first, size)
-            products(tile, inner[g], ins, units)
-            activate(units, hidden)
-            sums_of_rows(back, to_shift[g], spare, first, size)
-            gradients[:] = zero
-            products(back, outer[g], outs, gradients)
-            sums(back, units, outs, memory, to_outer[g])
-            slopes(units, gradients, hidden)
-            sums(tile, gradients, ins, memory, to_inner[g])
-            sums_of_rows(gradients[: hidden * TILE], to_bias[g], spare, first, size)
+            hidden_layer(tile, inner[g], bias[g], ins, first, size, units)
+            sums_to = to_inner[g], to_bias[g], to_outer[g], to_shift[g]
+            layers_back(tile, units, back, outer[g], ins, outs, first, size, gradients, spare, memory, *sums_to)
             tile[:] = zero
             add_shifts(gradients, inner[g], ins, tile, 1)
             empty(tile, written, (g * draws + first) * inputs, size)
