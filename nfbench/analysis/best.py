@@ -6,6 +6,7 @@ import pandas as pd
 
 from nfbench.analysis.blocks import CONFIGURATION, DIVERGENCES, Block, configuration_key, places
 from nfbench.analysis.differences import Seeds, SeedValues, difference
+from nfbench.analysis.refuted import trusted
 from nfbench.analysis.summary import Estimate, estimate
 from nfbench.records.glossary import better
 
@@ -18,8 +19,8 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
 
     A configuration is *tied* with the best where the 95 % interval of their difference, paired by seed, contains 0. The
     intervals are not corrected for their number. Two seeds make no interval, and then nothing is tied. A configuration
-    whose divergence is impossible is neither, nor is one of which a seed diverged, as that seed is worse than any
-    number, unless every configuration of the target lost one.
+    whose divergence is impossible, or that ``nfbench verify`` refuted, is neither, nor is one of which a seed diverged,
+    as that seed is worse than any number, unless every configuration of the target lost one.
 
     Args:
         block: the records of a table.
@@ -33,7 +34,7 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
     found: dict[tuple[str, ...], Standing] = {}
     if sign is None or not block.has(metric):
         return found
-    for _, target in block.by_target():
+    for _, target in trusted(block).by_target():
         rows = _without_diverged(target.rows)
         rows = rows[rows[metric].notna()]
         values, names = SeedValues(rows, metric), rows[[*CONFIGURATION]]

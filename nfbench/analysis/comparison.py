@@ -13,6 +13,7 @@ from nfbench.analysis.blocks import CONFIGURATION, FACTS, Block, groups
 from nfbench.analysis.differences import paired
 from nfbench.analysis.improvement import improvement
 from nfbench.analysis.power import needed_seeds
+from nfbench.analysis.refuted import check_trusted, trusted
 from nfbench.analysis.rope import signed_rank
 from nfbench.analysis.scores import Scores, scores
 from nfbench.analysis.summary import LEVEL, Estimate
@@ -122,7 +123,7 @@ def baselines(block: Block, against: str) -> dict[str, str]:
 
 
 def comparisons(block: Block, metric: str, against: str, margin: float = MARGIN) -> pd.DataFrame:
-    """Every configuration against a baseline on the same target, seed by seed.
+    """Every configuration that ``nfbench verify`` did not refute against a baseline on the same target, seed by seed.
 
     Args:
         block: the records of a table.
@@ -139,8 +140,10 @@ def comparisons(block: Block, metric: str, against: str, margin: float = MARGIN)
         difference as large as the margin) and ``verdict``.
 
     Raises:
-        InputError: as of `baselines`.
+        InputError: as of `baselines`, or the baseline was refuted.
     """
+    check_trusted(block, str(parse(against)))
+    block = trusted(block)
     base_of, every = baselines(block, against), scores(block, metric)
     bases = block.rows[block.rows["posterior"].isin(set(base_of.values()))]
     base_cells = {(str(name), str(on)): cells for (name, on), cells in bases.groupby(["posterior", "target"])}

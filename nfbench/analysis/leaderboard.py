@@ -8,6 +8,7 @@ import pandas as pd
 
 from nfbench.analysis.best import Standing, standings
 from nfbench.analysis.blocks import CONFIGURATION, RANKING, Block, blocks, configuration_key, groups
+from nfbench.analysis.refuted import REASON, refuted
 from nfbench.analysis.summary import Estimate, over
 from nfbench.published.catalogue import sources
 from nfbench.published.schema import Published
@@ -32,7 +33,8 @@ class Entry:
         posterior: spec; empty for what is cited.
         value: the mean over seeds, with its interval.
         origin: where it is from.
-        rank: 1 for the best; None for what is cited, which may have another budget, and for what has no value.
+        rank: 1 for the best; None for what is cited, which may have another budget, for what has no value, and for what
+            ``nfbench verify`` refuted.
         standing: ``best``, ``tied`` with the best, or None.
         seeds: how many runs there are.
         diverged: how many of them diverged, which puts the configuration behind those without.
@@ -97,11 +99,14 @@ def boards(frame: pd.DataFrame, verdicts: Verdicts) -> Iterator[Board]:
 
 
 def _ranked(block: Block, metric: str, verdicts: Verdicts) -> list[Entry]:
-    """The configurations of a block, those without divergence first."""
+    """The configurations of a block: those without divergence first, and last, without rank, those that are refuted."""
     standing, sign = standings(block, metric), _sign(metric)
     entries = [_entry(names, cells, metric, standing, verdicts) for names, cells in groups(block.rows, CONFIGURATION)]
     order = sorted(entries, key=lambda entry: (entry.value.mean is None, entry.diverged > 0, sign * _mean(entry)))
-    return [replace(entry, rank=None if entry.value.mean is None else rank) for rank, entry in enumerate(order, 1)]
+    wrong = set(refuted(block))
+    ranked = [entry for entry in order if entry.posterior not in wrong]
+    last = [replace(entry, remark=REASON) for entry in order if entry.posterior in wrong]
+    return [replace(entry, rank=None if entry.value.mean is None else at) for at, entry in enumerate(ranked, 1)] + last
 
 
 def _entry(

@@ -13,6 +13,7 @@ from nfbench.analysis.blocks import FACTS, Block
 from nfbench.analysis.comparison import holm, less, signed_rank_test
 from nfbench.analysis.improvement import improvement, share
 from nfbench.analysis.interquartile import check_over, interquartile
+from nfbench.analysis.refuted import check_trusted
 from nfbench.analysis.scores import Scores, scores
 from nfbench.analysis.summary import LEVEL
 from nfbench.foundation.names import unknown
@@ -114,6 +115,7 @@ def overall(block: Block, metric: str, over: str = "fixed", against: str | None 
     over = check_over(over, len(every.targets))
     pairs = pairwise(every, over)
     if against is not None and against not in pairs.posteriors:
+        check_trusted(block, against)
         raise unknown("posterior", against, pairs.posteriors, place=f" in the ranking of {block.experiment}")
     base = against or next(iter(pairs.posteriors), "")
     rows = []

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nfbench.analysis.blocks import DIVERGENCES, RANKING, Block, metrics
+from nfbench.analysis.refuted import trusted
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.records.glossary import better, measure
@@ -67,7 +68,8 @@ class Scores:
         Returns:
             (M, R) over the R pairs of a target and such a seed.
         """
-        flat = self.values.reshape(len(self.posteriors), -1)
+        posteriors, targets, seeds = self.values.shape
+        flat = self.values.reshape(posteriors, targets * seeds)
         return flat[:, ~np.isnan(flat).any(axis=0)]
 
 
@@ -97,7 +99,7 @@ def metric_of(block: Block, metric: str | None) -> str:
 
 
 def scores(block: Block, metric: str) -> Scores:
-    """The runs of a block by a metric.
+    """The runs of a block by a metric, without the posteriors that ``nfbench verify`` refuted.
 
     A run that diverged is worse than any number, two of them are alike. One that failed or was interrupted says nothing
     of its posterior, and is none.
@@ -110,11 +112,13 @@ def scores(block: Block, metric: str) -> Scores:
         Posteriors and targets in the order of the records.
     """
     sign = -1.0 if better(metric) == "higher" else 1.0
-    rows = block.rows.sort_values(["order", "seed"])
+    rows = trusted(block).rows.sort_values(["order", "seed"])
     posteriors, targets, seeds = (tuple(dict.fromkeys(rows[name])) for name in ("posterior", "target", "seed"))
     values = np.full((len(posteriors), len(targets), len(seeds)), np.nan)
     axes = zip(("posterior", "target", "seed"), (posteriors, targets, seeds), strict=True)
-    places = tuple(rows[name].map({value: place for place, value in enumerate(axis)}).to_numpy() for name, axis in axes)
+    places = tuple(
+        rows[name].map({value: place for place, value in enumerate(axis)}).to_numpy(int) for name, axis in axes
+    )
     status, numbers = rows["status"].to_numpy(), sign * rows[metric].astype(float).to_numpy()
     values[places] = np.where(status == "done", numbers, np.where(status == "diverged", np.inf, np.nan))
     return Scores(metric, sign, posteriors, targets, values, _levels(values, metric))
@@ -127,5 +131,5 @@ def _levels(values: Array, metric: str) -> Array:
     finite = np.isfinite(values)
     count = finite.sum(axis=2)
     means = np.where(finite, values, 0.0).sum(axis=2) / np.maximum(count, 1)
-    best = np.where(count > 0, means, np.inf).min(axis=0)
+    best = np.where(count > 0, means, np.inf).min(axis=0, initial=np.inf)
     return np.where(np.isfinite(best), best, 0.0)

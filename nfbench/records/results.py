@@ -100,9 +100,14 @@ class StoredResults:
     def frame(self) -> pd.DataFrame:
         """One row a cell: configuration, facts, status and every metric with its standard error (``_se``), in nats.
 
-        The column `source` tells a user's ``own`` records from the ``reference`` ones. It is made once: change a copy.
+        The column `source` tells a user's ``own`` records from the ``reference`` ones. `refuted` is there where
+        ``nfbench verify`` refuted a posterior among them, and says of which (`StoredVerdict.refuted`). It is made once:
+        change a copy.
         """
-        return self.rows.frame()
+        frame = self.rows.frame()
+        refuted = {(each.examined.posterior, each.label) for each in self.verdicts.values() if each.refuted}
+        marks = [names in refuted for names in zip(frame["posterior"], frame["label"], strict=True)] if refuted else []
+        return frame.assign(refuted=marks) if any(marks) else frame
 
     def record(self, row_or_id: Row | str) -> Record:
         """The stored outcome of one cell.

@@ -66,6 +66,16 @@ class StoredVerdict(Stored):
         """
         return [checked.check for checked in self.checks if checked.status == status]
 
+    @property
+    def refuted(self) -> bool:
+        """Whether ln q is not the density of the draws, so that F is no bound and cannot be ranked.
+
+        Two checks must fail: that of ln|det|, or that no two points have one image, and that of E_q[p/q] = 1. The first
+        alone can be a matter of rounding, the second alone a hole in the image, which leaves F a bound.
+        """
+        failed = set(self.with_status("fail"))
+        return "E_q[p/q] = 1" in failed and not failed.isdisjoint({"ln|det|", "injective"})
+
 
 def identity(examined: Examined) -> str:
     """The name of a verdict's file: a later verdict on the same thing replaces it.

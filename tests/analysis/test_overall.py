@@ -1,5 +1,6 @@
 """Rankings over targets: against scikit-posthocs and scipy, and how often their intervals hold."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 from scipy import stats
 from support.comparable import compared_block
 
+from nfbench.analysis.best import standings
+from nfbench.analysis.comparison import comparisons
 from nfbench.analysis.improvement import improvement
 from nfbench.analysis.interquartile import interquartile, interquartile_mean
 from nfbench.analysis.overall import joined, left_out, overall, pairwise
 from nfbench.analysis.profiles import profiles
+from nfbench.analysis.refuted import refuted
 from nfbench.analysis.scores import metric_of, scores
 from nfbench.foundation.errors import InputError
 
@@ -89,6 +93,26 @@ def test_a_posterior_without_a_run_on_some_target_is_left_out_and_named():
     block = block_of(values)
     assert left_out(block, "kl") == ["b"]
     assert sorted(overall(block, "kl")["posterior"]) == ["a", "c"]
+
+
+def test_a_refuted_posterior_is_neither_ranked_nor_compared():
+    """What `nfbench verify` refuted has no rank and no star, changes nobody's excess, and is named by the notes."""
+    values = runs_of(num=4, targets=3, seeds=3)
+    values[3] = values[:3].min(axis=0) / 9  # a bound that is none
+    block = block_of(values)
+    wrong = dataclasses.replace(block, rows=block.rows.assign(refuted=block.rows["posterior"] == "d"))
+    assert overall(block, "kl")["posterior"].iloc[0] == "d"
+    assert "d" in {key[-1] for key in standings(block, "kl")}
+    assert overall(wrong, "kl").equals(overall(block_of(values[:3]), "kl"))
+    assert "d" not in {key[-1] for key in standings(wrong, "kl")}
+    assert refuted(wrong) == ["d"]
+    assert refuted(block) == left_out(wrong, "kl") == []
+    assert "d" not in set(comparisons(wrong, "kl", "a")["posterior"])
+    for compare in (lambda: overall(wrong, "kl", against="d"), lambda: comparisons(wrong, "kl", "d")):
+        with pytest.raises(InputError, match="posterior 'd': nfbench verify found that ln q is not the density"):
+            compare()
+    nobody = dataclasses.replace(block, rows=block.rows.assign(refuted=True))
+    assert overall(nobody, "kl").empty
 
 
 def test_high_values_are_better_where_they_are():

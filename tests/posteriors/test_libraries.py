@@ -47,9 +47,12 @@ def status(*words: str) -> int:
     return int(ended.value.code or 0)
 
 
-@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec != "torchflows:radial"])  # FINDINGS has that one
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec not in {"torchflows:radial", "pyro:sylvester"}])
 def test_ln_q_is_that_of_the_map(spec):
-    """A draw's ln q is that of the noise minus ln|det| by autograd, to the 1e-8 that Pyro's BNAF adds within a log."""
+    """A draw's ln q is that of the noise minus ln|det| by autograd, to the 1e-8 that Pyro's BNAF adds within a log.
+
+    FINDINGS has the two of which it is not.
+    """
     q = nfbench.posterior(with_depth(needed(spec), 2), 3, dtype=torch.float64)
     noise = normal(4, 1, 3, seed=1)
     log_q = q(noise)[1][:, 0]
@@ -185,6 +188,7 @@ def test_a_version_is_a_part_of_a_cell():
 FINDINGS = {  # as of the versions in requirements.lock: the check that fails, and one that passes all the same
     "normflows:planar": ("finite", "ln|det|"),  # ln(1 + exp(w.u)) overflows
     "pyro:bnaf": ("ln|det|", "orientation"),  # 1e-8 is added within a logarithm
+    "pyro:sylvester": ("ln|det|", "shapes"),  # z S Q' and tanh(...) Q R, where rows z need z Q S and tanh(...) R Q'
     "torchflows:planar": ("orientation", "shapes"),  # w.u is not kept above its bound
     "torchflows:radial": ("ln|det|", "shapes"),  # coordinates have radii of their own, the formula has one
 }
@@ -202,9 +206,10 @@ def test_a_finding_has_its_counterexample(name):
 
 
 def test_names_say_whose_they_are():
-    """Every family of a library is called by the library's name first, and is a flow of that library's file."""
+    """Every family of a library is called by the library's name first, and is a flow of a file of that library."""
     for entry in ENTRIES:
         assert entry.name.partition(":")[0] == entry.library.module
-        assert entry.made_by.__module__ == f"nfbench.posteriors.libraries.{entry.library.module}"
+        file = entry.made_by.__module__.removeprefix("nfbench.posteriors.libraries.")
+        assert file.partition("_")[0] == entry.library.module
         if entry.installed:
             assert isinstance(nfbench.posterior(entry.name, 3).flow, LibraryFlow)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from support.recorded import make
+from support.synthetic_verdicts import verdict
 
 from nfbench.analysis.leaderboard import boards
 from nfbench.foundation.errors import InputError
@@ -15,6 +16,7 @@ from nfbench.records.cells import Facts, Metric, Record
 from nfbench.records.outcomes import Outcome
 from nfbench.records.rechecks import Recheck
 from nfbench.records.store import write
+from nfbench.records.verdicts import write as write_verdict
 
 SEEDS = range(3)
 
@@ -131,3 +133,13 @@ def test_what_cannot_be_ranked_is_wrong_input(tmp_path):
     store(tmp_path, configuration("planar:K=8", [None] * 3))
     with pytest.raises(InputError, match=r"no record under .* can be ranked"):
         leaderboard(results(tmp_path), tmp_path / "out")
+
+
+def test_a_refuted_posterior_has_no_rank(tmp_path):
+    """The lowest value is last where `nfbench verify` refuted its posterior, with the reason and without a star."""
+    store(tmp_path, configuration("planar:K=8", [0.5, 0.6, 0.7]), configuration("radial:K=8", [-9.0, -9.1, -9.2]))
+    write_verdict(tmp_path, verdict("radial:K=8", failed=["ln|det|", "E_q[p/q] = 1"], label="radial"))
+    first, last = entries(tmp_path)
+    assert (first.posterior, first.rank) == ("planar:K=8", 1)
+    assert (last.posterior, last.rank, last.standing) == ("radial:K=8", None, None)
+    assert "is not the density of the draws" in last.remark

@@ -54,8 +54,9 @@ def test_records_without_seconds_have_no_race(results, rows):
 
 
 def test_the_picture_has_every_posterior(results, rows):
-    """A panel a target; each posterior has an entry of its own; a divergence below zero is a cross, not the best."""
+    """A panel a target; each posterior has an entry of its own; one below zero, or a refuted one, is a cross."""
     rows.loc[rows["posterior"] == rows["posterior"].iloc[0], "kl"] = -0.5
+    rows["refuted"] = rows["posterior"] == rows["posterior"].iloc[-1]
     (picture,) = pareto.pictures(results, Block.of(rows), looks(rows["family"]))
     assert picture.name == "pareto"
     axes = picture.figure.axes
@@ -63,7 +64,7 @@ def test_the_picture_has_every_posterior(results, rows):
     for axis in axes:
         lines = axis.get_lines()
         assert len({line.get_label() for line in lines if not line.get_label().startswith("_")}) == 12
-        assert [line.get_marker() for line in lines].count("x") == 1
+        assert [line.get_marker() for line in lines].count("x") == 2
         front = next(line for line in lines if line.get_linestyle() == "--")
         assert min(front.get_ydata()) > 1e-3
 

@@ -75,6 +75,18 @@ def test_a_divergence_below_zero_is_not_the_best(tables):
     assert [row for (row, column), mark in end.marks.items() if column == 3 and mark == "best"] == [1]
 
 
+def test_a_refuted_posterior_is_not_the_best(tmp_path):
+    """However low its values are, the mark is another one's,."""
+    for record in figure3(
+        Plan(tmp_path, experiment="shootout", seeds=1), targets=("u1",), kls={"planar": {2: 0.3, 8: 0.01}}
+    ):
+        write(tmp_path, record.model_copy(update={"training_seconds": 1.0, "digest": None, "arrays": None}))
+    write_verdict(tmp_path, verdict("planar:K=8", failed=["ln|det|", "E_q[p/q] = 1"], label="Planar flow"))
+    results = nfbench.results(tmp_path)
+    end, *_ = shootout.tables(results, results.frame)
+    assert [row for (row, column), mark in end.marks.items() if column == 3 and mark == "best"] == [0]
+
+
 def test_what_families_cannot_do(root, tables):
     """One row a verdict: failed checks, what was tried in vain, and checks that do not apply though they do to most."""
     last = tables[-1]

@@ -3,6 +3,7 @@
 import warnings
 
 import pytest
+from support.synthetic import Plan, figure3
 from support.synthetic_verdicts import verdict
 
 import nfbench
@@ -41,6 +42,19 @@ def test_the_longest_search_counts_then_the_last():
     assert [each.label for each in newest([late, early]).values()] == ["day 2"]
     assert [each.label for each in newest([strict, late, early]).values()] == ["strict"]
     assert len(newest([verdict(library="zuko 1.6.0"), verdict(library="zuko 1.7.0"), verdict()])) == 3
+
+
+def test_which_failures_refute_a_bound(tmp_path):
+    """A wrong ln|det|, or two points with one image, that shows in E_q[p/q]; rounding or a hole alone do not."""
+    both = ["ln|det|", "E_q[p/q] = 1"]
+    assert verdict(failed=both).refuted
+    assert verdict(failed=["injective", "E_q[p/q] = 1"]).refuted
+    assert not any(verdict(failed=[each]).refuted for each in [*both, "injective", "finite"])
+    figure3(Plan(tmp_path, seeds=1))
+    assert "refuted" not in nfbench.results(tmp_path).frame
+    write(tmp_path, verdict("radial:K=8", failed=both, label="Radial flow"))
+    frame = nfbench.results(tmp_path).frame
+    assert set(frame.loc[frame["refuted"], "posterior"]) == {"radial:K=8"}
 
 
 def test_own_verdicts_go_before_the_packages(tmp_path):

@@ -92,17 +92,8 @@ class Umnn(ContextFlow):
         units = (t.unsqueeze(-1) * self.slopes[number] + biases).tanh()
         return 1 + elu((units @ self.weights[number] + self.shifts[number]) * self.scale), units
 
-    def integral(self, number: int, z: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """The integral of one map's integrand from 0 to z, by the rule.
-
-        Args:
-            number: of the map.
-            z: (...).
-            embedding: h (..., U).
-
-        Returns:
-            The rule's value, and the integrand at z, (...) each.
-        """
+    def _integral(self, number: int, z: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """The integral of a map's integrand from 0 to z (...) by the rule, and the integrand at z, for h (..., U)."""
         nodes, rule = self.nodes.to(z), self.rule.to(z)
         values = self.integrand(number, z.unsqueeze(-1) * nodes, embedding)
         return z * (values[..., :-1] @ rule), values[..., -1]
@@ -116,7 +107,7 @@ class Umnn(ContextFlow):
         log_det = z.new_zeros(z.shape[:-1])
         for number, network in enumerate(self.networks.conditioners(context)):
             beta, embedding = self._split(network(z))
-            moved, f = self.integral(number, z, embedding)
+            moved, f = self._integral(number, z, embedding)
             z, log_det = beta + moved, log_det + f.log().sum(-1)
         return z, log_det
 

@@ -210,3 +210,31 @@ def maf(
             )
         )
     return NflowsFlow("nflows:maf", dim, depth, context, maps, direction)
+
+
+@register_posterior(
+    "nflows:householder",
+    label="Householder",
+    cite="Durkan et al. 2020; Tomczak & Welling 2016",
+    year=2020,
+    kind="linear",
+    volume_preserving=True,
+    linear=True,
+    library=NFLOWS,
+)
+def householder(dim: int, depth: int = 4) -> Flow:
+    """Householder flow of nflows, the same for all data points.
+
+    Args:
+        dim: latent dimensions D, at least 2.
+        depth: number of reflections.
+
+    Returns:
+        The chain at nflows' start: the identity for an even K up to 2 D; of more than 2 D reflections the
+        last have the vector 0, and draws are NaN.
+
+    Raises:
+        InputError: `dim` is 1.
+    """
+    maps = [NFLOWS.load("transforms").HouseholderSequence(dim, depth)] if depth else []
+    return NflowsFlow("nflows:householder", dim, depth, 0, maps)

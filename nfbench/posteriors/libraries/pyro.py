@@ -1,13 +1,11 @@
-"""Pyro (Bingham et al. 2019): transforms from noise to draws, by their conditional forms where Pyro has them.
+"""Pyro (Bingham et al. 2019): autoregressive transforms from noise to draws, conditional where Pyro has that form.
 
-Between maps the coordinates are reversed where a map is autoregressive. Pyro inverts only what it has just computed of
-planar, radial and block autoregressive maps: they have no density at other points.
+Between maps the coordinates are reversed. Pyro inverts only what it has just computed of a block autoregressive map: it
+has no density at other points. `nfbench.posteriors.libraries.pyro_residual` has the transforms without networks.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -16,7 +14,7 @@ from nfbench.foundation.libraries import Library
 from nfbench.posteriors.context_flow import Context, Units
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.families.iaf import Mode
-from nfbench.posteriors.library_flow import LibraryChain, LibraryFlow
+from nfbench.posteriors.library_flow import LibraryChain
 from nfbench.specification.registry import register_posterior
 
 PYRO = Library("pyro", "pyro-ppl")
@@ -38,90 +36,6 @@ class PyroFlow(LibraryChain):
 
     def _transform(self, number: int, context: Tensor | None) -> Any:
         return self.maps[number] if context is None else self.maps[number].condition(context)
-
-
-class NumbersFlow(LibraryFlow):
-    """A chain of Pyro's planar or radial transforms, whose numbers are theta: P = K R.
-
-    Args:
-        name: of the family.
-        dim: D.
-        depth: K.
-        kind: Pyro's conditional transform.
-        sizes: of a map's numbers, in the order in which the transform takes them.
-        starts: half the width of the uniform distribution from which each of them starts.
-    """
-
-    invertible = False
-
-    def __init__(
-        self, name: str, dim: int, depth: int, kind: str, sizes: tuple[int, ...], starts: tuple[float, ...]
-    ) -> None:
-        super().__init__(PYRO, name, dim, depth, depth * sum(sizes))
-        self.kind, self.sizes, self.starts = kind, sizes, starts
-
-    def initial(self) -> Tensor:
-        """As Pyro's unconditional form starts: uniform.
-
-        Returns:
-            (P,).
-        """
-        width = torch.cat([torch.full((size,), start) for size, start in zip(self.sizes, self.starts, strict=True)])
-        return ((2 * torch.rand(self.depth, len(width)) - 1) * width).flatten()
-
-    def push(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        assert context is not None
-        log_det = z.new_zeros(z.shape[:-1])
-        for numbers in context.chunk(self.depth, -1):
-            transform = conditioned(self.kind, torch.split(numbers, list(self.sizes), -1))
-            before, z = z, transform(z)
-            log_det = log_det + transform.log_abs_det_jacobian(before, z)
-        return z, log_det
-
-
-def conditioned(kind: str, numbers: Sequence[Tensor]) -> Any:
-    """A transform whose numbers are those of data points.
-
-    Args:
-        kind: of Pyro's conditional transforms, ``ConditionalPlanar`` or ``ConditionalRadial``.
-        numbers: (B, R) each, in the order in which it takes them.
-
-    Returns:
-        A transform of (S, B, D).
-    """
-    return getattr(PYRO.load("distributions.transforms"), kind)(lambda context: context).condition(numbers)
-
-
-@register_posterior("pyro:planar", label="Planar", cite="Bingham et al. 2019", year=2019, kind="residual", library=PYRO)
-def planar(dim: int, depth: int = 8) -> Flow:
-    """Planar flow of Pyro, its numbers those of a data point.
-
-    Args:
-        dim: latent dimensions D.
-        depth: number of maps.
-
-    Returns:
-        The chain at Pyro's start; it has no inverse.
-    """
-    width = dim**-0.5
-    PYRO.load("distributions.transforms")
-    return NumbersFlow("pyro:planar", dim, depth, "ConditionalPlanar", (1, dim, dim), (0.0, width, width))
-
-
-@register_posterior("pyro:radial", label="Radial", cite="Bingham et al. 2019", year=2019, kind="residual", library=PYRO)
-def radial(dim: int, depth: int = 8) -> Flow:
-    """Radial flow of Pyro, its numbers those of a data point.
-
-    Args:
-        dim: latent dimensions D.
-        depth: number of maps.
-
-    Returns:
-        The chain at Pyro's start; it has no inverse.
-    """
-    width = dim**-0.5
-    PYRO.load("distributions.transforms")
-    return NumbersFlow("pyro:radial", dim, depth, "ConditionalRadial", (dim, 1, 1), (width, width, width))
 
 
 @register_posterior(

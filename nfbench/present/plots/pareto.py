@@ -45,8 +45,10 @@ def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
     best, front = math.inf, []
     for course in race.courses:
         look = looks[course.row["family"]]
-        if divergence and course.end < -_FLOOR:
-            axis.plot(course.seconds, _FLOOR, color=look.colour, marker="x", ls="none", label=title(course.row))
+        if course.row.get("refuted", False) or (divergence and course.end < -_FLOOR):
+            if divergence:
+                place = course.seconds, max(course.end, _FLOOR)
+                axis.plot(*place, color=look.colour, marker="x", ls="none", label=title(course.row))
             continue
         end, same = (max(value, _FLOOR) if divergence else value for value in (course.end, course.same))
         style: dict[str, Any] = {"color": look.colour, "marker": look.mark, "ls": "none"}
@@ -69,7 +71,8 @@ def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
 def _caption(block: Block) -> str:
     return (
         f"Quality against the seconds of a seed's training, medians over seeds; divergences below {_FLOOR:g} nats are "
-        "drawn there, as a cross those below zero, which only a wrong ln q gives. Filled: after all updates, as many "
+        "drawn there. A cross: a divergence below zero, which only a wrong ln q gives, or any of a posterior that "
+        "nfbench verify refuted; other metrics of such a posterior are not drawn. Filled: after all updates, as many "
         "for each. Open: of trainings that took longer than the median (dotted), the bound on the training draws at "
         f"that time, plus ln Z where it is known. Dashed: nobody is better in less time. {block.protocol}."
     )

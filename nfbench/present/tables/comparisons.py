@@ -8,6 +8,7 @@ import pandas as pd
 from nfbench.analysis.blocks import BLOCK, Block, blocks, configuration_key
 from nfbench.analysis.comparison import MARGIN, comparisons
 from nfbench.analysis.overall import left_out, overall
+from nfbench.analysis.refuted import REASON, refuted
 from nfbench.analysis.scores import metric_of
 from nfbench.foundation.errors import InputError
 from nfbench.present.tables.compared import Compared
@@ -129,6 +130,7 @@ def against_table(block: Block, table: pd.DataFrame, metric: str, margin: float)
         ),
         f"Seeds needed: so many find a difference of {margin:g} {unit} in this table with probability 80 %.",
     ]
+    notes += _refuted_note(block)
     keys = [configuration_key(row) for row in table.to_dict("records")]
     return Table(f"{block.title}: against {base}", protocol, head, rows, keys, notes, leading=2 + len(several))
 
@@ -167,6 +169,7 @@ def ranking_table(block: Block, table: pd.DataFrame, metric: str, targets: str) 
     ]
     missing = left_out(block, metric)
     notes += [f"Left out, as they have no run on some target: {', '.join(missing)}."] if missing else []
+    notes += _refuted_note(block)
     if number_of == 1:
         notes.append("With one target its own table against a posterior says more: nfbench table --against.")
     keys = [("ranking", *_names(block), str(row["posterior"])) for row in table.to_dict("records")]
@@ -215,6 +218,12 @@ def p_value(value: float | None) -> str:
     ('0.031', '<0.001', '—')
     """
     return "<0.001" if value is not None and value < _MANY else number(value)
+
+
+def _refuted_note(block: Block) -> list[str]:
+    """What a comparison says of posteriors that verdicts keep out of it, in one sentence or none."""
+    names = refuted(block)
+    return [f"Left out, as {REASON}: {', '.join(names)}."] if names else []
 
 
 def _names(block: Block) -> Iterable[str]:

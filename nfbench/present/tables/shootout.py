@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from nfbench.analysis.courses import Course, Race
-from nfbench.analysis.shootout import Shootout, shootouts
+from nfbench.analysis.shootout import Runner, Shootout, shootouts
 from nfbench.present.tables import verdicts
 from nfbench.present.tables.labels import budget, depth
 from nfbench.present.tables.render import NOTHING, Table, number, significant
@@ -51,7 +51,7 @@ def _table(shootout: Shootout, *, same: bool) -> Table:
     best = {
         (place, 3 + column): "best"
         for column, (race, values) in enumerate(zip(shootout.races, columns, strict=True))
-        for place in _best(race, values)
+        for place in _best(race, values, shootout.runners)
     }
     metrics = " and ".join(dict.fromkeys(measure(race.metric).title for race in shootout.races))
     moment = f"after {first.updates:,} updates" if not same else "in the same seconds of training, the median of all"
@@ -93,8 +93,12 @@ def _text(value: float) -> str:
     return number(value) if math.isfinite(value) else NOTHING
 
 
-def _best(race: Race, values: list[float]) -> list[int]:
-    """The rows with the best value; a divergence below zero is no good one."""
+def _best(race: Race, values: list[float], runners: list[Runner]) -> list[int]:
+    """The rows with the best value; a divergence below zero is no good one, nor is anything of a refuted posterior."""
     least = -0.01 if race.metric.endswith("kl") else -math.inf
-    known = [value for value in values if value >= least]
-    return [place for place, value in enumerate(values) if known and value == min(known)]
+    known = [
+        (value, place)
+        for place, (value, runner) in enumerate(zip(values, runners, strict=True))
+        if value >= least and not (runner.verdict and runner.verdict.refuted)
+    ]
+    return [place for value, place in known if value == min(known)[0]]

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from nfbench.posteriors.libraries.pyro import PYRO as LIBRARY
-from nfbench.posteriors.libraries.pyro import conditioned
+from nfbench.posteriors.libraries.pyro_residual import conditioned
 from nfbench.records.timings import Case
 from nfbench.timing.contenders import form
 from nfbench.timing.contenders.contract import Contender, Inputs, Work, register
