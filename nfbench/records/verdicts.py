@@ -152,9 +152,10 @@ def newest(stored: Iterable[StoredVerdict]) -> dict[tuple[str, str | None], Stor
         stored: verdicts, several of a family among them.
 
     Returns:
-        Canonical spec and library with its version -> the verdict, in the order of the command.
+        Canonical spec and library with its version -> the verdict: nfbench's own families, then each
+        library's, in the order of the command.
     """
     found: dict[tuple[str, str | None], StoredVerdict] = {}
     for verdict in sorted(stored, key=lambda each: (each.examined.strict, len(each.examined.dims), each.finished)):
         found[verdict.examined.posterior, verdict.examined.library] = verdict
-    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0][0], item[0][1] or "")))
+    return dict(sorted(found.items(), key=lambda item: (item[0][1] or "", item[1].order, item[0][0])))
