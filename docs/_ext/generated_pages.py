@@ -26,6 +26,7 @@ from nfbench.records import cells, glossary, timings
 from nfbench.records.measures import FLOOR, Measure
 from nfbench.records.schema import MODELS, json_schema
 from nfbench.specification import config, registry
+from nfbench.specification import experiment as experiment_file
 from nfbench.specification.entry import Entry
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def contenders() -> str:
 
 def configuration() -> str:
     """The models of an experiment's YAML file and of cells, with what each field means."""
-    return models(config)
+    return models(config) + models(experiment_file)
 
 
 def records() -> str:

@@ -96,8 +96,10 @@ class Block:
 
     @property
     def title(self) -> str:
-        """Experiment, profile and source, for the head of a table or the start of a sentence."""
-        return f"{self.experiment}, profile {self.profile}, {self.source} records"
+        """Experiment, profile, source and variation, for the head of a table or the start of a sentence."""
+        variation = self.rows["variation"].iloc[0] if "variation" in self.rows else None
+        changed = "" if pd.isna(variation) else f", {variation}"
+        return f"{self.experiment}, profile {self.profile}, {self.source} records{changed}"
 
     @property
     def protocol(self) -> str:

@@ -176,7 +176,7 @@ def _print_plan(groups: "Sequence[Group]", results: Path) -> set[str]:
     for group in groups:
         count = sum(cell.id in there for cell in group.cells)
         print(
-            f"  {group.target} | {group.posterior} | seeds {ranges(group.seeds)} | "
+            f"  {group.target} | {group.cells[0].name} | seeds {ranges(group.seeds)} | "
             f"{count} of {len(group.cells)} finished"
         )
     return there

@@ -177,7 +177,7 @@ class _Session:
         summary.counts.update(status for status, _ in outcome)
         summary.statuses.update((cell.id, status) for cell, (status, _) in pairs)
         failed = {message for status, message in outcome if status == "failed"}
-        summary.failures.extend(f"{group.target} | {group.posterior}: {message}" for message in sorted(failed))
+        summary.failures.extend(f"{group.target} | {group.cells[0].name}: {message}" for message in sorted(failed))
         self._progress.finish(group, outcome)
 
     def closed(self, group: Group) -> None:

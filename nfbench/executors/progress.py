@@ -29,10 +29,10 @@ def name(group: Group) -> str:
         group: cells of one target and posterior.
 
     Returns:
-        Experiment, target and posterior.
+        Experiment, target, posterior and variation.
     """
     cell = group.cells[0]
-    return f"{cell.experiment} {group.target} {group.posterior}"
+    return f"{cell.experiment} {cell.target} {cell.name}"
 
 
 class GroupProgress(Progress):

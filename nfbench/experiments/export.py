@@ -131,7 +131,7 @@ def _repeated(record: Record, results: Path, target: Target | None, report: Repo
             f"export {record.id}: its target is code, which is not run unasked; expected --target {cell.target}"
         )
     group = Group(cells=(cell,), order=record.facts.order)
-    models = [initial_model(cell.posterior, target or cell.target, seed) for seed in group.block]
+    models = [initial_model(cell.posterior, target or cell.target, seed, cell.training.head) for seed in group.block]
     if isinstance(models[0].target, LatentVariableModel):
         raise InputError(f"export {record.id}: a posterior for each data point; expected one of a target without data")
     trained = train(models, group.block, cell.training, report=report)

@@ -54,7 +54,7 @@ class GroupRun:
         """Put the process back into its state before, and warn of what the group's code had changed."""
         changed = self.before.restore()
         if changed and not is_own(self.group):  # what nfbench imports may set filters of warnings
-            owner = f"{self.group.target} | {self.group.posterior}"
+            owner = f"{self.group.target} | {self.group.cells[0].name}"
             warnings.warn(f"{owner}: its code changed {', '.join(changed)}; put back", stacklevel=2)
 
     def share(self) -> float:

@@ -8,7 +8,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.foundation.yaml_model import read_yaml
 from nfbench.published.catalogue import published
-from nfbench.specification.config import Experiment
+from nfbench.specification.experiment import Experiment
 
 _FOLDER = Path(__file__).parent
 _SUFFIXES = (".yaml", ".yml")

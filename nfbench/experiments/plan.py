@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import yaml
 
 from nfbench.experiments.data_of import protocols_of
 from nfbench.experiments.families import expanded
+from nfbench.experiments.variations import varied, with_options
 from nfbench.foundation.errors import InputError, first_line
 from nfbench.foundation.names import unknown
 from nfbench.foundation.yaml_model import yaml_value
 from nfbench.specification import registry
 from nfbench.specification.choices import CHOICES, LOGS, PLANS, RECHECKS, REFERENCE, TIMING, VERDICTS
-from nfbench.specification.config import MOST_SEEDS, Cell, Experiment, Group, Profile, Training, block_of
+from nfbench.specification.config import MOST_SEEDS, Cell, Group, Training, block_of
 from nfbench.specification.entry import Choice
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.specification.registry import Registry
 from nfbench.specification.spec import Spec
 
@@ -53,6 +56,8 @@ def plan(
 ) -> list[Group]:
     """Lay out the cells of one profile, in the experiment's order: targets, then posteriors, then seeds.
 
+    The grid comes first, then each variation of it, without the posteriors that it makes no difference for.
+
     Args:
         experiment: gives targets, posteriors and profiles.
         profile: name of the profile.
@@ -67,6 +72,28 @@ def plan(
     Raises:
         InputError: unknown profile, target, posterior or option, or a name that records cannot have.
     """
+    grid = partial(_grid, profile=profile, posteriors=posteriors, seeds=seeds, overrides_label=overrides_label)
+    groups = grid(experiment, None, 0, targets=targets)
+    for number, (name, variation) in enumerate(experiment.variations.items(), 1):
+        target = None if targets is None else with_options(targets, variation.target)
+        others = grid(varied(experiment, name), name, number, targets=target)
+        meant = variation.posteriors and set(_choices(registry.posteriors, variation.posteriors))
+        groups += [group for group in others if meant is None or group.posterior in meant]
+    return groups
+
+
+def _grid(
+    experiment: Experiment,
+    variation: str | None,
+    number: int,
+    *,
+    profile: str,
+    posteriors: Sequence[str] | None,
+    targets: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    overrides_label: str,
+) -> list[Group]:
+    """The groups of one grid: the experiment's own, number 0, or that of a variation, whose rows follow in tables."""
     files = {CHOICES: "the files of 'nfbench choose'", PLANS: "what is to be run", RECHECKS: "rechecks"}
     files |= {VERDICTS: "what 'nfbench verify' found", LOGS: "what workers said"}
     taken = files | {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
@@ -79,12 +106,14 @@ def plan(
         "experiment": experiment.name,
         "profile": profile + overrides_label,
         "training": _with_together(budget),
+        "variation": variation,
         **{key: getattr(budget, key) for key in ("push", "evaluation")},
     }
     numbers = list(dict.fromkeys(range(budget.seeds) if seeds is None else seeds))
     columns = _ordered(registry.posteriors, experiment.posteriors, budget.posteriors, posteriors)
     groups = []
     rows = _ordered(registry.targets, experiment.targets, budget.targets, targets)
+    most = 1 + max((row for row, _ in rows), default=0)
     data = protocols_of([str(choice) for _, choice in rows])
     for row, target_choice in rows:
         common |= {"target": str(target_choice), "data": data[str(target_choice)]}
@@ -92,7 +121,7 @@ def plan(
             common |= {"sources": registry.sources_of(str(posterior_choice), str(target_choice))}
             common |= {"library": posterior_choice.entry.checked_library}
             cells = [Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers]
-            groups += [Group(cells=block, order=(row, column)) for block in _blocks(cells)]
+            groups += [Group(cells=block, order=(row + number * most, column)) for block in _blocks(cells)]
     return groups
 
 

@@ -130,7 +130,8 @@ def _fit(run: GroupRun, report: Report | None) -> list[Record]:
     if cells[0].training is None:
         raise ValueError(f"cell {cells[0].id} has neither training nor push")
     company = [cells[0].model_copy(update={"seed": seed}) for seed in run.group.block]
-    models = [initial_model(cell.posterior, cell.target, cell.seed) for cell in company]
+    head = cells[0].training.head
+    models = [initial_model(cell.posterior, cell.target, cell.seed, head) for cell in company]
     for cell, model in zip(company, models, strict=True):
         model.to(device=run.device, dtype=getattr(torch, cells[0].training.dtype))
         check_model(model, cell.target, cell.posterior, cell.seed)

@@ -213,7 +213,7 @@ def _has_failed(cell: Cell, outcomes: dict[str, Record]) -> bool:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.experiment} {cell.target} {cell.posterior}"
+    return f"{cell.experiment} {cell.target} {cell.name}"
 
 
 def _work(lease: Held, cells: int, now: float, root: Path) -> Work:

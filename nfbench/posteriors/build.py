@@ -6,10 +6,12 @@ import torch
 
 from nfbench.foundation.checks import brief, whole_number
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.names import unknown
 from nfbench.foundation.randomness import seeded
 from nfbench.foundation.tensors import ordinary_tensors
 from nfbench.posteriors.contract import Flow, Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
+from nfbench.specification.choices import HEADS, Head
 from nfbench.specification.registry import posteriors
 from nfbench.specification.spec import Spec
 
@@ -23,6 +25,7 @@ def posterior(
     seed: int = 0,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    head: Head = "scaled",
 ) -> Posterior:
     """Build a posterior family.
 
@@ -34,6 +37,8 @@ def posterior(
         seed: of the start and of whatever is random and fixed in the family.
         dtype: torch's default if None.
         device: CPU if None, whatever device is torch's default.
+        head: how features give the numbers of a flow's maps: ``scaled``, as an affine function of features over
+            sqrt(F K); ``unscaled``, of the features as they are; ``base``, not at all: data points share them.
 
     >>> q = posterior("planar:K=8", dim=2)
     >>> z, log_q = q(torch.zeros(5, 1, q.noise_dim))
@@ -60,10 +65,14 @@ def posterior(
         raise InputError(
             f"{owner}: dtype={brief(dtype)}: expected a floating-point dtype such as torch.float64, or None"
         )
+    if head not in HEADS:
+        raise unknown("head", head, HEADS)
     _check_device(owner, device)
     with seeded(seed, "posterior"), ordinary_tensors():
         built = choice.build(dim=dim, features=features, points=points)
-        module = FlowPosterior(built, features, points=points) if isinstance(built, Flow) else built
+        module = FlowPosterior(built, features, points=points, head=head) if isinstance(built, Flow) else built
+    if head != "scaled" and not (isinstance(built, Flow) and features is not None):
+        raise InputError(f"{owner}: head={head!r}: expected 'scaled', as no features give numbers of maps")
     if isinstance(module, Posterior) and module.points != points:
         raise InputError(f"{owner}: points={points}: expected 1, as the family has no numbers for each data point")
     if not isinstance(module, Posterior):

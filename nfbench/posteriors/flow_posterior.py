@@ -10,6 +10,7 @@ from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.source_posterior import SourcePosterior
 from nfbench.posteriors.sources import source
+from nfbench.specification.choices import Head
 
 
 class FlowPosterior(SourcePosterior):
@@ -21,12 +22,13 @@ class FlowPosterior(SourcePosterior):
         flow: the chain of maps.
         features: F, width of the encoder's features; None for a free posterior.
         points: number of rows of a free posterior's numbers, B or 1.
+        head: how features give the numbers of the maps (`nfbench.posteriors.sources.Amortized`).
 
     Raises:
         InputError: the flow's `initial` has not the shape (P,).
     """
 
-    def __init__(self, flow: Flow, features: int | None = None, *, points: int = 1) -> None:
+    def __init__(self, flow: Flow, features: int | None = None, *, points: int = 1, head: Head = "scaled") -> None:
         base, theta = torch.zeros(2 * flow.dim), flow.initial()
         if theta.shape != (flow.num_params,):
             shape, expected = tuple(theta.shape), (flow.num_params,)
@@ -34,7 +36,7 @@ class FlowPosterior(SourcePosterior):
         super().__init__(flow.dim, flow.dim, points)
         self.flow = flow
         self.has_density = flow.invertible
-        self.source = source(base, theta, features, points=points, terms=flow.depth)
+        self.source = source(base, theta, features, points=points, terms=flow.depth, head=head)
         self._checks_draws = not _checks(flow)
 
     def check(self, draws: Tensor, base: Tensor, theta: Tensor, name: str) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nfbench.foundation.errors import InputError
 from nfbench.kernels import shapes
+from nfbench.specification.choices import Head
 
 
 class Free(nn.Module):
@@ -58,15 +59,23 @@ class Amortized(nn.Module):
         theta: (P,), start of the flow's numbers.
         features: F, width of the encoder's features.
         terms: how many parts of theta add up in z: K, the number of a flow's maps.
+        head: ``unscaled``: without that division; ``base``: theta is free, and the same for all data points.
     """
 
-    def __init__(self, base: Tensor, theta: Tensor, features: int, terms: int) -> None:
+    theta: nn.Linear | nn.Parameter | None
+
+    def __init__(self, base: Tensor, theta: Tensor, features: int, terms: int, head: Head = "scaled") -> None:
         super().__init__()
-        self.scale = 1 / math.sqrt(features * max(1, terms))
-        head = nn.Linear(features, base.numel() + theta.numel())
-        weights = torch.split(0.1 * head.weight.detach(), [base.numel(), theta.numel()])
+        self.scale = 1.0 if head == "unscaled" else 1 / math.sqrt(features * max(1, terms))
+        start = nn.Linear(features, base.numel() + theta.numel())
+        weights = torch.split(0.1 * start.weight.detach(), [base.numel(), theta.numel()])
         self.base = _affine(weights[0], base)
-        self.theta = _affine(weights[1] / self.scale, theta) if theta.numel() else None
+        if not theta.numel():
+            self.theta = None
+        elif head == "base":
+            self.theta = nn.Parameter(theta.repeat(1, 1))
+        else:
+            self.theta = _affine(weights[1] / self.scale, theta)
 
     def forward(self, features: Tensor | None) -> tuple[Tensor, Tensor]:
         """The numbers of base and flow.
@@ -75,7 +84,7 @@ class Amortized(nn.Module):
             features: (B, F).
 
         Returns:
-            Base (B, 2 D) and theta (B, P), of the weights' dtype.
+            Base (B, 2 D) and theta (B, P), of the weights' dtype; theta (1, P) where all data points share it.
 
         Raises:
             InputError: no features, of another F or number of axes, of another dtype (but under autocast) or device.
@@ -87,11 +96,19 @@ class Amortized(nn.Module):
         shapes.check_input("posterior", features, weight)
         dtype = weight.dtype  # autocast gives bfloat16, too coarse for a log-determinant
         base = head(features).to(dtype)
-        return base, base[:, :0] if self.theta is None else self.theta(features * self.scale).to(dtype)
+        if isinstance(self.theta, nn.Linear):
+            return base, self.theta(features * self.scale).to(dtype)
+        return base, base[:, :0] if self.theta is None else self.theta
 
 
 def source(
-    base: Tensor, theta: Tensor, features: int | None = None, *, points: int = 1, terms: int = 1
+    base: Tensor,
+    theta: Tensor,
+    features: int | None = None,
+    *,
+    points: int = 1,
+    terms: int = 1,
+    head: Head = "scaled",
 ) -> Free | Amortized:
     """Make the source of a posterior's numbers.
 
@@ -101,11 +118,12 @@ def source(
         features: F, width of the encoder's features; None for a free posterior.
         points: number of rows of a free posterior's numbers, B or 1.
         terms: how many parts of theta add up in z (`Amortized`).
+        head: how features give theta (`Amortized`).
 
     Returns:
         A module that takes features (B, F), or None, and gives base (B or 1, W) and theta (B or 1, P).
     """
-    return Free(base, theta, points) if features is None else Amortized(base, theta, features, terms)
+    return Free(base, theta, points) if features is None else Amortized(base, theta, features, terms, head)
 
 
 def _affine(weight: Tensor, bias: Tensor) -> nn.Linear:

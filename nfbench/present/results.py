@@ -13,11 +13,11 @@ from nfbench.analysis.timings import timed
 from nfbench.foundation.checks import brief, instance
 from nfbench.foundation.errors import InputError
 from nfbench.present.compared_results import ComparedResults, texts
-from nfbench.present.tables import claims, experiment, shootout, timings, verdicts
+from nfbench.present.tables import claims, experiment, own, timings, verdicts
 from nfbench.present.tables.choose import EVERYTHING, Choice
 from nfbench.present.tables.latex import latex
 from nfbench.present.tables.render import Table, html, markdown
-from nfbench.specification.choices import CLAIMS, SHOOTOUT, TIMING, USUAL_DRAWINGS, VERDICTS, Drawing, Format
+from nfbench.specification.choices import CLAIMS, TIMING, USUAL_DRAWINGS, VERDICTS, Drawing, Format
 
 FORMS = {"md": markdown, "latex": latex}  # of tables that are text
 _SHOWN = 20  # configurations in a notebook
@@ -85,8 +85,8 @@ class Results(ComparedResults):
             return claims.compared(self.frame).text(fmt, choice)
         if name == VERDICTS:
             return verdicts.compared(self.verdicts.values()).text(fmt, choice)
-        own = "".join(f"{FORMS[fmt](each)}\n" for each in self._own_tables(name, choice)) if fmt in FORMS else ""
-        return own + experiment.table(self.frame, name, fmt, choice)
+        first = "".join(f"{FORMS[fmt](each)}\n" for each in self._own_tables(name, choice)) if fmt in FORMS else ""
+        return first + experiment.table(self.frame, name, fmt, choice)
 
     def tables(self, name: str, choice: Choice = EVERYTHING) -> list[Table]:
         """The same tables before they are text in a format.
@@ -111,10 +111,10 @@ class Results(ComparedResults):
         return [*self._own_tables(name, choice), *experiment.chosen(rows, name, choice)]
 
     def _own_tables(self, name: str, choice: Choice) -> list[Table]:
-        """The tables that only the shootout has, unless rows and columns of the usual ones are asked for."""
-        if name != SHOOTOUT or choice != EVERYTHING:
+        """The tables that only some experiments have, unless rows and columns of the usual ones are asked for."""
+        if choice != EVERYTHING:
             return []
-        return shootout.tables(self, experiment.select(self.frame, name))
+        return own.tables(self, experiment.select(self.frame, name), name)
 
     def plot(
         self, name: str, out: str | os.PathLike[str] = "reports/figures", formats: Sequence[Drawing] = USUAL_DRAWINGS

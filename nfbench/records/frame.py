@@ -1,5 +1,6 @@
 """The table that all records make together: one row a cell."""
 
+import itertools
 import json
 import math
 from collections.abc import Container, Mapping, Sequence
@@ -7,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from nfbench.records.cells import Record
+from nfbench.records.cells import Facts, Record
 from nfbench.records.training_words import words
 from nfbench.specification.spec import Spec, parse
 
@@ -21,7 +22,7 @@ _COLUMNS = (
 _LAST = ("data", "finished")  # behind the usual columns, before metrics that only some records have
 _KINDS = {"posterior": ("posterior", "family"), "target": ("target",)}  # and the columns that are specs of it
 _HIDDEN = ("_provenance", "_target_cite", "_posterior_source", "_target_source", "_metrics")  # not for users
-_TIMED = "training_seconds"  # a column where a record has it
+_SOMETIMES = (*Facts.later, "variation", "training_seconds")  # columns where a record has them, in this order
 _NUMBERS = _COLUMNS[8:17]  # NaN where a record has no such metric
 
 
@@ -74,10 +75,10 @@ class Rows:
 
         mixed = Rows()
         # What only some records have, in the order in which records first have it.
-        timed = (_present(seconds) for seconds in column(_TIMED))
-        kinds = dict.fromkeys(zip(timed, column("_metrics"), strict=True))
+        there = [map(_present, column(name)) for name in _SOMETIMES]
+        kinds = dict.fromkeys(zip(*there, column("_metrics"), strict=True))
         names = [
-            each for is_timed, metrics in kinds for each in (*([_TIMED] if is_timed else []), *_with_errors(metrics))
+            each for *some, metrics in kinds for each in (*itertools.compress(_SOMETIMES, some), *_with_errors(metrics))
         ]
         mixed.columns = {name: column(name) for name in dict.fromkeys([*mixed.columns, *names])}
         return mixed
@@ -143,8 +144,9 @@ def _row(record: Record, source: str) -> dict[str, Any]:
     row["_metrics"] = ",".join(record.metrics)
     row |= {f"_{kind}_source": (cell.sources or {}).get(kind, "unknown")[:8] for kind in _KINDS}
     row["_posterior_source"] = cell.library or row["_posterior_source"]
-    if record.training_seconds is not None:
-        row[_TIMED] = record.training_seconds
+    for name, value in (("variation", cell.variation), ("training_seconds", record.training_seconds)):
+        if value is not None:
+            row[name] = value
     for name, metric in record.metrics.items():
         row[name] = metric.value
         row[f"{name}_se"] = math.nan if metric.se is None else metric.se

@@ -4,6 +4,8 @@ from nfbench.specification.config import Training
 
 _NAMES = {"adam": ("Adam", "beta_1"), "rmsprop": ("RMSprop", "momentum")}  # and of what `momentum` is there
 
+_HEADS = {"unscaled": "numbers of maps from features that are not scaled", "base": "data points share the maps"}
+
 
 def words(training: Training, *, data: bool) -> str:
     """Describe a training in words: budget, optimizer, rate, schedule, draws and annealing.
@@ -26,7 +28,9 @@ def words(training: Training, *, data: bool) -> str:
     precision += ["matrix products in bfloat16 where the device has them"] if training.autocast else []
     estimator = [] if training.estimator == "reparameterised" else [_estimator(training)]
     stop = ["at most that many, ended by evidence of convergence"] if training.stop == "evidence" else []
-    return ", ".join([*parts, annealed, *precision, *estimator, *stop])
+    annealed += " (the divergence from the prior only)" if training.anneal == "kl" else ""
+    head = [] if training.head == "scaled" else [_HEADS[training.head]]
+    return ", ".join([*parts, annealed, *head, *precision, *estimator, *stop])
 
 
 def _estimator(training: Training) -> str:

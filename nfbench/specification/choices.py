@@ -6,6 +6,8 @@ Optimizer = Literal["adam", "rmsprop"]
 Schedule = Literal["constant", "one-cycle"]
 Estimator = Literal["reparameterised", "path", "importance-weighted"]  # of the gradient of the bound
 Stop = Literal["budget", "evidence"]  # what ends a training
+Anneal = Literal["joint", "kl"]  # what the annealing factor is on: all of ln p(x, z), or the divergence from the prior
+Head = Literal["scaled", "unscaled", "base"]  # which numbers an encoder gives, the maps' at what scale
 Executor = Literal["local", "slurm", "ray"]  # where groups run
 Dtype = Literal["float32", "float64"]  # of tensors
 Mode = Literal["sample", "forward", "backward", "inverse", "step"]  # of a timed case
@@ -26,6 +28,7 @@ Kind = Literal[  # of posterior families, their groups in tables
     "other",
 ]
 
+HEADS: tuple[Head, ...] = get_args(Head)
 MODES: tuple[Mode, ...] = get_args(Mode)
 FORMATS: tuple[Format, ...] = get_args(Format)
 DRAWINGS: tuple[Drawing, ...] = get_args(Drawing)

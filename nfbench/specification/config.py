@@ -6,8 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from nfbench.foundation.names import did_you_mean
-from nfbench.specification.choices import Dtype, Estimator, Optimizer, Schedule, Stop
+from nfbench.specification.choices import Anneal, Dtype, Estimator, Head, Optimizer, Schedule, Stop
 
 MOST_SEEDS = 100_000  # of one configuration in one run; more is a slip of the keyboard
 
@@ -47,7 +46,7 @@ class Stored(Strict):
 class Training(Stored):
     """One standardized training: minimise the annealed free energy (paper, eq. 20)."""
 
-    later = ("together", "validate_bound", "stop", "estimator", "weighted_draws")
+    later = ("together", "validate_bound", "stop", "estimator", "weighted_draws", "anneal", "head")
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)  # RMSprop's momentum; Adam's beta_1
@@ -65,6 +64,8 @@ class Training(Stored):
 
     estimator: Estimator = "reparameterised"  # of the gradient
     weighted_draws: int | None = Field(default=None, ge=2)  # K of the importance-weighted bound; None: all draws
+    anneal: Anneal = "joint"  # beta_t is on ln p(x, z), or on ln q - ln p(z), which needs a target with data
+    head: Head = "scaled"  # numbers of maps from features over sqrt(F K), or over 1, or the same for all data points
 
     @model_validator(mode="after")
     def _weighted_draws_divide_the_draws(self) -> Self:
@@ -109,15 +110,6 @@ class Evaluation(Stored):
     reference_draws: int | None = Field(default=None, ge=100)  # the most draws of p that q is compared with; None: none
 
 
-class Recipe(Strict):
-    """An optimizer with its settings, by a name that an experiment gives it: the other half of a training's budget."""
-
-    optimizer: Optimizer
-    learning_rate: float = Field(gt=0, allow_inf_nan=False)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Schedule
-
-
 class Push(Strict):
     """An untrained flow: its parameters are drawn once, to show what its maps do (paper, Figure 1)."""
 
@@ -127,7 +119,7 @@ class Push(Strict):
 class Cell(Stored):
     """What one record is the outcome of."""
 
-    later = ("sources", "library")
+    later = ("sources", "library", "variation")
     experiment: str
     profile: str
     target: str  # canonical spec
@@ -139,6 +131,12 @@ class Cell(Stored):
     data: str | None = None  # the data protocol with its sha256
     library: str | None = None  # that computes the posterior, with its version, such as zuko 1.6.0
     sources: dict[str, str] | None = None  # sha256 of the code of a posterior or target that is not nfbench's own
+    variation: str | None = None  # of the experiment's; None for the grid as it is
+
+    @property
+    def name(self) -> str:
+        """Posterior and variation, as messages and displays name them beside a target."""
+        return self.posterior + (f" ({self.variation})" if self.variation else "")
 
     @property
     def id(self) -> str:
@@ -207,45 +205,6 @@ class Group(Strict):
         return digest([self.cells[0].model_copy(update={"seed": seed}).id for seed in self.block])
 
 
-class Profile(Strict):
-    """An experiment's budget; `targets` and `posteriors` narrow the grid where the budget asks for it."""
-
-    seeds: int = Field(ge=1, le=MOST_SEEDS)
-    recipe: str | None = None  # of the experiment's; what `training` says itself goes before it
-    training: Training | None = None
-    push: Push | None = None
-    evaluation: Evaluation = Evaluation()
-    targets: list[str] | None = Field(default=None, min_length=1)
-    posteriors: list[str] | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if (self.training is None) == (self.push is None):
-            raise ValueError("a profile has either 'training' or 'push'")
-        return self
-
-
-class Experiment(Strict):
-    """A grid of cells with a name: every target with every posterior and seed."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=100)  # it names a folder
-    title: str
-    summary: str
-    targets: list[str] = Field(min_length=1)
-    posteriors: list[str] = Field(min_length=1)
-    recipes: dict[str, Recipe] = Field(default_factory=dict)
-    profiles: dict[str, Profile] = Field(min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipes_enter(cls, data: Any) -> Any:
-        """Fill what a profile's training leaves open from the recipe that the profile names."""
-        recipes, profiles = data.get("recipes"), data.get("profiles")
-        if not (isinstance(recipes, dict) and isinstance(profiles, dict)):
-            return data
-        return data | {"profiles": {name: _with_recipe(profile, recipes) for name, profile in profiles.items()}}
-
-
 def block_of(seed: int, together: int) -> tuple[int, ...]:
     """The seeds among which a seed trains.
 
@@ -273,15 +232,3 @@ def digest(data: Any) -> str:
         16 characters.
     """
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _with_recipe(profile: Any, recipes: dict[str, Any]) -> Any:
-    if not isinstance(profile, dict) or profile.get("recipe") is None:
-        return profile
-    recipe, training = recipes.get(profile["recipe"]), profile.get("training")
-    if recipe is None:
-        hint = did_you_mean(str(profile["recipe"]), recipes)
-        raise ValueError(f"recipe {profile['recipe']!r}: unknown;{hint} known: {', '.join(recipes)}")
-    if not (isinstance(recipe, dict) and isinstance(training, dict)):
-        return profile
-    return profile | {"training": {**recipe, **training}}

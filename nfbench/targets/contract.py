@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nfbench.foundation.errors import InputError
+from nfbench.foundation.numerics import standard_normal_log_prob
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,17 @@ class LatentVariableModel(Target):
         Returns:
             (B, F).
         """
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        """Evaluate ln p(z): here that of a standard normal distribution.
+
+        Args:
+            z: (S, B, D).
+
+        Returns:
+            (S, B), in nats.
+        """
+        return standard_normal_log_prob(self.checked(z))
 
     @abstractmethod
     def splits(self) -> Splits:

@@ -12,6 +12,7 @@ from torch.func import functional_call, stack_module_state
 from nfbench.foundation.errors import InputError, reason
 from nfbench.foundation.inductor import forget_compiled
 from nfbench.specification.config import Training
+from nfbench.targets.contract import LatentVariableModel
 from nfbench.training.cuda_graph import Captured
 from nfbench.training.objective import Inference, free_energy, weighted_bound
 from nfbench.training.optimizers import OPTIMIZERS
@@ -85,18 +86,22 @@ class Update:
         one_by_one: why `vmap` cannot follow the models, which are then called one by one; None where it can.
 
     Raises:
-        InputError: the path estimator, for a posterior without a density at points.
+        InputError: the path estimator, for a posterior without a density at points, or annealing of the divergence
+            from the prior, for a target without data.
     """
 
     def __init__(self, models: Sequence[Inference], config: Training, acceleration: Acceleration = PLAIN) -> None:
         if config.estimator == "path" and not models[0].posterior.has_density:
             raise InputError("estimator 'path': the posterior has no density at points; expected another estimator")
+        if config.anneal == "kl" and not isinstance(models[0].target, LatentVariableModel):
+            raise InputError("anneal 'kl': the target has no data, and no prior beside a likelihood; expected joint")
         self.models, self.config = models, config
         self.params: dict[str, Tensor] = dict(models[0].named_parameters())
         self.buffers: dict[str, Tensor] = {}
         if len(models) > 1:
             self.params, self.buffers = stack_module_state(list(models))
         self.leaves = list(self.params.values())
+        self._learned = self.leaves  # those that the graph of a loss begins with
         self.optimizer = OPTIMIZERS[config.optimizer](self.leaves, config.momentum, graph=acceleration.cuda_graph)
         self.total = torch.zeros(len(models), device=self.leaves[0].device, dtype=torch.float64)
         self.loss = self._plain = self._alone if len(models) == 1 else self._together
@@ -125,9 +130,13 @@ class Update:
             except Exception as error:
                 if self.loss != self._together or isinstance(error, torch.OutOfMemoryError):
                     raise
+                self._unstack()
                 loss, bound = self._each(noise, batch, beta)  # where that fails too, its error is the one to show
                 self._give_up_vmap(error)
-        grads = torch.autograd.grad(loss, self.leaves, materialize_grads=True)
+        grads = torch.autograd.grad(loss, self._learned, materialize_grads=True)
+        if self.one_by_one is not None:
+            seeds = len(self.models)
+            grads = tuple(torch.stack(grads[first : first + seeds]) for first in range(0, len(grads), seeds))
         return bound, [grad.contiguous() for grad in grads]
 
     def bound(self, noise: Tensor, batch: Tensor | None) -> Tensor:
@@ -197,10 +206,13 @@ class Update:
         if len(self.models) > 1:
             numbers = self.params | self.buffers
             for e, model in enumerate(self.models):
-                own = {**dict(model.named_parameters()), **dict(model.named_buffers())}  # state_dict lacks some buffers
+                own = _numbers(model)
                 with torch.no_grad():
                     for name, value in numbers.items():
-                        own[name].copy_(value[e])
+                        if self.one_by_one is None:
+                            own[name].copy_(value[e])
+                        else:  # they are views of the stacked numbers
+                            own[name].data = value[e].detach().clone()
 
     def _precision(self) -> AbstractContextManager[None]:
         if not self.config.autocast:
@@ -218,20 +230,24 @@ class Update:
         count = len(self.models)
         warnings.warn(f"{count} seeds train one by one, as vmap ends with {self.one_by_one}", stacklevel=3)
 
+    def _unstack(self) -> None:
+        """Let the models' own parameters and buffers be views of the stacked ones.
+
+        A library whose backward pass calls its module again (as zuko's quadrature does) finds the right numbers then,
+        where `functional_call` would have put the module's first ones back.
+        """
+        for e, model in enumerate(self.models):
+            for name, value in _numbers(model).items():
+                value.data = (self.params | self.buffers)[name].detach()[e]
+        by_name = [dict(model.named_parameters()) for model in self.models]
+        self._learned = [each[name] for name in self.params for each in by_name]
+
     def _each(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
-        losses, bounds = [], []
-        for e in range(len(self.models)):
-            numbers = {name: value[e] for name, value in (self.params | self.buffers).items()}
-
-            def model(
-                *arguments: Tensor | None, numbers: dict[str, Tensor] = numbers, **options: bool
-            ) -> tuple[Tensor, Tensor]:
-                log_q, log_p = functional_call(self.models[0], numbers, arguments, options)
-                return log_q, log_p
-
-            loss, bound = self._losses(model, noise[e], None if batch is None else batch[e], beta)
-            losses.append(loss)
-            bounds.append(bound)
+        pairs = [
+            self._losses(model, noise[e], None if batch is None else batch[e], beta)
+            for e, model in enumerate(self.models)
+        ]
+        losses, bounds = zip(*pairs, strict=True)
         return torch.stack(losses).sum(), torch.stack(bounds)
 
     def _together(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -253,8 +269,15 @@ class Update:
     ) -> tuple[Tensor, Tensor]:
         """What is minimised, the annealed free energy or bound, and F, each a mean over draws and data points."""
         options = {"path": True} if self.config.estimator == "path" else {}
+        options |= {"split": True} if self.config.anneal == "kl" else {}
         log_q, log_p = model(noise, batch, **options)
         bound = free_energy(log_q.detach(), log_p.detach()).mean()
         if self.config.estimator == "importance-weighted" and torch.is_grad_enabled():
-            return weighted_bound(log_q, log_p, beta, self.config.weighted_draws).mean(), bound
-        return free_energy(log_q, log_p, beta).mean(), bound
+            bounds = weighted_bound(log_q, log_p, beta, self.config.weighted_draws, anneal=self.config.anneal)
+            return bounds.mean(), bound
+        return free_energy(log_q, log_p, beta, anneal=self.config.anneal).mean(), bound
+
+
+def _numbers(model: Inference) -> dict[str, Tensor]:
+    """All parameters and buffers of a model by name; its `state_dict` lacks some buffers."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}

@@ -13,7 +13,8 @@ from nfbench.foundation.randomness import stream
 from nfbench.foundation.yaml_model import read_yaml
 from nfbench.posteriors.build import posterior
 from nfbench.specification import registry
-from nfbench.specification.config import Experiment, Training
+from nfbench.specification.config import Training
+from nfbench.specification.experiment import Experiment
 from nfbench.targets.build import target
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference

@@ -8,7 +8,8 @@ from nfbench.executors import local
 from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.records import store
-from nfbench.specification.config import Evaluation, Experiment, Group, Profile, Training, block_of
+from nfbench.specification.config import Evaluation, Group, Training, block_of
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.training.update import PLAIN, Acceleration
 
 # Planar K = 8 is where 5e-8 of rounding grew to 1e-2 nats within a training, so that any company would show.

@@ -11,7 +11,8 @@ from support.shared_folder import equal, outcome
 from nfbench.experiments.execute import execute
 from nfbench.experiments.plan import plan
 from nfbench.foundation import files
-from nfbench.specification.config import Evaluation, Experiment, Profile, Training
+from nfbench.specification.config import Evaluation, Training
+from nfbench.specification.experiment import Experiment, Profile
 
 SEEDS = 5
 TRAINING = Training(learning_rate=0.01, updates=3, draws=4, anneal_updates=1)

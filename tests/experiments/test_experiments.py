@@ -8,7 +8,7 @@ from nfbench.experiments.execute import plan_experiment
 from nfbench.experiments.library import load, names
 from nfbench.experiments.plan import label, parse_overrides, parse_seeds, plan, typed
 from nfbench.foundation.errors import InputError, MissingDataError
-from nfbench.specification.config import Experiment
+from nfbench.specification.experiment import Experiment
 from nfbench.specification.registry import posteriors, register_posterior, targets
 from nfbench.specification.spec import parse
 from nfbench.targets.build import target

@@ -15,7 +15,8 @@ from nfbench.experiments.data_of import data_of
 from nfbench.experiments.plan import plan
 from nfbench.foundation.errors import InputError
 from nfbench.records import store
-from nfbench.specification.config import Evaluation, Experiment, Profile, Training
+from nfbench.specification.config import Evaluation, Training
+from nfbench.specification.experiment import Experiment, Profile
 
 LIMITS = ("--group-seconds", "5", "--group-memory", "1")
 # Name -> (status, part of the message). A target that only changes the process is done, and its record says so.

@@ -12,7 +12,8 @@ from nfbench.experiments.run_group import run_group
 from nfbench.present.results import results
 from nfbench.records import store
 from nfbench.specification import registry
-from nfbench.specification.config import Evaluation, Experiment, Profile, Training
+from nfbench.specification.config import Evaluation, Training
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.targets.densities.u1 import Ring
 
 TRAINING = Training(learning_rate=0.01, updates=4, draws=8, anneal_updates=1)

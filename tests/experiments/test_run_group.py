@@ -25,7 +25,8 @@ from nfbench.posteriors.contract import Flow
 from nfbench.present.report.build import report
 from nfbench.records import store, timings
 from nfbench.specification import registry
-from nfbench.specification.config import Evaluation, Experiment, Profile, Push, Training
+from nfbench.specification.config import Evaluation, Push, Training
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.targets.contract import Target
 from nfbench.targets.densities.u1 import Ring
 from nfbench.training import loop as training

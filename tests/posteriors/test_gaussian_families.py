@@ -7,7 +7,9 @@ import torch
 from support.families import normal, wild
 
 from nfbench import posterior
-from nfbench.posteriors.reflections import factors
+from nfbench.posteriors.families import householder
+from nfbench.posteriors.families.householder import Householder
+from nfbench.posteriors.reflections import factors, one_by_one
 from nfbench.posteriors.triangular import UnitTriangular
 
 
@@ -70,6 +72,23 @@ def test_reflections_at_once_are_those_one_by_one():
     for v in vectors.unbind(1):
         point = point - 2 * v * ((point * v).sum(-1) / v.square().sum(-1)).unsqueeze(-1)
     assert torch.allclose(z - torch.einsum("sbd,bkd,bke->sbe", z, units, products), point, rtol=0, atol=1e-12)
+    assert torch.allclose(one_by_one(z, vectors), point, rtol=0, atol=1e-12)
+
+
+def test_few_draws_are_reflected_as_many_are():
+    """Whichever way is taken for the number of draws, draws, gradients and the inverse are the same, zeros included."""
+    flow, theta, z = Householder(5, 4), normal(6, 20, seed=1), normal(30, 6, 5, seed=2)
+    theta[0, :5] = 0  # reflects nothing
+    theta.requires_grad_()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(householder, "factors", None)  # one by one
+        few = torch.cat([flow(z[place : place + 3], theta)[0] for place in range(0, 30, 3)])
+    many = flow(z, theta)[0]
+    torch.testing.assert_close(few, many, rtol=0, atol=1e-12)
+    weights = normal(30, 6, 5, seed=3)
+    gradients = [torch.autograd.grad((moved * weights).sum(), theta)[0] for moved in (few, many)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-11)
+    torch.testing.assert_close(flow.inverse(few[:2].detach(), theta)[0], z[:2], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("depth", [4, 5])

@@ -14,7 +14,8 @@ from nfbench.experiments.plan import plan
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.posteriors.library_flow import LibraryFlow
-from nfbench.specification.config import Evaluation, Experiment, Profile, Training
+from nfbench.specification.config import Evaluation, Training
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.specification.registry import posteriors
 from nfbench.specification.spec import Spec
 from nfbench.training.loop import train

@@ -43,10 +43,9 @@ def root(tmp_path):
     root = tmp_path / "results"
     for seed, metrics in enumerate((["kl"], ["zeta", "kl"], ["alpha", "zeta"])):
         values = {name: Metric(value=0.1 + seed, se=None if name == "zeta" else 0.01) for name in metrics}
-        store.write(
-            root,
-            make(seed=seed, metrics=values, provenance={"core": seed}, training_seconds=0.5 if seed == 1 else None),
-        )
+        record = make(seed=seed, metrics=values, provenance={"core": seed}, training_seconds=0.5 if seed == 1 else None)
+        facts = record.facts.model_copy(update={"auxiliary": seed == 1, "has_density": seed != 2})
+        store.write(root, record.model_copy(update={"facts": facts}))
     store.write(root / "reference", make(seed=0))
     time.sleep(0.02)  # the clock of a file system ticks every few ms
     return root

@@ -26,7 +26,10 @@ def files(tmp_path):
     for seed in range(9):
         names = (["kl"], ["zeta", "kl"], ["alpha"])[seed % 3]
         metrics = {name: Metric(value=0.5 * seed) for name in names}
-        store.write(tmp_path, make(seed=seed, metrics=metrics, training_seconds=2.0 * seed if seed % 2 else None))
+        record = make(seed=seed, metrics=metrics, training_seconds=2.0 * seed if seed % 2 else None)
+        facts = record.facts.model_copy(update={"auxiliary": seed % 4 == 0, "has_density": seed % 5 > 0})
+        cell = record.cell.model_copy(update={"variation": "wide" if seed % 3 else None})
+        store.write(tmp_path, record.model_copy(update={"facts": facts, "cell": cell, "id": cell.id}))
     files = sorted((tmp_path / "figure3").glob("*.json"))
     for place in (1, 5, 9):
         damaged = files[0].with_name(f"damaged{place}.json")

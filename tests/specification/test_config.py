@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from nfbench.experiments.plan import parse_overrides
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.yaml_model import read_yaml
-from nfbench.specification.config import Cell, Evaluation, Experiment, Group, Training
+from nfbench.specification.config import Cell, Evaluation, Group, Training
+from nfbench.specification.experiment import Experiment
 
 GOOD = """\
 name: mine

@@ -16,7 +16,8 @@ from nfbench.executors.claims import Sharing
 from nfbench.experiments.plan import plan
 from nfbench.experiments.work import work
 from nfbench.records import store
-from nfbench.specification.config import Evaluation, Experiment, Profile, Training
+from nfbench.specification.config import Evaluation, Training
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.training.update import PLAIN
 
 NAME = "trial"

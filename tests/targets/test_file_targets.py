@@ -13,7 +13,8 @@ from nfbench.foundation.randomness import stream
 from nfbench.posteriors.slope import slope
 from nfbench.specification import registry
 from nfbench.specification import spec as specs
-from nfbench.specification.config import Evaluation, Experiment, Profile, Training
+from nfbench.specification.config import Evaluation, Training
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.specification.registry import sources_of
 from nfbench.targets.build import target
 from nfbench.targets.own_models.fold import folded

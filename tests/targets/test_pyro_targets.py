@@ -11,7 +11,8 @@ from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import run_group
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import stream
-from nfbench.specification.config import Evaluation, Experiment, Profile, Training
+from nfbench.specification.config import Evaluation, Training
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.specification.registry import sources_of, targets
 from nfbench.targets.build import target
 

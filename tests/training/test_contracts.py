@@ -14,7 +14,8 @@ from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Flow, Posterior
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification import registry
-from nfbench.specification.config import Evaluation, Experiment, Profile, Push, Training
+from nfbench.specification.config import Evaluation, Push, Training
+from nfbench.specification.experiment import Experiment, Profile
 from nfbench.targets.build import target
 from nfbench.targets.contract import Target
 from nfbench.training.contracts import check_maps, check_model

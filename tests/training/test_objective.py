@@ -1,11 +1,18 @@
 """The free energy's parts."""
 
+import math
+
+import pytest
 import torch
 from support.families import normal
 
 from nfbench import posterior, target
+from nfbench.foundation.errors import InputError
+from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.posteriors.contract import Posterior
-from nfbench.training.objective import Inference, free_energy
+from nfbench.specification.config import Training
+from nfbench.training.objective import Inference, free_energy, initial_model
+from nfbench.training.update import Update
 
 
 def test_beta_multiplies_the_whole_joint():
@@ -64,3 +71,66 @@ def test_features_reach_the_posterior():
         alone, _ = model(noise[:, b : b + 1], batch[b : b + 1])
         assert torch.allclose(both[:, b : b + 1], alone, rtol=1e-12, atol=1e-12)
     assert both[0].unique().numel() == 4
+
+
+def digits_model(spec="planar:K=2", head="scaled"):
+    """A small image model away from its start, in double precision, with images."""
+    model = initial_model(spec, "digits:dim=3,hidden=5", 0, head).double()
+    with torch.no_grad():
+        for place, parameter in enumerate(model.parameters()):
+            parameter.add_(0.2 * normal(*parameter.shape, seed=place))
+    return model, model.target.splits().test[:4].double()
+
+
+def test_annealing_of_the_divergence_alone():
+    """With anneal=kl the loss is beta (ln q - ln p(z)) - ln p(x|z), and the bound is F whatever beta is."""
+    model, batch = digits_model()
+    noise = normal(6, 4, 3, seed=9)
+    log_q, log_p = model(noise, batch)
+    z, _ = model.posterior(noise, model.features(batch))
+    log_likelihood = model.target.log_likelihood(z, batch)
+    expected = (0.3 * (log_q - model.target.log_prior(z)) - log_likelihood).mean()
+    update = Update([model], Training(learning_rate=0.1, updates=9, anneal_updates=4, anneal="kl", dtype="float64"))
+    loss, bound = update.loss(noise[None], batch[None], 0.3)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(bound[0], free_energy(log_q, log_p).mean())
+    torch.testing.assert_close(update.loss(noise[None], batch[None], 1.0)[0], bound[0])
+
+
+def test_annealing_of_the_divergence_needs_a_prior():
+    model = initial_model("gaussian", "u1", 0)
+    with pytest.raises(InputError, match="anneal 'kl': the target has no data"):
+        Update([model], Training(learning_rate=0.1, updates=9, anneal_updates=4, anneal="kl"))
+
+
+def test_heads_scale_maps_or_share_them():
+    """The maps' numbers: an affine function of features over sqrt(F K), over 1, or one row for all data points."""
+    features = normal(4, 5, seed=3)
+    for head, scale in (("scaled", 1 / math.sqrt(5 * 2)), ("unscaled", 1.0)):
+        made = digits_model(head=head)[0].posterior.source
+        torch.testing.assert_close(made(features)[1], scale * features @ made.theta.weight.T + made.theta.bias)
+    model, batch = digits_model(head="base")
+    base, theta = model.posterior.source(features)
+    assert (base.shape, theta.shape) == ((4, 6), (1, 2 * 7))
+    noise = normal(6, 4, 3, seed=9)
+    z, log_q = model.posterior(noise, features)
+    mean, log_sigma = base.chunk(2, -1)
+    z_0, log_det = model.posterior.flow.inverse(z, theta)
+    torch.testing.assert_close(z_0, mean + log_sigma.exp() * noise)
+    (gradient,) = torch.autograd.grad(model(noise, batch)[0].sum(), [model.posterior.source.theta])
+    assert gradient.shape == (1, 14)
+    assert (gradient != 0).any()
+    torch.testing.assert_close(log_q, standard_normal_log_prob(noise) - log_sigma.sum(-1) + log_det)
+
+
+@pytest.mark.parametrize(
+    ("spec", "features", "head", "message"),
+    [
+        ("planar:K=2", None, "base", "head='base': expected 'scaled', as no features"),
+        ("mixture", 5, "unscaled", "head='unscaled': expected 'scaled', as no features"),
+        ("planar:K=2", 5, "bare", "no head named 'bare'; did you mean base"),
+    ],
+)
+def test_a_head_that_cannot_be(spec, features, head, message):
+    with pytest.raises(InputError, match=message):
+        posterior(spec, 3, features, head=head)

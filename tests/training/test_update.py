@@ -5,6 +5,8 @@ import torch
 
 from nfbench import posterior, target
 from nfbench.foundation.errors import InputError
+from nfbench.posteriors.contract import Flow
+from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification.config import Training
 from nfbench.training.cuda_graph import Captured
 from nfbench.training.loop import train
@@ -131,3 +133,64 @@ def test_seeds_of_a_family_with_buffers_that_are_not_stored_train_together(spec)
     assert any(not torch.equal(left, right) for left, right in zip(first, second, strict=True))
     start = list(_models(spec, "u1", 1)[0].posterior.parameters())
     assert any(not torch.equal(left, right) for left, right in zip(first, start, strict=True))
+
+
+class _Recomputed(torch.autograd.Function):
+    """A scaled exponential, whose backward pass asks the module again, as a quadrature by autograd does."""
+
+    @staticmethod
+    def forward(ctx, module, z, *numbers):
+        ctx.module = module
+        ctx.save_for_backward(z)
+        return module.scaled(z)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (z,) = ctx.saved_tensors
+        with torch.enable_grad():
+            value = ctx.module.scaled(z := z.detach().requires_grad_())
+        return (None, *torch.autograd.grad(value, [z, *ctx.module.parameters()], gradient))
+
+
+class _Recomputing(Flow):
+    """z exp(a), by `_Recomputed` or by plain autograd."""
+
+    def __init__(self, dim, recompute):
+        super().__init__(dim, 1, 0)
+        self.a, self.recompute = torch.nn.Parameter(0.1 * torch.randn(dim)), recompute
+
+    def scaled(self, z):
+        return z * self.a.exp()
+
+    def forward(self, z, theta):
+        moved = _Recomputed.apply(self, z, self.a) if self.recompute else self.scaled(z)
+        return moved, self.a.sum().expand(z.shape[:-1])
+
+    def inverse(self, z, theta):
+        raise NotImplementedError
+
+    def initial(self):
+        return torch.zeros(0)
+
+
+def test_modules_that_are_called_again_have_their_seeds_numbers():
+    """Where vmap cannot follow, each seed's module is called with its own numbers, in the backward pass too."""
+    trained = {}
+    for recompute in (True, False):
+        models = []
+        for seed in range(3):
+            torch.manual_seed(seed)
+            models.append(Inference(target("u1"), FlowPosterior(_Recomputing(2, recompute))).double())
+        config = CONFIG.model_copy(update={"dtype": "float64"})
+        if recompute:
+            with pytest.warns(UserWarning, match="3 seeds train one by one"):
+                trained[recompute] = train(models, range(3), config)
+        else:
+            trained[recompute] = train(models, range(3), config)
+    assert trained[True].one_by_one
+    for ours, theirs in zip(trained[True].models, trained[False].models, strict=True):
+        for name, value in theirs.state_dict().items():
+            own = ours.state_dict()[name]
+            torch.testing.assert_close(own, value, rtol=1e-9, atol=1e-12)
+            assert own.untyped_storage().nbytes() == own.nbytes, "a view of all seeds' numbers"
+    assert not torch.equal(trained[True].models[0].posterior.flow.a, trained[True].models[1].posterior.flow.a)

@@ -5,8 +5,9 @@ ln|det| = 0. A chain is an orthogonal matrix H, so that q = N(H mean, H diag(sig
 Gaussian can be reached, and never more than a Gaussian. Here each map has its own v in theta, free or from features; in
 the authors' code v_1 comes from the features and v_(k+1) is an affine function of v_k that all data points share.
 
-All reflections are taken at once. With unit vectors v_k as the rows of V, c_k = 2 v_k.z_(k-1) solves the triangular
-system (I/2 + strictly lower part of V V^T) c = V z, and z_K = z - V^T c: two products with K x D matrices.
+Where a data point has many draws, all reflections are taken at once. With unit vectors v_k as the rows of V, the
+numbers c_k = 2 v_k.z_(k-1) solve the triangular system (I/2 + strictly lower part of V V^T) c = V z, and z_K = z - V^T c:
+two products with K x D matrices. Few draws are reflected one after the other.
 
 Start: exactly the identity on a centred base, as pairs of equal reflections (`Householder.initial`).
 """
@@ -17,9 +18,11 @@ from torch import Tensor
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.cost import Cost
 from nfbench.posteriors.map_flow import MapCost, MapFlow
-from nfbench.posteriors.reflections import factors
+from nfbench.posteriors.reflections import factors, one_by_one
 from nfbench.posteriors.triangular import by_rows
 from nfbench.specification.registry import register_posterior
+
+_FEW = 8  # draws of a data point, up to which products of its reflections cost more than they save
 
 
 class Householder(MapFlow):
@@ -76,8 +79,12 @@ class Householder(MapFlow):
 
 def _reflect(z: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     """Reflect z (S, B, D) at the hyperplanes of vectors (B or 1, K, D), the first first; ln|det| = 0 (S, B)."""
-    units, products = factors(vectors)
-    moved = z - by_rows(by_rows(z, units.mT), products)
+    rows, depth, _ = vectors.shape
+    if rows >= depth and len(z) <= min(depth, _FEW):
+        moved = one_by_one(z, vectors)
+    else:
+        units, products = factors(vectors)
+        moved = z - by_rows(by_rows(z, units.mT), products)
     return moved, moved.new_zeros(moved.shape[:-1])
 
 

@@ -17,14 +17,13 @@ from nfbench.analysis.blocks import CONFIGURATION, RANKING, configuration_key, p
 from nfbench.analysis.differences import beside
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots.catalogue import Saved, saved
-from nfbench.present.tables import shootout
+from nfbench.present.tables import own
 from nfbench.present.tables.experiment import everything
 from nfbench.present.tables.labels import depth, spread
 from nfbench.present.tables.render import Table
 from nfbench.present.tables.restarts import restarts_table
 from nfbench.records.glossary import measure
 from nfbench.records.results import Row, StoredResults
-from nfbench.specification.choices import SHOOTOUT
 
 _LARGE = 80_000  # bytes of a PNG that may be no drawing of lines
 _MOST = 5_000  # records whose arrays are read for a table
@@ -105,9 +104,8 @@ def chapter(results: StoredResults, out: Path, name: str) -> Chapter:
     """
     rows = results.frame[results.frame["experiment"] == name]
     pictures = shots(saved(results, name, out / FIGURES))
-    own = shootout.tables(results, rows) if name == SHOOTOUT else []
     lines, note = _beside(rows)
-    shown = [*own, *everything(rows, name), *_restarts(results, rows)]
+    shown = [*own.tables(results, rows, name), *everything(rows, name), *_restarts(results, rows)]
     return Chapter(name, shown, lines, note, pictures, _configurations(results, out, rows))
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from nfbench.data.load import load
 from nfbench.data.observations import Observations
 from nfbench.foundation.errors import InputError
-from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.foundation.randomness import stream
 from nfbench.kernels.layers.maxout import maxout
 from nfbench.specification.registry import register_target
@@ -105,7 +104,7 @@ class DeepLatentGaussian(LatentVariableModel):
     def log_joint(self, z: Tensor, batch: Tensor | None = None) -> Tensor:
         if batch is None:
             raise ValueError("a model of data needs a batch (B, pixels), got None")
-        return standard_normal_log_prob(self.checked(z)) + self.log_likelihood(z, batch)
+        return self.log_prior(z) + self.log_likelihood(z, batch)
 
     def log_likelihood(self, z: Tensor, batch: Tensor) -> Tensor:
         """Evaluate ln p(x|z).

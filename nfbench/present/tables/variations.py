@@ -1,0 +1,88 @@
+"""By how many nats each variation of an experiment moves its posteriors, and which comes closest to the paper."""
+
+import math
+from dataclasses import asdict
+
+import pandas as pd
+
+from nfbench.analysis.blocks import Block, blocks
+from nfbench.analysis.summary import Estimate
+from nfbench.analysis.variations import Move, added, distance, expected, moves, reached
+from nfbench.present.tables.labels import budget, depth, statistic
+from nfbench.present.tables.render import NOTHING, Table, number
+from nfbench.published.catalogue import published
+from nfbench.records.glossary import measure
+
+_PATTERN = "figure4"  # F, the gap and -ln p(x) of the same models, which no other source has together
+_BASE = "as it is"
+
+
+def tables(rows: pd.DataFrame) -> list[Table]:
+    """One table for each profile and source of records that have variations.
+
+    Args:
+        rows: records of one experiment.
+
+    Returns:
+        None where no record is of a variation.
+    """
+    if "variation" not in rows:
+        return []
+    shown = []
+    for _, part in rows.groupby(["source", "profile"], sort=False):
+        found = moves(part)
+        if any(move.variation for move in found):
+            shown.append(_table(next(blocks(part[part["variation"].isna()]), None), part, found))
+    return shown
+
+
+def _table(block: Block | None, part: pd.DataFrame, found: list[Move]) -> Table:
+    source = published(_PATTERN)
+    theirs = expected(found, source) if source else {}
+    names = [name for name in dict.fromkeys(name for move in found for name in move.values)]
+    titles = [measure(name).title for name in names]
+    head = [
+        "Variation",
+        "Posterior",
+        "K",
+        *titles,
+        *(f"difference of {title}" for title in titles),
+        "to the paper (nats)",
+    ]
+    rows = []
+    for move in found:
+        cells = [move.variation or _BASE, str(move.row["label"]), depth(dict(move.row))]
+        cells += [_text(move.values.get(name)) for name in names]
+        cells += [_text(move.moves.get(name), sign="+") for name in names]
+        own = {point: value for point, value in theirs.items() if point[0] == move.row["posterior"]}
+        rows.append([*cells, number(distance(reached(found, move.variation), own), 2)])
+    notes = [
+        "Differences are to the grid as it is, seed by seed; ± is half the 95 % interval, for which two seeds are few.",
+        *_closest(found, theirs, source.source if source else ""),
+    ]
+    first = part.iloc[0]
+    title = f"{first['experiment']}, profile {first['profile']}, {first['source']} records: what each variation moves"
+    return Table(title, budget(block) if block else "", head, rows, [()] * len(rows), notes)
+
+
+def _closest(found: list[Move], theirs: dict[tuple[str, str], float], source: str) -> list[str]:
+    """Which variation, and which of them together, come closest to the published values of all posteriors."""
+    alone = {name: distance(reached(found, name), theirs) for name in dict.fromkeys(move.variation for move in found)}
+    known = {name: value for name, value in alone.items() if not math.isnan(value)}
+    if not known:
+        return []
+    best = min(known, key=lambda name: known[name])
+    told = [
+        f"To the paper: root mean square of ours less {source}, over F, gap and -ln p(x).",
+        f"Closest, over all posteriors: {best or _BASE} ({known[best]:.2f} nats"
+        + (f"; {_BASE}: {known['']:.2f})." if "" in known and best else ")."),
+    ]
+    together = min(added(found), key=lambda pair: distance(pair[1], theirs), default=None)
+    if together and (predicted := distance(together[1], theirs)) < known[best]:
+        names = ", ".join(together[0])
+        told.append(f"If their differences added up, {names} together would come to {predicted:.2f}; that was not run.")
+    return [" ".join(told)]
+
+
+def _text(value: Estimate | None, *, sign: str = "") -> str:
+    return NOTHING if value is None else statistic(asdict(value), "mean", sign=sign)

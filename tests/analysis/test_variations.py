@@ -1,0 +1,86 @@
+"""What variations move, and which comes closest to published values."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.comparable import compared_block
+
+from nfbench.analysis.variations import added, distance, expected, moves, reached
+from nfbench.present.tables.variations import tables
+from nfbench.published.catalogue import published
+
+TARGET = "dlgm:dim=40,hidden=400"
+BASE = {"gaussian": (100.0, 10.0), "planar:K=10": (96.0, 8.0)}  # F and the gap
+VARIED = {"wide": (-2.0, -1.5, "a"), "quick": (-1.0, -0.25, "b"), "slow": (3.0, 0.0, "b")}  # changes of them, training
+
+
+def rows(shift=lambda seed: 0.1 * seed):
+    """Records of the grid and of three variations, of which the last is of planar maps only; two of the same thing."""
+    parts = []
+    for name, (f, gap, words) in {"": (0.0, 0.0, ""), **VARIED}.items():
+        posteriors = [each for each in BASE if name != "slow" or each != "gaussian"]
+        runs = {each: [BASE[each][0] + f + shift(seed) for seed in range(3)] for each in posteriors}
+        part = compared_block({TARGET: runs}, metric="free_energy").rows
+        part["gap"] = [BASE[each][1] + gap for each in part["posterior"]]
+        part["nll"], part["gap_se"], part["nll_se"] = part["free_energy"] - part["gap"], 0.0, 0.0
+        part["training"] = f"Adam, {words}, batches" if words == "b" else "Adam, , batches"
+        part["target"] = f"{TARGET},layers=2" if words == "a" else TARGET
+        parts.append(part.assign(variation=name or None, experiment="table2-choices"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_differences_are_paired_by_seed():
+    """A spread that both sides share is none of the difference; the grid itself has no difference."""
+    found = moves(rows())
+    assert [(move.variation, move.row["posterior"]) for move in found] == [
+        ("", "gaussian"), ("", "planar:K=10"), ("wide", "gaussian"), ("wide", "planar:K=10"),
+        ("quick", "gaussian"), ("quick", "planar:K=10"), ("slow", "planar:K=10"),
+    ]  # fmt: skip
+    wide = found[2]
+    assert wide.moves["free_energy"].mean == pytest.approx(-2.0)
+    assert wide.moves["free_energy"].sd == pytest.approx(0.0, abs=1e-12)
+    assert wide.values["free_energy"].sd == pytest.approx(0.1)
+    assert wide.moves["nll"].mean == pytest.approx(-0.5)
+    assert not found[0].moves
+
+
+def test_distance_to_the_paper():
+    """Root mean square over posteriors and metrics; a variation has the grid's values of other posteriors."""
+    found, source = moves(rows()), published("figure4")
+    theirs = expected(found, source)
+    assert theirs["gaussian", "free_energy"] == 96.75
+    ours = {("gaussian", "free_energy"): 100.1, ("gaussian", "gap"): 10.0, ("gaussian", "nll"): 90.1}
+    ours |= {("planar:K=10", "free_energy"): 96.1, ("planar:K=10", "gap"): 8.0, ("planar:K=10", "nll"): 88.1}
+    for point, value in ours.items():
+        assert reached(found, "")[point] == pytest.approx(value)
+    by_hand = np.sqrt(np.mean([(ours[point] - theirs[point]) ** 2 for point in theirs]))
+    assert distance(reached(found, ""), theirs) == pytest.approx(by_hand)
+    slow = reached(found, "slow")
+    assert slow["gaussian", "free_energy"] == pytest.approx(100.1)
+    assert slow["planar:K=10", "free_energy"] == pytest.approx(99.1)
+    assert math.isnan(distance({}, theirs))
+    assert math.isnan(distance(ours, {}))
+
+
+def test_only_changes_of_different_things_add_up():
+    """Two that change the same words of the training never stand together."""
+    together = dict(added(moves(rows())))
+    assert set(together) == {("wide", "quick"), ("wide", "slow")}
+    assert together["wide", "quick"]["gaussian", "free_energy"] == pytest.approx(97.1)
+    assert together["wide", "slow"]["gaussian", "free_energy"] == pytest.approx(98.1)  # slow: planar maps only
+
+
+def test_the_table_says_what_is_closest():
+    """A row a variation and posterior, then the closest one, and the closest sum with that it was not run."""
+    (table,) = tables(rows())
+    assert table.title == "table2-choices, profile quick, own records: what each variation moves"
+    assert [row[0] for row in table.rows] == ["as it is"] * 2 + ["wide"] * 2 + ["quick"] * 2 + ["slow"]
+    row = dict(zip(table.head, table.rows[2], strict=True))
+    assert row["difference of free energy (nats)"].startswith("-2.000")
+    assert "Closest, over all posteriors: wide (" in table.notes[-1]
+    assert "wide, quick together would come to" in table.notes[-1]
+    assert tables(rows().drop(columns="variation")) == []
+    only = rows()
+    assert tables(only[only["variation"].isna()]) == []

@@ -1,0 +1,84 @@
+"""Variations: a grid once more with one thing changed."""
+
+import pytest
+
+from nfbench.experiments.plan import plan
+from nfbench.experiments.variations import varied, with_options
+from nfbench.foundation.errors import InputError
+from nfbench.specification.experiment import Experiment
+
+TRAINING = {"learning_rate": 0.1, "updates": 10, "anneal_updates": 4}
+
+
+def experiment(variations, **changes):
+    """Two posteriors on digits, and what is varied."""
+    content = {
+        "name": "mine",
+        "title": "A title",
+        "summary": "A summary",
+        "targets": ["digits:dim=4"],
+        "posteriors": ["gaussian", "planar:K=2"],
+        "profiles": {"quick": {"seeds": 2, "training": TRAINING}},
+        "variations": variations,
+    }
+    return Experiment.model_validate(content | changes)
+
+
+def test_the_grid_comes_first_then_each_variation():
+    """A variation changes options of all targets, or the training, for all posteriors or those that it names."""
+    whole = experiment(
+        {
+            "wide": {"target": {"hidden": 9}},
+            "shared": {"training": {"head": "base"}, "posteriors": ["planar:K=2"]},
+        }
+    )
+    groups = plan(whole, "quick")
+    cells = [group.cells[0] for group in groups]
+    assert [(cell.variation, cell.posterior) for cell in cells] == [
+        *((None, name) for name in ("gaussian", "planar:K=2")),
+        *(("wide", name) for name in ("gaussian", "planar:K=2")),
+        ("shared", "planar:K=2"),
+    ]
+    assert ["hidden=9" in cell.target for cell in cells] == [False, False, True, True, False]
+    assert [cell.training.head for cell in cells] == ["scaled"] * 4 + ["base"]
+    assert len({cell.id for cell in cells}) == len({cell.recipe for cell in cells}) + 2 == 5
+    assert [group.order for group in groups] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)]
+    alone = plan(experiment({}), "quick")
+    assert [group.cells for group in alone] == [group.cells for group in groups[:2]]
+
+
+def test_what_is_asked_for_holds_for_variations_too():
+    """Posteriors, targets and seeds of the command line replace those of the grid in every variation."""
+    whole = experiment({"wide": {"target": {"hidden": 9}}, "shared": {"posteriors": ["planar:K=2"]}})
+    groups = plan(whole, "quick", posteriors=["gaussian"], targets=["digits:dim=3"], seeds=[7])
+    assert [(group.cells[0].variation, group.posterior, group.seeds) for group in groups] == [
+        (None, "gaussian", (7,)),
+        ("wide", "gaussian", (7,)),
+    ]
+    assert all("dim=3" in group.target for group in groups)
+    assert with_options(["u1"], {}) == ["u1"]
+
+
+@pytest.mark.parametrize(
+    ("variations", "changes", "message"),
+    [
+        ({"long": {"training": {"anneal_updates": 99}}}, {}, "variation 'long' of mine: .*anneal_updates=99"),
+        ({"odd": {"training": {"momentun": 0.5}}}, {}, "variation 'odd' of mine: .*momentun"),
+        ({"big": {"target": {"hiden": 3}}}, {}, "hiden"),
+        (
+            {"none": {}},
+            {"profiles": {"quick": {"seeds": 1, "push": {}}}},
+            "expected profiles that train",
+        ),
+    ],
+)
+def test_a_variation_that_cannot_be_is_one_line(variations, changes, message):
+    """It is named before anything is trained."""
+    with pytest.raises(InputError, match=message) as caught:
+        plan(experiment(variations, **changes), "quick")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_variation_is_named():
+    with pytest.raises(InputError, match="no variation named 'wied' in experiment mine; did you mean wide"):
+        varied(experiment({"wide": {}}), "wied")
