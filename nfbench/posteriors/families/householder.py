@@ -6,8 +6,8 @@ Gaussian can be reached, and never more than a Gaussian. Here each map has its o
 the authors' code v_1 comes from the features and v_(k+1) is an affine function of v_k that all data points share.
 
 Where a data point has many draws, all reflections are taken at once. With unit vectors v_k as the rows of V, the
-numbers c_k = 2 v_k.z_(k-1) solve the triangular system (I/2 + strictly lower part of V V^T) c = V z, and z_K = z - V^T c:
-two products with K x D matrices. Few draws are reflected one after the other.
+numbers c_k = 2 v_k.z_(k-1) solve the triangular system (I/2 + strictly lower part of V V^T) c = V z, and
+z_K = z - V^T c: two products with K x D matrices. Few draws are reflected one after the other.
 
 Start: exactly the identity on a centred base, as pairs of equal reflections (`Householder.initial`).
 """
