@@ -84,6 +84,7 @@ def test_a_refuted_posterior_is_not_the_best(tmp_path):
     write_verdict(tmp_path, verdict("planar:K=8", failed=["ln|det|", "E_q[p/q] = 1"], label="Planar flow"))
     results = nfbench.results(tmp_path)
     end, *_ = shootout.tables(results, results.frame)
+    assert list(cells(end, "verdict").values()) == ["not verified", "refuted, 2 failed"]
     assert [row for (row, column), mark in end.marks.items() if column == 3 and mark == "best"] == [0]
 
 

@@ -89,12 +89,14 @@ def words(verdict: StoredVerdict | None) -> str:
         verdict: None where none is stored.
 
     Returns:
-        ``passed``, ``2 failed``, ``3 not decided``, ``2 failed, 3 not decided`` or ``not verified``.
+        ``passed``, ``2 failed``, ``3 not decided``, ``2 failed, 3 not decided`` or ``not verified``; ``refuted`` before
+        what failed where F is no bound.
     """
     if verdict is None:
         return "not verified"
     failed, undecided = (len(verdict.with_status(status)) for status in ("fail", "not decided"))
-    parts = [f"{failed} failed"] * bool(failed) + [f"{undecided} not decided"] * bool(undecided)
+    parts = ["refuted"] * verdict.refuted + [f"{failed} failed"] * bool(failed)
+    parts += [f"{undecided} not decided"] * bool(undecided)
     return ", ".join(parts) or PASSED
 
 
