@@ -39,6 +39,18 @@ class Move:
     changes: frozenset[str]
 
 
+def grid(rows: pd.DataFrame) -> pd.DataFrame:
+    """The records of the grid as it is.
+
+    Args:
+        rows: of a table of records.
+
+    Returns:
+        Those of no variation.
+    """
+    return rows[rows["variation"].isna()] if "variation" in rows else rows
+
+
 def moves(rows: pd.DataFrame) -> list[Move]:
     """Compare every variation with the grid as it is, posterior by posterior.
 

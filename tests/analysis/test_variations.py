@@ -8,6 +8,8 @@ import pytest
 from support.comparable import compared_block
 
 from nfbench.analysis.variations import added, distance, expected, moves, reached
+from nfbench.present.plots.looks import looks
+from nfbench.present.plots.variations import pictures
 from nfbench.present.tables.variations import tables
 from nfbench.published.catalogue import published
 
@@ -84,3 +86,19 @@ def test_the_table_says_what_is_closest():
     assert tables(rows().drop(columns="variation")) == []
     only = rows()
     assert tables(only[only["variation"].isna()]) == []
+
+
+def test_the_picture_has_a_row_for_each_variation():
+    """A panel a metric; a mark for each difference, at its place beside the zero of the grid as it is."""
+    ((block, picture),) = pictures(rows(), looks(rows()["family"]))
+    assert block.rows["variation"].isna().all()
+    assert [axis.get_xlabel() for axis in picture.figure.axes] == [
+        f"difference of {name} (nats)" for name in ("free energy", "gap", "-ln p(x)")
+    ]
+    first = picture.figure.axes[0]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["wide", "quick", "slow"]
+    marks = {
+        float(line.get_xdata()[0]): line.get_ydata()[0] for line in first.get_lines() if line.get_marker() != "None"
+    }
+    assert {round(x, 6): round(y) for x, y in marks.items()} == {-2.0: 0, -1.0: 1, 3.0: 2}
+    assert list(pictures(rows()[rows()["variation"].isna()], looks(rows()["family"]))) == []

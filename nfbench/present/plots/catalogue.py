@@ -11,6 +11,7 @@ from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.data_points import read_data_points
 from nfbench.analysis.timing_blocks import TimingBlock
 from nfbench.analysis.timing_blocks import blocks as timing_blocks
+from nfbench.analysis.variations import grid
 from nfbench.foundation.checks import brief
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.files import dangling_link
@@ -26,6 +27,7 @@ from nfbench.present.plots import (
     pareto,
     pushforward,
     training,
+    variations,
 )
 from nfbench.present.plots import timings as timing_pictures
 from nfbench.present.plots.looks import Look, looks
@@ -125,6 +127,9 @@ def saved(
     parts, shared = _blocks(results, experiment), looks(results.frame["family"])
     drawn = ((block, picture) for block in parts for picture in _themed(_pictures(results, block, shared)))
     yield from _written(drawn, experiment, _suffixes(parts), out, formats)
+    with theme():
+        moved = list(variations.pictures(results.frame[results.frame["experiment"] == experiment], shared))
+    yield from _written(moved, experiment, _suffixes([block for block, _ in moved]), out, formats)
 
 
 def timings(frame: pd.DataFrame, out: Path, formats: Sequence[Drawing] = USUAL_DRAWINGS) -> Iterator[Saved]:
@@ -179,12 +184,12 @@ def _written(
 
 
 def _blocks(results: StoredResults, experiment: str) -> list[Block]:
-    """The blocks of an experiment; InputError where it has no record."""
+    """The blocks of an experiment's grid, without its variations; InputError where it has no record."""
     rows = results.frame[results.frame["experiment"] == experiment]
     if rows.empty:
         known = ", ".join(sorted(results.frame["experiment"].unique())) or "none"
         raise InputError(f"no records of experiment {experiment!r}; experiments with records: {known}")
-    return list(blocks(rows))
+    return list(blocks(grid(rows)))
 
 
 def _themed(pictures: Iterable[Picture]) -> Iterator[Picture]:

@@ -12,6 +12,7 @@ import pandas as pd
 from nfbench.analysis.blocks import RANKING, Block, blocks, configuration_key, metrics
 from nfbench.analysis.published import compare
 from nfbench.analysis.summary import summary
+from nfbench.analysis.variations import grid
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.present.tables import as_data
@@ -54,7 +55,7 @@ def table(frame: pd.DataFrame, name: str, fmt: Format, choice: Choice = EVERYTHI
 
 
 def chosen(frame: pd.DataFrame, name: str, choice: Choice) -> list[Table]:
-    """The tables of an experiment, narrowed and sorted.
+    """The tables of an experiment, narrowed and sorted; without a choice those of its grid, without variations.
 
     Args:
         frame: a table of records of that experiment only.
@@ -70,7 +71,7 @@ def chosen(frame: pd.DataFrame, name: str, choice: Choice) -> list[Table]:
     kept = None
     if choice.conditions:
         kept = {configuration_key(row) for row in choice.rows(summary(frame)).to_dict("records")}
-    return choice.tables(tables(frame, name), kept)
+    return choice.tables(tables(frame if choice != EVERYTHING else grid(frame), name), kept)
 
 
 def select(frame: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -120,9 +121,10 @@ def everything(frame: pd.DataFrame, experiment: str) -> list[Table]:
         experiment: its name.
 
     Returns:
-        The tables of every published source in turn, without any the experiment's own; then who beats whom.
+        The tables of every published source in turn, without any the experiment's own; then who beats whom. Variations
+        have tables of their own.
     """
-    names = [source.name for source in sources(experiment)] or [experiment]
+    names, frame = [source.name for source in sources(experiment)] or [experiment], grid(frame)
     shown = [table for name in names for table in tables(frame, name)]
     return shown + [table for block in blocks(frame) for table in of_report(block)]
 

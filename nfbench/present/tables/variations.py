@@ -7,7 +7,7 @@ import pandas as pd
 
 from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.summary import Estimate
-from nfbench.analysis.variations import Move, added, distance, expected, moves, reached
+from nfbench.analysis.variations import Move, added, distance, expected, grid, moves, reached
 from nfbench.present.tables.labels import budget, depth, statistic
 from nfbench.present.tables.render import NOTHING, Table, number
 from nfbench.published.catalogue import published
@@ -32,7 +32,7 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     for _, part in rows.groupby(["source", "profile"], sort=False):
         found = moves(part)
         if any(move.variation for move in found):
-            shown.append(_table(next(blocks(part[part["variation"].isna()]), None), part, found))
+            shown.append(_table(next(blocks(grid(part)), None), part, found))
     return shown
 
 

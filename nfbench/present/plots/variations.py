@@ -1,0 +1,74 @@
+"""What each variation of an experiment moves: differences to the grid as it is, a panel a metric."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nfbench.analysis.blocks import Block, blocks
+from nfbench.analysis.variations import Move, grid, moves
+from nfbench.present.plots.looks import Look
+from nfbench.present.plots.style import Picture, legend, panels, title
+from nfbench.records.glossary import measure
+
+_APART = 0.16  # of the distance between two variations, by which posteriors stand apart
+
+
+def pictures(rows: pd.DataFrame, looks: dict[str, Look]) -> Iterator[tuple[Block, Picture]]:
+    """One picture for each profile and source of records that have variations.
+
+    Args:
+        rows: records of one experiment.
+        looks: colour and mark by family.
+
+    Yields:
+        The block of the grid as it is, and a picture named ``variations``; none where no variation is done beside it.
+    """
+    if "variation" not in rows:
+        return
+    for _, part in rows.groupby(["source", "profile"], sort=False):
+        block = next(blocks(grid(part)), None)
+        moved = [move for move in moves(part) if move.moves]
+        if block is not None and moved:
+            yield block, Picture("variations", _caption(block), _figure(moved, looks))
+
+
+def _figure(moved: list[Move], looks: dict[str, Look]) -> Figure:
+    names = list(dict.fromkeys(move.variation for move in moved))
+    metrics = list(dict.fromkeys(name for move in moved for name in move.moves))
+    figure, axes = panels(len(metrics), columns=3, size=(2.6, 0.34 * len(names) + 0.8))
+    for axis, metric in zip(axes, metrics, strict=True):
+        _panel(axis, moved, metric, names, looks)
+    for axis in axes[1:]:
+        axis.tick_params(labelleft=False)
+    legend(figure, axes)
+    return figure
+
+
+def _panel(axis: Axes, moved: list[Move], metric: str, names: list[str], looks: dict[str, Look]) -> None:
+    posteriors = list(dict.fromkeys(str(move.row["posterior"]) for move in moved))
+    for move in moved:
+        difference, look = move.moves.get(metric), looks[str(move.row["family"])]
+        if difference is None or difference.mean is None:
+            continue
+        middle = (len(posteriors) - 1) / 2
+        place = names.index(move.variation) + _APART * (posteriors.index(str(move.row["posterior"])) - middle)
+        few = difference.low is None  # seeds for an interval: then the ends are those of the values
+        both = (difference.least, difference.largest) if few else (difference.low, difference.high)
+        ends = [end for end in both if end is not None]
+        axis.plot(ends, [place] * len(ends), color=look.colour, lw=1.2)
+        axis.plot(
+            difference.mean, place, color=look.colour, marker=look.mark, ms=5, ls="none", label=title(dict(move.row))
+        )
+    axis.axvline(0, color="0.6", lw=0.8, ls=":", zorder=0)
+    axis.set_yticks(range(len(names)), labels=names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlabel(f"difference of {measure(metric).title}")
+
+
+def _caption(block: Block) -> str:
+    return (
+        "What each variation moves: the mean over seeds of its difference to the grid as it is, seed by seed, with the "
+        f"95 % interval; of two seeds from one difference to the other. Lower is better. {block.protocol}."
+    )
