@@ -14,7 +14,9 @@ from nfbench.records.glossary import measure
 from nfbench.records.results import StoredResults
 
 _FEWEST = 8  # posteriors of a block, below which a table says it all
-_FLOOR = 1e-3  # nats, below which divergences are drawn
+_FLOOR = 1e-3  # nats, at which divergences below are drawn
+_EDGE = 0.04  # of a panel's height, at which crosses are drawn
+_WIDE = 9.2  # inches, of a single panel, so that its legend has columns
 
 
 def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> Iterator[Picture]:
@@ -33,7 +35,7 @@ def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> It
     shown = list(races(block, results.curves))
     if not shown:
         return
-    figure, axes = panels(len(shown), size=(4.6, 3.2))
+    figure, axes = panels(len(shown), size=(4.6 if len(shown) > 1 else _WIDE, 3.2))
     for axis, race in zip(axes, shown, strict=True):
         _panel(axis, race, looks)
     legend(figure, axes)
@@ -47,8 +49,8 @@ def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
         look = looks[course.row["family"]]
         if course.row.get("refuted", False) or (divergence and course.end < -_FLOOR):
             if divergence:
-                place = course.seconds, max(course.end, _FLOOR)
-                axis.plot(*place, color=look.colour, marker="x", ls="none", label=title(course.row))
+                edge: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "label": title(course.row)}
+                axis.plot(course.seconds, _EDGE, color=look.colour, marker="x", ls="none", **edge)
             continue
         end, same = (max(value, _FLOOR) if divergence else value for value in (course.end, course.same))
         style: dict[str, Any] = {"color": look.colour, "marker": look.mark, "ls": "none"}
@@ -71,8 +73,9 @@ def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
 def _caption(block: Block) -> str:
     return (
         f"Quality against the seconds of a seed's training, medians over seeds; divergences below {_FLOOR:g} nats are "
-        "drawn there. A cross: a divergence below zero, which only a wrong ln q gives, or any of a posterior that "
-        "nfbench verify refuted; other metrics of such a posterior are not drawn. Filled: after all updates, as many "
-        "for each. Open: of trainings that took longer than the median (dotted), the bound on the training draws at "
-        f"that time, plus ln Z where it is known. Dashed: nobody is better in less time. {block.protocol}."
+        "drawn there. A cross at the lower edge: a divergence below zero, which only a wrong ln q gives, or any of a "
+        "posterior that nfbench verify refuted; other metrics of such a posterior are not drawn. Filled: after all "
+        "updates, as many for each. Open: of trainings that took longer than the median (dotted), the bound on the "
+        "training draws at that time, plus ln Z where it is known. Dashed: nobody is better in less time. "
+        f"{block.protocol}."
     )
