@@ -2,13 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nfbench.analysis.blocks import CONFIGURATION, Block, blocks, groups
 from nfbench.analysis.differences import paired
 from nfbench.analysis.summary import Estimate, over
 from nfbench.published.schema import Published
@@ -17,26 +18,50 @@ from nfbench.specification.spec import parse
 METRICS = ("free_energy", "gap", "nll")  # what a variation is told by
 _MOST = 4  # variations that are added up
 
-Point = tuple[str, str]  # a posterior's spec and a metric
+Point = tuple[str, str, str]  # the grid's target, a posterior's spec and a metric
+_EVALUATION = ("importance_draws", "long_draws", "long_points")  # in which what is compared agrees
 
 
 @dataclass(frozen=True)
 class Move:
-    """What one variation does to one posterior.
+    """What one variation does to one posterior on one target.
 
     Attributes:
         variation: its name; empty for the grid as it is.
         row: of a table of records, the first of the configuration.
-        values: mean over seeds by metric.
+        base: the first row of the configuration of the grid that it differs from, for the grid its own; None where
+            there is none, or several that differ as little.
+        values: mean over seeds by metric; empty where no run is done.
         moves: by metric the difference to the grid as it is, paired by seed; empty for that grid itself.
         changes: what is another than in the grid, options of the target and parts of the training.
+        runs: how many there are.
+        lost: how many of them are not done.
     """
 
     variation: str
     row: Mapping[Any, Any]
+    base: Mapping[Any, Any] | None
     values: dict[str, Estimate]
     moves: dict[str, Estimate]
     changes: frozenset[str]
+    runs: int
+    lost: int
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The target of the grid, or the variation's own where it has none there, and the posterior."""
+        return str((self.base or self.row)["target"]), str(self.row["posterior"])
+
+    def points(self, values: Mapping[str, Estimate]) -> dict[Point, float]:
+        """Means at the place of this configuration.
+
+        Args:
+            values: by metric.
+
+        Returns:
+            Nats by target, posterior and metric.
+        """
+        return {(*self.place, name): each.mean for name, each in values.items() if each.mean is not None}
 
 
 def grid(rows: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +77,10 @@ def grid(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def moves(rows: pd.DataFrame) -> list[Move]:
-    """Compare every variation with the grid as it is, posterior by posterior.
+    """Compare every variation with the grid as it is, target by target and posterior by posterior.
+
+    A record does not say of which of the grid's targets its own is a variation: it is the one that differs in the
+    fewest options, none of which tells targets apart in both.
 
     Args:
         rows: records of one experiment, profile and source.
@@ -61,18 +89,50 @@ def moves(rows: pd.DataFrame) -> list[Move]:
         The grid's own configurations first, then each variation's, in the experiment's order; a variation of a
         posterior that the grid lacks has no differences.
     """
-    done = rows[rows["status"] == "done"].assign(variation=rows["variation"].fillna("") if "variation" in rows else "")
-    base = {str(name): cells for name, cells in done[done["variation"] == ""].groupby("posterior", sort=False)}
+    varied = rows.assign(variation=rows["variation"].fillna("") if "variation" in rows else "")
+    configurations = [
+        (str(names["variation"]), cells.iloc[0].to_dict(), cells)
+        for names, cells in groups(varied, ("variation", *CONFIGURATION))
+    ]
+    bases = [(row, cells) for name, row, cells in configurations if not name]
+    options = {name: _free([row for own, row, _ in configurations if own in ("", name)]) for name, *_ in configurations}
     found = []
-    for (variation, posterior), cells in done.groupby(["variation", "posterior"], sort=False):
-        known = [name for name in METRICS if name in cells and cells[name].notna().any()]
-        against = base.get(str(posterior)) if variation else None
-        differences = {} if against is None else {name: paired(cells, against, name) for name in known}
-        values = {name: over(cells, name) for name in known}
-        row = cells.iloc[0].to_dict()
-        changes = frozenset() if against is None else _changes(row, against.iloc[0].to_dict())
-        found.append(Move(str(variation), row, values, differences, changes))
+    for name, row, cells in configurations:
+        done = cells[cells["status"] == "done"]
+        known = [metric for metric in METRICS if metric in done and done[metric].notna().any()]
+        base, against = _nearest(row, bases, options[name]) if name else (row, None)
+        differences = {} if against is None else {metric: paired(cells, against, metric) for metric in known}
+        found.append(
+            Move(
+                variation=name,
+                row=row,
+                base=base,
+                values={metric: over(done, metric) for metric in known},
+                moves=differences,
+                changes=frozenset() if base is None else _changes(row, base),
+                runs=len(cells),
+                lost=len(cells) - len(done),
+            )
+        )
     return sorted(found, key=lambda move: move.variation != "")
+
+
+def by_recipe(rows: pd.DataFrame) -> Iterator[tuple[Block | None, list[Move]]]:
+    """Split `moves` by the recipe of the grid, of which an experiment has several once its file was changed.
+
+    Args:
+        rows: records of one experiment, profile and source.
+
+    Yields:
+        A block of the grid with this recipe, and what belongs to it. What is a variation of no configuration of the
+        grid stands with the last; without any grid there is no block.
+    """
+    found, parts = moves(rows), {str(block.recipe): block for block in blocks(grid(rows))}
+    own = [str(move.base["recipe"]) if move.base else "" for move in found]
+    recipes = list(dict.fromkeys(recipe for recipe in own if recipe))
+    for recipe in recipes or [""]:
+        wanted = {recipe, ""} if recipe == (recipes or [""])[-1] else {recipe}
+        yield parts.get(recipe), [move for move, each in zip(found, own, strict=True) if each in wanted]
 
 
 def expected(found: list[Move], source: Published) -> dict[Point, float]:
@@ -83,14 +143,14 @@ def expected(found: list[Move], source: Published) -> dict[Point, float]:
         source: published values that are compared as they are.
 
     Returns:
-        Nats by posterior and metric, where there is one.
+        Nats by target, posterior and metric, where there is one; none of a posterior that ``nfbench verify`` refuted.
     """
     values = {}
     for move, metric in itertools.product(found, METRICS):
         family, depth = str(move.row["family"]), int(move.row["K"])
         value = source.value(str(move.row["target"]), family, depth, metric)
-        if value is not None:
-            values[str(move.row["posterior"]), metric] = value.value
+        if value is not None and not move.row.get("refuted", False):
+            values[*move.place, metric] = value.value
     return values
 
 
@@ -98,7 +158,7 @@ def distance(values: Mapping[Point, float], published: Mapping[Point, float]) ->
     """The root of the mean squared difference to published values.
 
     Args:
-        values: of ours by posterior and metric.
+        values: of ours by target, posterior and metric.
         published: as of `expected`.
 
     Returns:
@@ -117,13 +177,14 @@ def reached(found: list[Move], variation: str) -> dict[Point, float]:
         variation: its name; empty for the grid as it is.
 
     Returns:
-        Nats by posterior and metric.
+        Nats by target, posterior and metric; nothing of a configuration of which no run is done.
     """
     values: dict[Point, float] = {}
-    for move in found:
-        if move.variation in ("", variation):
-            means = {(str(move.row["posterior"]), name): each.mean for name, each in move.values.items()}
-            values |= {point: mean for point, mean in means.items() if mean is not None}
+    for own in dict.fromkeys(("", variation)):
+        moved = [move for move in found if move.variation == own]
+        places = {move.place for move in moved}
+        values = {point: value for point, value in values.items() if point[:2] not in places}
+        values |= {point: value for move in moved for point, value in move.points(move.values).items()}
     return values
 
 
@@ -134,28 +195,72 @@ def added(found: list[Move]) -> Iterator[tuple[tuple[str, ...], dict[Point, floa
         found: of `moves`.
 
     Yields:
-        Names of two to four variations, and nats by posterior and metric.
+        Names of two to four variations, and nats by target, posterior and metric.
     """
-    base = reached(found, "")
-    changes = {move.variation: move.changes for move in found if move.changes}
+    base, changes = reached(found, ""), dict[str, frozenset[str]]()
+    for move in found:
+        if move.changes:
+            changes[move.variation] = changes.get(move.variation, frozenset()) | move.changes
     shifts = {
         name: {point: value - base[point] for point, value in reached(found, name).items() if point in base}
         for name in changes
     }
     for number in range(2, _MOST + 1):
         for together in itertools.combinations(changes, number):
-            if len(frozenset.union(*(changes[name] for name in together))) == sum(
-                len(changes[name]) for name in together
-            ):
-                yield (
-                    together,
-                    {point: value + sum(shifts[name][point] for name in together) for point, value in base.items()},
-                )
+            apart = sum(len(changes[name]) for name in together)
+            if len(frozenset.union(*(changes[name] for name in together))) == apart:
+                whole = [point for point in base if all(point in shifts[name] for name in together)]
+                yield together, {point: base[point] + sum(shifts[name][point] for name in together) for point in whole}
+
+
+def _free(rows: list[dict[Any, Any]]) -> Callable[[str], bool]:
+    """Which options of a target can be what a variation changes, from first rows of its configurations and the grid's.
+
+    An option in which targets of the grid differ, or only some of the variation's from the grid's, tells targets apart.
+    """
+    targets = [
+        list(dict.fromkeys(str(row["target"]) for row in rows if bool(row["variation"]) == varied))
+        for varied in (False, True)
+    ]
+    of_grid, own = ([dict(parse(target).options) for target in each] for each in targets)
+
+    def free(option: str) -> bool:
+        before, after = ({each.get(option) for each in several} for several in (of_grid, own))
+        if len(after) == 1 and len(own) >= len(of_grid):
+            return True
+        return len(before) <= 1 and before.isdisjoint(after)
+
+    return free
+
+
+def _nearest(
+    row: dict[Any, Any], bases: list[tuple[dict[Any, Any], pd.DataFrame]], free: Callable[[str], bool]
+) -> tuple[dict[Any, Any], pd.DataFrame] | tuple[None, None]:
+    """The configuration of the grid that differs in the fewest things; none where several differ in as few."""
+    ranked: dict[int, list[tuple[dict[Any, Any], pd.DataFrame]]] = {}
+    for base, cells in bases:
+        names = parse(str(row["target"])).name, parse(str(base["target"])).name
+        alike = base["posterior"] == row["posterior"] and names[0] == names[1]
+        alike = alike and all(_same(row[name], base[name]) for name in _EVALUATION)
+        if alike and all(map(free, _options(row, base))):
+            number = len(_changes(row, base)) + (not _same(row["data"], base["data"]))
+            ranked.setdefault(number, []).append((base, cells))
+    nearest = ranked[min(ranked)] if ranked else []
+    return nearest[0] if len(nearest) == 1 else (None, None)
+
+
+def _same(value: Any, other: Any) -> bool:
+    return bool(value == other or (pd.isna(value) and pd.isna(other)))
+
+
+def _options(row: Mapping[Any, Any], base: Mapping[Any, Any]) -> set[str]:
+    """The options of the targets that differ."""
+    ours, theirs = (dict(parse(str(each["target"])).options) for each in (row, base))
+    return {key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)}
 
 
 def _changes(row: Mapping[Any, Any], base: Mapping[Any, Any]) -> frozenset[str]:
     """Options of the target that differ, and places in the words of the training."""
-    ours, theirs = (dict(parse(str(each["target"])).options) for each in (row, base))
-    options = {key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)}
     words = itertools.zip_longest(*(str(each["training"]).split(", ") for each in (row, base)))
-    return frozenset(options | {f"training {place}" for place, (mine, other) in enumerate(words) if mine != other})
+    places = {f"training {place}" for place, (mine, other) in enumerate(words) if mine != other}
+    return frozenset(_options(row, base) | places)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from support.comparable import compared_block
 
-from nfbench.analysis.variations import added, distance, expected, moves, reached
+from nfbench.analysis.variations import METRICS, added, by_recipe, distance, expected, moves, reached
 from nfbench.present.plots.looks import looks
 from nfbench.present.plots.variations import pictures
 from nfbench.present.tables.variations import tables
@@ -52,16 +52,16 @@ def test_distance_to_the_paper():
     """Root mean square over posteriors and metrics; a variation has the grid's values of other posteriors."""
     found, source = moves(rows()), published("figure4")
     theirs = expected(found, source)
-    assert theirs["gaussian", "free_energy"] == 96.75
-    ours = {("gaussian", "free_energy"): 100.1, ("gaussian", "gap"): 10.0, ("gaussian", "nll"): 90.1}
-    ours |= {("planar:K=10", "free_energy"): 96.1, ("planar:K=10", "gap"): 8.0, ("planar:K=10", "nll"): 88.1}
+    assert theirs[TARGET, "gaussian", "free_energy"] == 96.75
+    ours = {(TARGET, "gaussian", name): value for name, value in zip(METRICS, (100.1, 10.0, 90.1), strict=True)}
+    ours |= {(TARGET, "planar:K=10", name): value for name, value in zip(METRICS, (96.1, 8.0, 88.1), strict=True)}
     for point, value in ours.items():
         assert reached(found, "")[point] == pytest.approx(value)
     by_hand = np.sqrt(np.mean([(ours[point] - theirs[point]) ** 2 for point in theirs]))
     assert distance(reached(found, ""), theirs) == pytest.approx(by_hand)
     slow = reached(found, "slow")
-    assert slow["gaussian", "free_energy"] == pytest.approx(100.1)
-    assert slow["planar:K=10", "free_energy"] == pytest.approx(99.1)
+    assert slow[TARGET, "gaussian", "free_energy"] == pytest.approx(100.1)
+    assert slow[TARGET, "planar:K=10", "free_energy"] == pytest.approx(99.1)
     assert math.isnan(distance({}, theirs))
     assert math.isnan(distance(ours, {}))
 
@@ -70,8 +70,8 @@ def test_only_changes_of_different_things_add_up():
     """Two that change the same words of the training never stand together."""
     together = dict(added(moves(rows())))
     assert set(together) == {("wide", "quick"), ("wide", "slow")}
-    assert together["wide", "quick"]["gaussian", "free_energy"] == pytest.approx(97.1)
-    assert together["wide", "slow"]["gaussian", "free_energy"] == pytest.approx(98.1)  # slow: planar maps only
+    assert together["wide", "quick"][TARGET, "gaussian", "free_energy"] == pytest.approx(97.1)
+    assert together["wide", "slow"][TARGET, "gaussian", "free_energy"] == pytest.approx(98.1)  # slow: planar maps only
 
 
 def test_the_table_says_what_is_closest():
@@ -102,3 +102,73 @@ def test_the_picture_has_a_row_for_each_variation():
     }
     assert {round(x, 6): round(y) for x, y in marks.items()} == {-2.0: 0, -1.0: 1, 3.0: 2}
     assert list(pictures(rows()[rows()["variation"].isna()], looks(rows()["family"]))) == []
+
+
+def on_targets():
+    """Records on two targets, of which the variation makes other ones; values tell all of them apart."""
+    parts = []
+    for number, (name, more) in enumerate({"": "", "wide": ",layers=2"}.items()):
+        targets = {f"dlgm:dim={dim}{more}": {"gaussian": [dim + 0.5 * number] * 3} for dim in (4, 3)}
+        part = compared_block(targets, metric="free_energy").rows
+        parts.append(part.assign(variation=name or None, recipe=f"r{number}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_targets_are_not_mixed():
+    """Each variation differs from the grid's target of which it is one, and the table names targets."""
+    wide = [move for move in moves(on_targets()) if move.variation]
+    assert [(move.place, move.moves["free_energy"].mean) for move in wide] == [
+        (("dlgm:dim=4", "gaussian"), pytest.approx(0.5)),
+        (("dlgm:dim=3", "gaussian"), pytest.approx(0.5)),
+    ]
+    assert [move.changes for move in wide] == [{"layers"}] * 2
+    (table,) = tables(on_targets())
+    assert [row[1] for row in table.rows] == [
+        *("dlgm:dim=4", "dlgm:dim=3"), *("dlgm:dim=4,layers=2", "dlgm:dim=3,layers=2")
+    ]  # fmt: skip
+    ((_, picture),) = pictures(on_targets(), looks(on_targets()["family"]))
+    assert [axis.get_title() for axis in picture.figure.axes] == ["DLGM:DIM=4", "DLGM:DIM=3"]
+
+
+def test_no_other_target_stands_in_for_one_without_records():
+    """Where the grid lacks a target there is no difference, and a note says so."""
+    part = on_targets()
+    part = part[part["target"] != "dlgm:dim=4"]
+    alone = next(move for move in moves(part) if move.place[0] == "dlgm:dim=4,layers=2")
+    assert alone.base is None
+    assert not alone.moves
+    (table,) = tables(part)
+    assert "to differ from: wide, dlgm:dim=4,layers=2, gaussian." in table.notes[1]
+
+
+def test_recipes_are_not_mixed():
+    """Of an experiment whose file was changed each variation is beside the grid that differs least from it."""
+    old, new = on_targets(), on_targets()
+    for part, updates in ((old, 10), (new, 20)):
+        part["training"] = f"{updates} updates of Adam"
+        part["recipe"] = [f"{recipe}-{updates}" for recipe in part["recipe"]]
+    new["free_energy"] += 100 * new["variation"].isna()
+    both = pd.concat([old, new], ignore_index=True)
+    parts = list(by_recipe(both))
+    assert [block.recipe for block, _ in parts] == ["r0-10", "r0-20"]
+    for (_, found), shift in zip(parts, (0.5, -99.5), strict=True):
+        assert [move.moves["free_energy"].mean for move in found if move.variation] == [pytest.approx(shift)] * 2
+    assert len(tables(both)) == 2
+
+
+def test_lost_runs_are_named():
+    """A configuration of which no run is done has no value, not the grid's, and a note counts what is lost."""
+    part = rows()
+    lost = (part["variation"] == "quick") & (part["posterior"] == "gaussian")
+    part.loc[lost, "status"] = "diverged"
+    part.loc[lost, [*METRICS]] = math.nan
+    assert (TARGET, "gaussian", "gap") not in reached(moves(part), "quick")
+    (table,) = tables(part)
+    assert table.notes[1] == f"Runs that are not done, and in no mean: quick, {TARGET}, gaussian 3 of 3."
+
+
+def test_what_is_refuted_is_not_compared_with_the_paper():
+    """Its F is no bound: nothing is said of how near to the paper it comes."""
+    part = rows()
+    theirs = expected(moves(part.assign(refuted=part["posterior"] == "gaussian")), published("figure4"))
+    assert {posterior for _, posterior, _ in theirs} == {"planar:K=10"}

@@ -1,13 +1,14 @@
 """What each variation of an experiment moves: differences to the grid as it is, a panel a metric."""
 
+import itertools
 from collections.abc import Iterator
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nfbench.analysis.blocks import Block, blocks
-from nfbench.analysis.variations import Move, grid, moves
+from nfbench.analysis.blocks import Block
+from nfbench.analysis.variations import Move, by_recipe
 from nfbench.present.plots.looks import Look
 from nfbench.present.plots.style import Picture, legend, panels, title
 from nfbench.records.glossary import measure
@@ -16,7 +17,7 @@ _APART = 0.16  # of the distance between two variations, by which posteriors sta
 
 
 def pictures(rows: pd.DataFrame, looks: dict[str, Look]) -> Iterator[tuple[Block, Picture]]:
-    """One picture for each profile and source of records that have variations.
+    """One picture for each profile, source and recipe of the grid of records that have variations.
 
     Args:
         rows: records of one experiment.
@@ -28,20 +29,24 @@ def pictures(rows: pd.DataFrame, looks: dict[str, Look]) -> Iterator[tuple[Block
     if "variation" not in rows:
         return
     for _, part in rows.groupby(["source", "profile"], sort=False):
-        block = next(blocks(grid(part)), None)
-        moved = [move for move in moves(part) if move.moves]
-        if block is not None and moved:
-            yield block, Picture("variations", _caption(block), _figure(moved, looks))
+        for block, found in by_recipe(part):
+            moved = [move for move in found if move.moves]
+            if block is not None and moved:
+                yield block, Picture("variations", _caption(block), _figure(moved, looks))
 
 
 def _figure(moved: list[Move], looks: dict[str, Look]) -> Figure:
     names = list(dict.fromkeys(move.variation for move in moved))
     metrics = list(dict.fromkeys(name for move in moved for name in move.moves))
-    figure, axes = panels(len(metrics), columns=3, size=(2.6, 0.34 * len(names) + 0.8))
-    for axis, metric in zip(axes, metrics, strict=True):
-        _panel(axis, moved, metric, names, looks)
-    for axis in axes[1:]:
-        axis.tick_params(labelleft=False)
+    targets = list(dict.fromkeys(move.place[0] for move in moved))
+    shown = list(itertools.product(targets, metrics))
+    figure, axes = panels(len(shown), columns=len(metrics), size=(2.6, 0.34 * len(names) + 0.8))
+    for place, (axis, (target, metric)) in enumerate(zip(axes, shown, strict=True)):
+        own = [move for move in moved if move.place[0] == target]
+        _panel(axis, own, metric, names, looks)
+        if len(targets) > 1:
+            axis.set_title(str((own[0].base or own[0].row)["target_label"]))
+        axis.tick_params(labelleft=place % len(metrics) == 0)
     legend(figure, axes)
     return figure
 

@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from nfbench.analysis.blocks import Block, blocks
+from nfbench.analysis.blocks import Block
 from nfbench.analysis.summary import Estimate
-from nfbench.analysis.variations import Move, added, distance, expected, grid, moves, reached
+from nfbench.analysis.variations import Move, Point, added, by_recipe, distance, expected, reached
 from nfbench.present.tables.labels import budget, depth, statistic
 from nfbench.present.tables.render import NOTHING, Table, number
 from nfbench.published.catalogue import published
@@ -18,7 +18,7 @@ _BASE = "as it is"
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    """One table for each profile and source of records that have variations.
+    """One table for each profile and source of records that have variations, and for each recipe that the grid has.
 
     Args:
         rows: records of one experiment.
@@ -30,9 +30,9 @@ def tables(rows: pd.DataFrame) -> list[Table]:
         return []
     shown = []
     for _, part in rows.groupby(["source", "profile"], sort=False):
-        found = moves(part)
-        if any(move.variation for move in found):
-            shown.append(_table(next(blocks(grid(part)), None), part, found))
+        for block, found in by_recipe(part):
+            if any(move.variation for move in found):
+                shown.append(_table(block, part, found))
     return shown
 
 
@@ -41,8 +41,11 @@ def _table(block: Block | None, part: pd.DataFrame, found: list[Move]) -> Table:
     theirs = expected(found, source) if source else {}
     names = [name for name in dict.fromkeys(name for move in found for name in move.values)]
     titles = [measure(name).title for name in names]
+    configurations = {(move.variation, str(move.row["posterior"])) for move in found}
+    several = len(configurations) < len(found)
     head = [
         "Variation",
+        *["Target"] * several,
         "Posterior",
         "K",
         *titles,
@@ -51,21 +54,38 @@ def _table(block: Block | None, part: pd.DataFrame, found: list[Move]) -> Table:
     ]
     rows = []
     for move in found:
-        cells = [move.variation or _BASE, str(move.row["label"]), depth(dict(move.row))]
+        cells = [move.variation or _BASE, *[str(move.row["target"])] * several]
+        cells += [str(move.row["label"]), depth(dict(move.row))]
         cells += [_text(move.values.get(name)) for name in names]
         cells += [_text(move.moves.get(name), sign="+") for name in names]
-        own = {point: value for point, value in theirs.items() if point[0] == move.row["posterior"]}
+        own = {point: value for point, value in theirs.items() if point[:2] == move.place}
         rows.append([*cells, number(distance(reached(found, move.variation), own), 2)])
     notes = [
         "Differences are to the grid as it is, seed by seed; ± is half the 95 % interval, for which two seeds are few.",
+        *_lost(found),
         *_closest(found, theirs, source.source if source else ""),
     ]
     first = part.iloc[0]
     title = f"{first['experiment']}, profile {first['profile']}, {first['source']} records: what each variation moves"
-    return Table(title, budget(block) if block else "", head, rows, [()] * len(rows), notes)
+    protocol = budget(block) if block else ""
+    return Table(title, protocol, head, rows, [()] * len(rows), notes, leading=3 + several)
 
 
-def _closest(found: list[Move], theirs: dict[tuple[str, str], float], source: str) -> list[str]:
+def _lost(found: list[Move]) -> list[str]:
+    """Which runs no mean counts, and which variations have nothing beside them, in a sentence each or none."""
+    notes = []
+    if lost := [f"{_name(move)} {move.lost} of {move.runs}" for move in found if move.lost]:
+        notes.append(f"Runs that are not done, and in no mean: {'; '.join(lost)}.")
+    if alone := [_name(move) for move in found if move.base is None]:
+        notes.append(f"Without a configuration of the grid, or with several, to differ from: {'; '.join(alone)}.")
+    return notes
+
+
+def _name(move: Move) -> str:
+    return f"{move.variation or _BASE}, {move.row['target']}, {move.row['posterior']}"
+
+
+def _closest(found: list[Move], theirs: dict[Point, float], source: str) -> list[str]:
     """Which variation, and which of them together, come closest to the published values of all posteriors."""
     alone = {name: distance(reached(found, name), theirs) for name in dict.fromkeys(move.variation for move in found)}
     known = {name: value for name, value in alone.items() if not math.isnan(value)}
@@ -73,7 +93,8 @@ def _closest(found: list[Move], theirs: dict[tuple[str, str], float], source: st
         return []
     best = min(known, key=lambda name: known[name])
     told = [
-        f"To the paper: root mean square of ours less {source}, over F, gap and -ln p(x).",
+        f"To the paper: root mean square of ours less {source}, over F, gap and -ln p(x); a variation has the grid's "
+        "own values where it has no record.",
         f"Closest, over all posteriors: {best or _BASE} ({known[best]:.2f} nats"
         + (f"; {_BASE}: {known['']:.2f})." if "" in known and best else ")."),
     ]
