@@ -1,6 +1,6 @@
 """Blocks of records: which rows may stand in one table, what they have in common, and which seed is shown of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -28,6 +28,18 @@ def configuration_key(row: dict[Any, Any]) -> tuple[str, ...]:
         The values of `CONFIGURATION`; a missing one is empty.
     """
     return tuple("" if pd.isna(row[name]) else str(row[name]) for name in CONFIGURATION)
+
+
+def variation(row: Mapping[Any, Any] | pd.Series) -> str:
+    """Which variation of its experiment a row is of.
+
+    Args:
+        row: of a table of records, or of a summary.
+
+    Returns:
+        Its name; empty for the grid as it is.
+    """
+    return "" if pd.isna(name := row.get("variation")) else str(name)
 
 
 def check_one(rows: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -97,9 +109,13 @@ class Block:
     @property
     def title(self) -> str:
         """Experiment, profile, source and variation, for the head of a table or the start of a sentence."""
-        variation = self.rows["variation"].iloc[0] if "variation" in self.rows else None
-        changed = "" if pd.isna(variation) else f", {variation}"
-        return f"{self.experiment}, profile {self.profile}, {self.source} records{changed}"
+        title = f"{self.experiment}, profile {self.profile}, {self.source} records"
+        return f"{title}, {self.variation}" if self.variation else title
+
+    @property
+    def variation(self) -> str:
+        """As of `variation`."""
+        return variation(self.rows.iloc[0])
 
     @property
     def protocol(self) -> str:

@@ -63,7 +63,8 @@ class Comparison:
     Attributes:
         equal: cells of the same configuration with the same numbers, bit by bit.
         unequal: cells of the same configuration with other numbers.
-        moved: cells whose configuration differs, compared by experiment, target, posterior and seed.
+        moved: cells whose configuration differs, compared by experiment, variation, target, posterior and
+            seed.
         changes: of metrics that are not equal in all seeds.
         lacking: one line for each metric that only one side has of some compared cells.
         ended: one line for each cell that ended otherwise.
@@ -95,9 +96,9 @@ class Comparison:
 def compare(left: Outcomes, right: Outcomes) -> Comparison:
     """Compare the outcomes of two folders.
 
-    Cells of equal id are compared; what is left over, by experiment, target, posterior and seed, within a profile
-    first. A difference is noise where a paired test over seeds does not find it, and where it is smaller than its
-    stored Monte-Carlo error or than rounding in float32.
+    Cells of equal id are compared; what is left over, by experiment, variation, target, posterior and seed, within a
+    profile first. A difference is noise where a paired test over seeds does not find it, and where it is smaller than
+    its stored Monte-Carlo error or than rounding in float32.
 
     Args:
         left: of the first folder.
@@ -219,7 +220,7 @@ def _lacking(pairs: Sequence[Pair]) -> list[str]:
 def _ended(pair: Pair) -> str:
     cell = pair.right.cell
     return (
-        f"{cell.experiment} {cell.target} {cell.posterior} seed {cell.seed}: "
+        f"{cell.experiment} {cell.target} {cell.name} seed {cell.seed}: "
         f"{pair.left.status} -> {pair.right.status} ({cell.id})"
     )
 
@@ -268,7 +269,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
 
 
 def _change_as_data(change: Change) -> dict[str, Any]:
-    names = {name: getattr(change.cell, name) for name in ("experiment", "profile", "target", "posterior")}
+    names = {name: getattr(change.cell, name) for name in ("experiment", "profile", "variation", "target", "posterior")}
     numbers = {name: getattr(change, name) for name in ("metric", "left", "right", "beyond", "verdict", "fields")}
     tests = {name: None if math.isnan(value := getattr(change, name)) else value for name in ("p", "p_holm")}
     return {

@@ -12,6 +12,7 @@ from nfbench.analysis.differences import against, depth_steps, paired
 from nfbench.analysis.equivalence import HIGHER, LOWER, REPRODUCED, equivalence
 from nfbench.analysis.published import compare
 from nfbench.analysis.summary import LEVEL, Estimate
+from nfbench.analysis.variations import grid
 from nfbench.published.catalogue import published
 from nfbench.published.claims import Alike, Below, Claim, Falls, Smaller, Test, Values
 from nfbench.published.schema import agrees
@@ -63,7 +64,7 @@ class Judgement(NamedTuple):
 
 
 def judge(frame: pd.DataFrame, claim: Claim) -> Judgement:
-    """Hold a claim against the records of its experiment.
+    """Hold a claim against the records of its experiment, without variations.
 
     Every comparison is made once: with the user's own records where there are some, and there at the largest number of
     updates. A claim is *reproduced* where each comparison shows it at `LEVEL`. It is *reproduced in direction* where
@@ -78,7 +79,7 @@ def judge(frame: pd.DataFrame, claim: Claim) -> Judgement:
     Returns:
         Verdict and evidence; without any comparison it *cannot be decided*.
     """
-    rows = frame[frame["experiment"] == claim.experiment]
+    rows = grid(frame[frame["experiment"] == claim.experiment])
     pieces: dict[str, Piece] = {}
     objections: list[str] = []
     for block in sorted(blocks(rows), key=_priority):

@@ -163,7 +163,7 @@ def beside(frame: pd.DataFrame) -> pd.DataFrame:
         own, reference = cells[cells["source"] == "own"], cells[cells["source"] == "reference"]
         if own.empty or reference.empty:
             continue
-        names = agreed | {name: cells.iloc[0][name] for name in FACTS}
+        names = agreed | {name: cells.iloc[0][name] for name in (*FACTS, *({"variation"} & {*cells}))}
         for metric in metrics(cells):
             mine, stored = (over(side[side["status"] == "done"], metric) for side in (own, reference))
             rows.append(

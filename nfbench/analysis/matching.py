@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
 
 def match(left: Outcomes, right: Outcomes) -> tuple[list[Pair], list[Cell], list[Cell]]:
-    """Pair the cells of two folders: those of equal id, then those of equal experiment, target, posterior and seed.
+    """Pair the cells of two folders: of equal id, then of equal experiment, variation, target, posterior and seed.
 
     Of the latter those of equal profile go first; a cell that would have several partners has none. A cell whose
     record is damaged in the other folder has none either, and is in neither list.
@@ -68,11 +68,11 @@ def _alone(outcomes: Outcomes, others: Outcomes) -> dict[str, Outcome]:
 
 
 def _with_profile(cell: Cell) -> tuple[Any, ...]:
-    return cell.experiment, cell.profile, cell.target, cell.posterior, cell.seed
+    return cell.profile, *_without_profile(cell)
 
 
 def _without_profile(cell: Cell) -> tuple[Any, ...]:
-    return cell.experiment, cell.target, cell.posterior, cell.seed
+    return cell.experiment, cell.variation, cell.target, cell.posterior, cell.seed
 
 
 def _unique(outcomes: Mapping[str, Outcome], key: Callable[[Cell], tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:

@@ -118,8 +118,9 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         frame: a table of records.
 
     Returns:
-        One row a configuration, sorted by block and, within it, by the experiment's order: facts, counts of outcomes,
-        and for each metric m the columns m, m_n, m_sd, m_se, m_low, m_high, m_least and m_largest, as of an `Estimate`.
+        One row a configuration, sorted by block and, within it, by the experiment's order: facts, ``variation`` where
+        any record is of one, counts of outcomes, and for each metric m the columns m, m_n, m_sd, m_se, m_low, m_high,
+        m_least and m_largest, as of an `Estimate`.
     """
     rows = list(_summaries(frame, metrics(frame)))
     table = pd.DataFrame(rows)
@@ -129,6 +130,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 def _summaries(frame: pd.DataFrame, names: list[str]) -> Iterator[dict[str, Any]]:
     """A row for each configuration; columns are taken out of the table once, not once a configuration."""
     facts = {name: frame[name].tolist() for name in (*CONFIGURATION, *FACTS, *SETTINGS)}
+    facts |= {name: frame[name].tolist() for name in ("variation",) if name in frame}
     status, seconds = frame["status"].to_numpy(dtype=object), frame["seconds"].to_numpy(dtype=float)
     values = {name: frame[name].to_numpy(dtype=float) for name in names}
     errors = {name: frame[f"{name}_se"].to_numpy(dtype=float) for name in names}

@@ -82,7 +82,7 @@ def _named(cells: "Sequence[Cell]") -> list[str]:
 
     seeds: dict[str, list[int]] = {}
     for cell in cells:
-        seeds.setdefault(f"{cell.experiment} {cell.profile} {cell.target} {cell.posterior}", []).append(cell.seed)
+        seeds.setdefault(f"{cell.experiment} {cell.profile} {cell.target} {cell.name}", []).append(cell.seed)
     return [f"{name} seeds {ranges(sorted(those))}" for name, those in seeds.items()]
 
 

@@ -111,10 +111,11 @@ def _faults(stored: "Outcomes") -> list[str]:
 
 
 def _name(cell: "Cell") -> str:
-    return f"{cell.experiment} {cell.profile} {cell.target} {cell.posterior} seed {cell.seed} ({cell.id})"
+    return f"{cell.experiment} {cell.profile} {cell.target} {cell.name} seed {cell.seed} ({cell.id})"
 
 
 def _as_data(checked: "Checked") -> dict[str, str | int | None]:
     cell = checked.cell
-    names = {name: getattr(cell, name) for name in ("id", "experiment", "profile", "target", "posterior", "seed")}
+    fields = ("id", "experiment", "profile", "variation", "target", "posterior", "seed")
+    names = {name: getattr(cell, name) for name in fields}
     return names | {"verdict": checked.verdict, "detail": checked.detail}

@@ -59,7 +59,7 @@ class Run:
         """The distinct tracebacks of the cells that failed, each under the name of its target and posterior."""
         records = self.results.records.values()
         failed = (record for record in records if record.status == "failed" and record.traceback)
-        texts = (f"{record.cell.target} | {record.cell.posterior}:\n{record.traceback}" for record in failed)
+        texts = (f"{record.cell.target} | {record.cell.name}:\n{record.traceback}" for record in failed)
         return list(dict.fromkeys(texts))
 
     @property

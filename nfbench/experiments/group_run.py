@@ -160,7 +160,7 @@ class GroupRun:
     def _name_repeated(self, published: Published) -> None:
         """Warn that a cell was run to its end twice."""
         cell = published.record.cell
-        owner = f"{cell.target} | {cell.posterior} | seed {cell.seed}: finished by another process meanwhile, with "
+        owner = f"{cell.target} | {cell.name} | seed {cell.seed}: finished by another process meanwhile, with "
         what = f"other numbers: this outcome is kept as {published.other}" if published.other else "the same numbers"
         warnings.warn(f"{owner}{what}; the first record stays", stacklevel=2)
 

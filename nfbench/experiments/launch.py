@@ -87,7 +87,7 @@ def launch(
     if not left:
         remove_plan(plan)
     failed = [record for record in outcomes.values() if record.status == "failed"]
-    failures = [f"{each.cell.target} | {each.cell.posterior}: {each.message}" for each in failed]
+    failures = [f"{each.cell.target} | {each.cell.name}: {each.message}" for each in failed]
     if left and engine.waits:
         failures.append(f"{len(left)} cell{'s' * (len(left) != 1)} without an outcome{_last_words(root / LOGS)}")
     counts: Counter[str] = Counter(record.status for record in outcomes.values())

@@ -117,6 +117,17 @@ def test_another_configuration_is_compared_and_named():
     assert (ambiguous.moved, len(ambiguous.only_left), len(ambiguous.only_right)) == (0, 5, 10)
 
 
+def test_variations_are_not_compared_with_each_other():
+    """Equal target, posterior and seed are not enough; the grid and a variation of it each have their own partner."""
+    grid = [record(seed, free_energy=(0.1 * seed, 0.001)) for seed in SEEDS]
+    varied = [moved(record(seed, free_energy=(9.0, 0.001)), variation="wide") for seed in SEEDS]
+    later = [moved(each, profile="full") for each in (*grid, *varied)]
+    comparison = compare(folder([*grid, *varied]), folder(later))
+    assert (comparison.moved, comparison.changes) == (10, [])
+    apart = compare(folder(grid), folder(later[5:]))
+    assert (apart.moved, len(apart.only_left), len(apart.only_right)) == (0, 5, 5)
+
+
 def test_what_is_on_one_side_only_is_listed():
     """It is no change, and neither is a larger folder."""
     comparison = compare(folder([make(0), make(1)]), folder([make(1), make(2)]))

@@ -8,7 +8,10 @@ from support.recorded import make
 from support.synthetic_verdicts import verdict
 
 from nfbench.analysis.leaderboard import boards
+from nfbench.analysis.summary import summary
 from nfbench.foundation.errors import InputError
+from nfbench.present.report.chapter import chapter
+from nfbench.present.report.front import main_block
 from nfbench.present.report.leaderboard import leaderboard
 from nfbench.present.results import results
 from nfbench.records import rechecks
@@ -143,3 +146,21 @@ def test_a_refuted_posterior_has_no_rank(tmp_path):
     assert (first.posterior, first.rank) == ("planar:K=8", 1)
     assert (last.posterior, last.rank, last.standing) == ("radial:K=8", None, None)
     assert "is not the density of the draws" in last.remark
+
+
+def test_variations_have_boards_of_their_own_and_are_named(tmp_path):
+    """No seed is paired across variations, and neither pages nor tables leave them to be told by a hash."""
+    store(tmp_path, *(configuration("planar:K=8", [kl] * 3, variation=name) for name, kl in ((None, 0.5), ("kl", 0.1))))
+    stored = results(tmp_path)
+    assert {board.block.variation: board.entries[0].value.mean for board in boards(stored.frame, {})} == {
+        "": 0.5,
+        "kl": pytest.approx(0.1),
+    }
+    shown = leaderboard(stored, tmp_path / "out").read_text()
+    assert shown.count("figure3, quick, kl<") == 1
+    assert shown.count("figure3, quick<") == 1
+    assert main_block(stored.frame, "figure3").variation == ""
+    rows = summary(stored.frame)
+    assert rows.loc[rows["variation"] == "kl", "kl"].tolist() == [pytest.approx(0.1)]
+    titles = [entry["title"] for entry in chapter(stored, tmp_path / "out", "figure3").configurations]
+    assert sum(title.endswith(", kl") for title in titles) == 1

@@ -163,7 +163,8 @@ def _picture_id(shot: Shot) -> str:
 
 
 def _title(block: Block) -> str:
-    return f"{block.experiment}, {block.profile}, {block.source} ({block.recipe})"
+    changed = f", {block.variation}" if block.variation else ""
+    return f"{block.experiment}, {block.profile}{changed}, {block.source} ({block.recipe})"
 
 
 def _environments(provenances: list[str], timings: list[Timing]) -> list[tuple[int, dict[str, str]]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from PIL import Image
 
-from nfbench.analysis.blocks import CONFIGURATION, RANKING, configuration_key, places
+from nfbench.analysis.blocks import CONFIGURATION, RANKING, configuration_key, places, variation
 from nfbench.analysis.differences import beside
 from nfbench.foundation.errors import InputError
 from nfbench.present.plots.catalogue import Saved, saved
@@ -171,7 +171,8 @@ def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
         row = next(ranked[name] for name in (*RANKING, *ranked) if name in ranked)
         sides = [f"{spread(row[side])} ({row[side].n})" for side in ("own", "reference")]
         difference = f"{spread(row['paired'])} ({row['paired'].n})"
-        cells = [row["target_label"], row["label"], depth(row), measure(row["metric"]).title, *sides, difference]
+        label = row["label"] + (f" ({changed})" if (changed := variation(row)) else "")
+        cells = [row["target_label"], label, depth(row), measure(row["metric"]).title, *sides, difference]
         own, reference = (configuration_key(row | {"source": side}) for side in ("own", "reference"))
         lines.append(Pair(cells, own, reference))
     return lines, "Equal configurations only; in brackets the number of seeds. The difference is paired by seed."
@@ -179,11 +180,12 @@ def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
 
 def _configurations(results: StoredResults, out: Path, rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The list of records: each configuration with its anchor, its title and its cells."""
-    records, entries = rows[list({*CONFIGURATION, *_SHOWN})].to_dict("records"), []
+    records, entries = rows[list({*CONFIGURATION, *_SHOWN, *({"variation"} & {*rows})})].to_dict("records"), []
     for cells in places(rows, CONFIGURATION):
         names = configuration_key(records[cells[0]])
         members = [cell(results, out, row) for row in sorted((records[c] for c in cells), key=itemgetter("seed"))]
-        entries.append({"anchor": anchor(names), "title": ", ".join(name for name in names if name), "cells": members})
+        title = ", ".join(name for name in (*names, variation(records[cells[0]])) if name)
+        entries.append({"anchor": anchor(names), "title": title, "cells": members})
     return entries
 
 
@@ -218,7 +220,9 @@ def cell(results: StoredResults, out: Path, row: dict[Any, Any]) -> dict[str, An
     Returns:
         Facts of the record by name, with ``name`` (its seed) and ``file``.
     """
-    return {name: row[name] for name in _SHOWN} | {"name": row["seed"], "file": link(results, out, row)}
+    shown = {name: row[name] for name in _SHOWN}
+    shown["posterior"] += f" ({changed})" if (changed := variation(row)) else ""
+    return shown | {"name": row["seed"], "file": link(results, out, row)}
 
 
 def anchor(key: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.overview import overviews
+from nfbench.analysis.variations import grid
 from nfbench.present.plots.overview_words import leading, names
 from nfbench.present.report.chapter import Chapter, Shot
 from nfbench.records.results import OWN
@@ -56,7 +57,7 @@ def front(frame: pd.DataFrame, chapters: Sequence[Chapter]) -> Front:
 
 
 def main_block(frame: pd.DataFrame, experiment: str) -> Block | None:
-    """The block that stands for an experiment: that with the most cells, the user's own where there is one.
+    """The block that stands for an experiment, no variation: that with the most cells, a user's own where there is one.
 
     Args:
         frame: a table of records.
@@ -65,7 +66,7 @@ def main_block(frame: pd.DataFrame, experiment: str) -> Block | None:
     Returns:
         The block; None without a record.
     """
-    parts = list(blocks(frame[frame["experiment"] == experiment])) if len(frame) else []
+    parts = list(blocks(grid(frame[frame["experiment"] == experiment]))) if len(frame) else []
     return max(parts, key=lambda part: (part.source == OWN, len(part.rows)), default=None)
 
 

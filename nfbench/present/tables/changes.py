@@ -29,7 +29,7 @@ def changes_table(changes: Sequence[Change], left: str, right: str, tests: int) 
         name = f"{cell.experiment} {cell.profile}"
         shown = [significant(change.left, _DIGITS), significant(change.right, _DIGITS), _signed(change)]
         tested = [p_value(change.p_holm), f"{change.beyond} of {difference.n}"]
-        row = [name, cell.target, cell.posterior, measure(change.metric).title, change.verdict, *shown, *tested]
+        row = [name, cell.target, cell.name, measure(change.metric).title, change.verdict, *shown, *tested]
         rows.append([*row, "; ".join(change.fields) or "the same"] if has_moved else row)
     head = ["Experiment", "Target", "Posterior", "Metric", "verdict", "before", "after", "difference", "p (Holm)"]
     head += ["beyond error", *["configuration"] * has_moved]
