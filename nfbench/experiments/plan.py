@@ -74,10 +74,17 @@ def plan(
     """
     grid = partial(_grid, profile=profile, posteriors=posteriors, seeds=seeds, overrides_label=overrides_label)
     groups = grid(experiment, None, 0, targets=targets)
+    others = [spec for each in experiment.profiles.values() for spec in each.posteriors or ()]
+    known = _choices(registry.posteriors, [*experiment.posteriors, *others]) if experiment.variations else {}
     for number, (name, variation) in enumerate(experiment.variations.items(), 1):
         target = None if targets is None else with_options(targets, variation.target)
         others = grid(varied(experiment, name), name, number, targets=target)
         meant = variation.posteriors and set(_choices(registry.posteriors, variation.posteriors))
+        for posterior in meant or ():
+            if posterior not in known:
+                raise unknown(
+                    "posterior", posterior, known, place=f" in the grid of variation {name!r} of {experiment.name}"
+                )
         groups += [group for group in others if meant is None or group.posterior in meant]
     return groups
 

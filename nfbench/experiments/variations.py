@@ -33,14 +33,14 @@ def varied(experiment: Experiment, name: str) -> Experiment:
         raise unknown("variation", name, experiment.variations, place=f" in experiment {experiment.name}")
     variation = experiment.variations[name]
 
-    def changed(profile: Profile) -> Profile:
+    def changed(key: str, profile: Profile) -> Profile:
         if profile.training is None:
             raise InputError(f"variation {name!r} of {experiment.name}: expected profiles that train")
         try:
             training = Training(**(profile.training.model_dump() | variation.training))
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, ["training", *first["loc"]]))
+            place = ".".join(map(str, ["profiles", key, "training", *first["loc"]]))
             raise InputError(f"variation {name!r} of {experiment.name}: {place}: {first['msg']}") from None
         targets = profile.targets and with_options(profile.targets, variation.target)
         return profile.model_copy(update={"training": training, "targets": targets})
@@ -48,7 +48,7 @@ def varied(experiment: Experiment, name: str) -> Experiment:
     return experiment.model_copy(
         update={
             "targets": with_options(experiment.targets, variation.target),
-            "profiles": {key: changed(profile) for key, profile in experiment.profiles.items()},
+            "profiles": {key: changed(key, profile) for key, profile in experiment.profiles.items()},
             "variations": {},
         }
     )

@@ -2,11 +2,13 @@
 
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nfbench.foundation.names import did_you_mean
 from nfbench.specification.choices import Optimizer, Schedule
 from nfbench.specification.config import MOST_SEEDS, Evaluation, Push, Strict, Training
+
+_LONGEST_NAME = 100  # characters of a variation's name, which is a row's title
 
 
 class Recipe(Strict):
@@ -43,6 +45,12 @@ class Variation(Strict):
     training: dict[str, Any] = Field(default_factory=dict)  # of every profile's
     posteriors: list[str] | None = Field(default=None, min_length=1)  # that it makes a difference for; None: all
 
+    @model_validator(mode="after")
+    def _something_changes(self) -> Self:
+        if not (self.target or self.training):
+            raise ValueError("expected options of the target, or keys of the training, that it changes")
+        return self
+
 
 class Experiment(Strict):
     """A grid of cells with a name: every target with every posterior and seed."""
@@ -55,6 +63,17 @@ class Experiment(Strict):
     recipes: dict[str, Recipe] = Field(default_factory=dict)
     profiles: dict[str, Profile] = Field(min_length=1)
     variations: dict[str, Variation] = Field(default_factory=dict)  # by what they change, in words
+
+    @field_validator("variations")
+    @classmethod
+    def _names_fit_a_line(cls, variations: dict[str, Variation]) -> dict[str, Variation]:
+        for name in variations:
+            if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+                shown = repr(name if len(name) <= _LONGEST_NAME else f"{name[:20]}...")
+                raise ValueError(
+                    f"name {shown}: expected 1 to {_LONGEST_NAME} characters on one line, none of them blank at an end"
+                )
+        return variations
 
     @model_validator(mode="before")
     @classmethod

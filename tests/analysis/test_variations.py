@@ -1,5 +1,6 @@
 """What variations move, and which comes closest to published values."""
 
+import io
 import math
 
 import numpy as np
@@ -102,6 +103,9 @@ def test_the_picture_has_a_row_for_each_variation():
     }
     assert {round(x, 6): round(y) for x, y in marks.items()} == {-2.0: 0, -1.0: 1, 3.0: 2}
     assert list(pictures(rows()[rows()["variation"].isna()], looks(rows()["family"]))) == []
+    dollars = rows().replace({"variation": {"wide": r"$x_{$ $\\alpha$"}})
+    ((_, picture),) = pictures(dollars, looks(dollars["family"]))
+    picture.figure.savefig(io.BytesIO())  # no formula, and no broken one
 
 
 def on_targets():

@@ -1,6 +1,7 @@
 """Variations: a grid once more with one thing changed."""
 
 import pytest
+from pydantic import ValidationError
 
 from nfbench.experiments.plan import plan
 from nfbench.experiments.variations import varied, with_options
@@ -49,7 +50,9 @@ def test_the_grid_comes_first_then_each_variation():
 
 def test_what_is_asked_for_holds_for_variations_too():
     """Posteriors, targets and seeds of the command line replace those of the grid in every variation."""
-    whole = experiment({"wide": {"target": {"hidden": 9}}, "shared": {"posteriors": ["planar:K=2"]}})
+    whole = experiment(
+        {"wide": {"target": {"hidden": 9}}, "shared": {"training": {"head": "base"}, "posteriors": ["planar:K=2"]}}
+    )
     groups = plan(whole, "quick", posteriors=["gaussian"], targets=["digits:dim=3"], seeds=[7])
     assert [(group.cells[0].variation, group.posterior, group.seeds) for group in groups] == [
         (None, "gaussian", (7,)),
@@ -62,13 +65,22 @@ def test_what_is_asked_for_holds_for_variations_too():
 @pytest.mark.parametrize(
     ("variations", "changes", "message"),
     [
-        ({"long": {"training": {"anneal_updates": 99}}}, {}, "variation 'long' of mine: .*anneal_updates=99"),
+        (
+            {"long": {"training": {"anneal_updates": 99}}},
+            {},
+            "'long' of mine: profiles.quick.training: .*anneal_updates=99",
+        ),
         ({"odd": {"training": {"momentun": 0.5}}}, {}, "variation 'odd' of mine: .*momentun"),
         ({"big": {"target": {"hiden": 3}}}, {}, "hiden"),
         (
-            {"none": {}},
+            {"none": {"target": {"hidden": 9}}},
             {"profiles": {"quick": {"seeds": 1, "push": {}}}},
             "expected profiles that train",
+        ),
+        (
+            {"deep": {"target": {"hidden": 9}, "posteriors": ["planar:K=3"]}},
+            {},
+            "'planar:K=3' in the grid of variation 'deep' of mine; did you mean planar:K=2",
         ),
     ],
 )
@@ -81,4 +93,27 @@ def test_a_variation_that_cannot_be_is_one_line(variations, changes, message):
 
 def test_an_unknown_variation_is_named():
     with pytest.raises(InputError, match="no variation named 'wied' in experiment mine; did you mean wide"):
-        varied(experiment({"wide": {}}), "wied")
+        varied(experiment({"wide": {"target": {"hidden": 9}}}), "wied")
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "bell\a", "wide ", "w" * 101])
+def test_a_name_fits_a_line(name):
+    """Records of an empty name would be taken for the grid's own."""
+    with pytest.raises(ValidationError, match="expected 1 to 100 characters on one line"):
+        experiment({name: {"target": {"hidden": 9}}})
+
+
+def test_a_variation_changes_something():
+    with pytest.raises(ValidationError, match="that it changes"):
+        experiment({"same": {"posteriors": ["gaussian"]}})
+
+
+def test_a_posterior_of_a_profile_alone_can_be_varied():
+    """The grid is that of all profiles."""
+    profiles = {"quick": {"seeds": 1, "training": TRAINING, "posteriors": ["planar:K=3"]}}
+    wide = {"wide": {"target": {"hidden": 9}, "posteriors": ["planar:K=3"]}}
+    groups = plan(experiment(wide, profiles=profiles), "quick")
+    assert [(group.cells[0].variation, group.posterior) for group in groups] == [
+        (None, "planar:K=3"),
+        ("wide", "planar:K=3"),
+    ]

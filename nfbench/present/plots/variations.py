@@ -67,7 +67,7 @@ def _panel(axis: Axes, moved: list[Move], metric: str, names: list[str], looks: 
             difference.mean, place, color=look.colour, marker=look.mark, ms=5, ls="none", label=title(dict(move.row))
         )
     axis.axvline(0, color="0.6", lw=0.8, ls=":", zorder=0)
-    axis.set_yticks(range(len(names)), labels=names)
+    axis.set_yticks(range(len(names)), labels=[name.replace("$", r"\$") for name in names])  # which begins formulas
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xlabel(f"difference of {measure(metric).title}")
 
