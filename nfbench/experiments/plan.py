@@ -122,6 +122,7 @@ def _grid(
     rows = _ordered(registry.targets, experiment.targets, budget.targets, targets)
     most = 1 + max((row for row, _ in rows), default=0)
     data = protocols_of([str(choice) for _, choice in rows])
+    _check_data(budget.training, data, f"variation {variation!r}: " if variation else "")
     for row, target_choice in rows:
         common |= {"target": str(target_choice), "data": data[str(target_choice)]}
         for column, posterior_choice in columns:
@@ -130,6 +131,16 @@ def _grid(
             cells = [Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers]
             groups += [Group(cells=block, order=(row + number * most, column)) for block in _blocks(cells)]
     return groups
+
+
+def _check_data(training: Training | None, data: Mapping[str, str | None], owner: str) -> None:
+    """Refuse a training that needs data of targets that have none."""
+    if training is None:
+        return
+    for name, usual in (("anneal", "joint"), ("head", "scaled")):
+        value = getattr(training, name)
+        for target in [target for target, protocol in data.items() if protocol is None and value != usual]:
+            raise InputError(f"{owner}training.{name}={value}: expected {usual}, as target {target!r} has no data")
 
 
 def _with_together(budget: Profile) -> Training | None:

@@ -71,6 +71,8 @@ def test_what_is_asked_for_holds_for_variations_too():
             "'long' of mine: profiles.quick.training: .*anneal_updates=99",
         ),
         ({"odd": {"training": {"momentun": 0.5}}}, {}, "variation 'odd' of mine: .*momentun"),
+        ({"kl": {"training": {"anneal": "kl"}}}, {"targets": ["u1"]}, "'kl': training.anneal=kl: expected joint.*'u1'"),
+        ({"base": {"training": {"head": "base"}}}, {"targets": ["u1"]}, "'base': training.head=base: expected scaled"),
         ({"big": {"target": {"hiden": 3}}}, {}, "hiden"),
         (
             {"none": {"target": {"hidden": 9}}},

@@ -74,15 +74,17 @@ def _table(block: Block | None, part: pd.DataFrame, found: list[Move]) -> Table:
 def _lost(found: list[Move]) -> list[str]:
     """Which runs no mean counts, and which variations have nothing beside them, in a sentence each or none."""
     notes = []
-    if lost := [f"{_name(move)} {move.lost} of {move.runs}" for move in found if move.lost]:
-        notes.append(f"Runs that are not done, and in no mean: {'; '.join(lost)}.")
-    if alone := [_name(move) for move in found if move.base is None]:
+    counts = {name: [0, 0] for name in dict.fromkeys(move.variation for move in found)}
+    for move in found:
+        for place, number_of in enumerate((move.lost, move.runs)):
+            counts[move.variation][place] += number_of
+    if several := [f"{name or _BASE} {lost} of {runs}" for name, (lost, runs) in counts.items() if lost]:
+        notes.append(f"Runs that are not done, and in no mean: {'; '.join(several)}.")
+    if alone := [
+        f"{move.variation}, {move.row['target']}, {move.row['posterior']}" for move in found if move.base is None
+    ]:
         notes.append(f"Without a configuration of the grid, or with several, to differ from: {'; '.join(alone)}.")
     return notes
-
-
-def _name(move: Move) -> str:
-    return f"{move.variation or _BASE}, {move.row['target']}, {move.row['posterior']}"
 
 
 def _closest(found: list[Move], theirs: dict[Point, float], source: str) -> list[str]:
