@@ -74,8 +74,8 @@ def plan(
     """
     grid = partial(_grid, profile=profile, posteriors=posteriors, seeds=seeds, overrides_label=overrides_label)
     groups = grid(experiment, None, 0, targets=targets)
-    others = [spec for each in experiment.profiles.values() for spec in each.posteriors or ()]
-    known = _choices(registry.posteriors, [*experiment.posteriors, *others]) if experiment.variations else {}
+    of_profiles = [spec for each in experiment.profiles.values() for spec in each.posteriors or ()]
+    known = _choices(registry.posteriors, [*experiment.posteriors, *of_profiles]) if experiment.variations else {}
     for number, (name, variation) in enumerate(experiment.variations.items(), 1):
         target = None if targets is None else with_options(targets, variation.target)
         others = grid(varied(experiment, name), name, number, targets=target)
