@@ -139,6 +139,7 @@ class Results(ComparedResults):
         if "\ud800" <= max(str(out), default="") <= "\udfff":
             raise InputError(f"plot: out={brief(out)}: expected a path that UTF-8 can hold")
         catalogue.check_formats(formats)
+        formats = list(dict.fromkeys(formats))
         if name != TIMING:
             return catalogue.plot(self, name, Path(out), formats)
         return catalogue.paths(catalogue.timings(self._some_timings(), Path(out), formats))
