@@ -59,11 +59,13 @@ class Outcome:
         status: pass, fail, does not apply, reported where nothing is asked for, or not decided within a limit of time.
         detail: a failure in numbers, the reason why the check does not apply, what is reported, or the limit.
         example: the counterexample of a failure.
+        size: of a failure in nats, the largest at the start and at parameters like trained ones; None: not measured.
     """
 
     status: Status
     detail: str = ""
     example: Example | None = None
+    size: float | None = None
 
 
 PASS = Outcome("pass")

@@ -58,7 +58,8 @@ def record_of(verdict: Verdict, order: int, *, strict: bool, dtype: Dtype, devic
         kind=entry.declared.kind if entry.declared else "other",
         order=order,
         checks=[
-            Checked(check=result.check.name, status=result.status, detail=result.detail) for result in verdict.results
+            Checked(check=result.check.name, status=result.status, detail=result.detail, size=result.size)
+            for result in verdict.results
         ],
         lacking=limits(tried),
         seconds=sum(result.seconds for result in verdict.results),

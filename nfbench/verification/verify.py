@@ -31,6 +31,7 @@ class Result:
         detail: a failure in numbers, why the check does not apply, or after how many seconds it was ended.
         code: lines to paste that show the smallest counterexample found; empty without one.
         seconds: the check took, search for a smaller counterexample included.
+        size: of a failure in nats (`Outcome`); the counterexample's own may be smaller.
     """
 
     check: Check
@@ -38,6 +39,7 @@ class Result:
     detail: str
     code: str
     seconds: float
+    size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -207,11 +209,12 @@ def _run(check: Check, subject: Subject, dims: Sequence[int], effort: Effort, li
             at, outcome = _first_failure(check, subject, dims, effort)
     except OutOfTime:
         outcome = Outcome("not decided", f"not decided within {limit.seconds:g} s")
+    size = outcome.size
     if outcome.status == "fail":
         with contextlib.suppress(OutOfTime), limit.enforced():
             at, outcome = _smaller(check, at, outcome, effort)
     code = "" if outcome.example is None else paste(at, outcome.example)
-    return Result(check, outcome.status, outcome.detail, code, time.perf_counter() - begin)
+    return Result(check, outcome.status, outcome.detail, code, time.perf_counter() - begin, size)
 
 
 def _first_failure(check: Check, subject: Subject, dims: Sequence[int], effort: Effort) -> tuple[Subject, Outcome]:

@@ -141,7 +141,7 @@ def test_what_cannot_be_ranked_is_wrong_input(tmp_path):
 def test_a_refuted_posterior_has_no_rank(tmp_path):
     """The lowest value is last where `nfbench verify` refuted its posterior, with the reason and without a star."""
     store(tmp_path, configuration("planar:K=8", [0.5, 0.6, 0.7]), configuration("radial:K=8", [-9.0, -9.1, -9.2]))
-    write_verdict(tmp_path, verdict("radial:K=8", failed=["ln|det|", "E_q[p/q] = 1"], label="radial"))
+    write_verdict(tmp_path, verdict("radial:K=8", failed=["ln|det|"], size=0.5, label="radial"))
     first, last = entries(tmp_path)
     assert (first.posterior, first.rank) == ("planar:K=8", 1)
     assert (last.posterior, last.rank, last.standing) == ("radial:K=8", None, None)

@@ -81,7 +81,7 @@ def test_a_refuted_posterior_is_not_the_best(tmp_path):
         Plan(tmp_path, experiment="shootout", seeds=1), targets=("u1",), kls={"planar": {2: 0.3, 8: 0.01}}
     ):
         write(tmp_path, record.model_copy(update={"training_seconds": 1.0, "digest": None, "arrays": None}))
-    write_verdict(tmp_path, verdict("planar:K=8", failed=["ln|det|", "E_q[p/q] = 1"], label="Planar flow"))
+    write_verdict(tmp_path, verdict("planar:K=8", failed=["ln|det|", "E_q[p/q] = 1"], size=0.5, label="Planar flow"))
     results = nfbench.results(tmp_path)
     end, *_ = shootout.tables(results, results.frame)
     assert list(cells(end, "verdict").values()) == ["not verified", "refuted, 2 failed"]

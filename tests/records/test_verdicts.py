@@ -45,14 +45,16 @@ def test_the_longest_search_counts_then_the_last():
 
 
 def test_which_failures_refute_a_bound(tmp_path):
-    """A wrong ln|det|, or two points with one image, that shows in E_q[p/q]; rounding or a hole alone do not."""
-    both = ["ln|det|", "E_q[p/q] = 1"]
-    assert verdict(failed=both).refuted
-    assert verdict(failed=["injective", "E_q[p/q] = 1"]).refuted
-    assert not any(verdict(failed=[each]).refuted for each in [*both, "injective", "finite"])
+    """A wrong ln|det|, or two points with one image that show in E_q[p/q]; not rounding, nor a hole in the image."""
+    hole = "E_q[p/q] = 1"
+    assert verdict(failed=["ln|det|"], size=0.01).refuted
+    assert not verdict(failed=["ln|det|", hole], size=1e-8).refuted
+    assert not verdict(failed=["ln|det|", hole], size=None).refuted  # of before sizes were kept
+    assert verdict(failed=["injective", hole]).refuted
+    assert not any(verdict(failed=[each]).refuted for each in [hole, "injective", "finite"])
     figure3(Plan(tmp_path, seeds=1))
     assert "refuted" not in nfbench.results(tmp_path).frame
-    write(tmp_path, verdict("radial:K=8", failed=both, label="Radial flow"))
+    write(tmp_path, verdict("radial:K=8", failed=["ln|det|"], label="Radial flow", size=0.5))
     frame = nfbench.results(tmp_path).frame
     assert set(frame.loc[frame["refuted"], "posterior"]) == {"radial:K=8"}
 
