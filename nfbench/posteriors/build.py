@@ -65,6 +65,8 @@ def posterior(
         raise InputError(
             f"{owner}: dtype={brief(dtype)}: expected a floating-point dtype such as torch.float64, or None"
         )
+    if not isinstance(head, str):
+        raise InputError(f"{owner}: head={brief(head)}: expected one of {', '.join(HEADS)}")
     if head not in HEADS:
         raise unknown("head", head, HEADS)
     _check_device(owner, device)

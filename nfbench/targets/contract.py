@@ -172,6 +172,9 @@ class LatentVariableModel(Target):
     def log_prior(self, z: Tensor) -> Tensor:
         """Evaluate ln p(z): here that of a standard normal distribution.
 
+        A model whose `log_joint` has another prior says so here too: training takes it out where it anneals the
+        divergence from the prior alone.
+
         Args:
             z: (S, B, D).
 

@@ -13,6 +13,7 @@ from nfbench.foundation.environment import check_device
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.randomness import seeded
 from nfbench.posteriors.contract import Posterior
+from nfbench.specification.choices import HEADS, Head
 from nfbench.specification.config import Training, block_of
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target as build_target
@@ -132,7 +133,8 @@ def fit_seeds(
     if isinstance(posterior, str) and isinstance(changes.get("together"), int) and changes["together"] > 0:
         blocks = [block_of(seed, changes["together"]) for seed in asked]  # as an experiment trains them
         seeds = list(dict.fromkeys(seed for block in blocks for seed in block))
-    models = [_model(posterior, target, dim, seed, alone=len(seeds) == 1) for seed in seeds]
+    head: Head = changes.get("head", "scaled") if changes.get("head") in HEADS else "scaled"  # else `recipe` refuses it
+    models = [_model(posterior, target, dim, seed, head, alone=len(seeds) == 1) for seed in seeds]
     config = recipe(models[0].target, updates, changes)
     for model in models:
         model.to(device=device, dtype=getattr(torch, config.dtype))
@@ -156,14 +158,18 @@ def fit_seeds(
     return [one for seed in asked for one in fitted if one.seed == seed]
 
 
-def _model(posterior: AnyPosterior, target: AnyTarget, dim: int | None, seed: int, *, alone: bool) -> Inference:
+def _model(
+    posterior: AnyPosterior, target: AnyTarget, dim: int | None, seed: int, head: Head, *, alone: bool
+) -> Inference:
     """A target and a posterior with one seed's initial parameters."""
     own_target = copy.deepcopy(target) if isinstance(target, Target) and not alone else target
     built = as_target(own_target, dim, seed)
     if isinstance(posterior, str):
-        return initial_model(posterior, built, seed)
+        return initial_model(posterior, built, seed, head)
     if not isinstance(posterior, Posterior):
         raise InputError(f"posterior {brief(posterior)}: expected a spec such as planar:K=8, or a Posterior")
+    if head != "scaled":
+        raise InputError(f"fit: head={head!r}: expected none, as a module has the head with which it was built")
     if not alone:
         raise InputError("posterior: a module serves one seed; expected a spec for several")
     if posterior.dim != built.dim:

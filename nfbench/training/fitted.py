@@ -190,9 +190,9 @@ def load(file: str | Path, posterior: Posterior | None = None, target: Target | 
         if facts["posterior"] is None:
             raise InputError(f"{file} keeps a module that has no spec; expected load(file, posterior=the same module)")
         spec, dtype = facts["posterior"], getattr(torch, facts["dtype"])
-        posterior = build_posterior(
-            spec, facts["dim"], facts["features"], points=facts["points"], seed=facts["seed"], dtype=dtype
-        )
+        options = {name: facts[name] for name in ("features", "points", "seed")}
+        head = Training.model_validate(facts["training"]).head
+        posterior = build_posterior(spec, facts["dim"], **options, dtype=dtype, head=head)
     if target is None and facts["target"] is not None and not is_of_file(facts["target"]):
         target = build_target(facts["target"]).to(dtype=getattr(torch, facts["dtype"]))
     for name, module in (("posterior", posterior), ("target", target)):

@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 from support.families import normal
+from torch import nn
 
-from nfbench import posterior, target
+from nfbench import fit, load, posterior, target
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.numerics import standard_normal_log_prob
 from nfbench.posteriors.contract import Posterior
+from nfbench.specification.choices import HEADS
 from nfbench.specification.config import Training
 from nfbench.training.objective import Inference, free_energy, initial_model
 from nfbench.training.update import Update
@@ -134,3 +136,21 @@ def test_heads_scale_maps_or_share_them():
 def test_a_head_that_cannot_be(spec, features, head, message):
     with pytest.raises(InputError, match=message):
         posterior(spec, 3, features, head=head)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_fit_has_the_head_that_is_asked_for_and_its_file_gives_it_back(head, tmp_path):
+    """A scale is no parameter: a file that were read with another head would give other draws without a word."""
+    fitted = fit("planar:K=2", "digits:dim=3,hidden=5", updates=2, batch=4, head=head)
+    assert (fitted.posterior.source.scale == 1.0) == (head == "unscaled")
+    assert isinstance(fitted.posterior.source.theta, nn.Parameter) == (head == "base")
+    again = load(fitted.save(tmp_path / "q.safetensors"))
+    noise, features = torch.randn(2, 4, 3), torch.randn(4, 5)
+    assert torch.equal(fitted.posterior(noise, features)[0], again.posterior(noise, features)[0])
+
+
+def test_a_module_has_its_head_already():
+    """A fit would say of another one that it was trained."""
+    module = posterior("planar:K=2", 3, 5)
+    with pytest.raises(InputError, match="fit: head='base': expected none, as a module has the head"):
+        fit(module, "digits:dim=3,hidden=5", updates=2, head="base")
