@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nfbench.analysis.blocks import CONFIGURATION, Block, blocks, groups
+from nfbench.analysis.blocks import CONFIGURATION, Block, blocks, groups, variation
 from nfbench.analysis.differences import paired
 from nfbench.analysis.summary import Estimate, over
 from nfbench.published.schema import Published
@@ -19,7 +19,6 @@ METRICS = ("free_energy", "gap", "nll")  # what a variation is told by
 _MOST = 4  # variations that are added up
 
 Point = tuple[str, str, str]  # the grid's target, a posterior's spec and a metric
-_EVALUATION = ("importance_draws", "long_draws", "long_points")  # in which what is compared agrees
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Move:
         variation: its name; empty for the grid as it is.
         row: of a table of records, the first of the configuration.
         base: the first row of the configuration of the grid that it differs from, for the grid its own; None where
-            there is none, or several that differ as little.
+            that has no records.
         values: mean over seeds by metric; empty where no run is done.
         moves: by metric the difference to the grid as it is, paired by seed; empty for that grid itself.
         changes: what is another than in the grid, options of the target and parts of the training.
@@ -49,8 +48,8 @@ class Move:
 
     @property
     def place(self) -> tuple[str, str]:
-        """The target of the grid, or the variation's own where it has none there, and the posterior."""
-        return str((self.base or self.row)["target"]), str(self.row["posterior"])
+        """The target of the grid, and the posterior."""
+        return str(self.row["origin_target" if self.variation else "target"]), str(self.row["posterior"])
 
     def points(self, values: Mapping[str, Estimate]) -> dict[Point, float]:
         """Means at the place of this configuration.
@@ -79,28 +78,21 @@ def grid(rows: pd.DataFrame) -> pd.DataFrame:
 def moves(rows: pd.DataFrame) -> list[Move]:
     """Compare every variation with the grid as it is, target by target and posterior by posterior.
 
-    A record does not say of which of the grid's targets its own is a variation: it is the one that differs in the
-    fewest options, none of which tells targets apart in both.
-
     Args:
         rows: records of one experiment, profile and source.
 
     Returns:
-        The grid's own configurations first, then each variation's, in the experiment's order; a variation of a
-        posterior that the grid lacks has no differences.
+        The grid's own configurations first, then each variation's, in the experiment's order; one whose configuration
+        of the grid has no records has no differences.
     """
-    varied = rows.assign(variation=rows["variation"].fillna("") if "variation" in rows else "")
-    configurations = [
-        (str(names["variation"]), cells.iloc[0].to_dict(), cells)
-        for names, cells in groups(varied, ("variation", *CONFIGURATION))
-    ]
-    bases = [(row, cells) for name, row, cells in configurations if not name]
-    options = {name: _free([row for own, row, _ in configurations if own in ("", name)]) for name, *_ in configurations}
+    configurations = [(cells.iloc[0].to_dict(), cells) for _, cells in groups(rows, CONFIGURATION)]
+    bases = {_key(row, "target", "recipe"): cells for row, cells in configurations if not variation(row)}
     found = []
-    for name, row, cells in configurations:
-        done = cells[cells["status"] == "done"]
+    for row, cells in configurations:
+        done, name = cells[cells["status"] == "done"], variation(row)
         known = [metric for metric in METRICS if metric in done and done[metric].notna().any()]
-        base, against = _nearest(row, bases, options[name]) if name else (row, None)
+        against = bases.get(_key(row, "origin_target", "origin_recipe")) if name else None
+        base = row if not name else None if against is None else against.iloc[0].to_dict()
         differences = {} if against is None else {metric: paired(cells, against, metric) for metric in known}
         found.append(
             Move(
@@ -124,15 +116,14 @@ def by_recipe(rows: pd.DataFrame) -> Iterator[tuple[Block | None, list[Move]]]:
         rows: records of one experiment, profile and source.
 
     Yields:
-        A block of the grid with this recipe, and what belongs to it. What is a variation of no configuration of the
-        grid stands with the last; without any grid there is no block.
+        A block of the grid with this recipe, None where it has no records, and what belongs to it.
     """
-    found, parts = moves(rows), {str(block.recipe): block for block in blocks(grid(rows))}
-    own = [str(move.base["recipe"]) if move.base else "" for move in found]
-    recipes = list(dict.fromkeys(recipe for recipe in own if recipe))
-    for recipe in recipes or [""]:
-        wanted = {recipe, ""} if recipe == (recipes or [""])[-1] else {recipe}
-        yield parts.get(recipe), [move for move, each in zip(found, own, strict=True) if each in wanted]
+    parts: dict[str, list[Move]] = {}
+    for move in moves(rows):
+        parts.setdefault(str(move.row["origin_recipe" if move.variation else "recipe"]), []).append(move)
+    known = {str(block.recipe): block for block in blocks(grid(rows))}
+    for recipe, found in parts.items():
+        yield known.get(recipe), found
 
 
 def expected(found: list[Move], source: Published) -> dict[Point, float]:
@@ -213,44 +204,9 @@ def added(found: list[Move]) -> Iterator[tuple[tuple[str, ...], dict[Point, floa
                 yield together, {point: base[point] + sum(shifts[name][point] for name in together) for point in whole}
 
 
-def _free(rows: list[dict[Any, Any]]) -> Callable[[str], bool]:
-    """Which options of a target can be what a variation changes, from first rows of its configurations and the grid's.
-
-    An option in which targets of the grid differ, or only some of the variation's from the grid's, tells targets apart.
-    """
-    targets = [
-        list(dict.fromkeys(str(row["target"]) for row in rows if bool(row["variation"]) == varied))
-        for varied in (False, True)
-    ]
-    of_grid, own = ([dict(parse(target).options) for target in each] for each in targets)
-
-    def free(option: str) -> bool:
-        before, after = ({each.get(option) for each in several} for several in (of_grid, own))
-        if len(after) == 1 and len(own) >= len(of_grid):
-            return True
-        return len(before) <= 1 and before.isdisjoint(after)
-
-    return free
-
-
-def _nearest(
-    row: dict[Any, Any], bases: list[tuple[dict[Any, Any], pd.DataFrame]], free: Callable[[str], bool]
-) -> tuple[dict[Any, Any], pd.DataFrame] | tuple[None, None]:
-    """The configuration of the grid that differs in the fewest things; none where several differ in as few."""
-    ranked: dict[int, list[tuple[dict[Any, Any], pd.DataFrame]]] = {}
-    for base, cells in bases:
-        names = parse(str(row["target"])).name, parse(str(base["target"])).name
-        alike = base["posterior"] == row["posterior"] and names[0] == names[1]
-        alike = alike and all(_same(row[name], base[name]) for name in _EVALUATION)
-        if alike and all(map(free, _options(row, base))):
-            number = len(_changes(row, base)) + (not _same(row["data"], base["data"]))
-            ranked.setdefault(number, []).append((base, cells))
-    nearest = ranked[min(ranked)] if ranked else []
-    return nearest[0] if len(nearest) == 1 else (None, None)
-
-
-def _same(value: Any, other: Any) -> bool:
-    return bool(value == other or (pd.isna(value) and pd.isna(other)))
+def _key(row: Mapping[Any, Any], target: str, recipe: str) -> tuple[str, str, str]:
+    """What a configuration and the one of the grid that it varies have in common."""
+    return str(row["posterior"]), str(row[target]), str(row[recipe])
 
 
 def _options(row: Mapping[Any, Any], base: Mapping[Any, Any]) -> set[str]:

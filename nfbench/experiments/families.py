@@ -1,6 +1,8 @@
 """Every registered family by one word: what ``posteriors: [all, libraries]`` stands for in an experiment."""
 
-from nfbench.specification.entry import Entry
+from collections.abc import Sequence
+
+from nfbench.specification.entry import Choice, Entry
 from nfbench.specification.registry import Registry, posteriors
 from nfbench.specification.spec import Spec, expand, first_separator
 
@@ -58,3 +60,23 @@ def expanded(registry: Registry, text: str) -> list[Spec]:
     else:
         return expand(text)
     return [spec for entry in entries for spec in expand(usual(entry))]
+
+
+def choices(registry: Registry, texts: Sequence[str]) -> dict[str, Choice]:
+    """The entries that specs name, with their options.
+
+    >>> list(choices(posteriors, ["planar:K=2|8", "planar:K=2"]))
+    ['planar:K=2', 'planar:K=8']
+
+    Args:
+        registry: of posteriors or targets.
+        texts: specs as an experiment has them, with lists.
+
+    Returns:
+        Canonical spec -> choice, in order, each once.
+
+    Raises:
+        InputError: an unknown name or option.
+    """
+    specs: list[Spec] = [spec for text in texts for spec in expanded(registry, text)]
+    return {str(choice): choice for choice in (registry.choose(spec) for spec in specs)}

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from nfbench.experiments.data_of import protocols_of
-from nfbench.experiments.families import expanded
-from nfbench.experiments.variations import varied, with_options
+from nfbench.experiments.families import choices
+from nfbench.experiments.variations import variations_of
 from nfbench.foundation.errors import InputError, first_line
 from nfbench.foundation.names import unknown
 from nfbench.foundation.yaml_model import yaml_value
@@ -19,7 +19,6 @@ from nfbench.specification.config import MOST_SEEDS, Cell, Group, Training, bloc
 from nfbench.specification.entry import Choice
 from nfbench.specification.experiment import Experiment, Profile
 from nfbench.specification.registry import Registry
-from nfbench.specification.spec import Spec
 
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 _MOST_TOGETHER = 20  # an update of 20 seeds of a small model costs about twice one of a single seed
@@ -74,19 +73,7 @@ def plan(
     """
     grid = partial(_grid, profile=profile, posteriors=posteriors, seeds=seeds, overrides_label=overrides_label)
     groups = grid(experiment, None, 0, targets=targets)
-    of_profiles = [spec for each in experiment.profiles.values() for spec in each.posteriors or ()]
-    known = _choices(registry.posteriors, [*experiment.posteriors, *of_profiles]) if experiment.variations else {}
-    for number, (name, variation) in enumerate(experiment.variations.items(), 1):
-        target = None if targets is None else with_options(targets, variation.target)
-        others = grid(varied(experiment, name), name, number, targets=target)
-        meant = variation.posteriors and set(_choices(registry.posteriors, variation.posteriors))
-        for posterior in meant or ():
-            if posterior not in known:
-                raise unknown(
-                    "posterior", posterior, known, place=f" in the grid of variation {name!r} of {experiment.name}"
-                )
-        groups += [group for group in others if meant is None or group.posterior in meant]
-    return groups
+    return groups + list(variations_of(experiment, groups, targets, grid))
 
 
 def _grid(
@@ -269,12 +256,6 @@ def _yaml_value(text: str, value: str) -> Any:
         raise InputError(f"--set {text[:200]!r}: the value is not YAML: {first_line(error)}") from None
 
 
-def _choices(registry: Registry, texts: Sequence[str]) -> dict[str, Choice]:
-    """Canonical spec -> choice, in order, each once."""
-    specs: list[Spec] = [spec for text in texts for spec in expanded(registry, text)]
-    return {str(choice): choice for choice in (registry.choose(spec) for spec in specs)}
-
-
 def _ordered(
     registry: Registry, experiment: Sequence[str], profile: Sequence[str] | None, user: Sequence[str] | None
 ) -> list[tuple[int, Choice]]:
@@ -288,8 +269,8 @@ def _ordered(
         profile: specs of the profile, which replace them.
         user: specs of the user, which replace both.
     """
-    places = {text: place for place, text in enumerate(_choices(registry, [*experiment, *(profile or [])]))}
-    chosen = _choices(registry, user or profile or experiment)
+    places = {text: place for place, text in enumerate(choices(registry, [*experiment, *(profile or [])]))}
+    chosen = choices(registry, user or profile or experiment)
     for text in chosen:
         places.setdefault(text, len(places))
     return sorted(((places[text], choice) for text, choice in chosen.items()), key=lambda pair: pair[0])

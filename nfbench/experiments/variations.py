@@ -1,15 +1,64 @@
 """An experiment's grid once more with one thing changed: what a paper leaves open, tried one choice at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from nfbench.experiments.families import choices
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
-from nfbench.specification.config import Training
-from nfbench.specification.experiment import Experiment, Profile
+from nfbench.specification.config import Group, Origin, Training
+from nfbench.specification.experiment import Experiment, Profile, Variation
+from nfbench.specification.registry import posteriors
+from nfbench.specification.registry import targets as registered
 from nfbench.specification.spec import Spec, expand
+
+
+def variations_of(
+    experiment: Experiment, grid: Sequence[Group], targets: Sequence[str] | None, lay: Callable[..., list[Group]]
+) -> Iterator[Group]:
+    """The groups of all variations of an experiment, each cell with what it differs from.
+
+    Args:
+        experiment: as its file has it.
+        grid: groups of the grid as it is.
+        targets: specs that replace the experiment's; None: none.
+        lay: (experiment, name of the variation, its number from 1, ``targets=``) -> the groups of one grid.
+
+    Yields:
+        Groups, in the order of the experiment.
+
+    Raises:
+        InputError: a variation is of a posterior that the grid lacks, makes two targets of the grid the same one, or
+            cannot be trained.
+    """
+    of_profiles = [spec for each in experiment.profiles.values() for spec in each.posteriors or ()]
+    known = choices(posteriors, [*experiment.posteriors, *of_profiles]) if experiment.variations else {}
+    for number, (name, variation) in enumerate(experiment.variations.items(), 1):
+        meant = choices(posteriors, variation.posteriors or [*known, *(group.posterior for group in grid)])
+        for posterior in meant if variation.posteriors else ():
+            if posterior not in known:
+                place = f" in the grid of variation {name!r} of {experiment.name}"
+                raise unknown("posterior", posterior, known, place=place)
+        given = None if targets is None else with_options(targets, variation.target)
+        origins = _origins(grid, variation, f"variation {name!r} of {experiment.name}")
+        for group in lay(varied(experiment, name), name, number, targets=given):
+            if group.posterior in meant:
+                cells = [cell.model_copy(update={"origin": origins[cell.target]}) for cell in group.cells]
+                yield group.model_copy(update={"cells": tuple(cells)})
+
+
+def _origins(grid: Sequence[Group], variation: Variation, owner: str) -> dict[str, Origin]:
+    """By target of a variation what it differs from, in the grid."""
+    origins: dict[str, Origin] = {}
+    for group in grid:
+        (target,) = choices(registered, with_options([group.target], variation.target))
+        origin = Origin(target=group.target, recipe=group.cells[0].recipe)
+        if origins.setdefault(target, origin) != origin:
+            both = f"{origins[target].target!r} and {group.target!r}"
+            raise InputError(f"{owner}: {both} become one target; expected options in which they do not differ")
+    return origins
 
 
 def varied(experiment: Experiment, name: str) -> Experiment:

@@ -116,10 +116,17 @@ class Push(Strict):
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)  # standard deviation of every raw parameter
 
 
+class Origin(Strict):
+    """The configuration of an experiment's grid of which a cell is a variation, beside its own posterior."""
+
+    target: str  # canonical spec
+    recipe: str  # `Cell.recipe`
+
+
 class Cell(Stored):
     """What one record is the outcome of."""
 
-    later = ("sources", "library", "variation")
+    later = ("sources", "library", "variation", "origin")
     experiment: str
     profile: str
     target: str  # canonical spec
@@ -132,6 +139,7 @@ class Cell(Stored):
     library: str | None = None  # that computes the posterior, with its version, such as zuko 1.6.0
     sources: dict[str, str] | None = None  # sha256 of the code of a posterior or target that is not nfbench's own
     variation: str | None = None  # of the experiment's; None for the grid as it is
+    origin: Origin | None = None  # of a variation: what it differs from
 
     @property
     def name(self) -> str:
@@ -147,7 +155,9 @@ class Cell(Stored):
     def recipe(self) -> str:
         """Hash of what all cells of one comparable set share: all but target, posterior and seed."""
         return digest(
-            self.model_dump(mode="json", exclude={"target", "posterior", "seed", "data", "sources", "library"})
+            self.model_dump(
+                mode="json", exclude={"target", "posterior", "seed", "data", "sources", "library", "origin"}
+            )
         )[:8]
 
 

@@ -30,8 +30,18 @@ def rows(shift=lambda seed: 0.1 * seed):
         part["nll"], part["gap_se"], part["nll_se"] = part["free_energy"] - part["gap"], 0.0, 0.0
         part["training"] = f"Adam, {words}, batches" if words == "b" else "Adam, , batches"
         part["target"] = f"{TARGET},layers=2" if words == "a" else TARGET
-        parts.append(part.assign(variation=name or None, experiment="table2-choices"))
-    return pd.concat(parts, ignore_index=True)
+        recipe = f"r1-{name}" if name else "r0"
+        parts.append(part.assign(variation=name or None, experiment="table2-choices", recipe=recipe))
+    return with_origins(pd.concat(parts, ignore_index=True))
+
+
+def with_origins(whole):
+    """The same with what each variation differs from: its target without layers, and the grid's recipe."""
+    varied = whole["variation"].notna()
+    return whole.assign(
+        origin_target=whole["target"].str.removesuffix(",layers=2").where(varied),
+        origin_recipe=whole["recipe"].str.replace(r"r1(-[a-z]+)?", "r0", regex=True).where(varied),
+    )
 
 
 def test_differences_are_paired_by_seed():
@@ -115,7 +125,7 @@ def on_targets():
         targets = {f"dlgm:dim={dim}{more}": {"gaussian": [dim + 0.5 * number] * 3} for dim in (4, 3)}
         part = compared_block(targets, metric="free_energy").rows
         parts.append(part.assign(variation=name or None, recipe=f"r{number}"))
-    return pd.concat(parts, ignore_index=True)
+    return with_origins(pd.concat(parts, ignore_index=True))
 
 
 def test_targets_are_not_mixed():
@@ -138,7 +148,7 @@ def test_no_other_target_stands_in_for_one_without_records():
     """Where the grid lacks a target there is no difference, and a note says so."""
     part = on_targets()
     part = part[part["target"] != "dlgm:dim=4"]
-    alone = next(move for move in moves(part) if move.place[0] == "dlgm:dim=4,layers=2")
+    alone = next(move for move in moves(part) if move.row["target"] == "dlgm:dim=4,layers=2")
     assert alone.base is None
     assert not alone.moves
     (table,) = tables(part)
@@ -146,11 +156,12 @@ def test_no_other_target_stands_in_for_one_without_records():
 
 
 def test_recipes_are_not_mixed():
-    """Of an experiment whose file was changed each variation is beside the grid that differs least from it."""
+    """Of an experiment whose file was changed each variation is beside the grid that it was planned with."""
     old, new = on_targets(), on_targets()
     for part, updates in ((old, 10), (new, 20)):
         part["training"] = f"{updates} updates of Adam"
-        part["recipe"] = [f"{recipe}-{updates}" for recipe in part["recipe"]]
+        for column in ("recipe", "origin_recipe"):
+            part[column] = part[column].where(part[column].isna(), part[column] + f"-{updates}")
     new["free_energy"] += 100 * new["variation"].isna()
     both = pd.concat([old, new], ignore_index=True)
     parts = list(by_recipe(both))

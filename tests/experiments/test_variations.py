@@ -44,6 +44,9 @@ def test_the_grid_comes_first_then_each_variation():
     assert [cell.training.head for cell in cells] == ["scaled"] * 4 + ["base"]
     assert len({cell.id for cell in cells}) == len({cell.recipe for cell in cells}) + 2 == 5
     assert [group.order for group in groups] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)]
+    grid = cells[0]
+    assert [cell.origin and cell.origin.recipe for cell in cells] == [None, None, *[grid.recipe] * 3]
+    assert {cell.origin.target for cell in cells[2:]} == {grid.target}
     alone = plan(experiment({}), "quick")
     assert [group.cells for group in alone] == [group.cells for group in groups[:2]]
 
@@ -119,3 +122,12 @@ def test_a_posterior_of_a_profile_alone_can_be_varied():
         (None, "planar:K=3"),
         ("wide", "planar:K=3"),
     ]
+
+
+def test_two_targets_that_become_one_are_refused():
+    """Of such a variation nobody could say what it differs from."""
+    whole = experiment({"narrow": {"target": {"dim": 3}}}, targets=["digits:dim=4|5"])
+    with pytest.raises(
+        InputError, match=r"variation 'narrow' of mine: 'digits:dim=4.*' and 'digits:dim=5.*' become one"
+    ):
+        plan(whole, "quick")
