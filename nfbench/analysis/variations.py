@@ -48,8 +48,8 @@ class Move:
 
     @property
     def place(self) -> tuple[str, str]:
-        """The target of the grid, and the posterior."""
-        return str(self.row["origin_target" if self.variation else "target"]), str(self.row["posterior"])
+        """Target of the grid, the own one of a record that does not say what it is a variation of, and posterior."""
+        return _origin(self.row)[0] or str(self.row["target"]), str(self.row["posterior"])
 
     def points(self, values: Mapping[str, Estimate]) -> dict[Point, float]:
         """Means at the place of this configuration.
@@ -86,12 +86,12 @@ def moves(rows: pd.DataFrame) -> list[Move]:
         of the grid has no records has no differences.
     """
     configurations = [(cells.iloc[0].to_dict(), cells) for _, cells in groups(rows, CONFIGURATION)]
-    bases = {_key(row, "target", "recipe"): cells for row, cells in configurations if not variation(row)}
+    bases = {(*_origin(row), str(row["posterior"])): cells for row, cells in configurations if not variation(row)}
     found = []
     for row, cells in configurations:
         done, name = cells[cells["status"] == "done"], variation(row)
         known = [metric for metric in METRICS if metric in done and done[metric].notna().any()]
-        against = bases.get(_key(row, "origin_target", "origin_recipe")) if name else None
+        against = bases.get((*_origin(row), str(row["posterior"]))) if name else None
         base = row if not name else None if against is None else against.iloc[0].to_dict()
         differences = {} if against is None else {metric: paired(cells, against, metric) for metric in known}
         found.append(
@@ -120,7 +120,7 @@ def by_recipe(rows: pd.DataFrame) -> Iterator[tuple[Block | None, list[Move]]]:
     """
     parts: dict[str, list[Move]] = {}
     for move in moves(rows):
-        parts.setdefault(str(move.row["origin_recipe" if move.variation else "recipe"]), []).append(move)
+        parts.setdefault(_origin(move.row)[1], []).append(move)
     known = {str(block.recipe): block for block in blocks(grid(rows))}
     for recipe, found in parts.items():
         yield known.get(recipe), found
@@ -204,9 +204,11 @@ def added(found: list[Move]) -> Iterator[tuple[tuple[str, ...], dict[Point, floa
                 yield together, {point: base[point] + sum(shifts[name][point] for name in together) for point in whole}
 
 
-def _key(row: Mapping[Any, Any], target: str, recipe: str) -> tuple[str, str, str]:
-    """What a configuration and the one of the grid that it varies have in common."""
-    return str(row["posterior"]), str(row[target]), str(row[recipe])
+def _origin(row: Mapping[Any, Any]) -> tuple[str, str]:
+    """Target and recipe of the grid that a configuration is of or varies; empty texts where a record does not say."""
+    prefix = "origin_" if variation(row) else ""
+    target, recipe = (row.get(f"{prefix}{name}") for name in ("target", "recipe"))
+    return "" if pd.isna(target) else str(target), "" if pd.isna(recipe) else str(recipe)
 
 
 def _options(row: Mapping[Any, Any], base: Mapping[Any, Any]) -> set[str]:

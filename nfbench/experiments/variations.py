@@ -53,11 +53,11 @@ def _origins(grid: Sequence[Group], variation: Variation, owner: str) -> dict[st
     """By target of a variation what it differs from, in the grid."""
     origins: dict[str, Origin] = {}
     for group in grid:
-        (target,) = choices(registered, with_options([group.target], variation.target))
         origin = Origin(target=group.target, recipe=group.cells[0].recipe)
-        if origins.setdefault(target, origin) != origin:
-            both = f"{origins[target].target!r} and {group.target!r}"
-            raise InputError(f"{owner}: {both} become one target; expected options in which they do not differ")
+        for target in choices(registered, with_options([group.target], variation.target)):
+            if origins.setdefault(target, origin) != origin:
+                both = f"{origins[target].target!r} and {group.target!r}"
+                raise InputError(f"{owner}: {both} become one target; expected options in which they do not differ")
     return origins
 
 

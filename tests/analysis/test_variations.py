@@ -155,6 +155,16 @@ def test_no_other_target_stands_in_for_one_without_records():
     assert "to differ from: wide, dlgm:dim=4,layers=2, gaussian." in table.notes[1]
 
 
+def test_a_record_that_names_no_origin_stays_readable():
+    """It has no differences, and stands in a table of its own."""
+    for part in (on_targets(), on_targets().drop(columns=["origin_target", "origin_recipe"])):
+        if "origin_target" in part:
+            part.loc[part["target"] == "dlgm:dim=3,layers=2", ["origin_target", "origin_recipe"]] = None
+        alone = [move for move in moves(part) if move.variation][-1]
+        assert (alone.place, alone.moves) == (("dlgm:dim=3,layers=2", "gaussian"), {})
+        assert "to differ from: wide, dlgm:dim=" in tables(part)[-1].notes[1]
+
+
 def test_recipes_are_not_mixed():
     """Of an experiment whose file was changed each variation is beside the grid that it was planned with."""
     old, new = on_targets(), on_targets()

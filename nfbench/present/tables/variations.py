@@ -83,7 +83,7 @@ def _lost(found: list[Move]) -> list[str]:
     if alone := [
         f"{move.variation}, {move.row['target']}, {move.row['posterior']}" for move in found if move.base is None
     ]:
-        notes.append(f"Without a configuration of the grid, or with several, to differ from: {'; '.join(alone)}.")
+        notes.append(f"Without records of the grid to differ from: {'; '.join(alone)}.")
     return notes
 
 
