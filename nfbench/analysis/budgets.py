@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nfbench.analysis.blocks import CONFIGURATION, FACTS, Block, groups
+from nfbench.analysis.refuted import refuted
 from nfbench.analysis.scores import metric_of
 from nfbench.analysis.summary import Estimate, estimate, over
 from nfbench.foundation.errors import InputError
@@ -79,13 +80,14 @@ def at_budget(results: StoredResults, block: Block, budget: Budget) -> pd.DataFr
         One row a configuration that has a value: the columns of `CONFIGURATION` and of `FACTS`, ``budget`` (the amount
         for its target), ``spent`` (the mean over seeds of what the whole training took), ``step`` (updates within the
         budget; None for parameters), the estimates ``at`` and ``end``, ``rank_at`` and ``rank_end`` among the rows of
-        its target, and ``seeds``.
+        its target (none for a posterior that ``nfbench verify`` refuted), and ``seeds``.
     """
     of_size = budget.kind == "parameters"
     rows = _of_parameters(block, budget) if of_size else _of_curves(results, block, budget)
+    untrusted = set(refuted(block))
     sign = -1.0 if of_size and better(metric_of(block, None)) == "higher" else 1.0
     for target in dict.fromkeys(row["target"] for row in rows):
-        _rank([row for row in rows if row["target"] == target], sign)
+        _rank([row for row in rows if row["target"] == target and row["posterior"] not in untrusted], sign)
     return pd.DataFrame(rows)
 
 

@@ -66,6 +66,7 @@ class Judgement(NamedTuple):
 def judge(frame: pd.DataFrame, claim: Claim) -> Judgement:
     """Hold a claim against the records of its experiment, without variations.
 
+    Posteriors that ``nfbench verify`` refuted are left out.
     Every comparison is made once: with the user's own records where there are some, and there at the largest number of
     updates. A claim is *reproduced* where each comparison shows it at `LEVEL`. It is *reproduced in direction* where
     none contradicts it and every mean agrees; or, of published values, where these are missed but stand in the paper's
@@ -82,7 +83,7 @@ def judge(frame: pd.DataFrame, claim: Claim) -> Judgement:
     rows = grid(frame[frame["experiment"] == claim.experiment])
     pieces: dict[str, Piece] = {}
     objections: list[str] = []
-    for block in sorted(blocks(rows), key=_priority):
+    for block in sorted(blocks(rows[~rows["refuted"]] if "refuted" in rows else rows), key=_priority):
         for piece in _pieces(block, claim.test):
             if piece.seeds:
                 pieces.setdefault(piece.name, piece._replace(block=block))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nfbench.analysis.best import Standing, impossible, standings
 from nfbench.analysis.blocks import DIVERGENCES, RANKING, Block, configuration_key
+from nfbench.analysis.refuted import refuted
 from nfbench.analysis.summary import over
 from nfbench.records.glossary import better
 
@@ -31,7 +32,8 @@ class Overview:
         seconds: (M, T) of a seed, means over seeds; NaN where none is done.
         runs: (M, T) number of seeds that there are.
         lost: (M, T) how many of them are not done.
-        wrong: (M, T) whether the quality is a divergence below 0, which only a wrong ln q gives.
+        wrong: (M, T) whether the quality is a divergence below 0, which only a wrong ln q gives, or of a posterior that
+            ``nfbench verify`` refuted.
         standing: of posterior and target by their specs: the best of its target, and those whose difference to it,
             paired by seed, has an interval that contains 0 (`nfbench.analysis.best.standings`).
         timed: ``training`` where `seconds` are those of the training alone, ``cell`` where evaluation counts too.
@@ -102,6 +104,7 @@ def _overview(block: Block, metrics: dict[str, str], unit: str) -> Overview:
     wrong = np.zeros(shape, dtype=np.bool_)
     timed = "training_seconds" in rows and bool(block.done["training_seconds"].notna().all())
     standing: dict[tuple[str, str], Standing] = {}
+    untrusted = set(refuted(block))
     for target, part in block.by_target():
         if target not in metrics:
             continue
@@ -111,7 +114,8 @@ def _overview(block: Block, metrics: dict[str, str], unit: str) -> Overview:
             runs[place], lost[place] = len(cells), len(cells) - len(done)
             seconds[place] = done["training_seconds" if timed else "seconds"].astype(float).mean()
             quality[place] = _quality(done, metrics[target], unit)
-            wrong[place] = impossible(metrics[target], over(done, metrics[target]))
+            untrue = impossible(metrics[target], over(done, metrics[target])) or posterior in untrusted
+            wrong[place] = untrue and np.isfinite(quality[place])
             names[configuration_key(cells.iloc[0].to_dict())] = str(posterior)
         if unit == EXCESS:
             quality[:, column] -= np.nanmin(np.where(wrong[:, column], np.nan, quality[:, column]), initial=np.inf)

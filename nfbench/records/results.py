@@ -17,7 +17,7 @@ from nfbench.records.frame import Rows
 from nfbench.records.listing import Records
 from nfbench.records.store import arrays, path
 from nfbench.records.timings import Timing, timings
-from nfbench.records.verdicts import StoredVerdict, newest, verdicts
+from nfbench.records.verdicts import StoredVerdict, maps_of, newest, verdicts
 from nfbench.specification.choices import REFERENCE, TIMING
 
 OWN = "own"  # the source of records that lie directly under the root; those of its folder `reference` have its name
@@ -105,8 +105,9 @@ class StoredResults:
         change a copy.
         """
         frame = self.rows.frame()
-        refuted = {(each.examined.posterior, each.label) for each in self.verdicts.values() if each.refuted}
-        marks = [names in refuted for names in zip(frame["posterior"], frame["label"], strict=True)] if refuted else []
+        refuted = {maps_of(each.examined.posterior, each.label) for each in self.verdicts.values() if each.refuted}
+        names = zip(frame["posterior"], frame["label"], strict=True)
+        marks = [maps_of(*both) in refuted for both in names] if refuted else []
         return frame.assign(refuted=marks) if any(marks) else frame
 
     def record(self, row_or_id: Row | str) -> Record:

@@ -14,6 +14,7 @@ from nfbench.foundation.files import entries
 from nfbench.records.proof import each_readable, make_room, parse, store_sealed
 from nfbench.specification.choices import VERDICTS, Dtype, Kind, Status
 from nfbench.specification.config import Stored, Strict, digest
+from nfbench.specification.spec import parse as parse_spec
 
 SUFFIX = ".verdict"
 _WRONG = 1e-3  # nats
@@ -79,6 +80,26 @@ class StoredVerdict(Stored):
         """
         failed = {checked.check: checked.size or 0.0 for checked in self.checks if checked.status == "fail"}
         return failed.get("ln|det|", 0.0) > _WRONG or {"injective", "E_q[p/q] = 1"} <= set(failed)
+
+
+def maps_of(posterior: str, label: str) -> tuple[str, ...]:
+    """What posteriors have in common of which one verdict holds: the same maps, of any number but none.
+
+    >>> maps_of("pyro:sylvester,K=4,source=pyro 1.9.2", "Sylvester, pyro 1.9.2 (source pyro 1.9.2)")
+    ('pyro:sylvester', 'Sylvester, pyro 1.9.2')
+
+    Args:
+        posterior: a spec; with ``source=`` where records of several versions stand beside each other.
+        label: of the family, with the version of its library.
+
+    Returns:
+        The spec without K and version and the label, or the spec alone where there is no map.
+    """
+    spec = parse_spec(posterior)
+    options = dict(spec.options)
+    if options.get("K") == "0":
+        return (posterior,)
+    return str(spec.without("K").without("source")), label.removesuffix(f" (source {options.get('source')})")
 
 
 def identity(examined: Examined) -> str:

@@ -87,6 +87,15 @@ def test_an_impossible_divergence_is_never_the_best():
     assert shown.standing == {("b", "u1"): "best"}
 
 
+def test_what_is_refuted_is_wrong_and_no_ground_to_count_from():
+    """Others are counted from the best of those whose ln q is right."""
+    block = compared_block({"a": [-5.0] * 3, "b": [1.0] * 3, "c": [1.5] * 3}, metric="free_energy")
+    shown = of(Block.of(block.rows.assign(refuted=block.rows["posterior"] == "a")))
+    assert shown.wrong.tolist() == [[True], [False], [False]]
+    assert shown.quality[1:].tolist() == [[0.0], [0.5]]
+    assert "a" not in {posterior for posterior, *_ in shown.leaders()}
+
+
 def test_nothing_to_compare_is_nothing():
     """Where every cell is lost, or no metric ranks, there is no overview."""
     assert list(overviews(compared_block({"a": [math.inf], "b": [math.inf]}))) == []

@@ -52,6 +52,17 @@ def test_seconds_are_those_of_the_quickest(results):
     assert rows["seeds"].tolist() == [3, 2, 3]
 
 
+def test_what_is_refuted_has_no_rank(root):
+    """The others are ranked without it, and a note says why."""
+    results = nfbench.results(root)
+    results.frame = results.frame.assign(refuted=results.frame["posterior"] == "planar:K=8")
+    rows = reached(results, "seconds")
+    assert rows["rank_at"].fillna(0).tolist() == [1, 0, 2]
+    shown = results.at("figure3", "seconds").text("md")
+    assert "Without a rank, as nfbench verify found" in shown
+    assert "| 1 (2) |" in shown
+
+
 def test_updates_and_gradient_evaluations_are_the_same_where_draws_are(results):
     """1,000 updates of 256 draws are 256,000 gradient evaluations; before its fall a curve has its high value."""
     updates, gradients = (reached(results, text) for text in ("updates=1000", "gradient-evaluations=256000"))

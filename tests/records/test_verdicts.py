@@ -9,7 +9,7 @@ from support.synthetic_verdicts import verdict
 import nfbench
 from nfbench.foundation.errors import InputError
 from nfbench.records.merge import merge
-from nfbench.records.verdicts import newest, read, verdicts, write
+from nfbench.records.verdicts import maps_of, newest, read, verdicts, write
 
 
 def test_a_verdict_comes_back(tmp_path):
@@ -56,7 +56,18 @@ def test_which_failures_refute_a_bound(tmp_path):
     assert "refuted" not in nfbench.results(tmp_path).frame
     write(tmp_path, verdict("radial:K=8", failed=["ln|det|"], label="Radial flow", size=0.5))
     frame = nfbench.results(tmp_path).frame
-    assert set(frame.loc[frame["refuted"], "posterior"]) == {"radial:K=8"}
+    assert set(frame.loc[frame["refuted"], "posterior"]) == {"radial:K=2", "radial:K=8", "radial:K=32"}
+
+
+def test_a_verdict_holds_of_every_number_of_maps_and_of_its_version_alone():
+    """The maps are the same at any K; no map is no wrong one, and where versions stand side by side one is meant."""
+    at = maps_of("pyro:sylvester,K=4,reflections=8", "Sylvester, pyro 1.9.2")
+    assert maps_of("pyro:sylvester,K=2,reflections=8", "Sylvester, pyro 1.9.2") == at
+    assert (
+        maps_of("pyro:sylvester,K=2,reflections=8,source=pyro 1.9.2", "Sylvester, pyro 1.9.2 (source pyro 1.9.2)") == at
+    )
+    others = [("K=0,reflections=8", "1.9.2"), ("K=4,reflections=2", "1.9.2"), ("K=4,reflections=8", "1.9.3")]
+    assert at not in [maps_of(f"pyro:sylvester,{options}", f"Sylvester, pyro {version}") for options, version in others]
 
 
 def test_own_verdicts_go_before_the_packages(tmp_path):

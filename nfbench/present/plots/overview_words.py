@@ -58,7 +58,7 @@ def caption(block: Block, shown: Sequence[Overview]) -> str:
     if any(each.lost.any() for each in shown):
         text += "Cross: seeds that are not done, large where none is. "
     if any(each.wrong.any() for each in shown):
-        text += "Exclamation mark: a divergence below 0, which only a wrong ln q gives. "
+        text += "Exclamation mark: a divergence below 0, or nfbench verify refuted the posterior: ln q is wrong. "
     return f"{text}Posteriors are grouped by kind. {block.protocol}."
 
 

@@ -6,13 +6,14 @@ import pandas as pd
 
 from nfbench.analysis.blocks import Block, blocks, configuration_key
 from nfbench.analysis.budgets import Budget, at_budget, parse_budget
+from nfbench.analysis.refuted import REASON, refuted
 from nfbench.analysis.scores import metric_of
 from nfbench.analysis.summary import PARTS
 from nfbench.foundation.errors import InputError
 from nfbench.present.tables.compared import Compared
 from nfbench.present.tables.labels import budget as protocol_of
 from nfbench.present.tables.labels import depth, spread
-from nfbench.present.tables.render import Table, number, significant
+from nfbench.present.tables.render import NOTHING, Table, number, significant
 from nfbench.records.glossary import measure
 from nfbench.records.results import StoredResults
 
@@ -92,6 +93,8 @@ def _table(block: Block, table: pd.DataFrame, budget: Budget) -> Table:
             "are any, else of the training's own draws, which are fewer than those of the evaluation."
         )
         notes.append(_CUT)
+    if untrusted := refuted(block):
+        notes.append(f"Without a rank, as {REASON}: {', '.join(untrusted)}.")
     lost = block.rows["status"].value_counts().get("diverged", 0)
     notes += [f"{lost} cell{'' if lost == 1 else 's'} diverged, without a value here."] if lost else []
     keys = [configuration_key(row) for row in table.to_dict("records")]
@@ -101,8 +104,10 @@ def _table(block: Block, table: pd.DataFrame, budget: Budget) -> Table:
 
 
 def _ranks(row: dict[Any, Any]) -> str:
-    same = row["rank_at"] == row["rank_end"]
-    return str(row["rank_at"]) if same else f"{row['rank_at']} ({row['rank_end']})"
+    if pd.isna(row.get("rank_at")):
+        return NOTHING
+    at, end = int(row["rank_at"]), int(row["rank_end"])
+    return str(at) if at == end else f"{at} ({end})"
 
 
 def _amount(value: float) -> str:
