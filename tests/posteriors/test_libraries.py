@@ -1,5 +1,7 @@
 """Families that other libraries compute: exact where the library is, named with its version, absent without harm."""
 
+import copy
+import pickle
 import re
 import sys
 
@@ -76,6 +78,16 @@ def test_density_at_draws_or_none(spec):
         return
     with pytest.raises(NotImplementedError, match="has no inverse"):
         q.log_prob(z, features)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_posterior_that_was_called_can_be_copied_and_pickled(spec):
+    """It keeps no graph of its last call, as evaluation and other processes work with copies."""
+    q = nfbench.posterior(needed(spec), 2, seed=0)
+    q(normal(3, 1, q.noise_dim, seed=1).float())
+    draws = [each.sample(4).detach() for each in (q, copy.deepcopy(q), pickle.loads(pickle.dumps(q)))]
+    assert torch.equal(draws[0], draws[1])
+    assert torch.equal(draws[0], draws[2])
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)

@@ -20,13 +20,29 @@ from nfbench.specification.registry import register_posterior
 PYRO = Library("pyro", "pyro-ppl")
 
 
+def called(transform: Any, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Call a transform, which keeps nothing of the call: a module with a graph can neither be copied nor stored.
+
+    Args:
+        transform: of Pyro, which keeps the last point, its image and their ln|det|.
+        before: (S, B, D).
+
+    Returns:
+        The image (S, B, D), and ln|det| as the transform has it.
+    """
+    after = transform(before)
+    log_det = transform.log_abs_det_jacobian(before, after)
+    for name in [name for name in vars(transform) if name.startswith("_cached_")]:
+        setattr(transform, name, (None, None) if name == "_cached_x_y" else None)
+    return after, log_det
+
+
 class PyroFlow(LibraryChain):
     """A chain of Pyro's transforms, with a reversal of the coordinates between two of them."""
 
     def step(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         transform, before = self._transform(number, context), z.flip(-1) if number else z
-        after = transform(before)
-        return after, transform.log_abs_det_jacobian(before, after)
+        return called(transform, before)
 
     def step_back(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         transform = self._transform(number, context)

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from nfbench.posteriors.contract import Flow
-from nfbench.posteriors.libraries.pyro import PYRO
+from nfbench.posteriors.libraries.pyro import PYRO, called
 from nfbench.posteriors.library_flow import LibraryChain, LibraryFlow
 from nfbench.specification.registry import register_posterior
 
@@ -144,19 +144,20 @@ def householder(dim: int, depth: int = 8) -> Flow:
         The chain at Pyro's start.
     """
     PYRO.load("distributions.transforms")
-
-    def made(numbers: Sequence[Tensor]) -> Any:
-        return conditioned("ConditionalHouseholder", numbers[0], dim)
-
+    made = partial(_reflection, dim)
     return NumbersFlow("pyro:householder", dim, depth, made, (dim,), (dim**-0.5,), invertible=True)
+
+
+def _reflection(dim: int, numbers: Sequence[Tensor]) -> Any:
+    """One reflection of Pyro at a vector (B, D), the only one of `numbers`."""
+    return conditioned("ConditionalHouseholder", numbers[0], dim)
 
 
 class SylvesterFlow(LibraryChain):
     """A chain of Pyro's Sylvester transforms, which are the same for all data points."""
 
     def step(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        after = self.maps[number](z)
-        return after, self.maps[number].log_abs_det_jacobian(z, after)
+        return called(self.maps[number], z)
 
     def step_back(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
