@@ -79,7 +79,7 @@ def plan(
 def _grid(
     experiment: Experiment,
     variation: str | None,
-    number: int,
+    first: int,
     *,
     profile: str,
     posteriors: Sequence[str] | None,
@@ -87,7 +87,7 @@ def _grid(
     seeds: Sequence[int] | None,
     overrides_label: str,
 ) -> list[Group]:
-    """The groups of one grid: the experiment's own, number 0, or that of a variation, whose rows follow in tables."""
+    """The groups of one grid: the experiment's own, or that of a variation; `first` is its first row in tables."""
     files = {CHOICES: "the files of 'nfbench choose'", PLANS: "what is to be run", RECHECKS: "rechecks"}
     files |= {VERDICTS: "what 'nfbench verify' found", LOGS: "what workers said"}
     taken = files | {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
@@ -107,7 +107,6 @@ def _grid(
     columns = _ordered(registry.posteriors, experiment.posteriors, budget.posteriors, posteriors)
     groups = []
     rows = _ordered(registry.targets, experiment.targets, budget.targets, targets)
-    most = 1 + max((row for row, _ in rows), default=0)
     data = protocols_of([str(choice) for _, choice in rows])
     _check_data(budget.training, data, f"variation {variation!r}: " if variation else "")
     for row, target_choice in rows:
@@ -116,7 +115,7 @@ def _grid(
             common |= {"sources": registry.sources_of(str(posterior_choice), str(target_choice))}
             common |= {"library": posterior_choice.entry.checked_library}
             cells = [Cell(**common, posterior=str(posterior_choice), seed=seed) for seed in numbers]
-            groups += [Group(cells=block, order=(row + number * most, column)) for block in _blocks(cells)]
+            groups += [Group(cells=block, order=(first + row, column)) for block in _blocks(cells)]
     return groups
 
 

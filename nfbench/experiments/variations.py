@@ -24,7 +24,7 @@ def variations_of(
         experiment: as its file has it.
         grid: groups of the grid as it is.
         targets: specs that replace the experiment's; None: none.
-        lay: (experiment, name of the variation, its number from 1, ``targets=``) -> the groups of one grid.
+        lay: (experiment, name of the variation, its first row in tables, ``targets=``) -> the groups of one grid.
 
     Yields:
         Groups, in the order of the experiment.
@@ -35,7 +35,8 @@ def variations_of(
     """
     of_profiles = [spec for each in experiment.profiles.values() for spec in each.posteriors or ()]
     known = choices(posteriors, [*experiment.posteriors, *of_profiles]) if experiment.variations else {}
-    for number, (name, variation) in enumerate(experiment.variations.items(), 1):
+    first = 1 + max((group.order[0] for group in grid), default=-1)  # row in tables
+    for name, variation in experiment.variations.items():
         meant = choices(posteriors, variation.posteriors or [*known, *(group.posterior for group in grid)])
         for posterior in meant if variation.posteriors else ():
             if posterior not in known:
@@ -43,7 +44,9 @@ def variations_of(
                 raise unknown("posterior", posterior, known, place=place)
         given = None if targets is None else with_options(targets, variation.target)
         origins = _origins(grid, variation, f"variation {name!r} of {experiment.name}")
-        for group in lay(varied(experiment, name), name, number, targets=given):
+        groups = lay(varied(experiment, name), name, first, targets=given)
+        first = 1 + max((group.order[0] for group in groups), default=first - 1)
+        for group in groups:
             if group.posterior in meant:
                 cells = [cell.model_copy(update={"origin": origins[cell.target]}) for cell in group.cells]
                 yield group.model_copy(update={"cells": tuple(cells)})

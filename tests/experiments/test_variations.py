@@ -126,9 +126,11 @@ def test_a_posterior_of_a_profile_alone_can_be_varied():
 
 def test_a_variation_can_have_several_values():
     """Each target of the grid becomes several, and all differ from it."""
-    groups = plan(experiment({"sizes": {"target": {"hidden": "8|9"}}}, posteriors=["gaussian"]), "quick")
-    assert [group.target for group in groups[1:]] == ["digits:dim=4,hidden=8", "digits:dim=4,hidden=9"]
+    several = {"sizes": {"target": {"hidden": "8|9"}}, "kl": {"training": {"anneal": "kl"}}}
+    groups = plan(experiment(several, posteriors=["gaussian"]), "quick")
+    assert [group.target for group in groups[1:3]] == ["digits:dim=4,hidden=8", "digits:dim=4,hidden=9"]
     assert {group.cells[0].origin.target for group in groups[1:]} == {groups[0].target}
+    assert [group.order for group in groups] == [(0, 0), (1, 0), (2, 0), (3, 0)]  # none stands between another's rows
 
 
 def test_two_targets_that_become_one_are_refused():
