@@ -13,6 +13,7 @@ from nfbench.present.plots.looks import Look
 from nfbench.present.plots.style import Picture, legend, panels, title
 from nfbench.records.glossary import measure
 
+_WIDE = 20.0  # nats, above which a panel is logarithmic beyond one nat
 _APART = 0.16  # of the distance between two variations, by which posteriors stand apart
 
 
@@ -67,6 +68,8 @@ def _panel(axis: Axes, moved: list[Move], metric: str, names: list[str], looks: 
             difference.mean, place, color=look.colour, marker=look.mark, ms=5, ls="none", label=title(dict(move.row))
         )
     axis.axvline(0, color="0.6", lw=0.8, ls=":", zorder=0)
+    if max(map(abs, axis.get_xlim())) > _WIDE:
+        axis.set_xscale("symlog", linthresh=1.0)
     axis.set_yticks(range(len(names)), labels=[name.replace("$", r"\$") for name in names])  # which begins formulas
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xlabel(f"difference of {measure(metric).title}")
@@ -75,5 +78,6 @@ def _panel(axis: Axes, moved: list[Move], metric: str, names: list[str], looks: 
 def _caption(block: Block) -> str:
     return (
         "What each variation moves: the mean over seeds of its difference to the grid as it is, seed by seed, with the "
-        f"95 % interval; of two seeds from one difference to the other. Lower is better. {block.protocol}."
+        "95 % interval; of two seeds from one difference to the other. Lower is better. A panel with differences above "
+        f"{_WIDE:g} nats is logarithmic beyond 1. {block.protocol}."
     )
