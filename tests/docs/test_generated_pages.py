@@ -12,6 +12,8 @@ from nfbench.posteriors.contract import Identity
 from nfbench.records import glossary
 from nfbench.records.verdicts import write
 from nfbench.specification import registry
+from nfbench.specification.config import Cell, Evaluation, Push, Training
+from nfbench.specification.experiment import Experiment, Profile, Recipe, Variation
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +99,9 @@ def test_experiments_contenders_and_words_are_all_there(generated):
 
 def test_every_field_of_a_model_is_listed(generated):
     """The reference of YAML files and records has each field of each model, and what a comment says of it."""
-    from nfbench.specification import config
-
     sections = dict(part.split("\n", 1) for part in generated.configuration().split("### ")[1:])
-    for name in ("Experiment", "Profile", "Training", "Evaluation", "Recipe", "Push", "Cell"):
-        assert all(f"| `{field}` |" in sections[name] for field in getattr(config, name).model_fields)
+    for model in (Experiment, Variation, Profile, Training, Evaluation, Recipe, Push, Cell):
+        assert all(f"| `{field}` |" in sections[model.__name__] for field in model.model_fields)
     assert "| `optimizer` | `adam` or `rmsprop` | `adam` |" in sections["Training"]
     assert "Monte-Carlo draws" in sections["Training"]
     assert "### Record" in generated.records()
