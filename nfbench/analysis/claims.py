@@ -11,6 +11,7 @@ from nfbench.analysis.blocks import Block, blocks
 from nfbench.analysis.differences import against, depth_steps, paired
 from nfbench.analysis.equivalence import HIGHER, LOWER, REPRODUCED, equivalence
 from nfbench.analysis.published import compare
+from nfbench.analysis.refuted import trusted
 from nfbench.analysis.summary import LEVEL, Estimate
 from nfbench.analysis.variations import grid
 from nfbench.published.catalogue import published
@@ -83,7 +84,8 @@ def judge(frame: pd.DataFrame, claim: Claim) -> Judgement:
     rows = grid(frame[frame["experiment"] == claim.experiment])
     pieces: dict[str, Piece] = {}
     objections: list[str] = []
-    for block in sorted(blocks(rows[~rows["refuted"]] if "refuted" in rows else rows), key=_priority):
+    parts = [part for part in map(trusted, blocks(rows)) if len(part.rows)]
+    for block in sorted(parts, key=_priority):
         for piece in _pieces(block, claim.test):
             if piece.seeds:
                 pieces.setdefault(piece.name, piece._replace(block=block))

@@ -110,20 +110,22 @@ def moves(rows: pd.DataFrame) -> list[Move]:
 
 
 def by_recipe(rows: pd.DataFrame) -> Iterator[tuple[Block | None, list[Move]]]:
-    """Split `moves` by the recipe of the grid, of which an experiment has several once its file was changed.
+    """The `moves` of each source, profile and recipe of the grid, which has several once its file was changed.
 
     Args:
-        rows: records of one experiment, profile and source.
+        rows: records of one experiment.
 
     Yields:
-        A block of the grid with this recipe, None where it has no records, and what belongs to it.
+        A block of the grid with this recipe, None where it has no records, and what belongs to it; nothing where no
+        record is of a variation.
     """
-    parts: dict[str, list[Move]] = {}
-    for move in moves(rows):
-        parts.setdefault(_origin(move.row)[1], []).append(move)
-    known = {str(block.recipe): block for block in blocks(grid(rows))}
-    for recipe, found in parts.items():
-        yield known.get(recipe), found
+    for _, part in rows.groupby(["source", "profile"], sort=False) if "variation" in rows else ():
+        parts: dict[str, list[Move]] = {}
+        for move in moves(part):
+            parts.setdefault(_origin(move.row)[1], []).append(move)
+        known = {str(block.recipe): block for block in blocks(grid(part))}
+        for recipe, found in parts.items():
+            yield known.get(recipe), found
 
 
 def expected(found: list[Move], source: Published) -> dict[Point, float]:

@@ -71,6 +71,13 @@ def plan(
     Raises:
         InputError: unknown profile, target, posterior or option, or a name that records cannot have.
     """
+    files = {CHOICES: "the files of 'nfbench choose'", PLANS: "what is to be run", RECHECKS: "rechecks"}
+    files |= {VERDICTS: "what 'nfbench verify' found", LOGS: "what workers said"}
+    taken = files | {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
+    if experiment.name in taken:
+        raise InputError(
+            f"experiment name {experiment.name!r} is taken: that folder of results holds {taken[experiment.name]}"
+        )
     grid = partial(_grid, profile=profile, posteriors=posteriors, seeds=seeds, overrides_label=overrides_label)
     groups = grid(experiment, None, 0, targets=targets)
     return groups + list(variations_of(experiment, groups, targets, grid))
@@ -88,13 +95,6 @@ def _grid(
     overrides_label: str,
 ) -> list[Group]:
     """The groups of one grid: the experiment's own, or that of a variation; `first` is its first row in tables."""
-    files = {CHOICES: "the files of 'nfbench choose'", PLANS: "what is to be run", RECHECKS: "rechecks"}
-    files |= {VERDICTS: "what 'nfbench verify' found", LOGS: "what workers said"}
-    taken = files | {REFERENCE: "the committed records", TIMING: "the records of 'nfbench time'"}
-    if experiment.name in taken:
-        raise InputError(
-            f"experiment name {experiment.name!r} is taken: that folder of results holds {taken[experiment.name]}"
-        )
     budget = profile_of(experiment, profile)
     common = {
         "experiment": experiment.name,

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from nfbench.experiments.families import choices
+from nfbench.foundation.checks import settings
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
 from nfbench.specification.config import Group, Origin, Training
@@ -88,12 +87,8 @@ def varied(experiment: Experiment, name: str) -> Experiment:
     def changed(key: str, profile: Profile) -> Profile:
         if profile.training is None:
             raise InputError(f"variation {name!r} of {experiment.name}: expected profiles that train")
-        try:
-            training = Training(**(profile.training.model_dump() | variation.training))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, ["profiles", key, "training", *first["loc"]]))
-            raise InputError(f"variation {name!r} of {experiment.name}: {place}: {first['msg']}") from None
+        owner = f"variation {name!r} of {experiment.name}: profiles.{key}.training"
+        training = settings(owner, Training, profile.training.model_dump(), variation.training)
         targets = profile.targets and with_options(profile.targets, variation.target)
         return profile.model_copy(update={"training": training, "targets": targets})
 

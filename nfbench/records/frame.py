@@ -22,8 +22,8 @@ _COLUMNS = (
 _LAST = ("data", "finished")  # behind the usual columns, before metrics that only some records have
 _KINDS = {"posterior": ("posterior", "family"), "target": ("target",)}  # and the columns that are specs of it
 _HIDDEN = ("_provenance", "_target_cite", "_posterior_source", "_target_source", "_metrics")  # not for users
-_ORIGIN = ("variation", "origin_target", "origin_recipe")
-_SOMETIMES = (*Facts.later, *_ORIGIN, "training_seconds")  # columns where a record has them, in this order
+# Columns where a record has them, in this order.
+_SOMETIMES = (*Facts.later, "variation", "origin_target", "origin_recipe", "training_seconds")
 _NUMBERS = _COLUMNS[8:17]  # NaN where a record has no such metric
 
 
@@ -145,9 +145,10 @@ def _row(record: Record, source: str) -> dict[str, Any]:
     row["_metrics"] = ",".join(record.metrics)
     row |= {f"_{kind}_source": (cell.sources or {}).get(kind, "unknown")[:8] for kind in _KINDS}
     row["_posterior_source"] = cell.library or row["_posterior_source"]
-    origin = (cell.origin.target, cell.origin.recipe) if cell.origin else (None, None)
-    values = (cell.variation, *origin, record.training_seconds)
-    row |= {name: value for name, value in zip(_SOMETIMES[-4:], values, strict=True) if value is not None}
+    some: dict[str, Any] = {"variation": cell.variation}
+    some |= {f"origin_{name}": value for name, value in cell.origin or ()}
+    some["training_seconds"] = record.training_seconds
+    row |= {name: value for name, value in some.items() if value is not None}
     for name, metric in record.metrics.items():
         row[name] = metric.value
         row[f"{name}_se"] = math.nan if metric.se is None else metric.se

@@ -106,9 +106,11 @@ class StoredResults:
         """
         frame = self.rows.frame()
         refuted = {maps_of(each.examined.posterior, each.label) for each in self.verdicts.values() if each.refuted}
-        names = zip(frame["posterior"], frame["label"], strict=True)
-        marks = [maps_of(*both) in refuted for both in names] if refuted else []
-        return frame.assign(refuted=marks) if any(marks) else frame
+        if not refuted:
+            return frame
+        names = list(zip(frame["posterior"], frame["label"], strict=True))
+        wrong = {both for both in set(names) if maps_of(*both) in refuted}
+        return frame.assign(refuted=[both in wrong for both in names]) if wrong else frame
 
     def record(self, row_or_id: Row | str) -> Record:
         """The stored outcome of one cell.

@@ -236,9 +236,10 @@ class Update:
         A library whose backward pass calls its module again (as zuko's quadrature does) finds the right numbers then,
         where `functional_call` would have put the module's first ones back.
         """
+        stacked = self.params | self.buffers
         for e, model in enumerate(self.models):
             for name, value in _numbers(model).items():
-                value.data = (self.params | self.buffers)[name].detach()[e]
+                value.data = stacked[name].detach()[e]
         by_name = [dict(model.named_parameters()) for model in self.models]
         self._learned = [each[name] for name in self.params for each in by_name]
 

@@ -76,7 +76,7 @@ def test_a_divergence_below_zero_is_not_the_best(tables):
 
 
 def test_a_refuted_posterior_is_not_the_best(tmp_path):
-    """However low its values are, the mark is another one's,."""
+    """However low its values are, the mark is another one's."""
     for record in figure3(
         Plan(tmp_path, experiment="shootout", seeds=1), targets=("u1",), kls={"planar": {2: 0.3, 8: 0.01}}
     ):

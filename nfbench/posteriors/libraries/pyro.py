@@ -38,17 +38,23 @@ def called(transform: Any, before: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class PyroFlow(LibraryChain):
-    """A chain of Pyro's transforms, with a reversal of the coordinates between two of them."""
+    """A chain of Pyro's transforms.
+
+    Attributes:
+        reverses: whether the coordinates are reversed between two of them.
+    """
+
+    reverses = True
 
     def step(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        transform, before = self._transform(number, context), z.flip(-1) if number else z
+        transform, before = self._transform(number, context), z.flip(-1) if number and self.reverses else z
         return called(transform, before)
 
     def step_back(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         transform = self._transform(number, context)
         before = transform.inv(z)
         log_det = -transform.log_abs_det_jacobian(before, z)
-        return before.flip(-1) if number else before, log_det
+        return before.flip(-1) if number and self.reverses else before, log_det
 
     def _transform(self, number: int, context: Tensor | None) -> Any:
         return self.maps[number] if context is None else self.maps[number].condition(context)

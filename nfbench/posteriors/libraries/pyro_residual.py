@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from nfbench.posteriors.contract import Flow
-from nfbench.posteriors.libraries.pyro import PYRO, called
-from nfbench.posteriors.library_flow import LibraryChain, LibraryFlow
+from nfbench.posteriors.libraries.pyro import PYRO, PyroFlow
+from nfbench.posteriors.library_flow import LibraryFlow
 from nfbench.specification.registry import register_posterior
 
 
@@ -42,6 +42,7 @@ class NumbersFlow(LibraryFlow):
         invertible: bool = False,
     ) -> None:
         super().__init__(PYRO, name, dim, depth, depth * sum(sizes))
+        PYRO.load("distributions.transforms")  # refused here where it is not installed
         self.made, self.sizes, self.starts, self.invertible = made, sizes, starts, invertible
 
     def initial(self) -> Tensor:
@@ -101,7 +102,6 @@ def planar(dim: int, depth: int = 8) -> Flow:
         The chain at Pyro's start; it has no inverse.
     """
     width = dim**-0.5
-    PYRO.load("distributions.transforms")
     made = partial(conditioned, "ConditionalPlanar")
     return NumbersFlow("pyro:planar", dim, depth, made, (1, dim, dim), (0.0, width, width))
 
@@ -118,7 +118,6 @@ def radial(dim: int, depth: int = 8) -> Flow:
         The chain at Pyro's start; it has no inverse.
     """
     width = dim**-0.5
-    PYRO.load("distributions.transforms")
     made = partial(conditioned, "ConditionalRadial")
     return NumbersFlow("pyro:radial", dim, depth, made, (dim, 1, 1), (width, width, width))
 
@@ -143,7 +142,6 @@ def householder(dim: int, depth: int = 8) -> Flow:
     Returns:
         The chain at Pyro's start.
     """
-    PYRO.load("distributions.transforms")
     made = partial(_reflection, dim)
     return NumbersFlow("pyro:householder", dim, depth, made, (dim,), (dim**-0.5,), invertible=True)
 
@@ -153,14 +151,10 @@ def _reflection(dim: int, numbers: Sequence[Tensor]) -> Any:
     return conditioned("ConditionalHouseholder", numbers[0], dim)
 
 
-class SylvesterFlow(LibraryChain):
-    """A chain of Pyro's Sylvester transforms, which are the same for all data points."""
+class SylvesterFlow(PyroFlow):
+    """A chain of Pyro's Sylvester transforms, which mix the coordinates themselves."""
 
-    def step(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return called(self.maps[number], z)
-
-    def step_back(self, number: int, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+    reverses = False
 
 
 @register_posterior(

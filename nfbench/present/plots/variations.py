@@ -27,13 +27,10 @@ def pictures(rows: pd.DataFrame, looks: dict[str, Look]) -> Iterator[tuple[Block
     Yields:
         The block of the grid as it is, and a picture named ``variations``; none where no variation is done beside it.
     """
-    if "variation" not in rows:
-        return
-    for _, part in rows.groupby(["source", "profile"], sort=False):
-        for block, found in by_recipe(part):
-            moved = [move for move in found if move.moves]
-            if block is not None and moved:
-                yield block, Picture("variations", _caption(block), _figure(moved, looks))
+    for block, found in by_recipe(rows):
+        moved = [move for move in found if move.moves]
+        if block is not None and moved:
+            yield block, Picture("variations", _caption(block), _figure(moved, looks))
 
 
 def _figure(moved: list[Move], looks: dict[str, Look]) -> Figure:

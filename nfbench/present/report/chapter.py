@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
@@ -171,7 +171,7 @@ def _beside(rows: pd.DataFrame) -> tuple[list[Pair], str]:
         row = next(ranked[name] for name in (*RANKING, *ranked) if name in ranked)
         sides = [f"{spread(row[side])} ({row[side].n})" for side in ("own", "reference")]
         difference = f"{spread(row['paired'])} ({row['paired'].n})"
-        label = row["label"] + (f" ({changed})" if (changed := variation(row)) else "")
+        label = row["label"] + _changed(row)
         cells = [row["target_label"], label, depth(row), measure(row["metric"]).title, *sides, difference]
         own, reference = (configuration_key(row | {"source": side}) for side in ("own", "reference"))
         lines.append(Pair(cells, own, reference))
@@ -221,8 +221,13 @@ def cell(results: StoredResults, out: Path, row: dict[Any, Any]) -> dict[str, An
         Facts of the record by name, with ``name`` (its seed) and ``file``.
     """
     shown = {name: row[name] for name in _SHOWN}
-    shown["posterior"] += f" ({changed})" if (changed := variation(row)) else ""
+    shown["posterior"] += _changed(row)
     return shown | {"name": row["seed"], "file": link(results, out, row)}
+
+
+def _changed(row: Mapping[Any, Any]) -> str:
+    """The variation of a row in brackets, behind its posterior; empty for the grid as it is."""
+    return f" ({name})" if (name := variation(row)) else ""
 
 
 def anchor(key: Iterable[str]) -> str:

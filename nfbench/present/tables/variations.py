@@ -26,17 +26,10 @@ def tables(rows: pd.DataFrame) -> list[Table]:
     Returns:
         None where no record is of a variation.
     """
-    if "variation" not in rows:
-        return []
-    shown = []
-    for _, part in rows.groupby(["source", "profile"], sort=False):
-        for block, found in by_recipe(part):
-            if any(move.variation for move in found):
-                shown.append(_table(block, part, found))
-    return shown
+    return [_table(block, found) for block, found in by_recipe(rows) if any(move.variation for move in found)]
 
 
-def _table(block: Block | None, part: pd.DataFrame, found: list[Move]) -> Table:
+def _table(block: Block | None, found: list[Move]) -> Table:
     source = published(_PATTERN)
     theirs = expected(found, source) if source else {}
     names = [name for name in dict.fromkeys(name for move in found for name in move.values)]
@@ -65,7 +58,7 @@ def _table(block: Block | None, part: pd.DataFrame, found: list[Move]) -> Table:
         *_lost(found),
         *_closest(found, theirs, source.source if source else ""),
     ]
-    first = part.iloc[0]
+    first = found[0].row
     title = f"{first['experiment']}, profile {first['profile']}, {first['source']} records: what each variation moves"
     protocol = budget(block) if block else ""
     return Table(title, protocol, head, rows, [()] * len(rows), notes, leading=3 + several)
