@@ -278,8 +278,10 @@ def _repair(file: Path, candidates: list[Path]) -> bool:
     for candidate in candidates:
         if fits(candidate, record):
             copy = hidden_beside(arrays, ".aside")
-            take_name(candidate, copy)
+            if not take_name(candidate, copy):  # whoever had it in hand has removed it since
+                continue
             copy.replace(arrays)
+            copy.unlink(missing_ok=True)  # it stays where somebody else gave the same file this name: a rename to itself
             flush_folder(arrays.parent)
             return True
     return False

@@ -1,5 +1,6 @@
 """Publication: the first finished outcome of a cell stays, whatever others do at the same time."""
 
+import os
 import threading
 import warnings
 
@@ -137,6 +138,30 @@ def test_of_many_at_once_one_stays_whole(done, failed, tmp_path):
         warnings.simplefilter("error")
         assert finished(tmp_path, done.cell)
     assert {name.split("-")[0] for name in names(tmp_path)} == {"json", "npz", "json.differs", "npz.differs"}
+
+
+@pytest.mark.parametrize("event", ["removed", "placed"])
+def test_arrays_that_others_remove_or_place_while_they_are_put_back(done, tmp_path, monkeypatch, event):
+    """After the look at a hidden file of arrays its owner removes it, or gives it the place: no error, nothing left."""
+    publish(tmp_path, done, IMAGES)
+    file = path(tmp_path, NAME, done.id)
+    arrays = file.with_suffix(".npz")
+    gone, kept = (file.with_name(f".{arrays.name}.host.1.0123abc{n}.aside") for n in range(2))
+    for aside in (gone, kept):
+        aside.write_bytes(arrays.read_bytes())
+    arrays.unlink()
+
+    def late(part, place):
+        if part == gone:
+            part.unlink() if event == "removed" else os.link(part, arrays)
+        return first.take_name(part, place)
+
+    monkeypatch.setattr(module, "take_name", late)
+    assert module._repair(file, [gone, kept])
+    assert finished(tmp_path, done.cell)
+    for aside in (gone, kept):
+        aside.unlink(missing_ok=True)
+    assert names(tmp_path) == ["json", "npz"]
 
 
 def test_a_record_whose_arrays_somebody_has_in_hand_is_not_damaged(done, tmp_path, monkeypatch):
