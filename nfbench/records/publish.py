@@ -191,6 +191,7 @@ class _Place:
 
     def _second(self, there: Record) -> Published:
         if self.record.status not in FINISHED:
+            self._settle()  # it was finished after the first look, and its arrays may be among the asides
             return Published(there)
         if self._is_same(there):
             repaired = self._settle()
@@ -281,7 +282,7 @@ def _repair(file: Path, candidates: list[Path]) -> bool:
             if not take_name(candidate, copy):  # whoever had it in hand has removed it since
                 continue
             copy.replace(arrays)
-            copy.unlink(missing_ok=True)  # it stays where somebody else gave the same file this name: a rename to itself
+            copy.unlink(missing_ok=True)  # it stays where the place has the same file already
             flush_folder(arrays.parent)
             return True
     return False

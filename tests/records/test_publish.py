@@ -103,6 +103,22 @@ def test_a_record_that_is_finished_at_the_last_moment_is_put_back(done, failed, 
     assert names(tmp_path) == ["json", "npz"]
 
 
+def test_a_failure_that_comes_late_leaves_the_arrays(done, failed, tmp_path, monkeypatch):
+    """Somebody finishes the cell after a failure has looked for a record and before it makes room for itself."""
+    publish(tmp_path, failed)
+    place_arrays = module._Place._place_arrays
+
+    def late(place):
+        monkeypatch.setattr(module._Place, "_place_arrays", place_arrays)
+        publish(tmp_path, done, IMAGES)
+        return place_arrays(place)
+
+    monkeypatch.setattr(module._Place, "_place_arrays", late)
+    assert publish(tmp_path, failed.model_copy(update={"message": "again"})).record.status == "done"
+    assert finished(tmp_path, done.cell)
+    assert names(tmp_path) == ["json", "npz"]
+
+
 def test_what_a_killed_process_had_in_its_hand_is_put_back(done, failed, tmp_path):
     """A finished record and its arrays get their names again; a failure that made room is removed."""
     publish(tmp_path, done, IMAGES)
