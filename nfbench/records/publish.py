@@ -165,29 +165,25 @@ class _Place:
             aside.unlink(missing_ok=True)
 
     def _there(self) -> Record | None:
-        """The record that stands there; a damaged one is renamed, and one beside which its arrays are damaged too."""
-        there = make_room(self.file, read)
-        if there is None:
-            return None
-        both = there.status in FINISHED and self.record.status in FINISHED
-        if both and there.arrays and not same_numbers(there, self.record) and not self._is_whole(there):
-            set_aside_damaged(self.file)
-            return None
-        return there
+        """The record that stands there; a damaged one is renamed, and one beside which its arrays are damaged too.
 
-    def _is_whole(self, there: Record) -> bool:
-        """Whether the arrays of the record that stands there lie beside it, or did until somebody else took them away.
-
-        They are not beside it for a moment while several publish: they are in a hidden file of whoever published the
-        record, or of whoever put other arrays in their place, until these have put them back.
+        Its arrays are not beside it for a moment while several publish: they are in a hidden file of whoever published
+        it, or of whoever put other arrays in their place, until these have put them back. Meanwhile the record itself
+        may make room for another, so both are looked at again.
         """
         for _ in range(_ATTEMPTS):
-            if fits(self.arrays, there):
-                return True
+            there = make_room(self.file, read)
+            if there is None or not self._might_be_damaged(there) or fits(self.arrays, there):
+                return there
             hidden = f".{self.arrays.name}."
-            if _repair(self.file, [entry for entry in entries(self.file.parent) if entry.name.startswith(hidden)]):
-                return True
-        return False
+            _repair(self.file, [entry for entry in entries(self.file.parent) if entry.name.startswith(hidden)])
+        set_aside_damaged(self.file)
+        return None
+
+    def _might_be_damaged(self, there: Record) -> bool:
+        """Whether the arrays of the record that stands there decide what becomes of this one."""
+        both = there.status in FINISHED and self.record.status in FINISHED
+        return both and bool(there.arrays) and not same_numbers(there, self.record)
 
     def _second(self, there: Record) -> Published:
         if self.record.status not in FINISHED:
@@ -197,16 +193,10 @@ class _Place:
             repaired = self._settle()
             return Published(there, repeated=not repaired)
         self._settle()
-        taken = {entry.name for entry in entries(self.file.parent)}
-        for other in second_names(self.file, DIFFERS, len(taken)):
-            if other.name in taken:
-                if self._is_kept_as(other):
-                    return Published(there, repeated=True, other=other)
-            elif take_name(self.part, other):
-                if self.arrays_part is not None:
-                    take_name(self.arrays_part, arrays_beside(other))
-                return Published(there, repeated=True, other=other)
-        raise InputError(f"cannot keep a second outcome beside {self.file}")
+        other = _keep_beside(self.file, self.record, self.part)
+        if self.arrays_part is not None:
+            take_name(self.arrays_part, arrays_beside(other))
+        return Published(there, repeated=True, other=other)
 
     def _is_same(self, there: Record) -> bool:
         """Whether the record that stands there says the same; one of before there were digests gets them first."""
@@ -216,13 +206,6 @@ class _Place:
             except InputError:  # its arrays are damaged, which it cannot know
                 return False
         return same_numbers(there, self.record)
-
-    def _is_kept_as(self, other: Path) -> bool:
-        """Whether an earlier call has kept this outcome under a name."""
-        try:
-            return same_numbers(read(other, self.file), self.record)
-        except InputError:
-            return False
 
     def _take_unfinished(self) -> bool:
         """Take what stands there away; False where it was finished meanwhile, and was put back."""
@@ -256,15 +239,33 @@ class _Place:
 
 
 def _put_back(aside: Path, file: Path) -> bool:
-    """Put a record that was taken away back if it is finished; whether it is."""
+    """Put a record that was taken away back if it is finished, or beside one that has its name now; whether it is."""
     try:
         record = read(aside, file)
     except InputError:
         return False
     if record.status not in FINISHED:
         return False
-    take_name(aside, file)
+    if not take_name(aside, file) and not _is_stored_as(file, file, record):
+        _keep_beside(file, record, aside)
     return True
+
+
+def _keep_beside(file: Path, record: Record, part: Path) -> Path:
+    """Give an outcome a second name beside the record that has the first, unless an earlier call has; the name."""
+    taken = {entry.name for entry in entries(file.parent)}
+    for other in second_names(file, DIFFERS, len(taken)):
+        if _is_stored_as(other, file, record) if other.name in taken else take_name(part, other):
+            return other
+    raise InputError(f"cannot keep a second outcome beside {file}")
+
+
+def _is_stored_as(name: Path, file: Path, record: Record) -> bool:
+    """Whether what has a name says the same as a record whose place is a file."""
+    try:
+        return same_numbers(read(name, file), record)
+    except InputError:
+        return False
 
 
 def _repair(file: Path, candidates: list[Path]) -> bool:

@@ -13,7 +13,7 @@ from nfbench.foundation import first
 from nfbench.records import publish as module
 from nfbench.records.cells import Metric
 from nfbench.records.publish import aside_files, publish, recover
-from nfbench.records.store import arrays, finished, path, read
+from nfbench.records.store import arrays, finished, fits, path, read
 
 IMAGES = {"image": np.arange(6.0)}
 
@@ -197,6 +197,34 @@ def test_a_record_whose_arrays_somebody_has_in_hand_is_not_damaged(done, tmp_pat
     assert third[0].repeated
     assert finished(tmp_path, done.cell)
     assert names(tmp_path) == ["json", "json.differs", "npz", "npz.differs"]
+
+
+def test_a_record_that_makes_room_while_it_is_looked_at_is_not_damaged(done, tmp_path, monkeypatch):
+    """Between the look at a record and at its arrays another record, with arrays of its own, takes its place."""
+    publish(tmp_path, done, IMAGES)
+    publish(tmp_path / "other", changed(done, 8.0), {"image": np.ones(3)})
+
+    def late(file, record):
+        monkeypatch.setattr(module, "fits", fits)
+        for entry in (tmp_path / "other" / NAME).iterdir():
+            entry.rename(tmp_path / NAME / entry.name)
+        return fits(file, record)
+
+    monkeypatch.setattr(module, "fits", late)
+    publish(tmp_path, changed(done, 7.0), {"image": np.zeros(3)})
+    assert finished(tmp_path, done.cell)
+    assert names(tmp_path) == ["json", "json.differs", "npz", "npz.differs"]
+
+
+def test_a_finished_record_in_hand_is_kept_beside_one_that_took_its_place(done, tmp_path):
+    """What a killed process had taken away is not dropped where another outcome of other numbers came meanwhile."""
+    publish(tmp_path, done)
+    file = path(tmp_path, NAME, done.id)
+    file.rename(file.with_name(f".{file.name}.host.1.0123abcd.aside"))
+    publish(tmp_path, changed(done, 7.0))
+    recover(file.parent)
+    assert names(tmp_path) == ["json", "json.differs"]
+    assert read(file.with_name(f"{file.name}.differs"), file).metrics == done.metrics
 
 
 def test_a_file_system_without_links(done, failed, tmp_path, monkeypatch):
