@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nfbench.analysis.summary import Estimate, estimate
+from nfbench.records.verdicts import WRONG
 
 MARGIN = 0.05  # nats: a cheaper family that is worse by less is preferred
 DISAGREE = 0.25  # standard deviations, or of ln sd, by which restarts that agree may differ
@@ -59,6 +60,7 @@ class Candidate:
         stopped: why the training of each restart ended, where evidence may end it.
         unproven: restarts whose training ended without evidence of convergence, where that was asked for.
         compared: metric -> value and standard error of the restart with the lowest F against draws of the target.
+        density_error: nats by which ln q of the restart with the lowest F is off the density of its draws.
     """
 
     posterior: str
@@ -78,6 +80,7 @@ class Candidate:
     stopped: tuple[str, ...] = ()
     unproven: int = 0
     compared: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    density_error: float = 0.0
 
     @property
     def done(self) -> tuple[Restart, ...]:
@@ -100,6 +103,11 @@ class Candidate:
         """The largest gap of the restarts with two standard errors, in nats: what a richer family can gain at most."""
         return max((restart.gap + ERRORS * restart.gap_se for restart in self.done), default=math.inf)
 
+    @property
+    def has_bound(self) -> bool:
+        """Whether F is one: of a wrong ln q it is not, and may be far below what is possible."""
+        return bool(self.done) and self.density_error <= WRONG
+
     def faults(self) -> list[str]:
         """Why the family cannot be trusted.
 
@@ -110,6 +118,10 @@ class Candidate:
             return [self.problem]
         lost = len(self.restarts) - len(self.done)
         reasons = [f"{lost} of {len(self.restarts)} restarts diverged"] if lost else []
+        if self.density_error > WRONG:
+            off = f"{self.density_error:.2g} nats off the density" if math.isfinite(self.density_error) else "not that"
+            everywhere = "" if math.isfinite(self.density_error) else " at all"
+            reasons.append(f"its ln q is {off} of its draws{everywhere}, so that F is no bound")
         if self.unproven:
             reasons.append(f"{self.unproven} of {len(self.restarts)} restarts ended without evidence of convergence")
         if self.done and not self.khat <= self.threshold:
@@ -179,11 +191,11 @@ def verdict(candidates: Sequence[Candidate], margin: float = MARGIN) -> Verdict:
     Returns:
         The choice, or that none can be trusted, with the reasons.
     """
-    ranked = [each for each in candidates if each.done]
+    ranked = [each for each in candidates if each.has_bound]
     best = min(ranked, key=_mean, default=None)
     if best is None:
         reasons = "; ".join(f"{each.posterior}: {', '.join(each.faults())}" for each in candidates)
-        return Verdict(None, f"none of these can be trusted here, because none has a finite bound: {reasons}", {}, {})
+        return Verdict(None, f"none of these can be trusted here, because none has a bound: {reasons}", {}, {})
     differences = {each.posterior: _paired(each, best) for each in ranked}
     near = [each for each in ranked if (differences[each.posterior].mean or 0.0) <= margin]
     chosen = next((each for each in near if each.trusted), None)

@@ -25,6 +25,7 @@ from nfbench.targets.own_models.model import OwnModel
 from nfbench.training.fit import fit_seeds
 from nfbench.training.fitted import Fitted
 from nfbench.training.objective import Inference
+from nfbench.verification.trained import density_error
 
 _FIRST = ("gaussian", "full-covariance")  # whatever they cost
 _TRIAL = 8  # a learning rate is tried for an eighth of the updates
@@ -122,7 +123,9 @@ def candidate(
         seeds = [each.seed for each in cells if each.diverged is None]
         diagnoses = [_diagnosis(model, budget.draws, seed) for model, seed in zip(models, seeds, strict=True)]
         modes = tuple(modes_found(models)) if models else ()
-        compared = _compared(models, diagnoses) if references is not None else {}
+        best = _lowest(diagnoses)
+        compared = finite(evaluate_reference(models[best], REFERENCES, 0)) if references and best is not None else {}
+        off = 0.0 if best is None else density_error(models[best].posterior, seeds[best])
     except _OutOfTimeError as error:
         return made(seconds=time.monotonic() - began, problem=f"not fitted: {error}"), [], []
     except Exception as error:  # a family's or a model's own
@@ -144,7 +147,8 @@ def candidate(
         seconds=time.monotonic() - began,
         reference=_errors(usable, references),
         modes=modes,
-        compared=compared,
+        compared={name: (metric.value, metric.se) for name, metric in compared.items()},
+        density_error=off,
         stopped=tuple(each.evidence.sentence for each in cells if each.evidence is not None),
         unproven=sum(each.evidence is not None and each.evidence.reason in ("budget", "bias") for each in cells),
     )
@@ -217,15 +221,11 @@ def _apart(diagnoses: Sequence[Diagnosis]) -> float:
     return agreement(means, sds, [each.free_energy.value for each in diagnoses]).moments
 
 
-def _compared(models: Sequence[Inference], diagnoses: Sequence[Diagnosis]) -> dict[str, tuple[float, float | None]]:
-    """Distances of the restart with the lowest F from draws of the target, with their errors."""
+def _lowest(diagnoses: Sequence[Diagnosis]) -> int | None:
+    """The place of the restart with the lowest F; None where none is finite."""
     energies = [each.free_energy.value for each in diagnoses]
     usable = [place for place, energy in enumerate(energies) if math.isfinite(energy)]
-    if not usable:
-        return {}
-    best = models[min(usable, key=lambda place: energies[place])]
-    metrics = finite(evaluate_reference(best, REFERENCES, 0))
-    return {name: (metric.value, metric.se) for name, metric in metrics.items()}
+    return min(usable, key=lambda place: energies[place], default=None)
 
 
 def _restart(seed: int, diagnosis: Diagnosis) -> Restart:

@@ -17,7 +17,7 @@ from nfbench.specification.config import Stored, Strict, digest
 from nfbench.specification.spec import parse as parse_spec
 
 SUFFIX = ".verdict"
-_WRONG = 1e-3  # nats
+WRONG = 1e-3  # nats by which ln q may be off: the last digit of tables
 Ability = Literal["density", "context", "one_dimension", "seeds_together"]
 
 
@@ -79,7 +79,7 @@ class StoredVerdict(Stored):
         which leaves F a bound, and two points that a search has found need not be ones that draws meet.
         """
         failed = {checked.check: checked.size or 0.0 for checked in self.checks if checked.status == "fail"}
-        return failed.get("ln|det|", 0.0) > _WRONG or {"injective", "E_q[p/q] = 1"} <= set(failed)
+        return failed.get("ln|det|", 0.0) > WRONG or {"injective", "E_q[p/q] = 1"} <= set(failed)
 
 
 def maps_of(posterior: str, label: str) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ def test_a_smaller_margin_chooses_the_best():
         ({"agreement": 1.5}, "restarts disagree by 1.5 sd"),
         ({"agreement": math.nan}, "restarts disagree by nan sd"),
         ({"diverged": (1,)}, "1 of 3 restarts diverged"),
+        ({"density_error": 0.07}, "its ln q is 0.07 nats off the density of its draws, so that F is no bound"),
+        ({"density_error": math.inf}, "its ln q is not that of its draws at all, so that F is no bound"),
     ],
 )
 def test_each_fault_alone_is_a_reason(changes, reason):
@@ -54,6 +56,15 @@ def test_each_fault_alone_is_a_reason(changes, reason):
     assert alone.posterior is None
     assert alone.sentence.startswith("none of these can be trusted here, because")
     assert reason in alone.sentence
+
+
+def test_a_wrong_density_is_not_what_others_are_compared_with():
+    """The lowest F is of a wrong ln q: the others are compared among themselves, and one of them is chosen."""
+    found = verdict([family("a", [1.0, 1.0]), family("wrong", [-4.0, -4.0], density_error=0.2)], 0.05)
+    assert found.posterior == "a"
+    assert found.differences["a"].mean == 0.0
+    assert "wrong" not in found.differences
+    assert found.remarks["wrong"].startswith("its ln q is 0.2 nats off")
 
 
 def test_a_trusted_family_that_is_far_from_an_untrusted_best_is_not_chosen():

@@ -117,6 +117,15 @@ def test_what_one_family_raises_is_a_problem_of_that_one_alone():
     assert found.posterior == "gaussian"
 
 
+def test_a_family_whose_density_is_wrong_is_not_trusted():
+    """Pyro's Sylvester transform has another ln|det| than its map: refused with its size, and not the best."""
+    pytest.importorskip("pyro")
+    found = choose(model("banana"), ["pyro:sylvester,K=4", "gaussian"], **(SMALL | {"rates": (0.01,)}))
+    assert found.candidates[0].density_error > 1e-3
+    assert "so that F is no bound" in found.candidates[0].faults()[0]
+    assert list(found.verdict.differences) == ["gaussian"]
+
+
 def test_a_model_that_raises_in_the_middle_is_no_crash(tmp_path):
     """A model that fails after 500 calls ends with a verdict of none, with the place in the user's file."""
     (tmp_path / "tired.py").write_text(
