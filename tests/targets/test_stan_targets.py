@@ -3,7 +3,9 @@
 import copy
 import json
 import math
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from nfbench.specification.config import Evaluation, Training
 from nfbench.specification.experiment import Experiment, Profile
 from nfbench.specification.registry import sources_of, targets
 from nfbench.targets.build import target
+from nfbench.targets.own_models import stan_model
 from nfbench.training.fit import fit_seeds
 
 pytest.importorskip("bridgestan", reason="the extra 'stan' is not installed: pip install stanli bridgestan")
@@ -211,12 +214,30 @@ def test_without_stanli_bridgestan_compiles_the_program(program, monkeypatch):
 
     spec = program(SCHOOLS, DATA)
     file, data = spec.removeprefix("stan:").split(",")
-    model = stanli.bridgestan_model(stan_file=file, data=data)
+    model = stanli.bridgestan_model(mir=stan_model._compiled(Path(file)), data=data)
     calls = []
     monkeypatch.setitem(sys.modules, "stanli", None)
     monkeypatch.setattr(bridgestan, "StanModel", lambda *files: calls.append(files) or model)
     assert target(spec).dim == 10
     assert calls == [(file, data)]
+
+
+def test_a_process_that_uses_matrix_tiles_compiles_programs(program):
+    """Torch asks Linux for them (AMX) on processors that have them; stanli's compiler aborts such a process.
+
+    On other processors the request is refused, and the test shows only that a program is compiled.
+    """
+    ask = "import ctypes, sys; ctypes.CDLL(None).syscall(158, 0x1023, 18)"  # arch_prctl(ARCH_REQ_XCOMP_PERM, tile data)
+    code = f"{ask}; from nfbench.targets.build import target; print(target(sys.argv[1]).dim)"
+    done = subprocess.run([sys.executable, "-c", code, program(SCHOOLS, DATA)], capture_output=True, check=False)
+    assert (done.returncode, done.stdout.decode().strip()) == (0, "10"), done.stderr.decode()
+
+
+def test_a_compiler_that_dies_is_one_line(program, monkeypatch):
+    """What the compiler's process says at its end is in the line, and the process that asked goes on."""
+    monkeypatch.setattr(stan_model, "_COMPILER", "import os; os.write(2, b'Fatal error: no stack'); os.abort()")
+    with pytest.raises(InputError, match="stanli's compiler ended: Fatal error: no stack"):
+        target(program(SCHOOLS, DATA | {"J": 8}))
 
 
 def test_an_edit_of_program_include_or_data_makes_other_cells(program, tmp_path):

@@ -9,6 +9,8 @@ import ctypes
 import functools
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,17 @@ from nfbench.targets.own_models.python_files import existing
 
 _EXAMPLE = "stan:model.stan,data.json"
 _INCLUDE = re.compile(r"^\s*#include\s+[<\"]?([^>\"\s]+)", re.MULTILINE)
+_COMPILER = """
+import json, pathlib, sys
+import stanli
+program = pathlib.Path(sys.argv[1])
+mir = error = None
+try:
+    mir = stanli.stan_to_mir(program.read_bytes().decode("utf-8"), include_paths=program.parent)
+except Exception as raised:
+    error = str(raised)
+print(json.dumps([mir, error]))
+"""
 _INDEXED = re.compile(r"([^.]+)\.(\d+(?:\.\d+)*)")
 
 
@@ -96,13 +109,30 @@ def _engine(program: Path, data: Path | None, digest: str, owner: str) -> _Stan:
         except InputError:
             model = bridgestan.StanModel(str(program), text)
         else:
-            model = stanli.bridgestan_model(stan_file=str(program), data=text)
+            model = stanli.bridgestan_model(mir=_compiled(program), name=program.stem, data=text)
     except Exception as error:  # whatever Stan says of the program or of its data
         raise InputError(f"{owner}: {_in_one_line(error, program)}") from error
     engine = _Stan(model)
     if engine.dim == 0:
         raise InputError(f"{owner}: the program has no parameters: expected at least one")
     return engine
+
+
+def _compiled(program: Path) -> str:
+    """The program in stanli's own form, by a process of its own.
+
+    The compiler's runtime aborts the process in which torch has asked for the processor's matrix tiles (AMX), as signal
+    handlers then need a larger stack than it gives them.
+    """
+    command = [sys.executable, "-P", "-c", _COMPILER, str(program.resolve())]
+    done = subprocess.run(command, cwd=program.resolve().parent, capture_output=True, check=False)
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
+        raise RuntimeError(f"stanli's compiler ended: {words.splitlines()[0]}")
+    mir, error = json.loads(done.stdout)
+    if error is not None:
+        raise RuntimeError(error)
+    return str(mir)
 
 
 def _rows(numbers: Numbers) -> Iterator[Any]:
