@@ -73,6 +73,25 @@ def library_verdicts() -> str:
     return f"{protocol(stored)}\n\n{table(('family', 'verdict', 'density at points'), rows)}"
 
 
+def volume_preserving() -> str:
+    """The least divergence of volume-preserving maps on the energies of Figure 3, beside its longest chains."""
+    from nfbench.evaluation.volume_preserving import least_divergence
+    from nfbench.targets.build import target
+
+    frame = nfbench.results(ROOT / "results" / "reference").frame
+    frame = frame[frame["experiment"] == "figure3"]
+    frame = frame[frame["K"] == frame["K"].max()]
+    rows = []
+    for spec, on_target in frame.groupby("target", sort=False):
+        least = least_divergence(target(str(spec))).kl
+        for posterior, seeds in on_target.groupby("posterior", sort=False):
+            if registry.posteriors.choose(str(posterior)).facts["volume_preserving"]:
+                numbers = (least, seeds["kl"].min(), seeds["kl"].median(), seeds["kl"].max())
+                label = f"{seeds['label'].iloc[0]}, K = {seeds['K'].iloc[0]:.0f}"
+                rows.append((seeds["target_label"].iloc[0], label, *(f"{value:.3f}" for value in numbers)))
+    return table(("target", "posterior", "least possible (nats)", "best seed", "median", "worst seed"), rows)
+
+
 def targets() -> str:
     """A section for every registered target."""
     return "\n".join(section(entry) for entry in registry.targets)
@@ -504,6 +523,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "posteriors": posteriors,
     "targets": targets,
     "data": data,
+    "volume_preserving": volume_preserving,
     "experiments": experiments,
     "contenders": contenders,
     "configuration": configuration,

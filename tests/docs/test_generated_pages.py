@@ -79,6 +79,14 @@ def test_verdicts_on_libraries_come_from_records(generated, tmp_path, monkeypatc
     assert "2026-01-02" in text
 
 
+def test_the_least_divergence_stands_beside_every_volume_preserving_family(generated):
+    """A row for each energy and each such posterior of Figure 3, whose best seed is not below what is possible."""
+    lines = [line.strip("| ").split(" | ") for line in generated.volume_preserving().splitlines()[2:]]
+    assert len(lines) == 4 * 2
+    assert {line[1].partition(" (")[0] for line in lines} == {"NICE"}
+    assert all(float(least) <= float(best) <= float(worst) for _, _, least, best, _, worst in lines)
+
+
 def test_experiments_contenders_and_words_are_all_there(generated):
     """Every packaged experiment and profile, every contender and every word of the glossary has its entry."""
     from nfbench.timing.contenders.contract import contenders
