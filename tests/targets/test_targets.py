@@ -149,7 +149,9 @@ def test_the_gradient_has_a_gradient(t):
 
     each_alone = [torch.autograd.grad(bend(one), one)[0] for one in z.requires_grad_().unbind(0)]
     (together,) = torch.autograd.grad(torch.vmap(bend)(z).sum(), z)
-    torch.testing.assert_close(together, torch.stack(each_alone), rtol=1e-9, atol=1e-9)
+    alone = torch.stack(each_alone)
+    largest = max(1.0, alone.abs().max().item())  # sums round as their largest terms do, on each processor otherwise
+    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9 * largest)
     way = torch.randn(z[0].shape, generator=stream(1, "curved"), dtype=torch.float64)
     forth, back = (bend((z[0] + sign * 1e-6 * way).detach().requires_grad_()).item() for sign in (1, -1))
     assert (each_alone[0] * way).sum().item() == pytest.approx((forth - back) / 2e-6, rel=1e-5, abs=1e-5)
