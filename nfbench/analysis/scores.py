@@ -78,7 +78,7 @@ def metric_of(block: Block, metric: str | None) -> str:
 
     Args:
         block: the records of a table.
-        metric: its name; None for the first of `RANKING` that the block has.
+        metric: its name; None for the first of `RANKING` that every target has a value of, else that any has.
 
     Returns:
         Its name.
@@ -88,7 +88,9 @@ def metric_of(block: Block, metric: str | None) -> str:
     """
     names = [name for name in metrics(block.rows) if better(name)]
     if metric is None:
-        metric = next((name for name in (*RANKING, *names) if name in names), None)
+        known = [name for name in (*RANKING, *names) if name in names]
+        every = (name for name in known if block.rows.groupby("target")[name].count().all())
+        metric = next(every, known[0] if known else None)
     if metric is None:
         raise InputError(f"the records of {block.title} have no metric of which low or high values are the better ones")
     if not block.has(metric):

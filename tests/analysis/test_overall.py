@@ -142,6 +142,17 @@ def test_wrong_targets_are_refused(over, reason):
         overall(block_of(runs_of(targets=4)), "kl", over)
 
 
+def test_what_ranks_is_a_metric_of_every_target():
+    """KL ranks where every target has it; where one lacks it (ln Z is not known there) the free energy does."""
+    block = block_of(runs_of(num=2, targets=2))
+    rows = block.rows.assign(free_energy=block.rows["kl"] - 1.0, free_energy_se=0.0)
+    assert metric_of(dataclasses.replace(block, rows=rows), None) == "kl"
+    rows.loc[rows["target"] == "t1", "kl"] = np.nan
+    block = dataclasses.replace(block, rows=rows)
+    assert metric_of(block, None) == "free_energy"
+    assert len(overall(block, metric_of(block, None))) == 2
+
+
 def test_a_metric_that_cannot_rank_is_refused():
     """An unknown metric, and one without a better end, are named in one line."""
     block = block_of(runs_of(num=2, targets=1))
