@@ -87,33 +87,18 @@ def test_an_unfinished_outcome_makes_room_and_never_takes_it(done, failed, tmp_p
     assert names(tmp_path) == ["json", "npz"]
 
 
-def test_a_record_that_is_finished_at_the_last_moment_is_put_back(done, failed, tmp_path, monkeypatch):
-    """Between the look at an unfinished record and its renaming somebody else finishes the cell: theirs stays."""
+@pytest.mark.parametrize("step", ["_place_arrays", "_take_unfinished"])
+def test_a_record_that_is_finished_at_the_last_moment_is_put_back(done, failed, tmp_path, monkeypatch, step):
+    """After a failure's look at an unfinished record somebody finishes the cell: theirs stays, with its arrays."""
     publish(tmp_path, failed)
-    take = module._Place._take_unfinished
+    as_it_is = getattr(module._Place, step)
 
     def late(place):
-        monkeypatch.setattr(module._Place, "_take_unfinished", take)
+        monkeypatch.setattr(module._Place, step, as_it_is)
         publish(tmp_path, done, IMAGES)
-        return take(place)
+        return as_it_is(place)
 
-    monkeypatch.setattr(module._Place, "_take_unfinished", late)
-    assert publish(tmp_path, failed.model_copy(update={"message": "again"})).record.status == "done"
-    assert finished(tmp_path, done.cell)
-    assert names(tmp_path) == ["json", "npz"]
-
-
-def test_a_failure_that_comes_late_leaves_the_arrays(done, failed, tmp_path, monkeypatch):
-    """Somebody finishes the cell after a failure has looked for a record and before it makes room for itself."""
-    publish(tmp_path, failed)
-    place_arrays = module._Place._place_arrays
-
-    def late(place):
-        monkeypatch.setattr(module._Place, "_place_arrays", place_arrays)
-        publish(tmp_path, done, IMAGES)
-        return place_arrays(place)
-
-    monkeypatch.setattr(module._Place, "_place_arrays", late)
+    monkeypatch.setattr(module._Place, step, late)
     assert publish(tmp_path, failed.model_copy(update={"message": "again"})).record.status == "done"
     assert finished(tmp_path, done.cell)
     assert names(tmp_path) == ["json", "npz"]
