@@ -119,9 +119,9 @@ class Candidate:
         lost = len(self.restarts) - len(self.done)
         reasons = [f"{lost} of {len(self.restarts)} restarts diverged"] if lost else []
         if self.density_error > WRONG:
-            off = f"{self.density_error:.2g} nats off the density" if math.isfinite(self.density_error) else "not that"
-            everywhere = "" if math.isfinite(self.density_error) else " at all"
-            reasons.append(f"its ln q is {off} of its draws{everywhere}, so that F is no bound")
+            size = f"{self.density_error:.2g} nats off the density of its draws"
+            off = size if math.isfinite(self.density_error) else "not that of its draws at all"
+            reasons.append(f"its ln q is {off}, so that F is no bound")
         if self.unproven:
             reasons.append(f"{self.unproven} of {len(self.restarts)} restarts ended without evidence of convergence")
         if self.done and not self.khat <= self.threshold:

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from nfbench.evaluation.density_grid import drawable
+from nfbench.foundation.checks import brief, whole_number
 from nfbench.foundation.errors import InputError
 from nfbench.targets.contract import Target
 
@@ -51,13 +52,16 @@ def least_divergence(target: Target, half_width: float = 8.0, cells: int = 2000)
         The bound; its error is that of sums over cells.
 
     Raises:
-        InputError: the target is no density on the plane, has no known ln Z, or more than a thousandth of its
-            probability lies outside the square.
+        InputError: the square or its cells are no positive numbers; the target is no density on the plane, has no
+            known ln Z, or more than a thousandth of its probability lies outside the square.
 
     >>> from nfbench.targets.build import target
     >>> round(least_divergence(target("u2")).kl, 3)
     0.053
     """
+    whole_number("least divergence", "cells", cells, least=1)
+    if not (isinstance(half_width, int | float) and 0 < half_width < math.inf):
+        raise InputError(f"least divergence: half_width={brief(half_width)}: expected a number above 0")
     if not drawable(target) or target.log_z is None:
         raise InputError("least divergence: expected a density with D = 2 and a known ln Z")
     area = (2 * half_width / cells) ** 2

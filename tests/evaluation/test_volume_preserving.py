@@ -77,3 +77,10 @@ def test_what_has_no_such_bound_is_refused(wrong, word):
     """Other dimensions, no ln Z, and a square that holds too little."""
     with pytest.raises(InputError, match=word):
         least_divergence(target(wrong))
+
+
+@pytest.mark.parametrize("wrong", [{"cells": 0}, {"cells": "many"}, {"half_width": -1.0}, {"half_width": math.nan}])
+def test_a_square_that_is_none_is_refused(wrong):
+    """Its width and its cells are positive numbers; the line names the one that is not."""
+    with pytest.raises(InputError, match=f"{next(iter(wrong))}="):
+        least_divergence(target("u1"), **wrong)

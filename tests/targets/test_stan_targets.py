@@ -237,7 +237,7 @@ def test_a_compiler_that_dies_is_one_line(program, monkeypatch):
     """What the compiler's process says at its end is in the line, and the process that asked goes on."""
     monkeypatch.setattr(stan_model, "_COMPILER", "import os; os.write(2, b'Fatal error: no stack'); os.abort()")
     with pytest.raises(InputError, match="stanli's compiler ended: Fatal error: no stack"):
-        target(program(SCHOOLS, DATA | {"J": 8}))
+        target(program(SCHOOLS, DATA))
 
 
 def test_an_edit_of_program_include_or_data_makes_other_cells(program, tmp_path):

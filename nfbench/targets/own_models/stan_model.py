@@ -124,8 +124,9 @@ def _compiled(program: Path) -> str:
     The compiler's runtime aborts the process in which torch has asked for the processor's matrix tiles (AMX), as signal
     handlers then need a larger stack than it gives them.
     """
-    command = [sys.executable, "-P", "-c", _COMPILER, str(program.resolve())]
-    done = subprocess.run(command, cwd=program.resolve().parent, capture_output=True, check=False)
+    program = program.resolve()
+    command = [sys.executable, "-P", "-c", _COMPILER, str(program)]
+    done = subprocess.run(command, cwd=program.parent, capture_output=True, check=False)
     if done.returncode != 0:
         words = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
         raise RuntimeError(f"stanli's compiler ended: {words.splitlines()[0]}")
