@@ -1,6 +1,6 @@
 """What the documentation takes from the package: registries, glossary, folders."""
 
-import importlib.util
+import importlib
 import sys
 
 import pytest
@@ -18,14 +18,13 @@ from nfbench.specification.experiment import Experiment, Profile, Recipe, Variat
 
 @pytest.fixture(scope="module")
 def generated():
-    """The extension of Sphinx, loaded as a module; Sphinx itself is needed for docstrings."""
+    """The extension of Sphinx, loaded as Sphinx loads it; Sphinx itself is needed for docstrings."""
     pytest.importorskip("sphinx", reason="the extra 'docs' is not installed")
-    spec = importlib.util.spec_from_file_location("generated_pages", ROOT / "docs" / "_ext" / "generated_pages.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generated_pages"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["generated_pages"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs" / "_ext")
+        yield importlib.import_module("generated_pages")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "generated_pages"]:
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize("kind", ["posteriors", "libraries", "targets", "protocols"])
@@ -55,7 +54,7 @@ def test_a_new_family_appears(generated, monkeypatch):
         return Identity(dim)
 
     registry.posteriors.register("fresh", label="Fresh ({kind})", cite="Nobody 2020", year=2020)(fresh)
-    text = generated.posteriors()
+    text = generated.registries.posteriors()
     assert "## `fresh`" in text
     assert "Fresh (left); Fresh (right)" in text
     assert "`left` or `right`" in text
@@ -63,16 +62,16 @@ def test_a_new_family_appears(generated, monkeypatch):
 
 def test_verdicts_on_libraries_come_from_records(generated, tmp_path, monkeypatch):
     """Each stored verdict on a library's family is a row; without one the page says which command writes them."""
-    monkeypatch.setattr(generated, "ROOT", tmp_path)
+    monkeypatch.setattr(generated.results, "ROOT", tmp_path)
     (tmp_path / "results" / "standard").mkdir(parents=True)
-    assert "verify --libraries --results results/standard" in generated.library_verdicts()
+    assert "verify --libraries --results results/standard" in generated.results.library_verdicts()
     for stored in (
         verdict("zuko:nsf,K=4", "zuko 1.6.0"),
         verdict("pyro:planar,K=8", "pyro 1.9.2", failed=["finite"], lacking={"density": "of draws only"}),
         verdict("planar:K=8"),
     ):
         write(tmp_path / "results" / "standard", stored)
-    text = generated.library_verdicts()
+    text = generated.results.library_verdicts()
     assert "| zuko:nsf,K=4 zuko 1.6.0 | passed | yes |" in text
     assert "| pyro:planar,K=8 pyro 1.9.2 | 1 failed: finite | no |" in text
     assert "| planar:K=8 |" not in text
@@ -81,7 +80,7 @@ def test_verdicts_on_libraries_come_from_records(generated, tmp_path, monkeypatc
 
 def test_the_least_divergence_stands_beside_every_volume_preserving_family(generated):
     """A row for each energy and each such posterior of Figure 3, whose best seed is not below what is possible."""
-    lines = [line.strip("| ").split(" | ") for line in generated.volume_preserving().splitlines()[2:]]
+    lines = [line.strip("| ").split(" | ") for line in generated.results.volume_preserving().splitlines()[2:]]
     assert len(lines) == 4 * 2
     assert {line[1].partition(" (")[0] for line in lines} == {"NICE"}
     assert all(float(least) <= float(best) <= float(worst) for _, _, least, best, _, worst in lines)
@@ -91,45 +90,45 @@ def test_experiments_contenders_and_words_are_all_there(generated):
     """Every packaged experiment and profile, every contender and every word of the glossary has its entry."""
     from nfbench.timing.contenders.contract import contenders
 
-    text = generated.experiments()
+    text = generated.registries.experiments()
     for name in library.names():
         assert f"## `{name}`" in text
         assert all(f"| `{profile}` |" in text for profile in library.load(name).profiles)
-    assert all(f"--vs {name}`" in generated.contenders() for name in contenders())
-    assert all(f"`{name}`" in generated.measures() for name in glossary.MEASURES)
-    assert all(word in generated.words() for word in glossary.WORDS)
+    assert all(f"--vs {name}`" in generated.registries.contenders() for name in contenders())
+    assert all(f"`{name}`" in generated.words.measures() for name in glossary.MEASURES)
+    assert all(word in generated.words.words() for word in glossary.WORDS)
     for name, entry in glossary.DIAGNOSTICS.items():
-        assert f"`{name}`" in generated.diagnostics()
+        assert f"`{name}`" in generated.words.diagnostics()
         assert name.endswith("_floor") or all(
-            text in generated.diagnostics() for text in (entry.formula, entry.source, entry.blind)
+            text in generated.words.diagnostics() for text in (entry.formula, entry.source, entry.blind)
         )
 
 
 def test_every_field_of_a_model_is_listed(generated):
     """The reference of YAML files and records has each field of each model, and what a comment says of it."""
-    sections = dict(part.split("\n", 1) for part in generated.configuration().split("### ")[1:])
+    sections = dict(part.split("\n", 1) for part in generated.models.configuration().split("### ")[1:])
     for model in (Experiment, Variation, Profile, Training, Evaluation, Recipe, Push, Cell):
         assert all(f"| `{field}` |" in sections[model.__name__] for field in model.model_fields)
     assert "| `optimizer` | `adam` or `rmsprop` | `adam` |" in sections["Training"]
     assert "Monte-Carlo draws" in sections["Training"]
-    assert "### Record" in generated.records()
-    assert "### Timing" in generated.timing_records()
+    assert "### Record" in generated.models.records()
+    assert "### Timing" in generated.models.timing_records()
 
 
 def test_arguments_are_taken_out_of_a_docstring(generated):
     """A section of a docstring gives the meaning of each name, over several lines, and the rest stays."""
     text = "First.\n\nArgs:\n    dim: number of\n        dimensions.\n    kind: which.\n\nReturns:\n    A flow."
-    rest, meanings = generated.arguments(text)
+    rest, meanings = generated.docstrings.arguments(text)
     assert meanings == {"dim": "number of dimensions.", "kind": "which."}
     assert "Args" not in rest
     assert rest.endswith("Returns:\n    A flow.")
-    assert generated.arguments("Nothing here.") == ("Nothing here.", {})
+    assert generated.docstrings.arguments("Nothing here.") == ("Nothing here.", {})
 
 
 def test_formulas_survive_in_docstrings(generated):
     """Bars and single letters of a docstring are escaped; inline code and examples are left alone."""
     lines = ["ln|det| and `ln|det|`", "draws: S.", ">>> 1 | 2", "3 | 4", "", "a|b"]
-    generated.escape(lines)
+    generated.markup.escape(lines)
     assert lines == [r"ln\|det\| and `ln|det|`", r"draws: \S.", ">>> 1 | 2", "3 | 4", "", r"a\|b"]
 
 
@@ -137,7 +136,7 @@ def test_every_old_name_is_listed(generated):
     """The page on versions has the old names of decorators and contracts with their new places, and when they go."""
     from nfbench.foundation.deprecated import GONE
 
-    text = generated.deprecations()
+    text = generated.source.deprecations()
     assert "| `nfbench.registry.posterior` | `nfbench.register_posterior` |" in text
     assert "| `nfbench.posteriors.base.Flow` | `nfbench.posteriors.contract.Flow` |" in text
     assert f"version {GONE}" in text
@@ -147,7 +146,7 @@ def test_every_environment_variable_is_listed(generated):
     """The table of environment variables has each that `foundation/settings.py` reads."""
     from nfbench.foundation import settings
 
-    text = generated.variables()
+    text = generated.source.variables()
     assert all(
         f"| `{name}` |" in text
         for name in (settings.BACKEND_VARIABLE, settings.DATA_VARIABLE, settings.TRITON_VARIABLE)
@@ -156,8 +155,9 @@ def test_every_environment_variable_is_listed(generated):
 
 def test_every_folder_states_its_contract(generated):
     """The drawing of the tree has each folder of the package with a sentence."""
-    lines = [line for line in generated.tree().splitlines() if "**`" in line]
-    folders = [path.parent for path in generated.PACKAGE.rglob("__init__.py") if path.parent != generated.PACKAGE]
+    lines = [line for line in generated.source.tree().splitlines() if "**`" in line]
+    package = generated.source.PACKAGE
+    folders = [path.parent for path in package.rglob("__init__.py") if path.parent != package]
     assert len(lines) == len(folders)
     for line in lines:
         assert len(line.split("`** ")[1]) > 20, line
