@@ -56,7 +56,7 @@ check: setup
 # A process a core, with one thread each: tensors are small. The slowest tests are printed, so that they stay few.
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal --durations 20
-	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks --benchmark-disable
+	OMP_NUM_THREADS=1 $(BIN)/pytest benchmarks --benchmark-disable --numprocesses auto --dist worksteal
 
 # At D = 2 and 5 and the families' own K; the tests look at D = 3.
 verify: setup

@@ -319,19 +319,35 @@ def test_a_closed_pipe_is_no_traceback():
     assert done.stderr == ""
 
 
+LINES = """
+import sys
+from nfbench.cli.app import main
+
+for words in (["table", "table2"], ["info", "planar"], ["ls"], ["table", "\\u00b5\\u00b1\\u96ea"]):
+    sys.argv = ["nfbench", *words]
+    try:
+        main()
+    except SystemExit as ended:
+        sys.stdout.flush()
+        print(words[0], "ended with", ended.code)
+"""
+
+
 @pytest.mark.parametrize(("encoding", "symbols"), [("ascii", ["+-", " - "]), ("latin-1", ["±", " - "])])
 def test_a_terminal_that_lacks_letters_gets_others(tmp_path, encoding, symbols):
     """In ASCII or Latin-1 a table, a list and an error are printed, each missing symbol in letters that are there."""
     of_images(Plan(tmp_path / "results", seeds=3), TABLE2)
-    for words in (["table", "table2"], ["info", "planar"], ["ls"], ["table", "µ±雪"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "nfbench", *words], cwd=tmp_path, capture_output=True, check=False,
-            env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
-        )  # fmt: skip
-        assert done.returncode == (2 if words[-1] == "µ±雪" else 0)
-        assert b"Traceback" not in done.stderr
-        text = done.stdout.decode(encoding)
-        assert words[-1] != "table2" or all(symbol in text for symbol in symbols)
+    done = subprocess.run(
+        [sys.executable, "-c", LINES], cwd=tmp_path, capture_output=True, check=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    text = done.stdout.decode(encoding)
+    assert [line for line in text.splitlines() if "ended with" in line] == [
+        "table ended with 0", "info ended with 0", "ls ended with 0", "table ended with 2",
+    ]  # fmt: skip
+    assert done.stderr.count(b"\n") == 1
+    assert b"Traceback" not in done.stderr
+    assert all(symbol in text.partition("table ended with 0")[0] for symbol in symbols)
 
 
 def test_a_home_folder_after_an_equals_sign(nf, monkeypatch, tmp_path):
