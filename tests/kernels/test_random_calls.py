@@ -22,7 +22,7 @@ from nfbench import InputError
 from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.coupling import reference as coupling
 from nfbench.kernels.diagonal import reference as diagonal
-from nfbench.kernels.layers import affine, bernoulli
+from nfbench.kernels.layers import affine, bernoulli, mixture
 from nfbench.kernels.layers.maxout import maxout
 from nfbench.kernels.layers.perceptron import perceptron
 from nfbench.kernels.layers.spline import spline
@@ -123,6 +123,23 @@ def spline_fits(x, raw):
     return x[:2] == raw[:2] and x[2] > 0 and raw[2] in range(2 * x[2], raw[2] + 1, 3 * x[2])
 
 
+def of_mixture(draw: st.DrawFn) -> Shapes:
+    draws, points, dim, components = draw(DRAWS), draw(POINTS), draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    rows = of_rows(draw, points)
+    return [(draws, points, dim), (rows, components), (rows, components, dim), (rows, components, dim)]
+
+
+def mixtures(noise, logits, means, log_scales):
+    """`mixture.draw`, which is there in float64 and takes weights of the sum 1."""
+    weights = logits.double().log_softmax(-1) if logits.dim() else logits
+    return mixture.draw(noise.double(), weights, means.double(), log_scales.double())
+
+
+def mixture_fits(noise, logits, means, log_scales):
+    rows, components = logits
+    return means == log_scales == (rows, components, noise[2]) and components > 0 and rows_fit(rows, noise[1])
+
+
 def of_likelihood(draw: st.DrawFn) -> Shapes:
     draws, points, pixels = draw(DRAWS), draw(POINTS), draw(DIMENSIONS)
     return [(draws, points, pixels), (draw(st.sampled_from([1, points])), pixels)]
@@ -174,6 +191,7 @@ ENTRIES = {
     "affine": affine_entry(affine.Form(2.0, gated=False, scale_first=True)),
     "gated": affine_entry(affine.Form(1.0, gated=True, scale_first=False, unit=0.7)),
     "spline": Entry(lambda x, raw: spline(x, raw, 0.8), of_spline, spline_fits, 2),
+    "mixture": Entry(mixtures, of_mixture, mixture_fits, 4),
     "likelihood": Entry(
         bernoulli.log_prob, of_likelihood, lambda logits, x: x[1] == logits[2] and rows_fit(x[0], logits[1]), 1
     ),

@@ -9,7 +9,7 @@ from support.families import normal, wild
 
 import nfbench
 from nfbench import posterior
-from nfbench.posteriors.mixtures import quantile
+from nfbench.kernels.layers.mixture_reference import quantile
 
 
 def _mixture(weights, means, scales, dtype=torch.float64):

@@ -1,1 +1,1 @@
-"""Layers that have compiled forms: of models of data (Bernoulli likelihood, maxout), of maps (networks, splines)."""
+"""Layers with compiled forms: of models of data (Bernoulli, maxout), of maps (networks, splines), and of mixtures."""

@@ -6,7 +6,7 @@ z_1, ..., z_(d-1), with w_k proportional to pi_k prod_(j<d) N(z_j; mu_kj, s_kj^2
 implicit function theorem gives the gradients of z in all numbers, the weights' among them (Graves 2016; Figurnov et al.
 2018). A component that is chosen by a further uniform number has no path to the weights, and their gradient is biased.
 
-All of it is computed in float64, whatever the dtype of the numbers (`nfbench.posteriors.mixtures` says how).
+All of it is computed in float64, whatever the dtype of the numbers, as `kernels.layers.mixture_reference` says.
 
 Start: means apart, as equal components would never separate, with the moments of the standard normal (`_start`).
 """
@@ -19,9 +19,10 @@ from pydantic import Field
 from torch import Tensor
 
 from nfbench.foundation.numerics import LOG_2PI
+from nfbench.kernels.layers import mixture as kernel
+from nfbench.kernels.layers.mixture_reference import log_normal, log_tail
 from nfbench.posteriors.contract import Posterior
 from nfbench.posteriors.cost import Cost, combine
-from nfbench.posteriors.mixtures import log_normal, log_tail, quantile
 from nfbench.posteriors.source_posterior import SourcePosterior
 from nfbench.posteriors.sources import source
 from nfbench.specification.registry import register_posterior
@@ -76,15 +77,8 @@ class Mixture(SourcePosterior):
         return Components(logits.log_softmax(-1), means, log_scales)
 
     def draw(self, noise: Tensor, base: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        log_weights, means, log_scales = self.parts(base)
-        log_joint, columns = log_weights, []
-        for eps, mean, log_scale in zip(
-            noise.double().unbind(-1), means.unbind(-1), log_scales.unbind(-1), strict=True
-        ):
-            z = quantile(eps, log_joint - log_joint.logsumexp(-1, keepdim=True), mean, log_scale)
-            log_joint = log_joint + log_normal(z, mean, log_scale)
-            columns.append(z)
-        return torch.stack(columns, -1).to(noise.dtype), log_joint.logsumexp(-1).to(noise.dtype)
+        z, log_q = kernel.draw(noise.double(), *self.parts(base))
+        return z.to(noise.dtype), log_q.to(noise.dtype)
 
     def density(self, z: Tensor, base: Tensor, theta: Tensor) -> Tensor:
         log_weights, means, log_scales = self.parts(base)

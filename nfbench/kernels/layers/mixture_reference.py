@@ -1,7 +1,7 @@
-"""Mixtures of Gaussians in one dimension: densities, tails and quantiles that are differentiable in all numbers.
+"""Mixtures of Gaussians in plain PyTorch: densities, tails, quantiles and draws that are differentiable in all numbers.
 
-Shapes: a point or a noise (S, B); means and ln scales (B or 1, C) of C components; ln weights ([S,] B or 1, C), which
-may differ for each draw.
+Shapes in one dimension: a point or a noise (S, B); means and ln scales (B or 1, C) of C components; ln weights
+([S,] B or 1, C), which may differ for each draw.
 """
 
 import math
@@ -13,7 +13,29 @@ from torch import Tensor
 from nfbench.foundation.numerics import LOG_2PI, bracketed_root, log_normal_cdf
 from nfbench.kernels.dispatch import differentiated, transformed
 
-_LARGEST = math.exp(60.0)  # bound on F / f in a gradient: draws do not fall where the density is e^-60 of its tail
+# Bound on ln(F / f) in a gradient: e^-30 of the draws fall where a tail is so much more than the density. Coordinates
+# multiply such factors, and float32 holds e^88.
+LOG_LARGEST = 30.0
+
+
+def draw(noise: Tensor, log_weights: Tensor, means: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw from mixtures in D dimensions, coordinate by coordinate.
+
+    Args:
+        noise: (S, B, D), in float64.
+        log_weights: (B or 1, C), normalised.
+        means: (B or 1, C, D).
+        log_scales: (B or 1, C, D).
+
+    Returns:
+        z (S, B, D) and ln q(z) (S, B).
+    """
+    log_joint, columns = log_weights, []
+    for eps, mean, log_scale in zip(noise.unbind(-1), means.unbind(-1), log_scales.unbind(-1), strict=True):
+        z = quantile(eps, log_joint - log_joint.logsumexp(-1, keepdim=True), mean, log_scale)
+        log_joint = log_joint + log_normal(z, mean, log_scale)
+        columns.append(z)
+    return torch.stack(columns, -1), log_joint.logsumexp(-1)
 
 
 def log_normal(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
@@ -96,9 +118,10 @@ def _root(
 
     ends = mean + log_scale.exp() * eps.unsqueeze(-1)
     start = (log_weights.exp() * ends).sum(-1)
-    z = bracketed_root(newton, start, ends.amin(-1), ends.amax(-1), stops=plain)
+    steps = 100 if plain else 40  # scales from e^-20 to e^20 take 80 bisections; without a stop all steps are made
+    z = bracketed_root(newton, start, ends.amin(-1), ends.amax(-1), steps=steps, stops=plain)
     tail, density = logs(z)
-    return z, (tail - density).exp().clamp_max(_LARGEST)
+    return z, (tail - density).exp().clamp_max(math.exp(LOG_LARGEST))
 
 
 @torch.library.custom_op("nfbench::mixture_root", mutates_args=())
