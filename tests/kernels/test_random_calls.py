@@ -23,6 +23,7 @@ from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.coupling import reference as coupling
 from nfbench.kernels.diagonal import reference as diagonal
 from nfbench.kernels.layers import affine, bernoulli, mixture
+from nfbench.kernels.layers.integral import integral
 from nfbench.kernels.layers.maxout import maxout
 from nfbench.kernels.layers.perceptron import perceptron
 from nfbench.kernels.layers.spline import spline
@@ -123,6 +124,15 @@ def spline_fits(x, raw):
     return x[:2] == raw[:2] and x[2] > 0 and raw[2] in range(2 * x[2], raw[2] + 1, 3 * x[2])
 
 
+def of_integral(draw: st.DrawFn) -> Shapes:
+    size, units = (draw(DRAWS), draw(POINTS), draw(st.integers(1, 5))), draw(DIMENSIONS)
+    return [size, (*size, units), (units,), (units,), (units,), (1,)]
+
+
+def integral_fits(z, embedding, slopes, biases, weights, shift):
+    return embedding == (*z, *slopes) and slopes == biases == weights and slopes[0] > 0 and shift == (1,)
+
+
 def of_mixture(draw: st.DrawFn) -> Shapes:
     draws, points, dim, components = draw(DRAWS), draw(POINTS), draw(st.integers(1, 5)), draw(st.integers(1, 5))
     rows = of_rows(draw, points)
@@ -191,6 +201,7 @@ ENTRIES = {
     "affine": affine_entry(affine.Form(2.0, gated=False, scale_first=True)),
     "gated": affine_entry(affine.Form(1.0, gated=True, scale_first=False, unit=0.7)),
     "spline": Entry(lambda x, raw: spline(x, raw, 0.8), of_spline, spline_fits, 2),
+    "integral": Entry(lambda *tensors: integral(*tensors, 4), of_integral, integral_fits, 6),
     "mixture": Entry(mixtures, of_mixture, mixture_fits, 4),
     "likelihood": Entry(
         bernoulli.log_prob, of_likelihood, lambda logits, x: x[1] == logits[2] and rows_fit(x[0], logits[1]), 1

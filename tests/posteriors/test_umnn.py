@@ -8,8 +8,8 @@ from scipy.integrate import quad
 from support.families import normal
 
 from nfbench import posterior
+from nfbench.kernels.layers.integral import LEAST
 from nfbench.posteriors.contract import Identity
-from nfbench.posteriors.families.umnn import SLOPE
 from nfbench.verification.subject import set_parameters
 
 
@@ -25,10 +25,10 @@ def test_the_worked_example(z, integral, log_slope):
         flow.shifts.fill_(-0.5 / flow.scale)
         flow.networks.b_out[:, :2] = 0.25 / flow.networks.scale
     moved, log_det = flow(torch.tensor([[[z, 0.0]]], dtype=torch.float64), torch.zeros(1, 0, dtype=torch.float64))
-    expected = 0.25 + (1 - SLOPE) * (integral - 0.25) + SLOPE * z
+    expected = 0.25 + (1 - LEAST) * (integral - 0.25) + LEAST * z
     assert moved[0, 0, 0].item() == pytest.approx(expected, abs=1e-6)
-    at_zero = math.log((1 - SLOPE) * math.exp(-0.5) + SLOPE)
-    mixed = math.log((1 - SLOPE) * math.exp(log_slope) + SLOPE)
+    at_zero = math.log((1 - LEAST) * math.exp(-0.5) + LEAST)
+    mixed = math.log((1 - LEAST) * math.exp(log_slope) + LEAST)
     assert log_det.item() == pytest.approx(mixed + at_zero, abs=1e-6)
 
 

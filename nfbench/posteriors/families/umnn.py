@@ -17,21 +17,18 @@ a root for one coordinate after the other. Start: exactly the identity, as the l
 import math
 from typing import Annotated
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import elu
 
 from nfbench.foundation.numerics import implicit_root
+from nfbench.kernels.layers.integral import LEAST, gauss_legendre, integral, rises
 from nfbench.posteriors.context_flow import Context, ContextFlow, Units
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.cost import Cost, combine
 from nfbench.posteriors.map_flow import MapCost
 from nfbench.posteriors.networks import AutoregressiveNetworks
 from nfbench.specification.registry import register_posterior
-
-SLOPE = 1e-3
 
 
 class Umnn(ContextFlow):
@@ -47,8 +44,7 @@ class Umnn(ContextFlow):
         context: C, numbers for each data point that these see; 0: none.
 
     Attributes:
-        nodes: (n + 1,), of the rule on [0, 1], and 1.
-        rule: (n,), its weights, with the sum 1.
+        nodes: n.
         networks: from D coordinates to D numbers beta and U D numbers h.
         slopes: (K, U), weights of t, from N(0, 1).
         biases: (K, U), from N(0, 2).
@@ -57,16 +53,12 @@ class Umnn(ContextFlow):
     """
 
     name = "umnn"
-    nodes: Tensor
-    rule: Tensor
 
     def __init__(self, dim: int, depth: int, nodes: int, units: int, hidden: int, layers: int, context: int) -> None:
         super().__init__(dim, depth, context, least=2)
         self.units, self.scale = units, 2 / math.sqrt(units * max(1, depth))
         self.integration_error = 2 / nodes**2  # four times what parameters like trained ones showed
-        points, weights = np.polynomial.legendre.leggauss(nodes)
-        self.register_buffer("nodes", torch.tensor([*(points + 1) / 2, 1.0], dtype=torch.float64), persistent=False)
-        self.register_buffer("rule", torch.tensor(weights / 2, dtype=torch.float64), persistent=False)
+        self.nodes = nodes
         self.networks = AutoregressiveNetworks(depth, dim, 1 + units, hidden, layers, context)
         self.slopes = nn.Parameter(torch.randn(depth, units))
         self.biases = nn.Parameter(torch.randn(depth, units) * math.sqrt(2))
@@ -84,19 +76,12 @@ class Umnn(ContextFlow):
         Returns:
             f > 0, (..., n).
         """
-        return (1 - SLOPE) * self._rises(number, t, embedding)[0] + SLOPE
+        return (1 - LEAST) * rises(t, embedding, *self._network(number))[0] + LEAST
 
-    def _rises(self, number: int, t: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """What rises in the integrand, (..., n), and the hidden units that it is made of, (..., n, U)."""
-        biases = (self.biases[number] + embedding).unsqueeze(-2)
-        units = (t.unsqueeze(-1) * self.slopes[number] + biases).tanh()
-        return 1 + elu((units @ self.weights[number] + self.shifts[number]) * self.scale), units
-
-    def _integral(self, number: int, z: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """The integral of a map's integrand from 0 to z (...) by the rule, and the integrand at z, for h (..., U)."""
-        nodes, rule = self.nodes.to(z), self.rule.to(z)
-        values = self.integrand(number, z.unsqueeze(-1) * nodes, embedding)
-        return z * (values[..., :-1] @ rule), values[..., -1]
+    def _network(self, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The numbers of a map's integrand: slopes, biases and weights (U,), and a shift (1,)."""
+        shift = self.shifts[number : number + 1] * self.scale
+        return self.slopes[number], self.biases[number], self.weights[number] * self.scale, shift
 
     def _split(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """The network's outputs (S, B, (1 + U) D) as beta (S, B, D) and h (S, B, D, U)."""
@@ -107,7 +92,7 @@ class Umnn(ContextFlow):
         log_det = z.new_zeros(z.shape[:-1])
         for number, network in enumerate(self.networks.conditioners(context)):
             beta, embedding = self._split(network(z))
-            moved, f = self._integral(number, z, embedding)
+            moved, f = integral(z, embedding, *self._network(number), self.nodes)
             z, log_det = beta + moved, log_det + f.log().sum(-1)
         return z, log_det
 
@@ -133,16 +118,17 @@ class Umnn(ContextFlow):
         return z, log_det
 
     def _root(self, number: int, right: Tensor, embedding: Tensor) -> Tensor:
-        """Where the integral of a map is `right`, both (S, B); f >= SLOPE brackets it."""
-        nodes, rule = self.nodes[:-1].to(right), self.rule.to(right)
+        """Where the integral of a map is `right`, both (S, B); f >= LEAST brackets it."""
+        points, rule = (torch.from_numpy(part).to(right) for part in gauss_legendre(self.nodes))
+        numbers, nodes = self._network(number), points[:-1]
 
         def equation(t: Tensor) -> tuple[Tensor, Tensor]:
-            rises, units = self._rises(number, t.unsqueeze(-1) * nodes, embedding)
-            slopes = (1 - units.square()) @ (self.weights[number] * self.slopes[number]) * self.scale
-            mean = ((1 - SLOPE) * rises + SLOPE) @ rule
-            return t * mean - right, mean + t * (((1 - SLOPE) * rises.clamp(max=1) * slopes) @ (rule * nodes))
+            rising, units = rises(t.unsqueeze(-1) * nodes, embedding, *numbers)
+            slopes = (1 - units.square()) @ (numbers[2] * numbers[0])
+            mean = ((1 - LEAST) * rising + LEAST) @ rule
+            return t * mean - right, mean + t * (((1 - LEAST) * rising.clamp(max=1) * slopes) @ (rule * nodes))
 
-        reach = right.detach().abs() / SLOPE + 1e-30
+        reach = right.detach().abs() / LEAST + 1e-30
         return implicit_root(equation, -reach, reach)
 
     def map_cost(self, *, gradient: bool) -> MapCost:
@@ -158,7 +144,7 @@ class Umnn(ContextFlow):
             The costs for each draw, for each row of theta, and of the shared weights.
         """
         draw, row, shared = self.networks.cost(gradient=gradient)
-        times, points = 3 if gradient else 1, len(self.nodes)
+        times, points = 3 if gradient else 1, self.nodes + 1
         moves = Cost(0, times * self.dim * (points * (5 * self.units + 8) + 4))
         return MapCost(combine((1, draw), (1, moves)), row, combine((1, shared), (times, Cost(3 * self.units + 1, 0))))
 
