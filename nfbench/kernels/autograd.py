@@ -76,8 +76,10 @@ def by_kernel(backward: Backward) -> Backward:
 def _plainly(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
     """The gradients of all arguments of ``forward`` by `Node.plain`, with a graph of their own where one is made."""
     graph = torch.is_grad_enabled()
-    function, inputs = ctx._forward_cls.plain(ctx)
+    function, saved = ctx._forward_cls.plain(ctx)
     with torch.enable_grad():
+        # Names of their own: one input may be made from another, and its gradient must not go on to that one here.
+        inputs = [None if value is None else value.view_as(value) for value in saved]
         outputs = function(*[value for value in inputs if value is not None])
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     wanted = [value for value, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed and value is not None]

@@ -6,6 +6,9 @@ from support.families import normal, posterior, specs
 from torch.func import functional_call
 
 from nfbench.foundation.settings import BACKEND_VARIABLE
+from nfbench.kernels.layers.integral import integral
+from nfbench.kernels.layers.perceptron import perceptron
+from nfbench.kernels.layers.spline import spline
 
 pytestmark = [
     pytest.mark.usefixtures("compiled"),
@@ -137,3 +140,22 @@ def test_batched_gradients(spec, monkeypatch):
 
     rows = torch.autograd.functional.jacobian(value, noise[:2])
     torch.testing.assert_close(torch.autograd.functional.jacobian(value, noise[:2], vectorize=True), rows)
+
+
+@pytest.mark.parametrize("kernel", ["spline", "integral", "network"])
+def test_inputs_that_are_made_from_each_other(kernel, monkeypatch):
+    """A gradient with a graph does not count the way through another input twice: it is the one without a graph."""
+    monkeypatch.setenv(BACKEND_VARIABLE, "numba")
+    x = normal(20, 1, 2, seed=1).requires_grad_()
+    numbers = [normal(3, seed=seed) for seed in (2, 3, 4)]
+
+    def value():
+        if kernel == "spline":
+            return spline(x, torch.cat([0.5 * x, x.sin(), x.cos(), x, x.square()], -1), 5.0)[0]
+        if kernel == "integral":
+            return integral(x, torch.stack([x, x.sin(), x.cos()], -1), *numbers, numbers[0][:1], 4)[0]
+        return perceptron(x, numbers[0].expand(2, 3), x[0] @ numbers[1].expand(2, 3), normal(3, 2, seed=5), x[1])
+
+    (plain,) = torch.autograd.grad(value().square().sum(), x)
+    (graph,) = torch.autograd.grad(value().square().sum(), x, create_graph=True)
+    torch.testing.assert_close(graph, plain, rtol=1e-12, atol=1e-12)
