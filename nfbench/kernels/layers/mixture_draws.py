@@ -1,8 +1,8 @@
 """Draws of mixtures of Gaussians, coordinate by coordinate, and their gradients; compiled. Used by `mixture_cpu`.
 
-Shapes: noise (G, N, D); G groups of C components, whose numbers the N draws of a group share. The share of component k
-after d coordinates is ln w_k + sum_(j<=d) ln N_k(z_j). The softmax of the shares has the weights of the next
-coordinate, and the difference of two following totals is ln f of the coordinate between them.
+Shapes: noise (G, N, D); G groups of C components, whose numbers the N draws of a group share. After d coordinates
+`log_joint` of component k is ln w_k + sum_(j<=d) ln N_k(z_j). Its softmax has the weights of the next coordinate, and
+the difference of two following totals is ln f of the coordinate between them.
 """
 
 import math
@@ -37,21 +37,21 @@ def forward(noise: Any, log_weights: Any, means: Any, log_scales: Any, z: Any, l
     _, group, groups, start, stop = share
     dim, components = noise.shape[2], log_weights.shape[1]
     mean, log_rate, rate = np.empty((dim, components)), np.empty((dim, components)), np.empty((dim, components))
-    shares, weights, tails = np.empty(components), np.empty(components), np.empty(components)
+    log_joint, conditional, tails = np.empty(components), np.empty(components), np.empty(components)
     for g in range(group, groups):
         _turn(means[g], log_scales[g], mean, log_rate, rate)
         for n in range(start, stop):
-            shares[:] = log_weights[g]
-            total = _log_sum(shares)
+            log_joint[:] = log_weights[g]
+            total = _log_sum(log_joint)
             for d in range(dim):
                 for k in range(components):
-                    weights[k] = shares[k] - total
-                value = _root(noise[g, n, d], weights, mean[d], log_rate[d], rate[d], tails)
+                    conditional[k] = log_joint[k] - total
+                value = _root(noise[g, n, d], conditional, mean[d], log_rate[d], rate[d], tails)
                 z[g, n, d] = value
                 for k in range(components):
                     t = (value - mean[d, k]) * rate[d, k]
-                    shares[k] += log_rate[d, k] - 0.5 * (t * t + LOG_2PI)
-                total = _log_sum(shares)
+                    log_joint[k] += log_rate[d, k] - 0.5 * (t * t + LOG_2PI)
+                total = _log_sum(log_joint)
             log_q[g, n] = total
 
 
@@ -73,7 +73,7 @@ def backward(
     """Gradients in the noise and in all numbers, by the implicit function theorem.
 
     As F(z) = Phi(eps), a number a moves z by -(dF/da) / f: a mean by its component's part r of the density, the
-    logarithm of a scale by r (z - mean), a share by -w (F_k - F) / f.
+    logarithm of a scale by r (z - mean), a `log_joint` by -w (F_k - F) / f.
 
     Args:
         noise: (G, N, D).
@@ -93,20 +93,20 @@ def backward(
     to_weights, to_means, to_scales = own(of_weights, share), own(of_means, share), own(of_scales, share)
     dim, components = noise.shape[2], log_weights.shape[1]
     mean, log_rate, rate = np.empty((dim, components)), np.empty((dim, components)), np.empty((dim, components))
-    shares, totals, to_share = np.empty((dim + 1, components)), np.empty(dim + 1), np.empty(components)
+    log_joint, totals, to_joint = np.empty((dim + 1, components)), np.empty(dim + 1), np.empty(components)
     for g in range(group, groups):
         _turn(means[g], log_scales[g], mean, log_rate, rate)
         to_weights[g], to_means[g], to_scales[g] = 0.0, 0.0, 0.0
         for n in range(start, stop):
-            shares[0] = log_weights[g]
-            totals[0] = _log_sum(shares[0])
+            log_joint[0] = log_weights[g]
+            totals[0] = _log_sum(log_joint[0])
             for d in range(dim):
                 for k in range(components):
                     t = (z[g, n, d] - mean[d, k]) * rate[d, k]
-                    shares[d + 1, k] = shares[d, k] + log_rate[d, k] - 0.5 * (t * t + LOG_2PI)
-                totals[d + 1] = _log_sum(shares[d + 1])
+                    log_joint[d + 1, k] = log_joint[d, k] + log_rate[d, k] - 0.5 * (t * t + LOG_2PI)
+                totals[d + 1] = _log_sum(log_joint[d + 1])
             for k in range(components):
-                to_share[k] = grad_log_q[g, n] * math.exp(shares[dim, k] - totals[dim])
+                to_joint[k] = grad_log_q[g, n] * math.exp(log_joint[dim, k] - totals[dim])
             for d in range(dim - 1, -1, -1):
                 eps, to_z = noise[g, n, d], grad[g, n, d]
                 side = -1.0 if eps > 0 else 1.0
@@ -115,19 +115,19 @@ def backward(
                 over = math.exp(min(log_over, LOG_LARGEST))
                 cut = math.exp(min(0.0, LOG_LARGEST - log_over))  # 1 where F / f is within its bound
                 for k in range(components):
-                    to_z -= to_share[k] * (z[g, n, d] - mean[d, k]) * rate[d, k] * rate[d, k]
+                    to_z -= to_joint[k] * (z[g, n, d] - mean[d, k]) * rate[d, k] * rate[d, k]
                 to_noise[g, n, d] = to_z * over * math.exp(-0.5 * (eps * eps + LOG_2PI) - tail)
                 for k in range(components):
                     apart = z[g, n, d] - mean[d, k]
                     t = apart * rate[d, k]
-                    part = to_z * cut * math.exp(shares[d + 1, k] - totals[d + 1])
-                    to_means[g, k, d] += to_share[k] * t * rate[d, k] + part
-                    to_scales[g, k, d] += to_share[k] * (t * t - 1.0) + part * apart
-                    log_weight = shares[d, k] - totals[d]
+                    part = to_z * cut * math.exp(log_joint[d + 1, k] - totals[d + 1])
+                    to_means[g, k, d] += to_joint[k] * t * rate[d, k] + part
+                    to_scales[g, k, d] += to_joint[k] * (t * t - 1.0) + part * apart
+                    log_weight = log_joint[d, k] - totals[d]
                     beyond = math.exp(log_weight + _log_tail(side * t) - tail) - math.exp(log_weight)
-                    to_share[k] -= to_z * side * over * beyond
+                    to_joint[k] -= to_z * side * over * beyond
             for k in range(components):
-                to_weights[g, k] += to_share[k]
+                to_weights[g, k] += to_joint[k]
 
 
 @inlined
