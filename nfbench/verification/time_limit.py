@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from nfbench.foundation.process_state import ProcessState
+
 _AGAIN = 1.0  # seconds until the next signal, where code has caught the first and gone on
 
 
@@ -19,7 +21,7 @@ class TimeLimit:
     """Seconds that a battery has, from now on.
 
     In the main thread of a process, where there are timers (not on Windows), what runs is interrupted; elsewhere the
-    limit is looked at between checks only.
+    limit is looked at between checks only. Modes of torch and Python that were interrupted are put back.
 
     Args:
         seconds: wall-clock time; None: without limit.
@@ -54,10 +56,15 @@ class TimeLimit:
         if not timed or threading.current_thread() is not threading.main_thread():
             yield
             return
+        state = ProcessState()
         before = signal.signal(signal.SIGALRM, _interrupt)
         try:
             signal.setitimer(signal.ITIMER_REAL, left, _AGAIN)
             yield
+        except OutOfTime:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            state.restore()  # the signal can come while a `with torch.no_grad()` ends, and keep it from doing so
+            raise
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+import torch
 from support.commands import run_command
 from support.synthetic_verdicts import verdict as stored_verdict
 
@@ -15,6 +16,7 @@ from nfbench.records.verdicts import verdicts
 from nfbench.verification.check import CHECKS
 from nfbench.verification.several import Options, several
 from nfbench.verification.subjects import subject
+from nfbench.verification.time_limit import OutOfTime, TimeLimit
 from nfbench.verification.verify import battery
 
 TWO = """
@@ -79,6 +81,19 @@ def test_a_failure_is_kept_when_the_time_is_over(monkeypatch):
     verdict = battery(subject(Doubled, 2, 1), [2], only=["ln|det|"], seconds=2)
     assert list(verdict.failures) == ["ln|det|"]
     assert verdict.results[0].code
+
+
+def test_an_interrupt_leaves_no_mode_behind():
+    """What the signal keeps from being put back, as the end of a block without gradients, is put back by the limit."""
+
+    def block():
+        with TimeLimit(0.05).enforced():
+            torch.set_grad_enabled(False)
+            time.sleep(10)
+
+    with pytest.raises(OutOfTime):
+        block()
+    assert torch.is_grad_enabled()
 
 
 def test_seconds_are_positive():
