@@ -2,6 +2,7 @@
 
 import json
 import time
+import weakref
 
 import pytest
 import torch
@@ -81,6 +82,43 @@ def test_a_failure_is_kept_when_the_time_is_over(monkeypatch):
     verdict = battery(subject(Doubled, 2, 1), [2], only=["ln|det|"], seconds=2)
     assert list(verdict.failures) == ["ln|det|"]
     assert verdict.results[0].code
+
+
+class Slow:
+    """Takes longer than the limit to put something back, as a block and as a finaliser."""
+
+    ended = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        begin = time.perf_counter()
+        while time.perf_counter() < begin + 0.08:
+            pass
+        self.ended = True
+
+
+@pytest.mark.parametrize("kind", ["block", "callback"])
+def test_an_interrupt_waits_for_what_is_being_put_back(kind):
+    """The end of a `with` block and the callback of a weak reference are done before the time is over."""
+    slow = Slow()
+
+    def block():
+        with TimeLimit(0.03).enforced():
+            if kind == "block":
+                with slow:
+                    pass
+            else:
+                thing = Slow()
+                watch = weakref.ref(thing, lambda _: slow.__exit__())
+                del thing
+                assert watch() is None
+            time.sleep(10)
+
+    with pytest.raises(OutOfTime):
+        block()
+    assert slow.ended
 
 
 def test_an_interrupt_leaves_no_mode_behind():
