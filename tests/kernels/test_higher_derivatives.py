@@ -153,7 +153,14 @@ def test_inputs_that_are_made_from_each_other(kernel, monkeypatch):
         if kernel == "spline":
             return spline(x, torch.cat([0.5 * x, x.sin(), x.cos(), x, x.square()], -1), 5.0)[0]
         if kernel == "integral":
-            return integral(x, torch.stack([x, x.sin(), x.cos()], -1), *numbers, numbers[0][:1], 4)[0]
+            return integral(
+                x,
+                torch.stack([x, x.sin(), x.cos()], -1),
+                *numbers,
+                numbers[0][:1],
+                x.new_tensor([0.5, 1.0]),
+                x.new_ones(1),
+            )[0]
         return perceptron(x, numbers[0].expand(2, 3), x[0] @ numbers[1].expand(2, 3), normal(3, 2, seed=5), x[1])
 
     (plain,) = torch.autograd.grad(value().square().sum(), x)

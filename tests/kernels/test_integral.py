@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from support.families import normal
@@ -16,6 +17,12 @@ pytestmark = pytest.mark.usefixtures("compiled")
 NODES = 20
 
 
+def rule(nodes=NODES, dtype=torch.float64):
+    """Points of the Gauss-Legendre rule on [0, 1], followed by 1, and their weights."""
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    return torch.tensor([*(points + 1) / 2, 1.0]).to(dtype), torch.from_numpy(weights / 2).to(dtype)
+
+
 def case(draws=50, points=2, dim=3, units=8, scale=1.0, dtype=torch.float64):
     """Ends, embeddings and a network's numbers, and gradients in the two results."""
     shape = draws, points, dim
@@ -27,7 +34,7 @@ def case(draws=50, points=2, dim=3, units=8, scale=1.0, dtype=torch.float64):
 
 def results(function, inputs, grads, nodes=NODES):
     """The integral and the network at its end, and the gradients in all tensors."""
-    outputs = function(*inputs, nodes)
+    outputs = function(*inputs, *rule(nodes, inputs[0].dtype))
     return *outputs, *torch.autograd.grad(outputs, inputs, grads)
 
 
@@ -68,7 +75,7 @@ def test_a_constant_and_an_exponential():
     (z, embedding, slopes, biases, weights, _), _ = case()
     for c, height in ((-2.0, (1 - LEAST) * math.exp(-2.0) + LEAST), (3.0, (1 - LEAST) * 4.0 + LEAST)):
         shift = torch.tensor([c], dtype=torch.float64)
-        area, at_end = integral(z, embedding, slopes, biases, 0 * weights, shift, NODES)
+        area, at_end = integral(z, embedding, slopes, biases, 0 * weights, shift, *rule())
         torch.testing.assert_close(area, z * height, rtol=1e-14, atol=0)
         torch.testing.assert_close(at_end, torch.full_like(z, height), rtol=1e-14, atol=0)
 
@@ -77,7 +84,7 @@ def test_the_derivative_of_the_integral_is_the_network():
     """With 60 nodes, and an ELU that stays on one side, d/dz of the integral is f(z): the rule has converged."""
     (z, embedding, slopes, biases, weights, _), _ = case()
     weights, shift = -0.1 * weights.abs(), torch.tensor([-1.0], dtype=torch.float64)
-    area, height = integral(z, embedding, 0.3 * slopes, biases, weights, shift, 60)
+    area, height = integral(z, embedding, 0.3 * slopes, biases, weights, shift, *rule(60))
     (derivative,) = torch.autograd.grad(area.sum(), z)
     torch.testing.assert_close(derivative, height, rtol=1e-9, atol=1e-9)
 
@@ -86,8 +93,8 @@ def test_gradients_are_those_of_differences():
     """First and second derivatives agree with differences of values; ELU's kink is not near."""
     inputs, _ = case(2, 2, 2, 3, scale=0.5)
     inputs[-1] = (inputs[-1].detach() - 4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda *tensors: integral(*tensors, 5), inputs)
-    assert torch.autograd.gradgradcheck(lambda *tensors: integral(*tensors, 5), inputs)
+    assert torch.autograd.gradcheck(lambda *tensors: integral(*tensors, *rule(5)), inputs)
+    assert torch.autograd.gradgradcheck(lambda *tensors: integral(*tensors, *rule(5)), inputs)
 
 
 @pytest.mark.parametrize("shared", [None, 0, 1, 4])
@@ -99,9 +106,10 @@ def test_seeds_under_vmap(dtype, shared):
     dims = tuple(None if place == shared else 0 for place in range(6))
     inputs = [part[0] if dim is None else part for part, dim in zip(inputs, dims, strict=True)]
     inputs = [part.clone().requires_grad_() for part in inputs]
-    mapped = torch.vmap(lambda *tensors: integral(*tensors, NODES), in_dims=dims)(*inputs)
+    mapped = torch.vmap(lambda *tensors: integral(*tensors, *rule(dtype=dtype)), in_dims=dims)(*inputs)
     alone = [
-        integral(*(p if dim is None else p[e] for p, dim in zip(inputs, dims, strict=True)), NODES) for e in range(3)
+        integral(*(p if dim is None else p[e] for p, dim in zip(inputs, dims, strict=True)), *rule(dtype=dtype))
+        for e in range(3)
     ]
     expected = [torch.stack(values) for values in zip(*alone, strict=True)]
     for ours, theirs in zip(mapped, expected, strict=True):
@@ -116,11 +124,13 @@ def test_seeds_under_vmap(dtype, shared):
 def test_the_operators_are_whole(dtype):
     """The custom operators have shapes for tracing and a registered gradient, as torch's own check wants them."""
     inputs, grads = case(5, 1, 1, 3, dtype=dtype)
-    leaves = [part.detach().requires_grad_() for part in module._flat(*inputs)]
+    leaves = [part.detach() for part in module._flat(*inputs, *rule(dtype=dtype))]
     checks = "test_schema", "test_autograd_registration", "test_faketensor"
-    torch.library.opcheck(module._forward, (*leaves, NODES), test_utils=checks)
+    torch.library.opcheck(
+        module._forward, [*(leaf.requires_grad_() for leaf in leaves[:6]), *leaves[6:]], test_utils=checks
+    )
     back = [grad.reshape(1, -1) for grad in grads]
-    torch.library.opcheck(module._backward, (*(leaf.detach() for leaf in leaves), NODES, *back), test_utils=checks)
+    torch.library.opcheck(module._backward, (*(leaf.detach() for leaf in leaves), *back), test_utils=checks)
 
 
 def test_threads_give_the_same_numbers(monkeypatch):
@@ -171,20 +181,22 @@ def test_which_code_runs(monkeypatch):
     """Loops run by default; plain PyTorch where it is asked for, under autocast and in half precision."""
     inputs, _ = case(dtype=torch.float32)
     name = "_DirectBackward"
-    assert integral(*inputs, NODES)[0].grad_fn.name() == name
+    points = rule(dtype=torch.float32)
+    assert integral(*inputs, *points)[0].grad_fn.name() == name
     with torch.autocast("cpu", torch.bfloat16):
-        assert integral(*inputs, NODES)[0].grad_fn.name() != name
-    assert integral(*(part.bfloat16() for part in inputs), NODES)[0].dtype == torch.bfloat16
+        assert integral(*inputs, *points)[0].grad_fn.name() != name
+    assert integral(*(part.bfloat16() for part in (*inputs, *points)))[0].dtype == torch.bfloat16
     monkeypatch.setenv(BACKEND_VARIABLE, "reference")
-    assert integral(*inputs, NODES)[0].grad_fn.name() != name
+    assert integral(*inputs, *points)[0].grad_fn.name() != name
 
 
 def test_refused():
     """Sizes that do not fit each other, no node, other dtypes: each one line that names them."""
     z, embedding, slopes, biases, weights, shift = case()[0]
     rest = slopes, biases, weights, shift
-    refused(lambda: integral(z, embedding[:2], *rest, NODES), "integral", "S = 50", "S = 2")
-    refused(lambda: integral(z, embedding, slopes[:3], biases, weights, shift, NODES), "U = 8", "U = 3")
-    refused(lambda: integral(z, embedding, slopes, biases, weights, weights, NODES), "shift has 8 numbers")
-    refused(lambda: integral(z, embedding, *rest, 0), "0 nodes")
-    refused(lambda: integral(z, embedding.float(), *rest, NODES), "torch.float32", "torch.float64")
+    refused(lambda: integral(z, embedding[:2], *rest, *rule()), "integral", "S = 50", "S = 2")
+    refused(lambda: integral(z, embedding, slopes[:3], biases, weights, shift, *rule()), "U = 8", "U = 3")
+    refused(lambda: integral(z, embedding, slopes, biases, weights, weights, *rule()), "shift has 8 numbers")
+    refused(lambda: integral(z, embedding, *rest, z[0, 0, :1], z[0, 0, :0]), "0 weights")
+    refused(lambda: integral(z, embedding, *rest, *reversed(rule())), "20 points and 21 weights")
+    refused(lambda: integral(z, embedding.float(), *rest, *rule()), "torch.float32", "torch.float64")

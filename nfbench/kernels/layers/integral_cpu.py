@@ -1,6 +1,5 @@
 """Integrals of a positive network on the CPU: memory and shares of the work for `integral_draws`."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +17,8 @@ def forward(
     biases: Tensor,
     weights: Tensor,
     shift: Tensor,
-    nodes: np.ndarray,
-    rule: np.ndarray,
+    points: Tensor,
+    rule: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Integrate from 0 to z.
 
@@ -30,17 +29,17 @@ def forward(
         biases: (G, U).
         weights: (G, U).
         shift: (G, 1).
-        nodes: of the rule, followed by 1, (n + 1,).
-        rule: weights of the nodes (n,).
+        points: of the rule, followed by 1, (G, n + 1).
+        rule: weights of the points (G, n).
 
     Returns:
         The integral and the network at z, (G, E) both.
     """
-    arrays = [array(tensor) for tensor in (z, embedding, slopes, biases, weights, shift)]
+    arrays = [array(tensor) for tensor in (z, embedding, slopes, biases, weights, shift, points, rule)]
     kind = arrays[0].dtype
     area, height = empty(arrays[0].shape, kind), empty(arrays[0].shape, kind)
-    given = (*arrays, nodes.astype(kind), rule.astype(kind), area, height)
-    together([(integral_draws.forward, given)], parts(z.shape[0], z.shape[1], _cost(embedding, nodes)))
+    shares = parts(z.shape[0], z.shape[1], _cost(embedding, points))
+    together([(integral_draws.forward, (*arrays, area, height))], shares)
     return torch.from_numpy(area), torch.from_numpy(height)
 
 
@@ -51,8 +50,8 @@ def backward(
     biases: Tensor,
     weights: Tensor,
     shift: Tensor,
-    nodes: np.ndarray,
-    rule: np.ndarray,
+    points: Tensor,
+    rule: Tensor,
     grad: Tensor,
     grad_height: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -65,7 +64,7 @@ def backward(
         biases: as in `forward`.
         weights: as in `forward`.
         shift: as in `forward`.
-        nodes: as in `forward`.
+        points: as in `forward`.
         rule: as in `forward`.
         grad: gradient in the integral (G, E).
         grad_height: gradient in the network at z (G, E).
@@ -73,16 +72,16 @@ def backward(
     Returns:
         (G, E), (G, E, U), three times (G, U), and (G, 1).
     """
-    arrays = [array(tensor) for tensor in (z, embedding, slopes, biases, weights, shift)]
-    kind, shares = arrays[0].dtype, parts(z.shape[0], z.shape[1], 3 * _cost(embedding, nodes))
+    arrays = [array(tensor) for tensor in (z, embedding, slopes, biases, weights, shift, points, rule)]
+    kind, shares = arrays[0].dtype, parts(z.shape[0], z.shape[1], 3 * _cost(embedding, points))
     to_z, to_embedding = empty(arrays[0].shape, kind), empty(arrays[1].shape, kind)
     sums = [combined(shares, tuple(numbers.shape), kind) for numbers in (slopes, biases, weights, shift)]
-    given = (*arrays, nodes.astype(kind), rule.astype(kind), array(grad), array(grad_height))
-    together([(integral_draws.backward, (*given, to_z, to_embedding, *sums))], shares)
+    given = (*arrays, array(grad), array(grad_height), to_z, to_embedding, *sums)
+    together([(integral_draws.backward, given)], shares)
     to_slopes, to_biases, to_weights, to_shift = (added(total) for total in sums)
     return torch.from_numpy(to_z), torch.from_numpy(to_embedding), to_slopes, to_biases, to_weights, to_shift
 
 
-def _cost(embedding: Tensor, nodes: np.ndarray) -> float:
+def _cost(embedding: Tensor, points: Tensor) -> float:
     """Nanoseconds that an element takes forward on one core, about."""
-    return len(nodes) * (_UNIT * embedding.shape[2] + _NODE)
+    return points.shape[1] * (_UNIT * embedding.shape[2] + _NODE)

@@ -26,7 +26,7 @@ def forward(
     biases: Any,
     weights: Any,
     shift: Any,
-    nodes: Any,
+    points: Any,
     rule: Any,
     area: Any,
     height: Any,
@@ -41,8 +41,8 @@ def forward(
         biases: (G, U).
         weights: (G, U).
         shift: (G, 1).
-        nodes: (n + 1,), the last is 1.
-        rule: (n,).
+        points: (G, n + 1), the last is 1.
+        rule: (G, n).
         area: (G, E), written.
         height: (G, E), written.
         share: which groups and elements.
@@ -58,9 +58,9 @@ def forward(
             size = min(TILE, stop - first)
             _enter(before, numbers, (g * elements + first) * hidden, biases[g], end, z[g, first : first + size])
             total[:] = zero
-            for j in range(nodes.shape[0]):
-                _network(units, before, end, nodes[j], slopes[g], weights[g], shift[g, 0], t, out)
-                part = rule[j] if j < rule.shape[0] else zero
+            for j in range(points.shape[1]):
+                _network(units, before, end, points[g, j], slopes[g], weights[g], shift[g, 0], t, out)
+                part = rule[g, j] if j < rule.shape[1] else zero
                 for n in range(TILE):
                     rise = one + out[n] if out[n] > zero else decay(out[n])
                     out[n] = most * rise + least
@@ -78,7 +78,7 @@ def backward(
     biases: Any,
     weights: Any,
     shift: Any,
-    nodes: Any,
+    points: Any,
     rule: Any,
     grad: Any,
     grad_height: Any,
@@ -99,7 +99,7 @@ def backward(
         biases: as in `forward`.
         weights: as in `forward`.
         shift: as in `forward`.
-        nodes: as in `forward`.
+        points: as in `forward`.
         rule: as in `forward`.
         grad: gradient in the integral (G, E).
         grad_height: gradient in the network at z (G, E).
@@ -132,10 +132,10 @@ def backward(
             given[:], given_height[:], to_end[:], by_shift[:] = zero, zero, zero, zero
             for n in range(size):
                 given[n], given_height[n] = grad[g, first + n], grad_height[g, first + n]
-            for j in range(nodes.shape[0]):
-                _network(units, before, end, nodes[j], slopes[g], weights[g], shift[g, 0], t, out)
-                inner = j < rule.shape[0]
-                part, last = rule[j] if inner else zero, zero if inner else one
+            for j in range(points.shape[1]):
+                _network(units, before, end, points[g, j], slopes[g], weights[g], shift[g, 0], t, out)
+                inner = j < rule.shape[1]
+                part, last = rule[g, j] if inner else zero, zero if inner else one
                 for n in range(TILE):
                     power = decay(out[n])
                     rise, steep = (one + out[n], one) if out[n] > zero else (power, power)
@@ -149,7 +149,7 @@ def backward(
                         units[row], back[row], by_slope[row], by_weight[row], out, t, to_t, slopes[g, u], weights[g, u]
                     )
                 for n in range(TILE):
-                    to_end[n] += to_t[n] * nodes[j]
+                    to_end[n] += to_t[n] * points[g, j]
             for u in range(hidden):
                 for n in range(u * TILE, (u + 1) * TILE):
                     sums[0, u] += by_slope[n]

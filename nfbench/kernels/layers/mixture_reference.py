@@ -13,8 +13,8 @@ from torch import Tensor
 from nfbench.foundation.numerics import LOG_2PI, bracketed_root, log_normal_cdf
 from nfbench.kernels.dispatch import differentiated, transformed
 
-# Bound on ln(F / f) in a gradient: e^-30 of the draws fall where a tail is so much more than the density. Coordinates
-# multiply such factors, and float32 holds e^88.
+# Bound on ln(F / f) in a gradient: of the draws about e^-30 for each unit of width fall where a tail is so much more
+# than the density. Coordinates multiply such factors, and float32 holds e^88.
 LOG_LARGEST = 30.0
 
 

@@ -17,12 +17,13 @@ a root for one coordinate after the other. Start: exactly the identity, as the l
 import math
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from nfbench.foundation.numerics import implicit_root
-from nfbench.kernels.layers.integral import LEAST, gauss_legendre, integral, rises
+from nfbench.kernels.layers.integral import LEAST, integral, rises
 from nfbench.posteriors.context_flow import Context, ContextFlow, Units
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.cost import Cost, combine
@@ -44,7 +45,8 @@ class Umnn(ContextFlow):
         context: C, numbers for each data point that these see; 0: none.
 
     Attributes:
-        nodes: n.
+        points: of the rule on [0, 1], and 1, (n + 1,).
+        rule: (n,), its weights, with the sum 1.
         networks: from D coordinates to D numbers beta and U D numbers h.
         slopes: (K, U), weights of t, from N(0, 1).
         biases: (K, U), from N(0, 2).
@@ -53,12 +55,16 @@ class Umnn(ContextFlow):
     """
 
     name = "umnn"
+    points: Tensor
+    rule: Tensor
 
     def __init__(self, dim: int, depth: int, nodes: int, units: int, hidden: int, layers: int, context: int) -> None:
         super().__init__(dim, depth, context, least=2)
         self.units, self.scale = units, 2 / math.sqrt(units * max(1, depth))
         self.integration_error = 2 / nodes**2  # four times what parameters like trained ones showed
-        self.nodes = nodes
+        points, weights = np.polynomial.legendre.leggauss(nodes)
+        self.register_buffer("points", torch.tensor([*(points + 1) / 2, 1.0], dtype=torch.float64), persistent=False)
+        self.register_buffer("rule", torch.tensor(weights / 2, dtype=torch.float64), persistent=False)
         self.networks = AutoregressiveNetworks(depth, dim, 1 + units, hidden, layers, context)
         self.slopes = nn.Parameter(torch.randn(depth, units))
         self.biases = nn.Parameter(torch.randn(depth, units) * math.sqrt(2))
@@ -89,10 +95,10 @@ class Umnn(ContextFlow):
         return beta, rest.reshape(*rest.shape[:-1], self.units, self.dim).movedim(-2, -1)
 
     def chain(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        log_det = z.new_zeros(z.shape[:-1])
+        log_det, rule = z.new_zeros(z.shape[:-1]), (self.points.to(z), self.rule.to(z))
         for number, network in enumerate(self.networks.conditioners(context)):
             beta, embedding = self._split(network(z))
-            moved, f = integral(z, embedding, *self._network(number), self.nodes)
+            moved, f = integral(z, embedding, *self._network(number), *rule)
             z, log_det = beta + moved, log_det + f.log().sum(-1)
         return z, log_det
 
@@ -119,8 +125,7 @@ class Umnn(ContextFlow):
 
     def _root(self, number: int, right: Tensor, embedding: Tensor) -> Tensor:
         """Where the integral of a map is `right`, both (S, B); f >= LEAST brackets it."""
-        points, rule = (torch.from_numpy(part).to(right) for part in gauss_legendre(self.nodes))
-        numbers, nodes = self._network(number), points[:-1]
+        nodes, rule, numbers = self.points[:-1].to(right), self.rule.to(right), self._network(number)
 
         def equation(t: Tensor) -> tuple[Tensor, Tensor]:
             rising, units = rises(t.unsqueeze(-1) * nodes, embedding, *numbers)
@@ -144,7 +149,7 @@ class Umnn(ContextFlow):
             The costs for each draw, for each row of theta, and of the shared weights.
         """
         draw, row, shared = self.networks.cost(gradient=gradient)
-        times, points = 3 if gradient else 1, self.nodes + 1
+        times, points = 3 if gradient else 1, len(self.points)
         moves = Cost(0, times * self.dim * (points * (5 * self.units + 8) + 4))
         return MapCost(combine((1, draw), (1, moves)), row, combine((1, shared), (times, Cost(3 * self.units + 1, 0))))
 
