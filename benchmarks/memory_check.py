@@ -3,7 +3,7 @@
     python -P benchmarks/memory_check.py --calls 125
 
 Every public entry of the kernels is called so often, forward and backward, with the random sizes of
-``tests/kernels/test_random_calls.py``. First without valgrind, so that compiled kernels are in numba's cache, then
+``tests/support/kernel_entries.py``. First without valgrind, so that compiled kernels are in numba's cache, then
 under it; it emulates a processor with AVX2, so that kernels are compiled for such a one. As a control, a kernel that
 writes one number behind an array is run in the same way and must be found. An error counts where its innermost frame is
 compiled by numba, which valgrind shows as ``???``; CPython, torch and the linker have errors of their own while they
@@ -56,7 +56,7 @@ def call_all(calls: int) -> None:
     """Call every entry so often, with sizes that fit."""
     sys.path.insert(0, str(TESTS))
     import torch
-    from kernels.test_random_calls import ENTRIES, results
+    from support.kernel_entries import ENTRIES, results
 
     torch.set_num_threads(1)
     for name, entry in ENTRIES.items():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.families import normal
 from support.refused import refused
+from support.seeds import together_and_alone
 
 from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.cpu import shares
@@ -106,12 +107,8 @@ def test_seeds_under_vmap(dtype, shared):
     dims = tuple(None if place == shared else 0 for place in range(6))
     inputs = [part[0] if dim is None else part for part, dim in zip(inputs, dims, strict=True)]
     inputs = [part.clone().requires_grad_() for part in inputs]
-    mapped = torch.vmap(lambda *tensors: integral(*tensors, *rule(dtype=dtype)), in_dims=dims)(*inputs)
-    alone = [
-        integral(*(p if dim is None else p[e] for p, dim in zip(inputs, dims, strict=True)), *rule(dtype=dtype))
-        for e in range(3)
-    ]
-    expected = [torch.stack(values) for values in zip(*alone, strict=True)]
+    points = rule(dtype=dtype)
+    mapped, expected = together_and_alone(lambda *tensors: integral(*tensors, *points), inputs, dims)
     for ours, theirs in zip(mapped, expected, strict=True):
         assert torch.equal(ours, theirs)
     grads = [normal(*values.shape, seed=7).to(dtype) for values in mapped]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from support.families import normal
 from support.refused import refused
+from support.seeds import together_and_alone
 
 from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.cpu import shares
@@ -121,9 +122,7 @@ def test_seeds_under_vmap(shared, rows):
     dims = tuple(None if place == shared else 0 for place in range(4))
     inputs = [part[0] if dim is None else part for part, dim in zip(inputs, dims, strict=True)]
     inputs = [part.clone().requires_grad_() for part in inputs]
-    mapped = torch.vmap(draw, in_dims=dims)(*inputs)
-    alone = [draw(*(p if dim is None else p[e] for p, dim in zip(inputs, dims, strict=True))) for e in range(3)]
-    expected = [torch.stack(values) for values in zip(*alone, strict=True)]
+    mapped, expected = together_and_alone(draw, inputs, dims)
     for ours, theirs in zip(mapped, expected, strict=True):
         assert torch.equal(ours, theirs)
     grads = [normal(*values.shape, seed=7) for values in mapped]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from support.families import normal
 from support.refused import refused
+from support.seeds import together_and_alone
 
 from nfbench.foundation.settings import BACKEND_VARIABLE
 from nfbench.kernels.cpu import shares
@@ -123,12 +124,7 @@ def test_seeds_under_vmap(shared):
     grads = [grad.unflatten(0, (seeds, 10)) for grad in grads]
     x, raw = (value[0] if dim is None else value for value, dim in zip((x, raw), dims, strict=True))
     x, raw = x.clone().requires_grad_(), raw.clone().requires_grad_()
-    mapped = torch.vmap(lambda x, raw: spline(x, raw, BOUND), in_dims=dims)(x, raw)
-    alone = [
-        spline(*(v if dim is None else v[e] for v, dim in zip((x, raw), dims, strict=True)), BOUND)
-        for e in range(seeds)
-    ]
-    expected = [torch.stack(values) for values in zip(*alone, strict=True)]
+    mapped, expected = together_and_alone(lambda x, raw: spline(x, raw, BOUND), (x, raw), dims)
     for ours, theirs in zip(mapped, expected, strict=True):
         assert torch.equal(ours, theirs)
     pairs = (torch.autograd.grad(values, (x, raw), grads) for values in (mapped, expected))
