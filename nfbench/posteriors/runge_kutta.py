@@ -2,6 +2,9 @@
 
 A step moves z by h (k_1 + 2 k_2 + 2 k_3 + k_4)/6. Tangents go through the same four stages: what comes out is the
 Jacobian of the step itself, not an integral of the trace of the field's, which differs from it by the solver's error.
+
+Where a field's Jacobian is U N V with fewer columns of U than dimensions, tangents may stay in U's coordinates: a field
+that returns N V U along them makes I + c N V U of every I + c U N V, and the determinants are the same.
 """
 
 from collections.abc import Callable
@@ -13,7 +16,7 @@ Field = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
 """A velocity: z (S, B, D), tangents (S, B, T, D) and time -> dz/dt (S, B, D), and its derivatives along tangents."""
 
 
-def step(field: Field, z: Tensor, time: float, length: float) -> tuple[Tensor, Tensor]:
+def step(field: Field, z: Tensor, time: float, length: float, width: int | None = None) -> tuple[Tensor, Tensor]:
     """Take one step.
 
     >>> def decay(z, tangents, time):
@@ -27,36 +30,41 @@ def step(field: Field, z: Tensor, time: float, length: float) -> tuple[Tensor, T
         z: (S, B, D).
         time: at the step's beginning.
         length: of the step; negative: back in time.
+        width: T, how many coordinates the field's tangents have; None: those of z, D.
 
     Returns:
-        z after the step (S, B, D) and the step's Jacobian (S, B, D, D), whose row i is dz'/dz_i.
+        z after the step (S, B, D) and the step's Jacobian (S, B, T, T), whose row i is dz'/dz_i.
     """
-    dim = z.shape[-1]
-    eye = torch.eye(dim, dtype=z.dtype, device=z.device).expand(*z.shape, dim)
+    width = z.shape[-1] if width is None else width
+    eye = torch.eye(width, dtype=z.dtype, device=z.device).expand(*z.shape[:-1], width, width)
     k_1, l_1 = field(z, eye, time)
-    k_2, l_2 = field(z + length / 2 * k_1, eye + length / 2 * l_1, time + length / 2)
-    k_3, l_3 = field(z + length / 2 * k_2, eye + length / 2 * l_2, time + length / 2)
-    k_4, l_4 = field(z + length * k_3, eye + length * l_3, time + length)
-    return (
-        z + length / 6 * (k_1 + 2 * (k_2 + k_3) + k_4),
-        eye + length / 6 * (l_1 + 2 * (l_2 + l_3) + l_4),
-    )
+    k_2, l_2 = field(*_ahead((z, eye), (k_1, l_1), length / 2), time + length / 2)
+    k_3, l_3 = field(*_ahead((z, eye), (k_2, l_2), length / 2), time + length / 2)
+    k_4, l_4 = field(*_ahead((z, eye), (k_3, l_3), length), time + length)
+    slope = _ahead((k_1 + k_4, l_1 + l_4), (k_2 + k_3, l_2 + l_3), 2.0)
+    return _ahead((z, eye), slope, length / 6)
 
 
-def solve(field: Field, z: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def _ahead(at: tuple[Tensor, Tensor], along: tuple[Tensor, Tensor], by: float) -> tuple[Tensor, Tensor]:
+    """A point and its tangents, moved by a multiple of their slopes; one pass over memory each."""
+    return torch.add(at[0], along[0], alpha=by), torch.add(at[1], along[1], alpha=by)
+
+
+def solve(field: Field, z: Tensor, steps: int, width: int | None = None) -> tuple[Tensor, Tensor]:
     """Go from time 0 to 1.
 
     Args:
         field: the velocity.
         z: (S, B, D).
         steps: n, how many steps.
+        width: how many coordinates the field's tangents have; None: those of z, D.
 
     Returns:
         z at time 1 (S, B, D) and ln|det| of the discrete map (S, B).
     """
     log_det = z.new_zeros(z.shape[:-1])
     for number in range(steps):
-        z, jacobian = step(field, z, number / steps, 1 / steps)
+        z, jacobian = step(field, z, number / steps, 1 / steps, width)
         log_det = log_det + torch.linalg.slogdet(jacobian)[1]
     return z, log_det
 

@@ -71,3 +71,21 @@ def test_time_matters():
     (field,) = wild("cnf:K=1", 2, seed=5).flow.fields(normal(1, 16, seed=6))
     z, eye = normal(1, 1, 2, seed=7), torch.eye(2, dtype=torch.float64)
     assert (field(z, eye, 0.0)[0] - field(z, eye, 1.0)[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("dim", [5, 9])
+def test_tangents_of_the_hidden_units_give_the_same_determinant(layers, dim):
+    """With as many hidden units as dimensions or fewer, ln|det| and its gradients are those of D tangents."""
+    flow = wild(f"cnf:K=2,steps=3,layers={layers},hidden=5", dim, seed=8, scale=1.0).flow
+    z, context = normal(40, 1, dim, seed=9).requires_grad_(), normal(1, 16, seed=10)
+    end, log_det = z, 0.0
+    for field in flow.fields(context):
+        end, of_map = runge_kutta.solve(field, end, 3)
+        log_det = log_det + of_map
+    expected = end, log_det, *torch.autograd.grad(log_det.sum(), [z, *flow.parameters()])
+    end, log_det = flow.chain(z, context)
+    found = end, log_det, *torch.autograd.grad(log_det.sum(), [z, *flow.parameters()])
+    assert log_det.abs().max() > 0.01
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
