@@ -1,4 +1,4 @@
-"""Agreement before any ratio, contenders and their outcomes, every family in every mode, sizes from the registry."""
+"""Contenders and their outcomes, every family in every mode, what a run records and what it survives."""
 
 import itertools
 import math
@@ -6,7 +6,7 @@ import os
 
 import pytest
 import torch
-from support.families import own, specs
+from support.families import specs
 from support.timed import MODES, QUICK, case_of, planned
 
 from nfbench.foundation.errors import InputError
@@ -15,10 +15,8 @@ from nfbench.posteriors.build import posterior
 from nfbench.posteriors.contract import Flow
 from nfbench.records import timings
 from nfbench.specification.registry import posteriors
-from nfbench.timing import plan as sizes
 from nfbench.timing.contenders.contract import BASE, CONTENDERS, Contender, Work, contenders, inputs, register, versus
 from nfbench.timing.contenders.house import NFBENCH, REFERENCE
-from nfbench.timing.measure.agreement import agreement, deviation, truth
 from nfbench.timing.measure.clock import clock
 from nfbench.timing.measure.machine import Ceilings
 from nfbench.timing.run import run
@@ -34,85 +32,6 @@ def extra(monkeypatch):
         return register(Contender(name, name, build, **rest))
 
     return add
-
-
-# --- agreement
-
-
-def outcome_of(case):
-    given = inputs(case)
-    return truth(case, given, [REFERENCE]), NFBENCH.build(case, given).outcome()
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("spec", specs(3))
-def test_nfbench_agrees_with_the_float64_reference(spec, dtype):
-    """Every family's own draws, densities and gradients lie within the tolerance, and all of them are compared."""
-    case = case_of(spec, dtype=dtype, draws=20)
-    true, got = outcome_of(case)
-    assert set(got) == set(true.outcome)
-    assert any(name.startswith("grad.") for name in got)
-    found = agreement(case, Work(lambda: None, lambda: got), true)
-    assert found.holds, found
-    assert found.tolerance <= {"float32": 1e-3, "float64": 1e-11}[dtype]
-
-
-@pytest.mark.parametrize("name", ["z", "log_q", "grad.source.theta"])
-def test_a_wrong_outcome_never_agrees(name):
-    """One number a thousandth off, one NaN, one infinity, or a wrong shape in any output is found."""
-    case = case_of(draws=20)
-    true, got = outcome_of(case)
-    one = got[name]
-    spoilt = one.detach().clone()
-    spoilt.view(-1)[0] += 1e-3 * spoilt.abs().max()
-    for wrong in (spoilt, torch.full_like(one, math.nan), one.detach() + math.inf, one.detach().flatten()[:-1]):
-        result = agreement(case, Work(lambda: None, lambda wrong=wrong: got | {name: wrong}), true)
-        assert not result.holds
-    assert agreement(case, Work(lambda: None, lambda: got), true).holds
-
-
-def test_fewer_gradients_are_compared_but_draws_must_be_there():
-    """A contender that cannot give a gradient agrees by the rest; without z or ln q it does not."""
-    case = case_of(draws=20)
-    true, got = outcome_of(case)
-    some = {"z": got["z"], "log_q": got["log_q"]}
-    assert agreement(case, Work(lambda: None, lambda: some), true).holds
-    for missing in ("z", "log_q"):
-        rest = {name: value for name, value in got.items() if name != missing}
-        assert not agreement(case, Work(lambda: None, lambda rest=rest: rest), true).holds
-    assert agreement(case, Work(lambda: None, dict), true) is None
-
-
-def test_an_output_that_nobody_knows_is_an_error():
-    """A misspelt gradient would otherwise be compared with nothing."""
-    case = case_of(draws=20)
-    true, got = outcome_of(case)
-    with pytest.raises(ValueError, match=r"grad\.thta"):
-        agreement(case, Work(lambda: None, lambda: got | {"grad.thta": got["z"]}), true)
-
-
-def test_deviation_is_relative_to_the_largest_value():
-    """The worst output counts, each by its own size; a truth of zeros is met by zeros only."""
-    wanted = {"a": torch.tensor([100.0, 1.0]), "b": torch.tensor([0.01])}
-    assert deviation({"a": torch.tensor([101.0, 1.0])}, wanted, ("a",)) == pytest.approx(0.01)
-    assert deviation({**wanted, "b": torch.tensor([0.02])}, wanted, ("a",)) == pytest.approx(1.0)
-    nothing = {"a": torch.zeros(2)}
-    assert deviation(nothing, nothing, ("a",)) == 0
-    assert math.isnan(deviation({"a": torch.tensor([0.0, 1e-30])}, nothing, ("a",)))
-
-
-def test_tolerance_follows_what_plain_pytorch_can():
-    """Where plain float32 errs by more, a contender may too; but a tolerance never lets everything through."""
-    flat = truth(case_of("planar:K=1"), inputs(case_of("planar:K=1")), [REFERENCE])
-    case = case_of("planar:K=64", dim=8, draws=500)
-    deep = truth(case, inputs(case), [REFERENCE])
-    assert flat.tolerance < deep.tolerance <= 0.01
-    double = case.model_copy(update={"dtype": "float64"})
-    exact = truth(double, inputs(double), [REFERENCE])
-    assert exact.tolerance == pytest.approx(deep.tolerance * 2.0**-29)
-
-
-# --- contenders
 
 
 def test_the_reference_runs_plain_chains_whatever_the_user_set(monkeypatch):
@@ -172,9 +91,6 @@ def test_a_name_is_taken_once(extra):
     for name in ("mine", "nfbench"):
         with pytest.raises(ValueError, match=f"contender name '{name}' is taken by "):
             extra(name, second)
-
-
-# --- runs
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -359,62 +275,3 @@ def test_cuda_events_and_memory(tmp_path):
     assert [one.status for one in found] == ["done", "done"]
     assert all(one.agreement.holds and one.peak_bytes >= 8000 for one in found)
     assert clock("cuda")(lambda: torch.ones(3, device="cuda"), 2) > 0
-
-
-# --- sizes
-
-
-WHERE = sizes.Where("test", "cpu", "float32", 1)
-
-
-def test_every_family_has_the_same_sizes():
-    """The product of sizes and registered variants, K where there is one, each case once."""
-    one = sizes.Sizes(modes=["forward", "backward"], dims=[2, 3], depths=[1, 4], draws=[5], batches=[1, 2])
-    plan = sizes.plan([one, one], WHERE)
-    variants = sum(len(entry.variants()) * (2 if entry.has_depth else 1) for entry in own())
-    assert len(plan) == 2 * 2 * 2 * variants
-    assert {item.case.posterior for item in plan} == {str(posteriors.choose(spec)) for spec in specs(1, 4)}
-    assert len({item.case.model_dump_json() for item in plan}) == len(plan)
-
-
-def test_specs_may_fix_the_depth():
-    """A K in the spec stands; a spec without one gets the sizes'; contenders of equal cases are united."""
-    one = sizes.Sizes(modes=["backward"], depths=[1, 4], vs=["reference"])
-    plan = sizes.plan([one, one.model_copy(update={"vs": []})], WHERE, specs=["planar:K=7|8", "radial", "gaussian"])
-    assert [item.case.posterior for item in plan] == [
-        *("planar:K=7", "planar:K=8", "radial:K=1", "gaussian", "radial:K=4")
-    ]
-    assert all(item.versus == [BASE, "reference"] for item in plan)
-    assert [item.versus for item in sizes.plan([one], WHERE, specs=["gaussian"], vs=["nfbench"])] == [[BASE]]
-
-
-def test_steps_have_a_target_and_its_dimension():
-    """A step's D is the target's; other modes of the same sizes have neither target nor several models."""
-    one = sizes.Sizes(modes=["step", "forward"], dims=[7], seeds=[1, 3], target="u1")
-    plan = [item.case for item in sizes.plan([one], WHERE, specs=["gaussian"])]
-    assert [(case.mode, case.dim, case.seeds, case.target) for case in plan] == [
-        ("step", 2, 1, "u1"),
-        ("step", 2, 3, "u1"),
-        ("forward", 7, 1, None),
-    ]
-    with pytest.raises(InputError, match="needs a target"):
-        sizes.plan([sizes.Sizes(modes=["step"])], WHERE)
-
-
-@pytest.mark.parametrize("name", ["smoke", "quick", "full"])
-def test_packaged_profiles_can_be_planned(name):
-    """Every contender that the file names is known, and every registered family is in every mode."""
-    plan = sizes.plan(sizes.profile(name).sizes, WHERE)
-    seen = {(item.choice.entry.name, item.case.mode) for item in plan}
-    assert {(entry.name, mode) for entry in own() for mode in (*MODES, "step")} <= seen
-
-
-def test_profiles_and_modes_that_are_not_there_are_named():
-    """One line each, with what there is."""
-    with pytest.raises(InputError, match="no timing profile named 'papr'; known: smoke, quick, full"):
-        sizes.profile("papr")
-    one = [sizes.Sizes(modes=["forward", "sample"]), sizes.Sizes(modes=["forward"])]
-    assert [kept.modes for kept in sizes.narrowed(one, ["sample"])] == [["sample"]]
-    assert [kept.modes for kept in sizes.narrowed(one, [])] == [["forward", "sample"], ["forward"]]
-    with pytest.raises(InputError, match="no case of mode inverse in this profile; it has: forward, sample"):
-        sizes.narrowed(one, ["inverse"])

@@ -1,0 +1,39 @@
+"""Small trainings, and a density that a seed may fall into."""
+
+import torch
+
+from nfbench import posterior, target
+from nfbench.specification.config import Training
+from nfbench.targets.contract import Target
+from nfbench.training.objective import Inference
+
+SHORT = Training(learning_rate=0.02, updates=60, draws=16, batch=20, anneal_updates=20, schedule="one-cycle")
+CASES = ["u1", "digits:dim=3,hidden=4"]
+
+
+def models_of(spec: str, target_spec: str, seeds: list[int]) -> list[Inference]:
+    models = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        built = target(target_spec)
+        features = getattr(built, "num_features", None)
+        models.append(Inference(built, posterior(spec, built.dim, features, seed=seed)))
+    return models
+
+
+def state_of(model: Inference) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+class Trap(Target):
+    """Standard normal, but undefined for draws beyond a threshold: some seeds fall in, others do not."""
+
+    dim = 2
+
+    def __init__(self, edge: float) -> None:
+        super().__init__()
+        self.register_buffer("edge", torch.tensor(edge))
+
+    def log_joint(self, z, batch=None):
+        value = -0.5 * z.square().sum(-1)
+        return value * torch.where(z[..., 0] > self.edge, torch.nan, 1.0)
