@@ -143,8 +143,9 @@ def compare(
         settings: further arguments of `fit`: ``dim``, ``device``, ``learning_rate`` and others.
 
     Returns:
-        The table, the lowest free energy first, and the fitted posteriors. An interval is a 95 % interval over seeds,
-        never narrower than the Monte-Carlo error of the values behind it.
+        The table, the lowest free energy first, and the fitted posteriors. From three seeds on, ``_low`` and ``_high``
+        are the ends of a 95 % interval over seeds, never narrower than the Monte-Carlo error of the values behind it;
+        of two seeds they are the two values themselves.
 
     Raises:
         InputError: no list of specs, fewer than two seeds, or an argument that `fit` refuses.

@@ -23,7 +23,7 @@ def export(
     draws: Annotated[int, typer.Option(min=1, help="Of each seed.")] = 1000,
     target: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="Of the target, needed where it is code in a file, which this runs."),
+        typer.Option(metavar="SPEC", help="The target's spec; needed if its code is in a file. The file is run."),
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the records.")] = Path("results"),
     out: Annotated[Path | None, typer.Option(help="The new file; ID.nc if omitted.")] = None,

@@ -28,7 +28,7 @@ def recheck(
     *,
     sample: Annotated[int, typer.Option(min=1, metavar="N", help="Cells to run again.")] = 5,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the choice; else chance chooses, and says the seed.")
+        int | None, typer.Option(min=0, help="Seed of the random choice; if omitted, a random one, which is printed.")
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(metavar="M", help="Pick cells that together took at most so many core-minutes.")

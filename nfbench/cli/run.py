@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 _LAST_OF_OUTCOMES = 2  # exit codes above: 128 and the number of the signal that ended the command
-Profile = Annotated[str, typer.Option(help="Size of the budget: smoke, quick, standard (of some) or paper.")]
+Profile = Annotated[
+    str, typer.Option(help="Size of the budget, such as smoke or quick; 'nfbench info NAME' lists an experiment's.")
+]
 Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or cuda:N.")]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes at once; chosen by the machine if omitted.")]
@@ -33,7 +35,7 @@ GroupSeconds = Annotated[
 ]
 GroupMemory = Annotated[
     float | None,
-    typer.Option("--group-memory", metavar="GIB", help="End one whose process holds more than so many GiB."),
+    typer.Option("--group-memory", metavar="GIB", help="End a group whose process holds more than so many GiB."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan with an estimate of its hours, and stop.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of every failure.")]

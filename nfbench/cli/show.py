@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from nfbench.present.tables.compared import Compared
     from nfbench.present.tables.render import Table
 
-_WHAT = "Name of an experiment, or its .yaml file; 'timing' for all timings"
-Name = Annotated[str, typer.Argument(help=f"{_WHAT}.")]
+_WHAT = "Name of an experiment, or its .yaml file"
+_OR_TIMING = f"{_WHAT}; 'timing' for all timings"
+Name = Annotated[str, typer.Argument(help=f"{_OR_TIMING}.")]
+Ranked = Annotated[str, typer.Argument(help=f"{_WHAT}.")]
 Tabled = Annotated[
     str,
     typer.Argument(
-        help=f"{_WHAT}, 'claims' for what papers claim beside what the records say, 'verdicts' for 'nfbench verify'."
+        help=f"{_OR_TIMING}, 'claims' for what papers claim beside what the records say, 'verdicts' for those of "
+        "'nfbench verify'."
     ),
 ]
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
@@ -101,7 +104,7 @@ def table(
 
 
 def rank(
-    experiment: Name,
+    experiment: Ranked,
     *,
     fmt: Fmt = None,
     columns: Columns = None,

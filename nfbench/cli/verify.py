@@ -30,7 +30,9 @@ def verify(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     libraries: Annotated[bool, typer.Option("--libraries", help="All families of other libraries too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Look longer: more parameters, points and draws.")] = False,
-    seconds: Annotated[float | None, typer.Option(help="Of a family, after which checks are not decided.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Time limit for each family; checks left over count as not decided.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Families at once; chosen by the machine if omitted.")] = None,
     results: Annotated[Path | None, typer.Option(help="Store the verdicts in this folder of results.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

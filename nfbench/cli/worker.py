@@ -34,7 +34,8 @@ def worker(
         int | None, typer.Option(min=1, help="Claim no more groups (a target with a posterior) after so many.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(metavar="M", help="Store and give back what is in training after so long.")
+        float | None,
+        typer.Option(metavar="M", help="After so many minutes store the training at hand and give its group back."),
     ] = None,
     wait: Annotated[
         bool,
@@ -42,7 +43,8 @@ def worker(
     ] = True,
     retry: Annotated[bool, typer.Option("--retry", help="Run cells again that have failed.")] = False,
     lease_seconds: Annotated[
-        float, typer.Option(metavar="S", help="Without a sign of life after which others take a group over.")
+        float,
+        typer.Option(metavar="S", help="Seconds without a sign of life after which other workers take a group over."),
     ] = 120.0,
     compile: Compile = False,
     cuda_graph: CudaGraph = None,

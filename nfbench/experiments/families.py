@@ -12,7 +12,7 @@ _DEPTHS = {"coupling": 4, "autoregressive": 4}  # K of families with networks, w
 
 
 def usual(entry: Entry) -> str:
-    """The spec of a family with its defaults, but K = 4 where maps have networks.
+    """The spec of a family with its defaults, but K = 4 for couplings and autoregressive flows.
 
     >>> usual(posteriors["realnvp"]), usual(posteriors["gaussian"])
     ('realnvp:K=4', 'gaussian')

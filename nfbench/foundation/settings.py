@@ -2,10 +2,10 @@
 
 | variable | what it says |
 |---|---|
-| ``NFBENCH_BACKEND`` | which implementation of a flow runs: see `backend` |
-| ``NFBENCH_DATA`` | folders where data files are looked for, divided as in ``PATH``: see `data_folders` |
-| ``RAY_ADDRESS`` | Ray's own: which cluster `nfbench run --executor ray` asks: see `ray_address` |
-| ``TRITON_INTERPRET`` | Triton's own: whether its kernels run in Python on the CPU: see `triton_interpreted` |
+| ``NFBENCH_BACKEND`` | ``auto`` (default: the device's fused kernels), ``reference`` (PyTorch), ``numba``, ``triton`` |
+| ``NFBENCH_DATA`` | folders where data files are looked for, divided as in ``PATH``: by ``:``, on Windows by ``;`` |
+| ``RAY_ADDRESS`` | Ray's own: the cluster for ``nfbench run --executor ray``, as ``HOST:PORT`` |
+| ``TRITON_INTERPRET`` | Triton's own: ``1`` runs its kernels in Python on the CPU |
 """
 
 import contextlib

@@ -200,7 +200,7 @@ def _floor(of: Measure) -> Measure:
     return Measure(
         f"{of.label}, floor",
         of.unit,
-        f"The same number for two halves of the reference draws, which an exact q would reach: of {of.label}.",
+        f"Floor of '{of.label}': its value between two halves of the reference draws, which an exact q would reach.",
         formula=of.formula,
         source=of.source,
         blind="The errors that both halves share.",

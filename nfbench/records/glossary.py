@@ -34,7 +34,9 @@ WORDS = {
     "paired difference": "The difference of two configurations seed by seed, so that what both share cancels.",
     "recipe": "A hash of everything that cells of one comparable set share: profile, training and evaluation. Results "
     "of different recipes are never averaged together, and neither are those of different data.",
-    "own and reference": "Own records were made here; reference records are stored with the package.",
+    "own and reference": "Own records are those of the folder that is read, reference records those of its folder "
+    "'reference'. The repository has such records in results/reference, the installed package has none; where that "
+    "folder itself is read, they are called own.",
     "diverged": "The training of that seed met a value that is not finite. It is counted and shown, and left out of "
     "means: read a mean beside a count of diverged seeds as a mean over the survivors.",
     "reproduced": "Two one-sided t-tests at 5 % place our result within the printed margin of the paper's.",
