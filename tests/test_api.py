@@ -121,6 +121,23 @@ def test_two_seeds_are_shown_and_three_have_an_interval():
     assert three["kl_high"] - three["kl"] > 1.9 * 0.1 / math.sqrt(3)
 
 
+def test_a_seed_whose_bound_is_infinite_counts_as_diverged():
+    """Of a normal that is cut off one seed has a draw beyond the cut; where all have, the row has no numbers."""
+
+    def cut(at):
+        return lambda z: torch.where(z.abs().amax(-1) > at, -math.inf, -0.5 * z.square().sum(-1))
+
+    options = {"dim": 1, "updates": 400, "draws": 16, "anneal_updates": 0}
+    found = nfbench.compare(["gaussian"], cut(4.75), seeds=5, **options)
+    cells = [cell for cell in found.fitted["gaussian"] if cell.diverged is None]
+    lost = ["free_energy" not in nfbench.evaluate(cell).index for cell in cells]
+    assert 0 < sum(lost) < len(lost)
+    assert found.frame["seeds"].tolist() == [len(lost) - sum(lost)]
+    none = nfbench.compare(["gaussian"], cut(2.0), seeds=2, **options).frame
+    assert none["seeds"].tolist() == [0]
+    assert none["free_energy"].isna().all()
+
+
 def test_a_function_that_cannot_be_stacked_is_fitted_seed_by_seed():
     """A Python branch on values breaks vmap; the seeds then train one after the other."""
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 _Numbers = NDArray[np.float64]
 
+_ROUNDING = 1e-5  # relative; of numbers that were float32 once, with room
 DIP = 0.5  # nats by which ln p falls and rises again between two points of different modes
 
 
@@ -42,12 +43,47 @@ def agreement(means: Sequence[_Numbers], sds: Sequence[_Numbers], free_energies:
     mean, sd = np.array(means), np.array(sds)
     if not (np.isfinite(mean).all() and np.isfinite(sd).all()):
         return Agreement(math.inf, math.inf)
-    width = np.sqrt(np.square(sd).mean(0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.ptp(mean, axis=0) / width
-        wider = np.ptp(np.log(sd), axis=0)
+    apart = in_sds(mean.max(0), mean.min(0), np.sqrt(np.square(sd).mean(0)))
+    wider = log_ratio(sd.max(0), sd.min(0))
     spread = max(free_energies) - min(free_energies)
-    return Agreement(float(np.nan_to_num(max(apart.max(), wider.max()))), spread)
+    return Agreement(float(max(apart.max(), wider.max())), spread)
+
+
+def in_sds(ours: _Numbers, theirs: _Numbers, sd: _Numbers) -> _Numbers:
+    """How far means are apart, in standard deviations of each coordinate.
+
+    Args:
+        ours: (C,).
+        theirs: (C,).
+        sd: (C,); 0 where a coordinate is constant, as half of a Cholesky factor is.
+
+    Returns:
+        At least 0, (C,). Of a constant coordinate 0 where the means are equal up to rounding, else infinite.
+
+    >>> in_sds(np.array([3.0, 1.0, 1.0]), np.array([1.0, 1.0, 2.0]), np.array([4.0, 0.0, 0.0])).tolist()
+    [0.5, 0.0, inf]
+    """
+    apart = np.abs(ours - theirs)
+    same = apart <= np.where(sd > 0, 0.0, _ROUNDING * np.maximum(np.abs(ours), np.abs(theirs)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(same, 0.0, apart / sd)
+
+
+def log_ratio(sd: _Numbers, other: _Numbers) -> _Numbers:
+    """How far standard deviations are apart, |ln(sd / other)|.
+
+    Args:
+        sd: (C,).
+        other: (C,).
+
+    Returns:
+        (C,); 0 where both are 0, infinite where one of them is.
+
+    >>> log_ratio(np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.0, 2.0])).tolist()
+    [0.0, 0.0, inf]
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sd == other, 0.0, np.abs(np.log(sd) - np.log(other)))
 
 
 def modes(dips: _Numbers, dip: float = DIP) -> NDArray[np.int64]:

@@ -17,10 +17,10 @@ _ERRORS = 3.0  # standard errors below 0 from which a divergence is no accident
 def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
     """The best configuration of each target, and those whose paired difference to it is not shown to be above 0.
 
-    A configuration is *tied* with the best where the 95 % interval of their difference, paired by seed, contains 0. The
-    intervals are not corrected for their number. Two seeds make no interval, and then nothing is tied. A configuration
-    whose divergence is impossible, or that ``nfbench verify`` refuted, is neither, nor is one of which a seed diverged,
-    as that seed is worse than any number, unless every configuration of the target lost one.
+    A configuration is *tied* with the best where the 95 % interval of their difference, paired by seed, is not all on
+    the worse side. The intervals are not corrected for their number. Two seeds make no interval, and then nothing is
+    tied. A configuration whose divergence is impossible, or that ``nfbench verify`` refuted, is neither, nor is one of
+    which a seed diverged, as that seed is worse than any number, unless every configuration of the target lost one.
 
     Args:
         block: the records of a table.
@@ -45,7 +45,7 @@ def standings(block: Block, metric: str) -> dict[tuple[str, ...], Standing]:
         means = {key: sign * sum(value for value, *_ in own.values()) / len(own) for key, own in seeds.items() if own}
         if len(means) > 1:
             best = min(means, key=lambda key: means[key])
-            found |= {key: "tied" for key in means if _may_be_none(difference(seeds[key], seeds[best]))}
+            found |= {key: "tied" for key in means if not _is_worse(difference(seeds[key], seeds[best]), sign)}
             found[best] = "best"
     return found
 
@@ -77,6 +77,11 @@ def _mean(seeds: Seeds) -> Estimate:
     return estimate([value for value, *_ in seeds.values()], [error for _, error, _ in seeds.values()])
 
 
-def _may_be_none(difference: Estimate) -> bool:
-    """Whether the interval of a difference contains 0."""
-    return difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high
+def _is_worse(difference: Estimate, sign: float) -> bool:
+    """Whether all of the interval of a difference to the best is on the worse side, or there is no interval.
+
+    The best is so by its mean over its own seeds: on those that both have, another one may even be better.
+    """
+    if difference.low is None or difference.high is None:
+        return True
+    return min(sign * difference.low, sign * difference.high) > 0

@@ -14,6 +14,7 @@ from nfbench.analysis.scores import metric_of
 from nfbench.analysis.summary import Estimate, estimate, over
 from nfbench.foundation.errors import InputError
 from nfbench.foundation.names import unknown
+from nfbench.records.cells import Record
 from nfbench.records.glossary import better
 from nfbench.records.results import StoredResults
 
@@ -67,9 +68,10 @@ def at_budget(results: StoredResults, block: Block, budget: Budget) -> pd.DataFr
     """Every configuration of a block at an equal budget, beside what it reached at its end.
 
     Updates, gradient evaluations and seconds: the free energy of the last stored point of each seed's curve within the
-    budget, as KL where ln Z is known. A gradient evaluation is one of ln p(x, z) at one draw and one data point. The
-    seconds of an update are those of the whole cell divided by its updates. Parameters: of each family the member with
-    the most learned numbers within the budget, by the metric that ranks.
+    budget, as KL where ln Z is known. A gradient evaluation is one of ln p(x, z) at one draw and one data point;
+    families that follow the target take several a draw, and records from before these were counted have no row. The
+    seconds of an update are those of the whole cell divided by the updates that were made. Parameters: of each family
+    the member with the most learned numbers within the budget, by the metric that ranks.
 
     Args:
         results: where the curves are.
@@ -131,23 +133,30 @@ class _Seed(NamedTuple):
 
 def _seeds(results: StoredResults, cells: pd.DataFrame, budget: Budget) -> list[_Seed]:
     """The curves of the cells that are done and have one."""
+    done = [results.record(row) for row in cells[cells["status"] == "done"].to_dict("records")]
+    longest = max((record.curves["step"][-1] or 0.0 for record in done if record.curves), default=0.0)
     found = []
-    for row in cells[cells["status"] == "done"].to_dict("records"):
-        record = results.record(row)
+    for record in done:
         name = next((name for name in CURVES if name in record.curves), None)
-        training = record.cell.training
-        if name is None or training is None:
+        training, gradients = record.cell.training, _gradients(record)
+        if name is None or training is None or (gradients is None and budget.kind == "gradient-evaluations"):
             continue
         steps = np.array(record.curves["step"], dtype=float)
         values = np.array(record.curves[name], dtype=float) + (record.facts.log_z or 0.0)
         per_update = {
             "updates": 1.0,
-            "gradient-evaluations": float(training.draws * (training.batch or 1 if record.cell.data else 1)),
-            "seconds": record.seconds / training.updates,
+            "gradient-evaluations": training.draws * (training.batch if record.cell.data else 1) * (gradients or 1.0),
+            "seconds": record.seconds / longest,  # shared equally by seeds that trained until the last of them ended
         }
         cost = per_update[budget.kind]
-        found.append(_Seed(steps, values, cost, cost * training.updates))
+        found.append(_Seed(steps, values, cost, record.seconds if budget.kind == "seconds" else cost * steps[-1]))
     return found
+
+
+def _gradients(record: Record) -> float | None:
+    """The gradients of ln p(x, z) that a draw took in training; None of an old record that does not say."""
+    known = record.facts.target_gradients
+    return known or (None if record.facts.auxiliary else 1.0)
 
 
 def _of_parameters(block: Block, budget: Budget) -> list[dict[str, Any]]:

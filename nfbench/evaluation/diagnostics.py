@@ -13,19 +13,24 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from nfbench.analysis.agreement import in_sds, log_ratio
 from nfbench.evaluation import noise
 from nfbench.evaluation.density_grid import Arrays
-from nfbench.evaluation.psis import khat_threshold, smoothed
+from nfbench.evaluation.psis import RESOLUTION, khat_threshold, smoothed
 from nfbench.records.cells import Metric
 from nfbench.training.objective import Inference
 
 FEWEST = 100  # draws of a diagnosis
+
+_ROUNDINGS = 4  # units in the last place by which a sum of a few terms may be off
 
 _Numbers = NDArray[np.float64]
 
 
 class Moments(NamedTuple):
     """Means and standard deviations of each coordinate, with Monte-Carlo standard errors (MCSE).
+
+    A coordinate that is the same in all draws, up to rounding, has that mean, and 0 for the rest.
 
     Attributes:
         mean: (C,).
@@ -87,21 +92,29 @@ def diagnose(model: Inference, draws: int = 10_000, seed: int = 0, constrain: An
     >>> diagnose(Inference(fitted.target, fitted.posterior), 2000).reliable
     True
     """
-    points, weights = [], []
+    points, weights, largest, eps = [], [], 1.0, 0.0
     with torch.no_grad():
         for block in noise.blocks(model, max(draws, FEWEST), 1, seed, "diagnosis"):
             z, log_q = model.posterior(block, None, model.target.log_joint)
-            weights.append((model.target.log_joint(z).double() - log_q.double()).squeeze(1))
+            log_p = model.target.log_joint(z)
+            weights.append((log_p.double() - log_q.double()).squeeze(1))
             points.append(z.squeeze(1) if constrain is None else constrain(z.squeeze(1)))
-    return of_weights(torch.cat(points).double().cpu().numpy(), torch.cat(weights).cpu().numpy())
+            eps = max(torch.finfo(each.dtype).eps for each in (log_p, log_q, points[-1]))
+            largest = max(largest, *(float(each.abs().nan_to_num(0.0, 0.0).max()) for each in (log_p, log_q)))
+    resolution = max(RESOLUTION, _ROUNDINGS * eps * largest)
+    return of_weights(torch.cat(points).double().cpu().numpy(), torch.cat(weights).cpu().numpy(), eps, resolution)
 
 
-def of_weights(z: _Numbers, log_weight: _Numbers) -> Diagnosis:
+def of_weights(
+    z: _Numbers, log_weight: _Numbers, eps: float = float(np.finfo(np.float64).eps), resolution: float = RESOLUTION
+) -> Diagnosis:
     """The diagnosis of draws with their weights.
 
     Args:
         z: (S, C).
         log_weight: ln p~(z) - ln q(z) in nats, (S,).
+        eps: of the dtype that z was computed in.
+        resolution: nats below which log-weights differ by rounding.
 
     Returns:
         The diagnosis; without a finite weight, or with one that is NaN or +inf, k-hat, gap and moments are NaN.
@@ -111,7 +124,7 @@ def of_weights(z: _Numbers, log_weight: _Numbers) -> Diagnosis:
         nothing = Metric.model_construct(value=math.nan, se=None)
         unknown = Moments(*(np.full(z.shape[1], np.nan) for _ in range(4)))
         return Diagnosis(num, nothing, math.nan, threshold, math.nan, nothing, unknown, unknown)
-    log_w, khat = smoothed(log_weight)
+    log_w, khat = smoothed(log_weight, resolution)
     total = float(logsumexp(log_w))
     weight = np.exp(log_w - total)  # they sum to one
     free_energy, error = float(-log_weight.mean()), float(log_weight.std(ddof=1)) / math.sqrt(num)
@@ -124,8 +137,8 @@ def of_weights(z: _Numbers, log_weight: _Numbers) -> Diagnosis:
         float(1 / np.square(weight).sum()),
         # Of ln mean w - mean ln w by the delta method: the two parts share their draws.
         Metric.model_construct(value=gap, se=float(np.std(num * weight - log_weight, ddof=1)) / math.sqrt(num)),
-        _moments(z, np.full(num, 1 / num)),
-        _moments(z, weight),
+        moments(z, eps=eps),
+        moments(z, weight, eps),
     )
 
 
@@ -145,10 +158,9 @@ def evaluate_weights(model: Inference, draws: int, seed: int) -> tuple[dict[str,
     """
     diagnosis = diagnose(model, draws, seed, model.target.constrain)
     plain, better = diagnosis.plain, diagnosis.reweighted
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = np.abs(better.mean - plain.mean) / better.sd
-        sds = np.abs(np.log(better.sd / plain.sd))
-        mean_errors, sd_errors = better.mean_se / better.sd, better.sd_se / better.sd
+    means, sds = in_sds(better.mean, plain.mean, better.sd), log_ratio(better.sd, plain.sd)
+    varying = np.where(better.sd > 0, better.sd, 1.0)
+    mean_errors, sd_errors = better.mean_se / varying, better.sd_se / varying
     metrics = {
         "khat": Metric.model_construct(value=diagnosis.khat, se=None),
         "khat_threshold": Metric(value=diagnosis.threshold),
@@ -168,14 +180,24 @@ def _largest(values: _Numbers, errors: _Numbers) -> Metric:
     return Metric.model_construct(value=float(values[place]), se=float(errors[place]))
 
 
-def _moments(z: _Numbers, weight: _Numbers) -> Moments:
-    """Self-normalised moments; the MCSE is the delta method's, sqrt(sum w^2 (f - mean f)^2) (Owen 2013, eq. 9.8)."""
-    mean = weight @ z
-    centred = z - mean
+def moments(z: _Numbers, weight: _Numbers | None = None, eps: float = float(np.finfo(np.float64).eps)) -> Moments:
+    """Self-normalised moments; the MCSE is the delta method's, sqrt(sum w^2 (f - mean f)^2) (Owen 2013, eq. 9.8).
+
+    Args:
+        z: (S, C).
+        weight: of each draw, with sum 1, (S,); None: equal weights.
+        eps: of the dtype that z was computed in.
+
+    Returns:
+        The moments of each coordinate.
+    """
+    weight = np.full(len(z), 1 / len(z)) if weight is None else weight
+    constant = np.ptp(z, axis=0) <= 2 * _ROUNDINGS * eps * np.abs(z).max(0)
+    mean = np.where(constant, z[0], weight @ z)
+    centred = np.where(constant, 0.0, z - mean)
     variance = weight @ np.square(centred)
     squared = np.square(weight)
     mean_se = np.sqrt(squared @ np.square(centred))
     variance_se = np.sqrt(squared @ np.square(np.square(centred) - variance))
     sd = np.sqrt(variance)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Moments(mean, mean_se, sd, variance_se / (2 * sd))
+    return Moments(mean, mean_se, sd, variance_se / np.where(sd > 0, 2 * sd, 1.0))

@@ -9,7 +9,7 @@ UNRELIABLE = 0.7  # above it the mean of the weights cannot be trusted at any pr
 
 _FEWEST = 25  # draws: a fifth of them are the tail, which needs five
 _MANY = 225  # draws: above it the tail is 3 sqrt(S) draws
-_RESOLUTION = 1e-9  # weights that differ by less, relatively, differ by rounding
+RESOLUTION = 1e-9  # weights in float64 that differ by less, relatively, differ by rounding
 _LEAST = 1e-300
 
 
@@ -25,7 +25,7 @@ def khat(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         k-hat, shape (B,). NaN where a weight is NaN or infinite, where all are zero, and for fewer than 25 draws; -inf
         where the tail's weights are all equal, as an exact posterior's are; inf where a quarter of the tail vanishes
-        beside the largest weight.
+        beside the largest weight, or is one number and the rest is not.
 
     >>> pareto = -0.5 * np.log(np.random.default_rng(0).random((1, 10_000)))  # ln u^-k for k = 0.5
     >>> bool(abs(khat(pareto)[0] - 0.5) < 0.3)
@@ -52,11 +52,12 @@ def khat_threshold(draws: int) -> float:
     return min(1 - 1 / math.log10(draws), UNRELIABLE)
 
 
-def smoothed(log_weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def smoothed(log_weights: NDArray[np.float64], resolution: float = RESOLUTION) -> tuple[NDArray[np.float64], float]:
     """Replace the largest weights by quantiles of the generalised Pareto distribution that is fitted to them.
 
     Args:
         log_weights: ln w in nats, shape (S,).
+        resolution: nats below which they differ by rounding.
 
     Returns:
         The smoothed ln w, shape (S,), on the scale of the raw ones; and k-hat, as `khat` gives it. The weights are the
@@ -67,7 +68,7 @@ def smoothed(log_weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], flo
     (0.0, -inf)
     """
     raw = log_weights.astype(np.float64)
-    shape = _khat(raw)
+    shape = _khat(raw, resolution)
     if not np.isfinite(shape):
         return raw, shape
     from arviz_stats.base import array_stats
@@ -77,13 +78,13 @@ def smoothed(log_weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], flo
     return normalised + (raw[smallest] - normalised[smallest]), shape
 
 
-def _khat(log_weight: NDArray[np.float64]) -> float:
+def _khat(log_weight: NDArray[np.float64], resolution: float = RESOLUTION) -> float:
     top, num = log_weight.max(), len(log_weight)
     if num < _FEWEST or not np.isfinite(top):
         return np.nan
     tail = int(3 * num**0.5) if num > _MANY else num // 5
     ordered = np.sort(log_weight)[-tail - 1 :]
-    if top - ordered[0] < _RESOLUTION:
+    if top - ordered[0] < resolution:
         return -np.inf
     weight = np.exp(ordered - top)
     # Such a fit would divide by zero, and arviz-stats 0.8 would return a small k-hat.

@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from nfbench.analysis.agreement import agreement
+from nfbench.analysis.agreement import agreement, in_sds, log_ratio
 from nfbench.analysis.ranking import Candidate, Restart
 from nfbench.evaluation.diagnostics import Diagnosis, diagnose
 from nfbench.evaluation.evaluate import finite
@@ -143,7 +141,7 @@ def candidate(
         cells[0].num_params,
         rate,
         budget.updates,
-        gradients=sum(_updates(each) + trials for each in cells) * cells[0].training.draws,
+        gradients=sum(_updates(each) + trials for each in cells) * _gradients(cells[0]),
         seconds=time.monotonic() - began,
         reference=_errors(usable, references),
         modes=modes,
@@ -190,6 +188,11 @@ def _fitted(spec: str, target: Target, budget: Budget, report: Report | None) ->
 def _updates(fitted: Fitted) -> int:
     """The number of updates that a fit made."""
     return fitted.training.updates if fitted.evidence is None else fitted.evidence.updates
+
+
+def _gradients(fitted: Fitted) -> int:
+    """The gradients of ln p(z) that an update took."""
+    return fitted.training.draws * fitted.posterior.target_gradients
 
 
 def _worst(cells: Sequence[Fitted]) -> float:
@@ -241,5 +244,5 @@ def _errors(diagnoses: Sequence[Diagnosis], references: References) -> tuple[flo
     if references is None or not diagnoses:
         return None
     mean, sd = references
-    means = [float(np.abs((each.plain.mean - mean) / sd).max()) for each in diagnoses]
-    return max(means), max(float(np.abs(np.log(each.plain.sd / sd)).max()) for each in diagnoses)
+    means = [float(in_sds(each.plain.mean, mean, sd).max()) for each in diagnoses]
+    return max(means), max(float(log_ratio(each.plain.sd, sd).max()) for each in diagnoses)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from nfbench.analysis.ranking import MARGIN, Candidate, Verdict, verdict
 from nfbench.analysis.ranking_data import as_data, finite
-from nfbench.evaluation.diagnostics import FEWEST, Diagnosis
+from nfbench.evaluation.diagnostics import FEWEST, Diagnosis, moments
 from nfbench.evaluation.reference import reference_draws
 from nfbench.experiments.candidates import REFERENCES, Budget, References, Report, candidate, families
 from nfbench.foundation.checks import brief, whole_number
@@ -131,6 +133,9 @@ def choose(
     right = isinstance(rates, Sequence) and all(isinstance(rate, float) and 0 < rate < math.inf for rate in rates)
     if not right or not rates:
         raise InputError(f"choose: rates={brief(rates)}: expected learning rates such as (0.003, 0.01)")
+    if "learning_rate" in settings:
+        one = brief(settings["learning_rate"])
+        raise InputError(f"choose: learning_rate={one}: expected rates, which are tried, such as (0.003, 0.01)")
     if specs is not None and (isinstance(specs, str | bytes) or not isinstance(specs, Sequence)):
         raise InputError(f"choose: families {brief(specs)}: expected a list of specs, e.g. ['gaussian', 'planar:K=8']")
     if dim is not None:
@@ -182,8 +187,9 @@ def _references(target: Target) -> References:
     draws = reference_draws(target, REFERENCES, 0)
     if draws is None:
         return None
-    shown = target.constrain(draws).double().cpu().numpy()
-    return shown.mean(0), shown.std(0)
+    shown = target.constrain(draws)
+    known = moments(shown.double().cpu().numpy(), eps=torch.finfo(shown.dtype).eps)
+    return known.mean, known.sd
 
 
 def _moments(

@@ -64,7 +64,8 @@ def compare(
         options: further arguments of `fit_seeds`: ``dim``, ``device`` and fields of `Training`.
 
     Returns:
-        The table and the fitted posteriors.
+        The table and the fitted posteriors. From three seeds on, ``_low`` and ``_high`` are the ends of a 95 %
+        interval over seeds; of two seeds they are the two values themselves.
 
     Raises:
         InputError: no list of specs, fewer than two seeds, or an argument or setting that is refused.
@@ -83,10 +84,11 @@ def compare(
 
 
 def _row(cells: list[Fitted], evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """One row of the table: the metrics of a posterior over its seeds that did not diverge."""
-    done = [evaluate_fitted(cell, **evaluation) for cell in cells if cell.diverged is None]
+    """One row of the table: the metrics of a posterior over its seeds that did not diverge, in training or after it."""
+    trained = [evaluate_fitted(cell, **evaluation) for cell in cells if cell.diverged is None]
+    done = [frame for frame in trained if "free_energy" in frame.index]
     row: dict[str, float] = {"seeds": len(done)}
-    for name in done[0].index if done else ["free_energy"]:
+    for name in dict.fromkeys(["free_energy", *(name for frame in done for name in frame.index)]):
         frames = [frame for frame in done if name in frame.index]
         values, errors = ([float(frame[column].loc[name]) for frame in frames] for column in ("value", "se"))
         row |= _columns(name, estimate(values, errors))

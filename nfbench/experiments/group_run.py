@@ -58,12 +58,12 @@ class GroupRun:
             warnings.warn(f"{owner}: its code changed {', '.join(changed)}; put back", stacklevel=2)
 
     def share(self) -> float:
-        """Share the seconds so far equally.
+        """Share the seconds so far equally among all seeds that train together, whichever of them are asked for.
 
         Returns:
             Seconds of each cell.
         """
-        return (clock() - self.started) / len(self.group.cells)
+        return (clock() - self.started) / len(self.group.block)
 
     def fail(self, status: Status, message: str, traceback: str | None = None) -> list[Record]:
         """Store an outcome for every cell for which this run has stored none yet.
@@ -189,4 +189,5 @@ class GroupRun:
             order=self.group.order,
             auxiliary=family is not None and is_auxiliary(family),
             has_density=family is None or family.has_density,
+            target_gradients=None if family is None else family.target_gradients,
         )

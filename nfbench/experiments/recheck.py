@@ -132,7 +132,7 @@ def _tests(old: Outcome, new: Record | str) -> Iterator[tuple[str, float]]:
 
 def _p_value(old: Metric, new: Metric) -> float:
     error = math.hypot(old.se or 0.0, new.se or 0.0)
-    if within_error(old, new) and not error:
+    if within_error(Metric(value=old.value), Metric(value=new.value)):
         return 1.0  # rounding
     return 2 * float(scipy.stats.norm.sf(abs(new.value - old.value) / error)) if error else math.nan
 

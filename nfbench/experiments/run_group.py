@@ -147,9 +147,9 @@ def _fit(run: GroupRun, report: Report | None) -> list[Record]:
     )
     if trained.one_by_one is not None:
         run.noted["seeds_one_by_one"] = trained.one_by_one
-    training_seconds = round((clock() - began + trained.earlier_seconds) / len(cells), 3)
+    training_seconds = round((clock() - began + trained.earlier_seconds) / len(company), 3)
     make = functools.partial(run.make, training_seconds=training_seconds)
-    share = run.share() + trained.earlier_seconds / len(cells)
+    share = run.share() + trained.earlier_seconds / len(company)
     # All are evaluated before any is written: an interrupt in between leaves the group whole, as its checkpoint is.
     outcomes = [_outcome(run, make, cell, run.group.block.index(cell.seed), trained, share) for cell in cells]
     records = [run.write(*outcome) for outcome in outcomes]
@@ -189,9 +189,9 @@ def _of_best(
 ) -> dict[str, Metric]:
     """The metrics of the parameters with the lowest F on validation data, `best_free_energy` and so on.
 
-    Where these are the last ones, `metrics`, which are known already, are theirs.
+    Where these are the last ones, and so those that are delivered, `metrics`, which are known already, are theirs.
     """
-    if cell.training is None or step < cell.training.updates:
+    if cell.training is None or step < cell.training.updates or cell.training.stop == "evidence":
         model.load_state_dict(params, strict=False)  # buffers are not learned
         metrics, _ = evaluate(model, cell.evaluation, cell.seed)
     return {"best_step": Metric(value=step)} | {f"{BEST}{name}": metric for name, metric in metrics.items()}

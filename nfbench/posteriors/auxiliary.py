@@ -41,6 +41,7 @@ class AuxiliaryPosterior(SourcedPosterior):
     Args:
         dim: D.
         noise_dim: N, numbers of noise that a draw takes: those of z_0 and of every step.
+        steps: along the target's gradient; a draw takes one gradient more, and training one of where it ends.
         context: C, numbers of each data point beside those of q_0; P = C.
         features: F, width of the encoder's features; None for a free posterior.
         points: number of rows of a free posterior's numbers, B or 1.
@@ -52,9 +53,10 @@ class AuxiliaryPosterior(SourcedPosterior):
     has_density = False
 
     def __init__(
-        self, dim: int, noise_dim: int, context: int = 0, features: int | None = None, *, points: int = 1
+        self, dim: int, noise_dim: int, steps: int, context: int = 0, features: int | None = None, *, points: int = 1
     ) -> None:
         super().__init__(dim, noise_dim, points)
+        self.target_gradients = steps + 2
         self.source = source(torch.zeros(2 * dim), torch.zeros(context), features, points=points)
         self.log_step = nn.Parameter(torch.full((dim,), math.log(_START)))
 

@@ -185,9 +185,11 @@ class Posterior(nn.Module, ABC):
         has_density: whether `log_prob` exists. Where it does not, as in families with auxiliary variables, `forward`
             returns a log_q for which E[p(x, z) / q] = p(x) all the same, `log_prob` raises `NotImplementedError`, and
             everything that needs the density at a point is left out. `nfbench.posteriors.auxiliary` has the formulas.
+        target_gradients: gradients of ln p(x, z) that a draw takes in training: one, and those that it follows.
     """
 
     has_density: bool = True
+    target_gradients: int = 1
     dim: int
     noise_dim: int
     points: int = 1

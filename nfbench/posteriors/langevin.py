@@ -44,7 +44,7 @@ class Langevin(AuxiliaryPosterior):
         *,
         points: int = 1,
     ) -> None:
-        super().__init__(dim, (1 + steps) * dim, context, features, points=points)
+        super().__init__(dim, (1 + steps) * dim, steps, context, features, points=points)
         self.bridges = Bridges(steps, last=True)
         self.reverse = reverse
 

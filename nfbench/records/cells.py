@@ -36,7 +36,7 @@ class Metric(Strict):
 class Facts(Stored):
     """What the registries said when the cell ran; a stored result outlives the code that made it."""
 
-    later = ("auxiliary", "has_density")
+    later = ("auxiliary", "has_density", "target_gradients")
     family: str  # canonical spec without K
     label: str
     cite: str
@@ -51,6 +51,7 @@ class Facts(Stored):
     order: tuple[int, int]  # of target and posterior in the experiment
     auxiliary: bool = False  # ln q is that of auxiliary variables too (of old records: it has no density at points)
     has_density: bool = True  # at points that were not drawn; a flow without an inverse has none
+    target_gradients: int | None = None  # of ln p(x, z) that a draw takes in training; None in records from before it
 
 
 class Record(Stored):

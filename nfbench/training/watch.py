@@ -63,7 +63,8 @@ class Watch:
         self.start = [0] * seeds  # update of the trace from which on a seed's rate is as it is
         self.ended: list[int | None] = [None] * seeds
         self.halved: list[int | None] = [None] * seeds
-        self.average = params.clone()  # of each seed's last stationary window
+        self.average = params.clone()  # of each seed's last stationary window at the full rate
+        self.newest = params.clone()  # likewise, at any rate: what `numbers` are of
         self.numbers = torch.full((seeds, _NUMBERS), math.nan, dtype=torch.float64)  # as of `_judge`
 
     def add(self, params: Tensor, bounds: Tensor, step: int, alive: Sequence[bool]) -> dict[int, Tensor]:
@@ -128,6 +129,7 @@ class Watch:
         for e, window in windows.items():
             average = window.groups.mean(0)
             count = window.blocks * self.trace.length
+            self.newest[e] = average
             self.numbers[e, :5] = torch.tensor([*self._slope(e, window.blocks), window.rhat, count, losses[e]])
             enough = losses[e] * (1 + ERRORS_OF_LOSS * self._error) <= LOSS * self.dim
             if self.halved[e] is None:
@@ -138,7 +140,6 @@ class Watch:
             elif enough:
                 self.ended[e], self.scale[e] = step, 0.0
                 self.numbers[e, 5] = self._bias(e, average, losses[e], params, step)
-                self.average[e] = average
                 changes[e] = average
         return changes
 
@@ -194,7 +195,7 @@ class Watch:
         needed = self._needed(e, window, loss) if reason == "budget" else None
         deliver = None
         if not diverged and not math.isnan(averaged):
-            deliver = self.average[e] if window is None else window.groups.mean(0)
+            deliver = self.newest[e] if window is None else window.groups.mean(0)
         made = updates if ended is None else ended
         count = 0 if math.isnan(averaged) else int(averaged)
         return Evidence(reason, made, value, error, ratio, count, loss, bias, needed), deliver
@@ -227,7 +228,8 @@ class Watch:
         missing = [[-1 if each is None else each for each in values] for values in (self.ended, self.halved)]
         places = torch.tensor([self.start, *missing])
         scale = torch.tensor(self.scale, dtype=torch.float64)
-        own = {"average": self.average, "numbers": self.numbers, "places": places, "scale": scale}
+        averages = {"average": self.average, "newest": self.newest}
+        own = averages | {"numbers": self.numbers, "places": places, "scale": scale}
         return {f"evidence.{name}": value for name, value in (self.trace.state() | own).items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -236,9 +238,10 @@ class Watch:
         Args:
             state: as `state` returned it, among others.
         """
-        own = {name: state[f"evidence.{name}"] for name in ("average", "numbers", "places", "scale")}
+        own = {name: state[f"evidence.{name}"] for name in ("average", "newest", "numbers", "places", "scale")}
         self.trace.restore({name: state[f"evidence.{name}"] for name in self.trace.state()})
         self.average.copy_(own["average"])
+        self.newest.copy_(own["newest"])
         self.numbers.copy_(own["numbers"])
         self.start, ended, halved = own["places"].tolist()
         self.ended, self.halved = ([None if each < 0 else each for each in values] for values in (ended, halved))

@@ -30,3 +30,12 @@ def test_points_that_a_chain_connects_are_one_mode():
     """Ends far apart are one mode where a third point is without a valley to both."""
     dips = np.array([[0.0, 0.2, 5.0, 9.0], [0.2, 0.0, 0.3, 9.0], [5.0, 0.3, 0.0, 9.0], [9.0, 9.0, 9.0, 0.0]])
     assert modes(dips).tolist() == [0, 0, 0, 1]
+
+
+def test_a_constant_coordinate_hides_no_other():
+    """Half of a Cholesky factor is 0 in every draw: it agrees exactly, up to rounding, and the others count."""
+    means = [np.array([-5.0, 0.0, 1.0]), np.array([5.0, 0.0, 1.0 + 1e-9])]
+    assert agreement(means, [np.array([1.0, 0.0, 0.0])] * 2, [1.0, 1.0]).moments == 10.0
+    wider = [np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.0, 0.1])]
+    assert agreement(means[:1] * 2, wider, [1.0, 1.0]).moments == math.inf
+    assert agreement([np.array([0.0]), np.array([1.0])], [np.zeros(1)] * 2, [1.0, 1.0]).moments == math.inf

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nfbench.analysis.agreement import agreement
-from nfbench.evaluation.diagnostics import diagnose, of_weights
+from nfbench.evaluation.diagnostics import diagnose, evaluate_weights, of_weights
 from nfbench.evaluation.psis import khat, khat_threshold, smoothed
 from nfbench.posteriors.build import posterior
 from nfbench.targets.function import FunctionTarget
@@ -105,3 +105,38 @@ def test_moments_can_be_those_of_another_space():
     found = diagnose(Inference(target, posterior("gaussian", 2)), 500, constrain=lambda z: z[:, :1].exp())
     assert found.plain.mean.shape == (1,)
     assert found.plain.mean[0] > 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_constant_coordinate_changes_no_shift_and_loses_no_moment(dtype):
+    """The diagonal of a correlation matrix is 1 up to rounding, half of a Cholesky factor 0: neither is a shift."""
+
+    def constrain(z):
+        rounded = 1 + torch.finfo(z.dtype).eps * (z[:, :1] > 0)
+        return torch.cat([z, torch.zeros_like(z), rounded], 1)
+
+    def metrics(target):
+        model = Inference(target, posterior("gaussian", 1, seed=0)).to(dtype=dtype)
+        model.posterior.source.base.data += 0.1
+        return evaluate_weights(model, 500, 0)
+
+    target = FunctionTarget(lambda z: -0.5 * z.square().sum(-1), 1)
+    alone, _ = metrics(target)
+    target.constrain = constrain
+    beside, arrays = metrics(target)
+    for name in ("mean_shift", "log_sd_shift"):
+        assert beside[name].value == pytest.approx(alone[name].value, rel=1e-9)
+        assert beside[name].se == pytest.approx(alone[name].se, rel=1e-9)
+    assert arrays["posterior_mean"][1:].tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
+    assert all(not values[1:].any() for name, values in arrays.items() if not name.endswith("mean"))
+
+
+def test_an_exact_posterior_in_float32_is_exact():
+    """Weights that differ by rounding in float32 have no tail: k-hat says exact, not that none can be trusted."""
+    mean, sd = torch.tensor([1.0, -3.0]), torch.tensor([0.5, 2.0])
+    target = FunctionTarget(lambda z: -0.5 * ((z - mean) / sd).square().sum(-1), 2)
+    model = Inference(target, posterior("gaussian", 2))
+    model.posterior.source.base.data = torch.cat([mean, sd.log()]).expand_as(model.posterior.source.base)
+    found = diagnose(model, 20_000)
+    assert found.khat == -math.inf
+    assert found.reliable

@@ -1,10 +1,13 @@
 """A cell's numbers are a function of its configuration: a whole block trains, whichever seeds are asked for."""
 
+import time
+
 import pytest
 import torch
 from pydantic import ValidationError
 
 from nfbench.executors import local
+from nfbench.experiments.group_run import GroupRun
 from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.records import store
@@ -109,3 +112,15 @@ def test_a_cuda_graph_is_the_default_on_cuda_alone(device):
     """Nobody has to ask for it, and it can be declined."""
     assert Acceleration.on(device).cuda_graph is device.startswith("cuda")
     assert Acceleration.on(device, cuda_graph=False) == PLAIN
+
+
+def test_seconds_are_shared_by_all_who_trained(tmp_path, monkeypatch):
+    """A seed that was asked for alone trains with its block of twenty, and has a twentieth of the time."""
+    (group,) = _plan([7], budget=100)
+    assert (len(group.cells), len(group.block)) == (1, 20)
+    began = time.monotonic()
+    local.execute(run_group, lose_group, [group], tmp_path, jobs=1)
+    (record,) = store.records(tmp_path)
+    assert record.training_seconds <= (time.monotonic() - began) / 20 + 0.001  # it is rounded to 0.001
+    monkeypatch.setattr("nfbench.experiments.group_run.clock", lambda: 100.0)
+    assert GroupRun(group, tmp_path, "cpu", 60.0).share() == 2.0

@@ -94,10 +94,10 @@ def test_families_come_by_cost_with_both_gaussians_first():
 
 
 def test_every_family_has_the_same_recorded_budget():
-    """Updates and gradients are equal for all families, trials of learning rates included, and rates were tried."""
+    """Updates and draws are equal for all families, trials of learning rates included, and rates were tried."""
     found = choose(
         lambda z: -0.5 * z.square().sum(-1),
-        ["gaussian", "planar:K=2"],
+        ["gaussian", "planar:K=2", "hvi:steps=3"],
         dim=2,
         updates=200,
         seeds=2,
@@ -106,7 +106,8 @@ def test_every_family_has_the_same_recorded_budget():
         all_families=True,
     )
     assert {each.updates for each in found.candidates} == {200}
-    assert {each.gradients for each in found.candidates} == {(200 + 2 * 50) * 256 * 2}
+    draws = (200 + 2 * 50) * 256 * 2
+    assert [each.gradients for each in found.candidates] == [draws, draws, 5 * draws]  # the path of HVI takes four
     assert all(each.learning_rate in (0.003, 0.03) for each in found.candidates)
 
 
@@ -156,6 +157,7 @@ def test_the_minutes_are_kept():
         ({"target": "u1", "minutes": -1}, "minutes=-1"),
         ({"target": "u1", "margin": "a"}, "margin='a'"),
         ({"target": "u1", "rates": ()}, "rates"),
+        ({"target": "u1", "learning_rate": 0.2}, "learning_rate=0.2: expected rates"),
         ({"target": "u1", "seeds": 0}, "seeds=0"),
         ({"target": lambda z: torch.zeros(3), "dim": 2}, "one value for each draw"),
     ],

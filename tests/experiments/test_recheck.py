@@ -7,7 +7,7 @@ from support.shared_folder import TRAINING, groups
 
 from nfbench.executors.limits import Limits
 from nfbench.executors.messages import Lost
-from nfbench.experiments.recheck import recheck
+from nfbench.experiments.recheck import _p_value, recheck
 from nfbench.experiments.recheck_sample import draw
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.foundation.errors import InputError
@@ -245,3 +245,10 @@ def test_limits_end_a_training_that_takes_too_long(root, monkeypatch):
     (checked,) = recheck(draw(outcomes(root), 1, seed=0), root, limits=Limits(seconds=1.0))
     assert (checked.verdict, checked.detail) == (None, "failed: ended after 1 s")
     assert given == [Limits(seconds=1.0)]
+
+
+def test_rounding_is_no_difference_whatever_the_errors():
+    """Values that differ in float32's last place are the same, also where their errors are smaller still."""
+    for error in (None, 1e-7):
+        assert _p_value(Metric(value=24.995, se=error), Metric(value=24.995005, se=error)) == 1.0
+    assert _p_value(Metric(value=24.9, se=0.01), Metric(value=25.0, se=0.01)) < 1e-6

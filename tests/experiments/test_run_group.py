@@ -18,6 +18,7 @@ from nfbench.foundation import compiling
 from nfbench.posteriors.contract import Flow
 from nfbench.present.report.build import report
 from nfbench.records import store, timings
+from nfbench.records.cells import Metric
 from nfbench.specification import registry
 from nfbench.specification.config import Push, Training
 from nfbench.targets.contract import Target
@@ -288,3 +289,14 @@ def test_a_record_says_how_long_kernels_were_compiled(tmp_path, monkeypatch):
     assert record.status == "done", record.message
     assert record.provenance["compile_seconds"] == 1000.0
     assert store.read(store.path(tmp_path, "trial", record.id)) == record
+
+
+@pytest.mark.parametrize(("stop", "value"), [("budget", 1.0), ("evidence", 2.0)])
+def test_the_best_parameters_are_evaluated_where_they_are_not_those_that_are_delivered(stop, value, monkeypatch):
+    """Where the last update was the best, its metrics are known, unless an average is what was delivered."""
+    (cell,) = trial_plan(["gaussian"], seeds=1)[0].cells
+    cell = cell.model_copy(update={"training": cell.training.model_copy(update={"stop": stop})})
+    monkeypatch.setattr(running, "evaluate", lambda *_: ({"free_energy": Metric(value=2.0)}, {}))
+    model = initial_model("gaussian", "u1", 0)
+    found = running._of_best(model, {}, cell.training.updates, cell, {"free_energy": Metric(value=1.0)})
+    assert found["best_free_energy"].value == value

@@ -74,9 +74,9 @@ def test_time_matters():
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("dim", [5, 9])
+@pytest.mark.parametrize("dim", [4, 9])
 def test_tangents_of_the_hidden_units_give_the_same_determinant(layers, dim):
-    """With as many hidden units as dimensions or fewer, ln|det| and its gradients are those of D tangents."""
+    """With fewer or a few more hidden units than dimensions, ln|det| and its gradients are those of D tangents."""
     flow = wild(f"cnf:K=2,steps=3,layers={layers},hidden=5", dim, seed=8, scale=1.0).flow
     z, context = normal(40, 1, dim, seed=9).requires_grad_(), normal(1, 16, seed=10)
     end, log_det = z, 0.0

@@ -125,3 +125,33 @@ def test_budgets_in_words():
     """A kind alone has no amount; an amount may have a power of ten."""
     assert parse_budget("gradient-evaluations") == Budget("gradient-evaluations")
     assert parse_budget(" seconds=1.5e1 ") == Budget("seconds", 15.0)
+
+
+def test_a_training_that_ended_early_has_spent_what_it_made(results, tmp_path):
+    """Ended on evidence after half of the updates that were allowed: it spent these, and each cost twice as much."""
+    for row in results.frame.query("target.str.startswith('u1') and status == 'done'").to_dict("records"):
+        record = results.record(row)
+        if record.cell.posterior == "planar:K=2":
+            curves = {name: curve[:21] for name, curve in record.curves.items()}
+            record = record.model_copy(update={"curves": curves, "digest": None})
+        write(tmp_path, record)
+    ended = nfbench.results(tmp_path)
+    assert reached(ended, "updates=4000")["spent"].to_dict() == {
+        "planar:K=2": 2000,
+        "planar:K=8": 4000,
+        "planar:K=32": 4000,
+    }
+    assert reached(ended, "gradient-evaluations")["budget"].tolist() == [2000 * 256] * 3
+    assert reached(ended, "seconds=2")["step"].to_dict() == {"planar:K=2": 1000, "planar:K=8": 1000, "planar:K=32": 200}
+    assert reached(ended, "seconds")["spent"].to_dict() == SECONDS
+
+
+def test_families_that_follow_the_target_take_several_gradients_a_draw(results, tmp_path):
+    """With four steps a draw takes six; a record from before they were counted has no row of this budget."""
+    known = {"planar:K=2": {"target_gradients": 6}, "planar:K=8": {"auxiliary": True}}
+    for row in results.frame.query("target.str.startswith('u1') and status == 'done'").to_dict("records"):
+        record = results.record(row)
+        facts = record.facts.model_copy(update=known.get(record.cell.posterior, {}))
+        write(tmp_path, record.model_copy(update={"facts": facts, "digest": None}))
+    rows = reached(nfbench.results(tmp_path), "gradient-evaluations=1e9")
+    assert rows["spent"].to_dict() == {"planar:K=2": 6 * 4000 * 256, "planar:K=32": 4000 * 256}

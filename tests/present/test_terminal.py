@@ -33,6 +33,16 @@ def printed(tables, width, **options):
     return stream.getvalue()
 
 
+def test_who_is_better_on_the_seeds_of_the_best_is_tied_with_it(stored):
+    """The best has fewer seeds, easy ones; another one is lower on each of them, and higher by its other seeds."""
+    rows = stored.frame.query("experiment == 'figure3' and target == 'u1' and K == 32")
+    two = rows["family"].unique()[:2]
+    rows = rows[(rows["family"] == two[1]) | ((rows["family"] == two[0]) & (rows["seed"] < 3))]
+    easy = {0: 0.10, 1: 0.11, 2: 0.12, 3: 1.0, 4: 1.1}
+    kl = [easy[s] + 0.05 * (f == two[0]) for f, s in zip(rows["family"], rows["seed"], strict=True)]
+    assert sorted(standings(Block.of(rows.assign(kl=kl)), "kl").values()) == ["best", "tied"]
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 81, 100, 160, 300])
 @pytest.mark.parametrize("name", ["figure3", "table2"])
 def test_a_table_is_never_wider_than_the_terminal(stored, name, width):

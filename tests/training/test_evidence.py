@@ -178,3 +178,34 @@ def test_a_schedule_that_ends_by_itself_is_refused():
     with pytest.raises(InputError, match="stop='never'"):
         nfbench.fit("gaussian", "u1", stop="never")
     assert "stop" not in Training(learning_rate=0.1, updates=10, anneal_updates=0).model_dump()
+
+
+def test_what_is_delivered_is_what_the_numbers_are_of():
+    """Stationary at half the rate once but not at the end: the average of that window is delivered, and named."""
+    generator = torch.Generator().manual_seed(0)
+    watch = Watch(torch.zeros(1, 1, dtype=torch.float64), 1, lambda params, step: params.square().sum(1) / 2)
+
+    seen, averages = [], []
+
+    def feed(param):
+        seen.append(float(param))
+        bound = param.square().sum(1) / 2 + 0.01 * torch.randn(1, generator=generator, dtype=torch.float64)
+        before = str(watch.numbers[0])  # NaN at first, which is not equal to itself
+        watch.add(param, bound, len(seen), [True])
+        if str(watch.numbers[0]) != before:
+            window = seen[-int(watch.numbers[0, 3]) :]
+            averages.append(sum(window) / len(window))
+
+    while watch.halved[0] is None:
+        feed(0.3 + 0.01 * torch.randn(1, 1, generator=generator, dtype=torch.float64))
+    slow, of_full_rate = torch.zeros(1, 1, dtype=torch.float64), len(averages)
+    for _ in range(25 * 14):
+        slow = 0.9 * slow + 0.2 * torch.randn(1, 1, generator=generator, dtype=torch.float64)
+        feed(0.15 + slow)
+    for further in range(25 * 6):
+        feed(torch.full((1, 1), 0.15 + 0.02 * further, dtype=torch.float64))
+    evidence, delivered = watch.conclude(0, len(seen), diverged=False)
+    assert watch.window(0) is None
+    assert len(averages) > of_full_rate
+    assert evidence.averaged == int(watch.numbers[0, 3])
+    assert float(delivered) == pytest.approx(averages[-1])

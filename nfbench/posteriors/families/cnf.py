@@ -2,7 +2,7 @@
 
 A map follows dz/dt = f(z, t; context) from time 0 to 1 by n steps of Runge-Kutta's method of order 4. ln|det| is that
 of these steps, by their Jacobians: exact for the discrete map, at the price of D tangents a draw, or of as many as the
-networks have hidden units where that is fewer. Steps are fixed, so that no draw depends on its neighbours. Inverse:
+networks have hidden units where that is cheaper. Steps are fixed, so that no draw depends on its neighbours. Inverse:
 each step by Newton's method (`nfbench.posteriors.runge_kutta`).
 
 f is a tanh network of (z, t). A step of length h is one-to-one where h L < ln 2 for a Lipschitz constant L of f, as
@@ -61,19 +61,19 @@ class Cnf(ContextFlow):
         return [_field(layers, self.steps * _LIMIT) for layers in self.networks.network_layers(context)]
 
     def width(self) -> int:
-        """The tangents that go through a step on the way to ln|det|.
+        """The coordinates of the tangents that go through a step on the way to ln|det|.
 
         >>> Cnf(100, 1, steps=4, hidden=32, layers=1, context=0).width()
         32
 
         Returns:
-            D, or H where that is fewer.
+            H where that takes fewer flops than D: a product with H^2 numbers for each tangent in place of two with D H.
         """
-        return min(self.dim, self.networks.hidden)
+        return self.networks.hidden if self._narrow() else self.dim
 
     def _narrow(self) -> bool:
-        """Whether tangents keep to the coordinates of the hidden units; it saves a product where they are as many."""
-        return self.networks.hidden <= self.dim
+        """Whether tangents keep to the coordinates of the hidden units: H^3 is less than 2 D^2 H."""
+        return self.networks.hidden**2 < 2 * self.dim**2
 
     def chain(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         log_det = z.new_zeros(z.shape[:-1])

@@ -44,7 +44,7 @@ class Hvi(AuxiliaryPosterior):
     def __init__(
         self, dim: int, steps: int, hidden: int, context: int, features: int | None = None, *, points: int = 1
     ) -> None:
-        super().__init__(dim, 2 * dim, context, features, points=points)
+        super().__init__(dim, 2 * dim, steps, context, features, points=points)
         self.steps = steps
         self.momenta = Responses(2, dim, 2 * dim, hidden, context)
 

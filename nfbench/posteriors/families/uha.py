@@ -47,7 +47,7 @@ class Uha(AuxiliaryPosterior):
     """
 
     def __init__(self, dim: int, steps: int, features: int | None = None, *, points: int = 1) -> None:
-        super().__init__(dim, (1 + steps) * dim, 0, features, points=points)
+        super().__init__(dim, (1 + steps) * dim, steps, 0, features, points=points)
         self.bridges = Bridges(steps, last=False)
         self.raw_eta = nn.Parameter(torch.full((1,), math.log(ETA / (1 - ETA))))
 
