@@ -67,7 +67,7 @@ def families(dim: int) -> list[str]:
     """The families that `choose` tries by default: both Gaussians, then everything registered that is no Gaussian.
 
     Those that other libraries compute are tried where they are named.
-    Options are the families' defaults, but K = 4 where maps have networks.
+    Options are the families' defaults, but K = 4 for couplings and autoregressive flows.
 
     Args:
         dim: D; families that cannot have it are left out.
