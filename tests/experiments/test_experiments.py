@@ -52,7 +52,7 @@ def test_every_packaged_profile_can_be_planned(name, profile, monkeypatch):
 
 
 def test_all_stands_for_every_registered_family():
-    """It is one spec of each family, K = 4 for couplings and autoregressive flows, also of one that is registered later.
+    """It is one spec of each family, K = 4 for couplings and autoregressive flows, also of one registered later.
 
     Families of other libraries have a word of their own.
     """
