@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+from torch import Tensor
 
 from nfbench.analysis.agreement import in_sds, log_ratio
 from nfbench.evaluation import noise
@@ -22,6 +23,7 @@ from nfbench.training.objective import Inference
 
 FEWEST = 100  # draws of a diagnosis
 
+_EPS = float(np.finfo(np.float64).eps)
 _ROUNDINGS = 4  # units in the last place by which a sum of a few terms may be off
 
 _Numbers = NDArray[np.float64]
@@ -99,15 +101,13 @@ def diagnose(model: Inference, draws: int = 10_000, seed: int = 0, constrain: An
             log_p = model.target.log_joint(z)
             weights.append((log_p.double() - log_q.double()).squeeze(1))
             points.append(z.squeeze(1) if constrain is None else constrain(z.squeeze(1)))
-            eps = max(torch.finfo(each.dtype).eps for each in (log_p, log_q, points[-1]))
+            eps = eps_of(log_p, log_q, points[-1])
             largest = max(largest, *(float(each.abs().nan_to_num(0.0, 0.0).max()) for each in (log_p, log_q)))
     resolution = max(RESOLUTION, _ROUNDINGS * eps * largest)
     return of_weights(torch.cat(points).double().cpu().numpy(), torch.cat(weights).cpu().numpy(), eps, resolution)
 
 
-def of_weights(
-    z: _Numbers, log_weight: _Numbers, eps: float = float(np.finfo(np.float64).eps), resolution: float = RESOLUTION
-) -> Diagnosis:
+def of_weights(z: _Numbers, log_weight: _Numbers, eps: float = _EPS, resolution: float = RESOLUTION) -> Diagnosis:
     """The diagnosis of draws with their weights.
 
     Args:
@@ -175,12 +175,27 @@ def evaluate_weights(model: Inference, draws: int, seed: int) -> tuple[dict[str,
     return metrics, arrays if known else {}
 
 
+def eps_of(*tensors: Tensor) -> float:
+    """The relative rounding of the coarsest of several tensors; numbers that are not floating have none.
+
+    >>> eps_of(torch.zeros(2), torch.zeros(2, dtype=torch.float64)) == torch.finfo(torch.float32).eps
+    True
+
+    Args:
+        tensors: of any dtype.
+
+    Returns:
+        The largest machine epsilon, at least that of float64.
+    """
+    return max([_EPS, *(torch.finfo(each.dtype).eps for each in tensors if each.is_floating_point())])
+
+
 def _largest(values: _Numbers, errors: _Numbers) -> Metric:
     place = int(np.argmax(values))  # NaN where one is NaN
     return Metric.model_construct(value=float(values[place]), se=float(errors[place]))
 
 
-def moments(z: _Numbers, weight: _Numbers | None = None, eps: float = float(np.finfo(np.float64).eps)) -> Moments:
+def moments(z: _Numbers, weight: _Numbers | None = None, eps: float = _EPS) -> Moments:
     """Self-normalised moments; the MCSE is the delta method's, sqrt(sum w^2 (f - mean f)^2) (Owen 2013, eq. 9.8).
 
     Args:

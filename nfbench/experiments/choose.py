@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from nfbench.analysis.ranking import MARGIN, Candidate, Verdict, verdict
 from nfbench.analysis.ranking_data import as_data, finite
-from nfbench.evaluation.diagnostics import FEWEST, Diagnosis, moments
+from nfbench.evaluation.diagnostics import FEWEST, Diagnosis, eps_of, moments
 from nfbench.evaluation.reference import reference_draws
 from nfbench.experiments.candidates import REFERENCES, Budget, References, Report, candidate, families
 from nfbench.foundation.checks import brief, whole_number
@@ -188,7 +186,7 @@ def _references(target: Target) -> References:
     if draws is None:
         return None
     shown = target.constrain(draws)
-    known = moments(shown.double().cpu().numpy(), eps=torch.finfo(shown.dtype).eps)
+    known = moments(shown.double().cpu().numpy(), eps=eps_of(draws, shown))
     return known.mean, known.sd
 
 

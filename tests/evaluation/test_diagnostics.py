@@ -107,6 +107,13 @@ def test_moments_can_be_those_of_another_space():
     assert found.plain.mean[0] > 1
 
 
+def test_moments_can_be_those_of_counts():
+    """What `constrain` returns may be integers, as the halves that draws lie in."""
+    target = FunctionTarget(lambda z: -0.5 * z.square().sum(-1), 1)
+    found = diagnose(Inference(target, posterior("gaussian", 1)), 10_000, constrain=lambda z: (z > 0).long())
+    assert found.plain.mean[0] == pytest.approx(0.5, abs=4 * 0.5 / 100)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_constant_coordinate_changes_no_shift_and_loses_no_moment(dtype):
     """The diagonal of a correlation matrix is 1 up to rounding, half of a Cholesky factor 0: neither is a shift."""

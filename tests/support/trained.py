@@ -1,24 +1,20 @@
 """Small trainings, and a density that a seed may fall into."""
 
+from collections.abc import Iterable
+
 import torch
 
-from nfbench import posterior, target
 from nfbench.specification.config import Training
 from nfbench.targets.contract import Target
-from nfbench.training.objective import Inference
+from nfbench.training.objective import Inference, initial_model
 
 SHORT = Training(learning_rate=0.02, updates=60, draws=16, batch=20, anneal_updates=20, schedule="one-cycle")
 CASES = ["u1", "digits:dim=3,hidden=4"]
 
 
-def models_of(spec: str, target_spec: str, seeds: list[int]) -> list[Inference]:
-    models = []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        built = target(target_spec)
-        features = getattr(built, "num_features", None)
-        models.append(Inference(built, posterior(spec, built.dim, features, seed=seed)))
-    return models
+def models_of(spec: str, target_spec: str, seeds: Iterable[int]) -> list[Inference]:
+    """One model for each seed, with the parameters that it starts from."""
+    return [initial_model(spec, target_spec, seed) for seed in seeds]
 
 
 def state_of(model: Inference) -> dict[str, torch.Tensor]:

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from support.trained import models_of
 
-from nfbench import posterior, target
+from nfbench import target
 from nfbench.foundation.errors import InputError
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.flow_posterior import FlowPosterior
@@ -19,21 +20,11 @@ CONFIG = Training(learning_rate=0.01, updates=40, draws=8, batch=20, anneal_upda
 IMAGES = "digits:dim=3,hidden=4"
 
 
-def _models(spec: str, target_spec: str, seeds: int) -> list[Inference]:
-    models = []
-    for seed in range(seeds):
-        torch.manual_seed(seed)
-        built = target(target_spec)
-        features = getattr(built, "num_features", None)
-        models.append(Inference(built, posterior(spec, built.dim, features, seed=seed)))
-    return models
-
-
 def _program(
     target_spec: str, seeds: int, acceleration: Acceleration = PLAIN, device: str = "cpu", **rest: object
 ) -> Program:
     config = CONFIG.model_copy(update=rest)
-    return Program(_models("planar:K=2", target_spec, seeds), range(seeds), config, device, acceleration)
+    return Program(models_of("planar:K=2", target_spec, range(seeds)), range(seeds), config, device, acceleration)
 
 
 def _replaying(run):
@@ -96,7 +87,13 @@ def test_compiled_updates_are_the_plain_ones():
 def test_a_cuda_graph_wants_cuda(device):
     """On another device it is refused in one line that names the device."""
     with pytest.raises(InputError, match=f"a CUDA graph on device '{device}': expected cuda"):
-        train(_models("gaussian", "u1", 1), [0], CONFIG, device=device, acceleration=Acceleration(cuda_graph=True))
+        train(
+            models_of("gaussian", "u1", range(1)),
+            [0],
+            CONFIG,
+            device=device,
+            acceleration=Acceleration(cuda_graph=True),
+        )
 
 
 @pytest.mark.gpu
@@ -114,7 +111,13 @@ def test_a_cuda_graph_trains_as_plain_updates_do(seeds, target_spec, optimizer):
         update={"optimizer": optimizer, "learning_rate": 0.002, "dtype": "float64", "updates": 12}
     )
     plain, graph = (
-        train(_models("planar:K=2", target_spec, seeds), range(seeds), config, device="cuda", acceleration=acceleration)
+        train(
+            models_of("planar:K=2", target_spec, range(seeds)),
+            range(seeds),
+            config,
+            device="cuda",
+            acceleration=acceleration,
+        )
         for acceleration in (PLAIN, Acceleration(cuda_graph=True))
     )
     for ours, theirs in zip(graph.models, plain.models, strict=True):
@@ -127,11 +130,13 @@ def test_a_cuda_graph_trains_as_plain_updates_do(seeds, target_spec, optimizer):
 @pytest.mark.parametrize("spec", ["full-covariance", "sylvester:K=2", "iaf:K=2,hidden=4", "nsf:K=2,hidden=4,bins=4"])
 def test_seeds_of_a_family_with_buffers_that_are_not_stored_train_together(spec):
     """Buffers outside the state dict (indices, masks) do not keep several seeds from having their numbers delivered."""
-    trained = train(_models(spec, "u1", 2), [0, 1], CONFIG.model_copy(update={"updates": 3, "anneal_updates": 1}))
+    trained = train(
+        models_of(spec, "u1", range(2)), [0, 1], CONFIG.model_copy(update={"updates": 3, "anneal_updates": 1})
+    )
     assert trained.diverged == [None, None]
     first, second = (list(model.posterior.parameters()) for model in trained.models)
     assert any(not torch.equal(left, right) for left, right in zip(first, second, strict=True))
-    start = list(_models(spec, "u1", 1)[0].posterior.parameters())
+    start = list(models_of(spec, "u1", range(1))[0].posterior.parameters())
     assert any(not torch.equal(left, right) for left, right in zip(first, start, strict=True))
 
 

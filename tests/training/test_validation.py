@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from support.trained import models_of
 
 from nfbench import posterior, target
 from nfbench.foundation.randomness import stream
@@ -19,12 +20,7 @@ DIGITS = "digits:dim=3,hidden=4"
 
 
 def _models(seeds):
-    models = []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        built = target(DIGITS)
-        models.append(Inference(built, posterior("planar:K=2", 3, built.num_features, seed=seed)).double())
-    return models
+    return [model.double() for model in models_of("planar:K=2", DIGITS, seeds)]
 
 
 @pytest.mark.parametrize("seeds", [[0], [3, 5]])
