@@ -89,7 +89,7 @@ def run(
         if device.partition(":")[0] not in ("cpu", "cuda", "mps"):  # an estimate may be for another machine's
             check_device(device)
         there = _print_plan(groups, results)
-        print(summary(estimate(groups, results, device, there), device))
+        print(summary(estimate(groups, results, device, () if force else there), device))
         return 0
     if is_verbose():
         _print_plan(groups, results)

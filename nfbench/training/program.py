@@ -133,10 +133,14 @@ class Program:
                 return
             self.advance()
 
+    @property
+    def _ended(self) -> list[bool]:
+        """Which seeds had the evidence to stop, whose bounds are only computed because others go on."""
+        return [False] * len(self.seeds) if self.stopping is None else self.stopping.finished
+
     def _finished(self) -> bool:
         """Whether every seed has diverged, or has the evidence to stop."""
-        ended = [False] * len(self.seeds) if self.stopping is None else self.stopping.finished
-        return all(done or at is not None for done, at in zip(ended, self.diverged, strict=True))
+        return all(done or at is not None for done, at in zip(self._ended, self.diverged, strict=True))
 
     def advance(self) -> None:
         """Make one update."""
@@ -182,8 +186,8 @@ class Program:
             values = (self.update.total / self.counted).tolist()
             self.update.total.zero_()
             self.counted = 0
-            for e, value in enumerate(values):
-                if self.diverged[e] is None and not abs(value) < float("inf"):
+            for e, (value, ended) in enumerate(zip(values, self._ended, strict=True)):
+                if self.diverged[e] is None and not ended and not abs(value) < float("inf"):
                     self.diverged[e] = self.step
             self.points.append((self.step, self.beta(self.step - 1), self.rate(self.step), values, validated))
 

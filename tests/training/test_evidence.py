@@ -153,6 +153,17 @@ def test_a_seed_that_diverges_leaves_the_others_alone(lenient):
     assert [evidence.reason for evidence in trained.evidence] == ["diverged", "evidence"]
 
 
+def test_a_seed_that_ended_does_not_diverge_afterwards(lenient):
+    """Where its company's bound is infinite later on, and so is its own, which alone it would not have computed."""
+    program = Program(models([0, 2]), [0, 2], RECIPE)
+    while not any(program.stopping.finished):
+        program.advance()
+    program.update.total.fill_(math.inf)
+    program._mark()
+    assert {evidence.reason for evidence in program.outcome().evidence} == {"evidence", "diverged"}
+    assert [at is None for at in program.diverged] == program.stopping.finished
+
+
 def test_the_reason_is_stored_with_a_fit_and_with_a_record(tmp_path):
     """`Fitted.save` keeps it; a record has it as a text and its numbers as metrics, and its training says so."""
     fitted = nfbench.fit("gaussian", "u1", updates=300, stop="evidence")
