@@ -1,5 +1,7 @@
 """Hidden Markov models with two states; the sum over all paths is a product of matrices."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -25,13 +27,14 @@ def log_paths(emissions: Tensor, transitions: Tensor) -> Tensor:
     Returns:
         (...).
     """
-    steps = transitions.unsqueeze(-3) + emissions[..., 1:, :].unsqueeze(-2)
-    while steps.shape[-3] > 1:
-        even = steps.shape[-3] // 2 * 2
-        left, right, rest = steps[..., 0:even:2, :, :], steps[..., 1:even:2, :, :], steps[..., even:, :, :]
-        products = torch.logsumexp(left.unsqueeze(-1) + right.unsqueeze(-3), -2)
-        steps = torch.cat([products, rest], -3)
-    return torch.logsumexp(emissions[..., 0, :].unsqueeze(-1) + steps.squeeze(-3), (-2, -1))
+    # Time is the last dimension: sums over few states would run along memory otherwise, which takes four times as long.
+    steps = transitions.unsqueeze(-1) + emissions[..., 1:, :].mT.unsqueeze(-3)
+    while steps.shape[-1] > 1:
+        even = steps.shape[-1] // 2 * 2
+        left, right, rest = steps[..., 0:even:2], steps[..., 1:even:2], steps[..., even:]
+        ways = (left[..., k, :].unsqueeze(-2) + right[..., k, :, :].unsqueeze(-3) for k in range(left.shape[-2]))
+        steps = torch.cat([functools.reduce(torch.logaddexp, ways), rest], -1)
+    return torch.logsumexp(emissions[..., 0, :].unsqueeze(-1) + steps.squeeze(-1), (-2, -1))
 
 
 def _transitions(values: Values) -> Tensor:
