@@ -5,29 +5,22 @@ import time
 import pytest
 import torch
 from pydantic import ValidationError
+from support.trials import trial_plan
 
 from nfbench.executors import local
 from nfbench.experiments.group_run import GroupRun
-from nfbench.experiments.plan import plan
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.records import store
-from nfbench.specification.config import Evaluation, Group, Training, block_of
-from nfbench.specification.experiment import Experiment, Profile
+from nfbench.specification.config import Group, Training, block_of
 from nfbench.training.update import PLAIN, Acceleration
 
 # Planar K = 8 is where 5e-8 of rounding grew to 1e-2 nats within a training, so that any company would show.
 TRAINING = Training(learning_rate=0.05, updates=150, draws=16, anneal_updates=60, schedule="one-cycle")
-EVALUATION = Evaluation(draws=200, forward_draws=100, importance_draws=10, grid=8)
 
 
 def _plan(seeds=None, *, together=None, budget=5, posteriors=("planar:K=8",), targets=("u1",)):
     training = TRAINING.model_copy(update={"together": together})
-    profile = Profile(seeds=budget, training=training, evaluation=EVALUATION)
-    experiment = Experiment(
-        name="trial", title="Trial", summary="A trial.", targets=list(targets), posteriors=list(posteriors),
-        profiles={"smoke": profile},
-    )  # fmt: skip
-    return plan(experiment, "smoke", seeds=seeds)
+    return trial_plan(posteriors, targets, budget, training, asked=seeds)
 
 
 def _numbers(root):
