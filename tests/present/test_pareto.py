@@ -69,6 +69,19 @@ def test_the_picture_has_every_posterior(results, rows):
         assert min(front.get_ydata()) > 1e-3
 
 
+def test_a_bound_is_shown_above_the_best(results, rows):
+    """Where ln Z is not known F has no zero, and an outlier of a million nats does not hide how the others differ."""
+    ends = {posterior: 100 + 10.0**place for place, posterior in enumerate(rows["posterior"].unique(), -6)}
+    rows = rows.drop(columns=["kl", "log_z"]).assign(free_energy=rows["posterior"].map(ends))
+    (picture,) = pareto.pictures(results, Block.of(rows), looks(rows["family"]))
+    for axis in picture.figure.axes:
+        assert axis.get_ylabel() == "free energy (nats)\nabove the best"
+        assert axis.get_yscale() == "log"
+        shown = [line.get_ydata()[0] for line in axis.get_lines() if not line.get_label().startswith("_")]
+        assert min(shown) == 1e-3
+        assert max(shown) == pytest.approx(1e5 - 1e-6)
+
+
 @pytest.mark.parametrize("profile", ["smoke", "quick", "standard"])
 def test_the_shootout_has_every_family_and_library(profile):
     """Every registered family is in every profile, those of libraries as far as they are installed."""

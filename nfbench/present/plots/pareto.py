@@ -14,7 +14,7 @@ from nfbench.records.glossary import measure
 from nfbench.records.results import StoredResults
 
 _FEWEST = 8  # posteriors of a block, below which a table says it all
-_FLOOR = 1e-3  # nats, at which divergences below are drawn
+_FLOOR = 1e-3  # nats, at which what is below is drawn
 _EDGE = 0.04  # of a panel's height, at which crosses are drawn
 _WIDE = 9.2  # inches, of a single panel, so that its legend has columns
 
@@ -45,14 +45,17 @@ def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> It
 def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
     divergence = race.metric.endswith("kl")
     best, front = math.inf, []
-    for course in race.courses:
+    refuted = [bool(course.row.get("refuted", False)) for course in race.courses]
+    ends = [course.end for course, wrong in zip(race.courses, refuted, strict=True) if not wrong]
+    least = 0.0 if divergence else min(ends, default=0.0)
+    for course, wrong in zip(race.courses, refuted, strict=True):
         look = looks[course.row["family"]]
-        if course.row.get("refuted", False) or (divergence and course.end < -_FLOOR):
+        if wrong or (divergence and course.end < -_FLOOR):
             if divergence:
                 edge: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "label": title(course.row)}
                 axis.plot(course.seconds, _EDGE, color=look.colour, marker="x", ls="none", **edge)
             continue
-        end, same = (max(value, _FLOOR) if divergence else value for value in (course.end, course.same))
+        end, same = (max(value - least, _FLOOR) for value in (course.end, course.same))
         style: dict[str, Any] = {"color": look.colour, "marker": look.mark, "ls": "none"}
         axis.plot(course.seconds, end, ms=6, label=title(course.row), **style)
         if course.seconds > race.time and math.isfinite(same):
@@ -64,18 +67,18 @@ def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
     axis.plot(*zip(*front, strict=True), color="0.5", lw=0.8, ls="--", drawstyle="steps-post", zorder=0)
     axis.axvline(race.time, color="0.6", lw=0.8, ls=":")
     log_seconds(axis, "seconds of training")
-    if divergence:
-        axis.set_yscale("log")
-    axis.set_ylabel(measure(race.metric).title)
+    axis.set_yscale("log")
+    axis.set_ylabel(measure(race.metric).title + ("" if divergence else "\nabove the best"))
     axis.set_title(race.courses[0].row["target_label"])
 
 
 def _caption(block: Block) -> str:
     return (
-        f"Quality against the seconds of a seed's training, medians over seeds; divergences below {_FLOOR:g} nats are "
-        "drawn there. A cross at the lower edge: a divergence below zero, which only a wrong ln q gives, or any of a "
-        "posterior that nfbench verify refuted; other metrics of such a posterior are not drawn. Filled: after all "
-        "updates, as many for each. Open: of trainings that took longer than the median (dotted), the bound on the "
-        "training draws at that time, plus ln Z where it is known. Dashed: nobody is better in less time. "
+        "Quality against the seconds of a seed's training, medians over seeds: divergences where ln Z is known, "
+        f"else the metric above the best of its panel; what is below {_FLOOR:g} nats is drawn there. A cross at the "
+        "lower edge: a divergence below zero, which only a wrong ln q gives, or any of a posterior that nfbench "
+        "verify refuted; other metrics of such a posterior are not drawn. Filled: after all updates, as many for "
+        "each. Open: of trainings that took longer than the median (dotted), the bound on the training draws at "
+        "that time, plus ln Z where it is known. Dashed: nobody is better in less time. "
         f"{block.protocol}."
     )
