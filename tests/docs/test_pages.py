@@ -121,12 +121,17 @@ def test_every_page_is_in_the_contents():
     assert [page for page in PAGES if page not in listed and page != DOCS / "index.md"] == []
 
 
+def _stored(name, profile):
+    """Lines of cells of the committed records' table of an experiment at one profile."""
+    blocks = nfbench.results(REFERENCE).table(name).split("### ")
+    stored = next(block for block in blocks if block.startswith(f"{name}, profile {profile}, own"))
+    return [cells(line) for line in stored.splitlines() if line.startswith("|")]
+
+
 @pytest.mark.parametrize(("profile", "mark"), [("quick", "figure3"), ("paper", "figure3 paper")])
 def test_figure_3_is_that_of_the_records(profile, mark):
     """The page's tables of U1 are those of the committed records, row by row and cell by cell."""
-    blocks = nfbench.results(REFERENCE).table("figure3").split("### ")
-    stored = next(block for block in blocks if block.startswith(f"figure3, profile {profile}, own"))
-    rows = [cells(line) for line in stored.splitlines() if line.startswith("| U1 ")]
+    rows = [row for row in _stored("figure3", profile) if row[0] == "U1"]
     _, *shown = table((DOCS / "paper.md").read_text(), f"<!-- {mark} -->\n")
     assert shown == [[row[1], row[2], row[3], *row[-3:]] for row in rows]
     assert shown
@@ -138,9 +143,7 @@ def test_figure_3_is_that_of_the_records(profile, mark):
 )
 def test_image_results_are_those_of_the_records(name, profile, mark):
     """Every row of the page's tables of image experiments stands so, column by column, in the records' table."""
-    blocks = nfbench.results(REFERENCE).table(name).split("### ")
-    stored = next(block for block in blocks if block.startswith(f"{name}, profile {profile}, own"))
-    names, _, *lines = [cells(line) for line in stored.splitlines() if line.startswith("|")]
+    names, _, *lines = _stored(name, profile)
     records = [dict(zip(names, line, strict=True)) for line in lines]
     head, *rows = table((DOCS / "paper.md").read_text(), f"<!-- {mark} -->\n")
     assert rows

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from nfbench.analysis.blocks import Block
-from nfbench.analysis.courses import Race, races
+from nfbench.analysis.courses import Course, Race, races
 from nfbench.present.plots.looks import Look
 from nfbench.present.plots.style import Picture, legend, log_seconds, panels, title
 from nfbench.records.glossary import measure
@@ -45,12 +45,11 @@ def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> It
 def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
     divergence = race.metric.endswith("kl")
     best, front = math.inf, []
-    refuted = [bool(course.row.get("refuted", False)) for course in race.courses]
-    ends = [course.end for course, wrong in zip(race.courses, refuted, strict=True) if not wrong]
+    ends = (course.end for course in race.courses if not _refuted(course))
     least = 0.0 if divergence else min(ends, default=0.0)
-    for course, wrong in zip(race.courses, refuted, strict=True):
+    for course in race.courses:
         look = looks[course.row["family"]]
-        if wrong or (divergence and course.end < -_FLOOR):
+        if _refuted(course) or (divergence and course.end < -_FLOOR):
             if divergence:
                 edge: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "label": title(course.row)}
                 axis.plot(course.seconds, _EDGE, color=look.colour, marker="x", ls="none", **edge)
@@ -70,6 +69,10 @@ def _panel(axis: Axes, race: Race, looks: dict[str, Look]) -> None:
     axis.set_yscale("log")
     axis.set_ylabel(measure(race.metric).title + ("" if divergence else "\nabove the best"))
     axis.set_title(race.courses[0].row["target_label"])
+
+
+def _refuted(course: Course) -> bool:
+    return bool(course.row.get("refuted", False))
 
 
 def _caption(block: Block) -> str:

@@ -1,7 +1,5 @@
 """A mixture of two normal distributions in one dimension."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -38,14 +36,10 @@ class LowDimGaussMix(Model):
 
 
 def _log_weighted(y: Tensor, weight: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
-    """ln(weight N(y; mu, sigma)), (..., N), as a polynomial of y.
-
-    With its derivatives that takes half the time of a square of differences, and an eighth of what both components
-    in one tensor take.
-    """
+    """ln(weight N(y; mu, sigma)), (..., N), as a polynomial of y: less than half the time with derivatives."""
     precision = sigma.square().reciprocal()
-    constant = weight.log() - sigma.log() - 0.5 * (math.log(2 * math.pi) + mu.square() * precision)
-    zeroth, linear, quadratic = (each.unsqueeze(-1) for each in (constant, mu * precision, -0.5 * precision))
+    coefficients = (weight.log() + normal(mu, 0.0, sigma), mu * precision, -0.5 * precision)
+    zeroth, linear, quadratic = (each.unsqueeze(-1) for each in coefficients)
     return zeroth + y * (linear + y * quadratic)
 
 
