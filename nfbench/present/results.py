@@ -33,7 +33,7 @@ class Results(ComparedResults):
         >>> results = nfbench.results("results/reference")
         >>> results.frame.query("experiment == 'figure3'")["K"].unique().tolist()
         [2, 8, 32]
-        >>> print(results.table("figure3").splitlines()[0])
+        >>> print(results.table("figure3", where=["profile=quick"]).splitlines()[0])
         ### figure3, profile quick, own records
     """
 
