@@ -21,9 +21,9 @@ from nfbench.foundation.errors import InputError
 from nfbench.posteriors.build import posterior
 from nfbench.present.results import results
 from nfbench.targets.build import target
+from nfbench.training.acceleration import Acceleration
 from nfbench.training.fit import AnyPosterior, AnyTarget, fit_seeds
 from nfbench.training.fitted import Fitted, load
-from nfbench.training.update import Acceleration
 from nfbench.verification.subject import Reference
 from nfbench.verification.subjects import Factory
 from nfbench.verification.verify import Verdict

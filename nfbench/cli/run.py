@@ -226,7 +226,7 @@ def _execute(groups: "Sequence[Group]", results: Path, options: _Options, engine
     from nfbench.experiments.execute import execute
     from nfbench.experiments.launch import launch
     from nfbench.foundation.interrupts import Interrupt
-    from nfbench.training.update import Acceleration
+    from nfbench.training.acceleration import Acceleration
 
     acceleration = Acceleration.on(options.device, compile=options.compile, cuda_graph=options.cuda_graph)
     limits = Limits(options.group_seconds, options.group_memory)

@@ -63,7 +63,7 @@ def worker(
     from nfbench.executors.limits import Limits
     from nfbench.experiments.work import groups_of, work
     from nfbench.foundation.interrupts import TIME_UP, Interrupt
-    from nfbench.training.update import Acceleration
+    from nfbench.training.acceleration import Acceleration
 
     if by_engine:
         if plan and not any(Path(each).exists() for each in plan):

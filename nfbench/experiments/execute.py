@@ -23,7 +23,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.present.results import Results
 from nfbench.published.catalogue import experiment_of
 from nfbench.specification.config import Cell, Group
-from nfbench.training.update import PLAIN, Acceleration
+from nfbench.training.acceleration import PLAIN, Acceleration
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from nfbench.records.store import with_proof, write
 from nfbench.specification.config import Cell, Group
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.contract import Target
-from nfbench.training.update import PLAIN, Acceleration
+from nfbench.training.acceleration import PLAIN, Acceleration
 from nfbench.verification.maps import is_auxiliary
 
 

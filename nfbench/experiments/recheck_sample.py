@@ -13,7 +13,7 @@ from nfbench.records.outcomes import Outcome, Outcomes
 from nfbench.specification.config import Cell, Group
 from nfbench.specification.registry import posteriors, sources_of, targets
 from nfbench.specification.spec import is_of_file
-from nfbench.training.update import PLAIN, Acceleration
+from nfbench.training.acceleration import PLAIN, Acceleration
 
 
 @dataclass(frozen=True)

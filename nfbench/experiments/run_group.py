@@ -27,11 +27,11 @@ from nfbench.records.store import finished, path, read
 from nfbench.specification.config import Cell, Group
 from nfbench.specification.registry import posteriors, targets
 from nfbench.targets.build import target
+from nfbench.training.acceleration import PLAIN, Acceleration
 from nfbench.training.contracts import check_maps, check_model
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference, initial_model
 from nfbench.training.program import Trained
-from nfbench.training.update import PLAIN, Acceleration
 
 Report = Callable[[int, float], None]
 Outcome = tuple[Record, density_grid.Arrays | None]

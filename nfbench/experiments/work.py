@@ -14,7 +14,7 @@ from nfbench.foundation.errors import InputError
 from nfbench.foundation.interrupts import PREEMPTION, TIME_UP
 from nfbench.specification.choices import PLANS
 from nfbench.specification.config import Group
-from nfbench.training.update import Acceleration
+from nfbench.training.acceleration import Acceleration
 
 
 def groups_of(plans: Sequence[str], root: Path, profile: str) -> list[Group]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from nfbench.foundation.interrupts import Withdrawn
 from nfbench.specification.config import Training
+from nfbench.training.acceleration import PLAIN, Acceleration
 from nfbench.training.objective import Inference
 from nfbench.training.program import Program, Trained
-from nfbench.training.update import PLAIN, Acceleration
 
 CHECKPOINT_SECONDS = 60.0
 

@@ -17,13 +17,14 @@ from nfbench.foundation.interrupts import deferred
 from nfbench.specification.config import Training
 from nfbench.targets.contract import LatentVariableModel
 from nfbench.training import checkpoint
+from nfbench.training.acceleration import PLAIN, Acceleration
 from nfbench.training.cuda_graph import Captured
 from nfbench.training.evidence import Evidence
 from nfbench.training.objective import Inference
 from nfbench.training.schedules import annealing, learning_rate
 from nfbench.training.stopping import Stopping
 from nfbench.training.streams import Minibatches, Noise
-from nfbench.training.update import PLAIN, Acceleration, Update
+from nfbench.training.update import Update
 from nfbench.training.validation import PARTS, Validation
 
 _CURVE_POINTS = 100

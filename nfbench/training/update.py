@@ -1,9 +1,9 @@
 """One update of E models as one program: gradient, optimizer, and how the two are run."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,59 +13,14 @@ from nfbench.foundation.errors import InputError, reason
 from nfbench.foundation.inductor import forget_compiled
 from nfbench.specification.config import Training
 from nfbench.targets.contract import LatentVariableModel
+from nfbench.targets.function import FunctionTarget
+from nfbench.training.acceleration import PLAIN, Acceleration
 from nfbench.training.cuda_graph import Captured
 from nfbench.training.objective import Inference, free_energy, weighted_bound
 from nfbench.training.optimizers import OPTIMIZERS
+from nfbench.training.traced_gradient import TracedGradient, traceable
 
-
-@dataclass(frozen=True)
-class Acceleration:
-    """How an update is run; its numbers do not depend on it beyond float rounding.
-
-    Attributes:
-        compile: the gradient is compiled by ``torch.compile``.
-        cuda_graph: a whole update is captured once as a CUDA graph and replayed.
-    """
-
-    compile: bool = False
-    cuda_graph: bool = False
-
-    @classmethod
-    def on(cls, device: str, *, compile: bool = False, cuda_graph: bool | None = None) -> "Acceleration":
-        """How updates are run on a device unless a user says otherwise.
-
-        Small updates on a GPU are mostly launches: one of the image model of Table 2 with two seeds took 4.0 ms without
-        and 0.46 ms with a captured graph on an H200.
-
-        Args:
-            device: torch device, such as ``cpu`` or ``cuda:0``.
-            compile: whether ``torch.compile`` is asked for.
-            cuda_graph: whether a CUDA graph is asked for; None: wherever the device is CUDA.
-
-        Returns:
-            The acceleration.
-
-        Raises:
-            InputError: a CUDA graph is asked for on a device that is not CUDA.
-        """
-        made = cls(compile, device.startswith("cuda") if cuda_graph is None else cuda_graph)
-        made.check(device)
-        return made
-
-    def check(self, device: str) -> None:
-        """Refuse a device that cannot run updates in this way.
-
-        Args:
-            device: torch device, such as ``cpu`` or ``cuda:0``.
-
-        Raises:
-            InputError: a CUDA graph is asked for on a device that is not CUDA.
-        """
-        if self.cuda_graph and not device.startswith("cuda"):
-            raise InputError(f"a CUDA graph on device {device!r}: expected cuda or cuda:N")
-
-
-PLAIN = Acceleration()
+_WORTH_TRACING = 1000  # updates: recording takes a second, with the import, and saves a millisecond or more of each
 
 
 class Update:
@@ -84,6 +39,7 @@ class Update:
         leaves: the same tensors, as a list.
         total: (E,) sum in nats of the updates' bounds since it was last set to zero.
         one_by_one: why `vmap` cannot follow the models, which are then called one by one; None where it can.
+        traced: the recorded operations of a gradient, from the first one on; None where they are not recorded.
 
     Raises:
         InputError: the path estimator, for a posterior without a density at points, or annealing of the divergence
@@ -106,7 +62,9 @@ class Update:
         self.total = torch.zeros(len(models), device=self.leaves[0].device, dtype=torch.float64)
         self.loss = self._plain = self._alone if len(models) == 1 else self._together
         self.one_by_one: str | None = None
+        self.traced: TracedGradient | None = None
         self.compiled = acceleration.compile
+        self._to_trace = not self.compiled and _worth_tracing(models, config)
         if self.compiled:
             forget_compiled()
             self.loss = torch.compile(self.loss, dynamic=False)
@@ -124,6 +82,10 @@ class Update:
         """
         if self.compiled and not isinstance(beta, Tensor):
             beta = noise.new_full((), beta)  # a number would be compiled in
+        if self._to_trace:
+            self._trace(noise, batch)
+        if self.traced is not None:
+            return self.traced(noise, batch, beta)
         with self._precision():
             try:
                 loss, bound = self.loss(noise, batch, beta)
@@ -219,6 +181,12 @@ class Update:
             return nullcontext()
         return torch.autocast(self.leaves[0].device.type, torch.bfloat16)
 
+    def _trace(self, noise: Tensor, batch: Tensor | None) -> None:
+        """Record the gradient's operations; models that cannot be recorded are called at every update."""
+        self._to_trace = False
+        with self._precision(), contextlib.suppress(Exception):  # torch's tracer has many, and no base of its own
+            self.traced = TracedGradient(self._stacked, self.params, self.buffers, noise, batch)
+
     def _alone(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
         loss, bound = self._losses(self.models[0], noise[0], None if batch is None else batch[0], beta)
         return loss, bound.unsqueeze(0)
@@ -252,6 +220,16 @@ class Update:
         return torch.stack(losses).sum(), torch.stack(bounds)
 
     def _together(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        return self._stacked(self.params, self.buffers, noise, batch, beta)
+
+    def _stacked(
+        self,
+        params: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        noise: Tensor,
+        batch: Tensor | None,
+        beta: float | Tensor,
+    ) -> tuple[Tensor, Tensor]:
         def of_model(
             params: dict[str, Tensor], buffers: dict[str, Tensor], noise: Tensor, batch: Tensor | None = None
         ) -> tuple[Tensor, Tensor]:
@@ -262,7 +240,7 @@ class Update:
             return self._losses(model, noise, batch, beta)
 
         arguments = (noise,) if batch is None else (noise, batch)
-        loss, bound = torch.vmap(of_model)(self.params, self.buffers, *arguments)
+        loss, bound = torch.vmap(of_model)(params, buffers, *arguments)
         return loss.sum(), bound
 
     def _losses(
@@ -277,6 +255,13 @@ class Update:
             bounds = weighted_bound(log_q, log_p, beta, self.config.weighted_draws, anneal=self.config.anneal)
             return bounds.mean(), bound
         return free_energy(log_q, log_p, beta, anneal=self.config.anneal).mean(), bound
+
+
+def _worth_tracing(models: Sequence[Inference], config: Training) -> bool:
+    """Whether a gradient of several models on the CPU is asked for often enough, and can be recorded."""
+    on_cpu = all(value.device.type == "cpu" for value in models[0].parameters())
+    often = len(models) > 1 and config.updates >= _WORTH_TRACING
+    return on_cpu and often and traceable(models[0]) and not isinstance(models[0].target, FunctionTarget)
 
 
 def _numbers(model: Inference) -> dict[str, Tensor]:

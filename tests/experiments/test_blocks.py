@@ -12,7 +12,7 @@ from nfbench.experiments.group_run import GroupRun
 from nfbench.experiments.run_group import lose_group, run_group
 from nfbench.records import store
 from nfbench.specification.config import Group, Training, block_of
-from nfbench.training.update import PLAIN, Acceleration
+from nfbench.training.acceleration import PLAIN, Acceleration
 
 # Planar K = 8 is where 5e-8 of rounding grew to 1e-2 nats within a training, so that any company would show.
 TRAINING = Training(learning_rate=0.05, updates=150, draws=16, anneal_updates=60, schedule="one-cycle")

@@ -16,7 +16,7 @@ from nfbench.records.cells import Facts, Metric, Record
 from nfbench.records.merge import merge
 from nfbench.records.outcomes import Outcome, Outcomes, outcomes
 from nfbench.records.store import arrays, path, read, write
-from nfbench.training.update import Acceleration
+from nfbench.training.acceleration import Acceleration
 
 CELLS = 3
 

@@ -23,8 +23,8 @@ from nfbench.specification import registry
 from nfbench.specification.config import Push, Training
 from nfbench.targets.contract import Target
 from nfbench.targets.densities.u1 import Ring
+from nfbench.training.acceleration import Acceleration
 from nfbench.training.objective import initial_model
-from nfbench.training.update import Acceleration
 
 
 @pytest.fixture

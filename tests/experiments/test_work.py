@@ -181,7 +181,7 @@ def test_time_that_is_up_is_a_preemption(root):
     parts = groups(1, training=TRAINING.model_copy(update={"updates": 10**6}))
     from nfbench.executors.claims import Sharing
     from nfbench.experiments.work import work
-    from nfbench.training.update import PLAIN
+    from nfbench.training.acceleration import PLAIN
 
     with pytest.raises(Interrupt, match="SIGALRM"):
         work(parts, root, acceleration=PLAIN, sharing=Sharing(), minutes=0.5 / 60)

@@ -18,7 +18,7 @@ from nfbench.experiments.work import work
 from nfbench.records import store
 from nfbench.specification.config import Evaluation, Training
 from nfbench.specification.experiment import Experiment, Profile
-from nfbench.training.update import PLAIN
+from nfbench.training.acceleration import PLAIN
 
 NAME = "trial"
 TRAINING = Training(learning_rate=0.01, updates=3, draws=4, anneal_updates=1, together=1)

@@ -9,12 +9,12 @@ from nfbench.foundation.errors import InputError
 from nfbench.posteriors.contract import Flow
 from nfbench.posteriors.flow_posterior import FlowPosterior
 from nfbench.specification.config import Training
+from nfbench.training.acceleration import PLAIN, Acceleration
 from nfbench.training.cuda_graph import Captured
 from nfbench.training.loop import train
 from nfbench.training.objective import Inference
 from nfbench.training.program import Program
 from nfbench.training.schedules import annealing
-from nfbench.training.update import PLAIN, Acceleration
 
 CONFIG = Training(learning_rate=0.01, updates=40, draws=8, batch=20, anneal_updates=20, schedule="one-cycle")
 IMAGES = "digits:dim=3,hidden=4"
