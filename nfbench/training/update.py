@@ -39,7 +39,8 @@ class Update:
         leaves: the same tensors, as a list.
         total: (E,) sum in nats of the updates' bounds since it was last set to zero.
         one_by_one: why `vmap` cannot follow the models, which are then called one by one; None where it can.
-        traced: the recorded operations of a gradient, from the first one on; None where they are not recorded.
+        to_trace: whether the operations of the next gradient will be recorded.
+        traced: those operations, once they are; None where models are called at every update.
 
     Raises:
         InputError: the path estimator, for a posterior without a density at points, or annealing of the divergence
@@ -64,7 +65,7 @@ class Update:
         self.one_by_one: str | None = None
         self.traced: TracedGradient | None = None
         self.compiled = acceleration.compile
-        self._to_trace = not self.compiled and _worth_tracing(models, config)
+        self.to_trace = not self.compiled and _worth_tracing(models, config)
         if self.compiled:
             forget_compiled()
             self.loss = torch.compile(self.loss, dynamic=False)
@@ -82,7 +83,7 @@ class Update:
         """
         if self.compiled and not isinstance(beta, Tensor):
             beta = noise.new_full((), beta)  # a number would be compiled in
-        if self._to_trace:
+        if self.to_trace:
             self._trace(noise, batch)
         if self.traced is not None:
             return self.traced(noise, batch, beta)
@@ -183,7 +184,7 @@ class Update:
 
     def _trace(self, noise: Tensor, batch: Tensor | None) -> None:
         """Record the gradient's operations; models that cannot be recorded are called at every update."""
-        self._to_trace = False
+        self.to_trace = False
         with self._precision(), contextlib.suppress(Exception):  # torch's tracer has many, and no base of its own
             self.traced = TracedGradient(self._stacked, self.params, self.buffers, noise, batch)
 

@@ -29,7 +29,7 @@ def _program(posterior: str, target: str, seeds: range = SEEDS, **changes: objec
 def _compared(posterior: str, target: str, **changes: object) -> None:
     """Three updates of a traced training and of one that is not end at the same bits."""
     traced, plain = (_program(posterior, target, **changes) for _ in range(2))
-    plain.update._to_trace = False
+    plain.update.to_trace = False
     for _ in range(3):
         traced.advance()
         plain.advance()
@@ -68,7 +68,7 @@ def test_every_estimator_has_the_same_bits(estimator, dtype):
 def test_a_training_goes_on_at_the_same_bits(tmp_path):
     """Ten traced updates, stored and read, and ten more are twenty plain ones."""
     first, second, plain = (_program("planar:K=2", "u1") for _ in range(3))
-    plain.update._to_trace = False
+    plain.update.to_trace = False
     for _ in range(10):
         first.advance()
     first.save(tmp_path / "state.pt")
@@ -92,7 +92,7 @@ def test_what_is_not_worth_it_is_not_traced(seeds, updates, acceleration):
     """A single seed, few updates, and what `torch.compile` records anyway."""
     config = CONFIG.model_copy(update={"updates": updates})
     made = update.Update(models_of("planar:K=2", "u1", seeds), config, acceleration)
-    assert not made._to_trace
+    assert not made.to_trace
 
 
 def test_a_users_function_is_called_at_every_update():
@@ -119,13 +119,13 @@ def test_a_users_module_is_called_at_every_update():
         pass
 
     models = models_of("planar:K=2", IMAGES, SEEDS)
-    assert update.Update(models, CONFIG)._to_trace
+    assert update.Update(models, CONFIG).to_trace
     assert isinstance(models[0].target, LatentVariableModel)
     models[0].target.__class__ = Theirs
-    assert not update.Update(models, CONFIG)._to_trace
+    assert not update.Update(models, CONFIG).to_trace
     models = models_of("planar:K=2", IMAGES, SEEDS)
     models[0].target.encoder.append(type("Layer", (torch.nn.Identity,), {"__module__": "zuko.nn"})())
-    assert not update.Update(models, CONFIG)._to_trace
+    assert not update.Update(models, CONFIG).to_trace
 
 
 def test_what_cannot_be_recorded_is_called(monkeypatch):
@@ -135,7 +135,7 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
         raise RuntimeError("a tracer that gives up")
 
     plain = _program("planar:K=2", "u1")
-    plain.update._to_trace = False
+    plain.update.to_trace = False
     monkeypatch.setattr(update, "TracedGradient", fails)
     called = _program("planar:K=2", "u1")
     for program in (plain, called):
