@@ -11,10 +11,15 @@ from torch.optim.rmsprop import rmsprop
 # torch's defaults: the paper gives none.
 _ADAM_DECAY, _ADAM_EPSILON = 0.999, 1e-8
 _RMSPROP_DECAY, _RMSPROP_EPSILON = 0.99, 1e-8
+_SWEEP = 100  # updates from one look for denormal moments to the next
 
 
 class Optimizer(ABC):
     """Parameters and running moments of their gradients; torch's own update without its bookkeeping.
+
+    On the CPU, moments that are too small for a float of full precision are set to 0 every hundred updates. Those of a
+    weight that has no gradient any more, as where a maxout unit never wins, come there by and by, and a processor takes
+    ten times as long for such numbers. They are too small to move a parameter.
 
     Args:
         params: leaf tensors that are updated in place.
@@ -29,7 +34,7 @@ class Optimizer(ABC):
         self.first, self.second = ([torch.zeros_like(value) for value in self.params] for _ in range(2))
         self.steps = [torch.zeros((), device=value.device) for value in self.params]
 
-    @abstractmethod
+    @torch.no_grad()
     def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
         """Update the parameters in place.
 
@@ -37,6 +42,14 @@ class Optimizer(ABC):
             grads: one gradient for each parameter, with its shape and strides.
             rate: learning rate; a tensor from `graph_rate` where updates are captured.
         """
+        self._update(list(grads), rate)
+        if self.steps[0].device.type == "cpu" and int(self.steps[0]) % _SWEEP == 0:
+            for moment in (*self.first, *self.second):
+                moment.masked_fill_(moment.abs() < torch.finfo(moment.dtype).tiny, 0.0)
+
+    @abstractmethod
+    def _update(self, grads: list[Tensor], rate: float | Tensor) -> None:
+        """Torch's update."""
 
     def graph_rate(self) -> Tensor:
         """The tensor from which a captured update reads its learning rate.
@@ -63,10 +76,9 @@ class Adam(Optimizer):
         """In float32 whatever the parameters' dtype, as torch's fused update requires."""
         return super().graph_rate().float()
 
-    @torch.no_grad()
-    def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
+    def _update(self, grads: list[Tensor], rate: float | Tensor) -> None:
         adam(
-            self.params, list(grads), self.first, self.second, [], self.steps,
+            self.params, grads, self.first, self.second, [], self.steps,
             fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
             lr=rate, beta1=self.momentum, beta2=_ADAM_DECAY, eps=_ADAM_EPSILON,
         )  # fmt: skip
@@ -78,10 +90,9 @@ class RMSprop(Optimizer):
     v = 0.99 v + 0.01 g^2; b = momentum b + g / (sqrt(v) + 1e-8); x = x - rate b.
     """
 
-    @torch.no_grad()
-    def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
+    def _update(self, grads: list[Tensor], rate: float | Tensor) -> None:
         rmsprop(
-            self.params, list(grads), self.second, [], self.first, self.steps,
+            self.params, grads, self.second, [], self.first, self.steps,
             foreach=True, capturable=self.graph, centered=False, weight_decay=0.0,
             lr=rate, alpha=_RMSPROP_DECAY, eps=_RMSPROP_EPSILON, momentum=self.momentum,  # type: ignore[arg-type]
         )  # fmt: skip

@@ -88,3 +88,30 @@ def test_constant_rate():
     """Without a schedule the rate is the one asked for, always."""
     rate = learning_rate(Training(learning_rate=0.02, updates=5, anneal_updates=0))
     assert {rate(step) for step in range(6)} == {0.02}
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_moments_of_what_has_no_gradient_do_not_stay_denormal(name, dtype):
+    """After one gradient and then none, moments end as 0 instead of as numbers that processors are slow with.
+
+    Weights are those of torch's own optimizer all the while, bit by bit.
+    """
+    tiny = torch.finfo(dtype).tiny
+    start, gradient = torch.linspace(0.5, 2.0, 64, dtype=dtype), 10.0 ** torch.linspace(-9, 1, 64, dtype=dtype)
+    weights = start.clone()
+    optimizer, torchs = OPTIMIZERS[name]([start.clone()], 0.7), THEIRS[name]([weights])
+    looked = denormal = 0
+    for step in range(2500):
+        weights.grad = gradient if step == 0 else torch.zeros_like(gradient)
+        optimizer.update([weights.grad], 0.01)
+        torchs.step()
+        theirs = next(iter(torchs.state.values()))
+        denormal += sum(int((value.abs() > 0).logical_and(value.abs() < tiny).sum()) for value in theirs.values())
+        if (step + 1) % 100 == 0:
+            moments = torch.cat([*optimizer.first, *optimizer.second]).abs()
+            assert not ((moments > 0) & (moments < tiny)).any()
+            looked += 1
+        assert torch.equal(optimizer.params[0], weights)
+    assert looked == 25
+    assert denormal > 0, "torch's own have none here, so that nothing was tested"
