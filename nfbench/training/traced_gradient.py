@@ -65,8 +65,8 @@ class TracedGradient:
             return bound, [grad.contiguous() for grad in grads]
 
         self._leaves, self._fixed = list(params.values()), list(buffers.values())
-        record = make_fx(gradient, tracing_mode="fake", _allow_non_fake_inputs=True)
-        self._run = record(self._leaves, self._fixed, noise, batch, noise.new_ones(()))
+        # "real": what models keep from call to call, such as constants in a precision, are tensors with values then.
+        self._run = make_fx(gradient, tracing_mode="real")(self._leaves, self._fixed, noise, batch, noise.new_ones(()))
         self._run.graph.eliminate_dead_code()
         self._run.recompile()
 

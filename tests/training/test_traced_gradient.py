@@ -37,6 +37,8 @@ def _compared(posterior: str, target: str, **changes: object) -> None:
     assert plain.update.traced is None
     state = traced.update.state()
     assert [name for name, value in plain.update.state().items() if not torch.equal(state[name], value)] == []
+    inputs = plain.noise(3), plain.batches and plain.batches(3)
+    assert torch.equal(traced.update.bound(*inputs), plain.update.bound(*inputs))  # models can be called as before
 
 
 @pytest.mark.parametrize("posterior", [entry.name for entry in own()])
@@ -56,6 +58,11 @@ def test_every_target_has_the_same_bits(target):
 def test_amortized_posteriors_have_the_same_bits(posterior, anneal):
     """Of minibatches of images, whichever part of the bound is annealed."""
     _compared(posterior, IMAGES, anneal=anneal)
+
+
+def test_products_in_bfloat16_have_the_same_bits():
+    """Under autocast, whose casts are recorded with the rest."""
+    _compared("planar:K=2", IMAGES, autocast=True)
 
 
 @pytest.mark.parametrize("estimator", ["path", "importance-weighted"])
