@@ -87,10 +87,8 @@ def chain(z: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
 
     Of the points between maps the kernels keep only the radii: on the way back they rebuild the points from z_K. Where
     maps together contract towards one centre by a factor f, rebuilt points are off by about 1 / f times the dtype's
-    rounding. Beyond 8 times the CPU kernels compute a draw's points anew from z, in scratch memory of K D numbers for
-    each of 128 draws a thread; gradients are then about as good as plain PyTorch's. Triton's kernels do not: at K = 3,
-    raw alpha = 6 and raw beta = -3 their gradients are off by 0.2 % in float32, by 4e-12 in float64; at K = 80, 1 and
-    0.5, by 40 % and 4e-7. There use float64 for such chains, or ``NFBENCH_BACKEND=reference``.
+    rounding. Beyond 8 times a draw's points are computed anew from z, on the CPU in scratch memory of K D numbers for
+    each of 128 draws a thread; gradients are then about as good as plain PyTorch's.
 
     >>> z, maps = torch.zeros(5, 1, 2), torch.ones(1, 3, 4)
     >>> z_k, log_det = chain(z, maps)
