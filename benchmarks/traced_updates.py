@@ -44,14 +44,10 @@ def row(spec: str, target: str, seeds: int, draws: int) -> str:
     for seconds in samples.values():
         if isinstance(seconds, Exception):
             raise seconds
-    cells = [f"`{spec}`", f"`{target}`"]
-    for seconds in samples.values():
-        one = spread([*seconds.values()])
-        cells.append(f"{1e3 * one.median:.2f} [{1e3 * one.low:.2f}, {1e3 * one.high:.2f}]")
-    against = ratio(samples["called"], samples["recorded"])
-    cells.append(f"{against.median:.2f} [{against.low:.2f}, {against.high:.2f}]")
-    cells.append(f"{first['recorded'] - spread([*samples['recorded'].values()]).median:.1f}")
-    return f"| {' | '.join(cells)} |"
+    milliseconds = {name: spread([1e3 * value for value in taken.values()]) for name, taken in samples.items()}
+    shown = [*milliseconds.values(), ratio(samples["called"], samples["recorded"])]
+    numbers = " | ".join(f"{one.median:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in shown)
+    return f"| `{spec}` | `{target}` | {numbers} | {first['recorded'] - milliseconds['recorded'].median / 1e3:.1f} |"
 
 
 def main() -> None:

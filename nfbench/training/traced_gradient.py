@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from nfbench.targets.function import FunctionTarget
+
 Loss = Callable[[dict[str, Tensor], dict[str, Tensor], Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor]]
 """Parameters and buffers by name, noise, batch, beta -> what is minimised (), and the bounds (E,)."""
 
@@ -21,17 +23,18 @@ _PACKAGES = {"nfbench", "torch"}
 
 
 def traceable(model: nn.Module) -> bool:
-    """Whether a model is made of this package's and torch's modules only.
-
-    A module of this package that calls a user's function is for the caller to refuse.
+    """Whether a model is made of this package's and torch's modules only, and calls no function of a user's.
 
     Args:
         model: with all its parts.
 
     Returns:
-        Whether no part is of another package.
+        Whether no part is of another package, or stands for a user's function.
     """
-    return all(type(part).__module__.partition(".")[0] in _PACKAGES for part in model.modules())
+    return all(
+        type(part).__module__.partition(".")[0] in _PACKAGES and not isinstance(part, FunctionTarget)
+        for part in model.modules()
+    )
 
 
 class TracedGradient:

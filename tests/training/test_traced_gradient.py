@@ -26,6 +26,12 @@ def _program(posterior: str, target: str, seeds: range = SEEDS, **changes: objec
     return Program(models_of(posterior, target, seeds), seeds, CONFIG.model_copy(update=changes))
 
 
+def _different(one: Program, other: Program) -> list[str]:
+    """Names of the parts of the state that are not the same bits."""
+    state = one.update.state()
+    return [name for name, value in other.update.state().items() if not torch.equal(state[name], value)]
+
+
 def _compared(posterior: str, target: str, **changes: object) -> None:
     """Three updates of a traced training and of one that is not end at the same bits."""
     traced, plain = (_program(posterior, target, **changes) for _ in range(2))
@@ -35,8 +41,7 @@ def _compared(posterior: str, target: str, **changes: object) -> None:
         plain.advance()
     assert traced.update.traced is not None
     assert plain.update.traced is None
-    state = traced.update.state()
-    assert [name for name, value in plain.update.state().items() if not torch.equal(state[name], value)] == []
+    assert _different(traced, plain) == []
     inputs = plain.noise(3), plain.batches and plain.batches(3)
     assert torch.equal(traced.update.bound(*inputs), plain.update.bound(*inputs))  # models can be called as before
 
@@ -85,8 +90,7 @@ def test_a_training_goes_on_at_the_same_bits(tmp_path):
     for _ in range(20):
         plain.advance()
     assert second.update.traced is not None
-    state = second.update.state()
-    assert all(torch.equal(state[name], value) for name, value in plain.update.state().items())
+    assert _different(second, plain) == []
 
 
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # of inductor's own imports
@@ -149,5 +153,4 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
         program.advance()
         program.advance()
     assert called.update.traced is None
-    state = called.update.state()
-    assert all(torch.equal(state[name], value) for name, value in plain.update.state().items())
+    assert _different(called, plain) == []
