@@ -11,6 +11,7 @@ import sys
 
 import torch
 
+from nfbench.foundation.errors import InputError
 from nfbench.specification.config import Training
 from nfbench.timing.measure.clock import Entrant, Protocol, ratio, rounds, spread, wall, warm_up
 from nfbench.timing.run import threads
@@ -58,12 +59,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--draws", type=int, default=100, help="of an update")
     given = parser.parse_args()
+    if given.seeds < 2 or given.draws < 1:
+        parser.error(f"--seeds {given.seeds} --draws {given.draws}: expected at least 2 seeds and 1 draw")
     print("| posterior | target | called (ms) | recorded (ms) | called / recorded | recording (s) |")
     print(6 * "| --- " + "|")
-    with threads(1):
-        for target in given.targets:
-            for spec in given.specs:
-                print(row(spec, target, given.seeds, given.draws), flush=True)
+    try:
+        with threads(1):
+            for target in given.targets:
+                for spec in given.specs:
+                    print(row(spec, target, given.seeds, given.draws), flush=True)
+    except InputError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
