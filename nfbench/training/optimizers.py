@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +13,15 @@ from torch.optim.rmsprop import rmsprop
 _ADAM_DECAY, _ADAM_EPSILON = 0.999, 1e-8
 _RMSPROP_DECAY, _RMSPROP_EPSILON = 0.99, 1e-8
 _SWEEP = 100  # updates from one look for denormal moments to the next
+
+
+class _Parts(NamedTuple):
+    """What torch's update takes: tensors and their moments, in lists of the same length."""
+
+    params: list[Tensor]
+    first: list[Tensor]
+    second: list[Tensor]
+    steps: list[Tensor]
 
 
 class Optimizer(ABC):
@@ -33,22 +43,39 @@ class Optimizer(ABC):
         self.graph = graph
         self.first, self.second = ([torch.zeros_like(value) for value in self.params] for _ in range(2))
         self.steps = [torch.zeros((), device=value.device) for value in self.params]
+        self._parts = _Parts(self.params, self.first, self.second, self.steps)
+
+    def split(self) -> None:
+        """From now on take a gradient for each row of each parameter, which spares copying rows into one tensor."""
+        params, first, second = (
+            [row for value in values for row in value.detach().unbind()]
+            for values in (self.params, self.first, self.second)
+        )
+        self._parts = _Parts(params, first, second, [torch.zeros_like(self.steps[0]) for _ in params])
 
     @torch.no_grad()
     def update(self, grads: Sequence[Tensor], rate: float | Tensor) -> None:
         """Update the parameters in place.
 
         Args:
-            grads: one gradient for each parameter, with its shape and strides.
+            grads: one gradient for each parameter, with its shape and strides; after `split` one for each row of the
+                first parameter, then of the second, and so on.
             rate: learning rate; a tensor from `graph_rate` where updates are captured.
         """
-        self._update(list(grads), rate)
+        rows = self._parts.steps
+        if rows is not self.steps:
+            for count in rows:
+                count.copy_(self.steps[0])
+        self._update(self._parts, list(grads), rate)
+        if rows is not self.steps:
+            for count in self.steps:
+                count.copy_(rows[0])
         if self.steps[0].device.type == "cpu" and int(self.steps[0]) % _SWEEP == 0:
             for moment in (*self.first, *self.second):
                 moment.masked_fill_(moment.abs() < torch.finfo(moment.dtype).tiny, 0.0)
 
     @abstractmethod
-    def _update(self, grads: list[Tensor], rate: float | Tensor) -> None:
+    def _update(self, parts: _Parts, grads: list[Tensor], rate: float | Tensor) -> None:
         """Torch's update."""
 
     def graph_rate(self) -> Tensor:
@@ -76,9 +103,9 @@ class Adam(Optimizer):
         """In float32 whatever the parameters' dtype, as torch's fused update requires."""
         return super().graph_rate().float()
 
-    def _update(self, grads: list[Tensor], rate: float | Tensor) -> None:
+    def _update(self, parts: _Parts, grads: list[Tensor], rate: float | Tensor) -> None:
         adam(
-            self.params, grads, self.first, self.second, [], self.steps,
+            parts.params, grads, parts.first, parts.second, [], parts.steps,
             fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
             lr=rate, beta1=self.momentum, beta2=_ADAM_DECAY, eps=_ADAM_EPSILON,
         )  # fmt: skip
@@ -90,9 +117,9 @@ class RMSprop(Optimizer):
     v = 0.99 v + 0.01 g^2; b = momentum b + g / (sqrt(v) + 1e-8); x = x - rate b.
     """
 
-    def _update(self, grads: list[Tensor], rate: float | Tensor) -> None:
+    def _update(self, parts: _Parts, grads: list[Tensor], rate: float | Tensor) -> None:
         rmsprop(
-            self.params, grads, self.second, [], self.first, self.steps,
+            parts.params, grads, parts.second, [], parts.first, parts.steps,
             foreach=True, capturable=self.graph, centered=False, weight_decay=0.0,
             lr=rate, alpha=_RMSPROP_DECAY, eps=_RMSPROP_EPSILON, momentum=self.momentum,  # type: ignore[arg-type]
         )  # fmt: skip

@@ -20,13 +20,14 @@ from nfbench.training.optimizers import OPTIMIZERS
 from nfbench.training.traced_gradient import TracedGradient, traceable
 
 _WORTH_TRACING = 1000  # updates: recording takes up to some seconds and saves half a millisecond or more of each
+_LARGE = 1_000_000  # parameters of a model: on a CPU its own products take longer than what several models could share
 
 
 class Update:
     """Parameters of E models, their gradient of the annealed free energy, and the optimizer.
 
-    A single model is called directly; several are stacked along a first axis and called under `vmap`, or one by one
-    where `vmap` cannot follow what another library does.
+    A single model is called directly; several are stacked along a first axis and called under `vmap`, or one by one:
+    large ones on a CPU, and those of another library that `vmap` cannot follow.
 
     Args:
         models: E models of the same architecture, on the device; a single one is trained in place.
@@ -37,7 +38,8 @@ class Update:
         params: the parameters by name; those of several models are stacked, shape (E, ...).
         leaves: the same tensors, as a list.
         total: (E,) sum in nats of the updates' bounds since it was last set to zero.
-        one_by_one: why `vmap` cannot follow the models, which are then called one by one; None where it can.
+        apart: whether several models are called one by one.
+        one_by_one: why `vmap` cannot follow the models; None where it can, or was not tried.
         to_trace: whether the operations of the next gradient will be recorded.
         traced: those operations, once they are; None where models are called at every update.
 
@@ -57,14 +59,16 @@ class Update:
         if len(models) > 1:
             self.params, self.buffers = stack_module_state(list(models))
         self.leaves = list(self.params.values())
-        self._learned = self.leaves  # those that the graph of a loss begins with
         self.optimizer = OPTIMIZERS[config.optimizer](self.leaves, config.momentum, graph=acceleration.cuda_graph)
         self.total = torch.zeros(len(models), device=self.leaves[0].device, dtype=torch.float64)
         self.loss = self._plain = self._alone if len(models) == 1 else self._together
+        self.apart = False
         self.one_by_one: str | None = None
         self.traced: TracedGradient | None = None
         self.compiled = acceleration.compile
-        self.to_trace = not self.compiled and _worth_tracing(models, config)
+        if _large(models) and not self.compiled:
+            self._take_apart()
+        self.to_trace = not (self.compiled or self.apart) and _worth_tracing(models, config)
         if self.compiled:
             forget_compiled()
             self.loss = torch.compile(self.loss, dynamic=False)
@@ -78,7 +82,8 @@ class Update:
             beta: inverse temperature from 0 to 1.
 
         Returns:
-            The bounds in nats, shape (E,), and one gradient for each of `leaves`, with its shape.
+            The bounds in nats, shape (E,), and one gradient for each of `leaves`, with its shape; where models are
+            called one by one, for each model's part of the first of them, then of the second, and so on.
         """
         if self.compiled and not isinstance(beta, Tensor):
             beta = noise.new_full((), beta)  # a number would be compiled in
@@ -86,19 +91,19 @@ class Update:
             self._trace(noise, batch)
         if self.traced is not None:
             return self.traced(noise, batch, beta)
+        if self.apart:
+            return self._gradients(noise, batch, beta)
         with self._precision():
             try:
                 loss, bound = self.loss(noise, batch, beta)
             except Exception as error:
                 if self.loss != self._together or isinstance(error, torch.OutOfMemoryError):
                     raise
-                self._unstack()
-                loss, bound = self._each(noise, batch, beta)  # where that fails too, its error is the one to show
+                self._take_apart()
+                found = self._gradients(noise, batch, beta)  # where that fails too, its error is the one to show
                 self._give_up_vmap(error)
-        grads = torch.autograd.grad(loss, self._learned, materialize_grads=True)
-        if self.one_by_one is not None:
-            seeds = len(self.models)
-            grads = tuple(torch.stack(grads[first : first + seeds]) for first in range(0, len(grads), seeds))
+                return found
+        grads = torch.autograd.grad(loss, self.leaves, materialize_grads=True)
         return bound, [grad.contiguous() for grad in grads]
 
     def bound(self, noise: Tensor, batch: Tensor | None) -> Tensor:
@@ -119,7 +124,7 @@ class Update:
 
         Args:
             bound: bounds of this update in nats, shape (E,).
-            grads: one gradient for each of `leaves`.
+            grads: of `gradient`.
             rate: learning rate.
 
         Returns:
@@ -171,10 +176,10 @@ class Update:
                 own = _numbers(model)
                 with torch.no_grad():
                     for name, value in numbers.items():
-                        if self.one_by_one is None:
-                            own[name].copy_(value[e])
-                        else:  # they are views of the stacked numbers
+                        if self.apart:  # they are views of the stacked numbers
                             own[name].data = value[e].detach().clone()
+                        else:
+                            own[name].copy_(value[e])
 
     def _precision(self) -> AbstractContextManager[None]:
         if not self.config.autocast:
@@ -192,24 +197,35 @@ class Update:
         return loss, bound.unsqueeze(0)
 
     def _give_up_vmap(self, error: Exception) -> None:
-        """Call the models one by one from now on; a warning says why."""
-        self.loss = self._plain = self._each
+        """Keep the reason why the models are called one by one from now on; a warning says it."""
         self.one_by_one = reason(error)
         count = len(self.models)
         warnings.warn(f"{count} seeds train one by one, as vmap ends with {self.one_by_one}", stacklevel=3)
 
-    def _unstack(self) -> None:
-        """Let the models' own parameters and buffers be views of the stacked ones.
+    def _take_apart(self) -> None:
+        """Call the models one by one from now on, on numbers that are views of the stacked ones.
 
-        A library whose backward pass calls its module again (as zuko's quadrature does) finds the right numbers then,
-        where `functional_call` would have put the module's first ones back.
+        They are the models' own: a library whose backward pass calls its module again (as zuko's quadrature does) finds
+        the right numbers, where `functional_call` would have put the module's first ones back.
         """
         stacked = self.params | self.buffers
         for e, model in enumerate(self.models):
             for name, value in _numbers(model).items():
                 value.data = stacked[name].detach()[e]
-        by_name = [dict(model.named_parameters()) for model in self.models]
-        self._learned = [each[name] for name in self.params for each in by_name]
+        self.optimizer.split()
+        self.apart = True
+        self.loss = self._plain = self._each
+
+    def _gradients(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The bounds (E,), and the gradients of one model after the other, ordered by parameter, then by model."""
+        bounds, grads = [], []
+        for e, model in enumerate(self.models):
+            with self._precision():
+                loss, bound = self._losses(model, noise[e], None if batch is None else batch[e], beta)
+            own = dict(model.named_parameters())
+            grads.append(torch.autograd.grad(loss, [own[name] for name in self.params], materialize_grads=True))
+            bounds.append(bound)
+        return torch.stack(bounds), [each.contiguous() for of_one in zip(*grads, strict=True) for each in of_one]
 
     def _each(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
         pairs = [
@@ -255,6 +271,13 @@ class Update:
             bounds = weighted_bound(log_q, log_p, beta, self.config.weighted_draws, anneal=self.config.anneal)
             return bounds.mean(), bound
         return free_energy(log_q, log_p, beta, anneal=self.config.anneal).mean(), bound
+
+
+def _large(models: Sequence[Inference]) -> bool:
+    """Whether several models are on the CPU and have so many parameters that they are better called one by one."""
+    params = list(models[0].parameters())
+    large = sum(value.numel() for value in params) >= _LARGE
+    return len(models) > 1 and large and params[0].device.type == "cpu"
 
 
 def _worth_tracing(models: Sequence[Inference], config: Training) -> bool:

@@ -60,6 +60,26 @@ def test_state_is_all_that_is_remembered(name):
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_rows_move_as_the_whole_does(name):
+    """With a gradient for each row, parameters and state are those of whole tensors, over a stored state as well."""
+    starts = [normal(3, 4, seed=1), normal(3, seed=2), normal(3, 0, seed=3)]
+    whole, split, read = (OPTIMIZERS[name]([value.clone() for value in starts], 0.7) for _ in range(3))
+    split.split()
+    for step in range(6):
+        if step == 3:
+            read.split()
+            for copy, value in zip([*read.params, *read.state()], [*split.params, *split.state()], strict=True):
+                copy.copy_(value)
+            split = read
+        grads = [normal(*value.shape, seed=10 * step + index) for index, value in enumerate(starts)]
+        whole.update(grads, 0.01)
+        split.update([row for value in grads for row in value], 0.01)
+    for ours, theirs in zip([*split.params, *split.state()], [*whole.params, *whole.state()], strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-14, atol=0)
+    assert int(split.steps[0]) == 6
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_no_gradient_moves_nothing(name):
     """A parameter whose gradient is zero from the start stays where it is."""
     value = normal(4, seed=1)
