@@ -20,7 +20,9 @@ from nfbench.training.optimizers import OPTIMIZERS
 from nfbench.training.traced_gradient import TracedGradient, traceable
 
 _WORTH_TRACING = 1000  # updates: recording takes up to some seconds and saves half a millisecond or more of each
-_LARGE = 1_000_000  # parameters of a model: on a CPU its own products take longer than what several models could share
+LARGE: float = (
+    1_000_000  # parameters of a model: on a CPU its own products take longer than what several models could share
+)
 
 
 class Update:
@@ -276,7 +278,7 @@ class Update:
 def _large(models: Sequence[Inference]) -> bool:
     """Whether several models are on the CPU and have so many parameters that they are better called one by one."""
     params = list(models[0].parameters())
-    large = sum(value.numel() for value in params) >= _LARGE
+    large = sum(value.numel() for value in params) >= LARGE
     return len(models) > 1 and large and params[0].device.type == "cpu"
 
 

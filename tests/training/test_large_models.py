@@ -18,7 +18,7 @@ IMAGES = "digits:dim=3,hidden=4"
 @pytest.fixture
 def large(monkeypatch):
     """Every model counts as large."""
-    monkeypatch.setattr(update, "_LARGE", 1)
+    monkeypatch.setattr(update, "LARGE", 1)
 
 
 def _program(posterior, target, seeds=SEEDS, **changes):
@@ -77,7 +77,7 @@ def test_a_training_goes_on_at_the_same_bits(tmp_path):
 def test_what_is_large(monkeypatch):
     """Several models of as many parameters as the limit, on a CPU, that are not to be compiled."""
     models = models_of("planar:K=2", IMAGES, SEEDS)
-    monkeypatch.setattr(update, "_LARGE", sum(value.numel() for value in models[0].parameters()))
+    monkeypatch.setattr(update, "LARGE", sum(value.numel() for value in models[0].parameters()))
     assert not update.Update(models_of("planar:K=2", IMAGES, range(1)), CONFIG).apart
     assert not update.Update(models_of("planar:K=1", IMAGES, SEEDS), CONFIG).apart
     with pytest.warns(DeprecationWarning, match="script_method"):  # of inductor's own imports
