@@ -20,9 +20,7 @@ from nfbench.training.optimizers import OPTIMIZERS
 from nfbench.training.traced_gradient import TracedGradient, traceable
 
 _WORTH_TRACING = 1000  # updates: recording takes up to some seconds and saves half a millisecond or more of each
-LARGE: float = (
-    1_000_000  # parameters of a model: on a CPU its own products take longer than what several models could share
-)
+LARGE: float = 1_000_000  # parameters of a model: on a CPU its products take longer than all that models could share
 
 
 class Update:
@@ -95,16 +93,16 @@ class Update:
             return self.traced(noise, batch, beta)
         if self.apart:
             return self._gradients(noise, batch, beta)
-        with self._precision():
-            try:
+        try:
+            with self._precision():
                 loss, bound = self.loss(noise, batch, beta)
-            except Exception as error:
-                if self.loss != self._together or isinstance(error, torch.OutOfMemoryError):
-                    raise
-                self._take_apart()
-                found = self._gradients(noise, batch, beta)  # where that fails too, its error is the one to show
-                self._give_up_vmap(error)
-                return found
+        except Exception as error:
+            if self.loss != self._together or isinstance(error, torch.OutOfMemoryError):
+                raise
+            self._take_apart()
+            found = self._gradients(noise, batch, beta)  # where that fails too, its error is the one to show
+            self._give_up_vmap(error)
+            return found
         grads = torch.autograd.grad(loss, self.leaves, materialize_grads=True)
         return bound, [grad.contiguous() for grad in grads]
 
@@ -119,6 +117,8 @@ class Update:
             In nats, shape (E,).
         """
         with torch.no_grad(), self._precision():
+            if self.apart:
+                return torch.stack([self._one(e, noise, batch, 1.0)[1] for e in range(len(self.models))])
             return self._plain(noise, batch, 1.0)[1]
 
     def apply(self, bound: Tensor, grads: Sequence[Tensor], rate: float | Tensor) -> Tensor:
@@ -195,11 +195,14 @@ class Update:
             self.traced = TracedGradient(self._stacked, self.params, self.buffers, noise, batch)
 
     def _alone(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
-        loss, bound = self._losses(self.models[0], noise[0], None if batch is None else batch[0], beta)
+        loss, bound = self._one(0, noise, batch, beta)
         return loss, bound.unsqueeze(0)
 
+    def _one(self, e: int, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
+        return self._losses(self.models[e], noise[e], None if batch is None else batch[e], beta)
+
     def _give_up_vmap(self, error: Exception) -> None:
-        """Keep the reason why the models are called one by one from now on; a warning says it."""
+        """Keep the reason why the models are called one by one from now on, and warn of it."""
         self.one_by_one = reason(error)
         count = len(self.models)
         warnings.warn(f"{count} seeds train one by one, as vmap ends with {self.one_by_one}", stacklevel=3)
@@ -216,26 +219,16 @@ class Update:
                 value.data = stacked[name].detach()[e]
         self.optimizer.split()
         self.apart = True
-        self.loss = self._plain = self._each
 
     def _gradients(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, list[Tensor]]:
         """The bounds (E,), and the gradients of one model after the other, ordered by parameter, then by model."""
         bounds, grads = [], []
         for e, model in enumerate(self.models):
             with self._precision():
-                loss, bound = self._losses(model, noise[e], None if batch is None else batch[e], beta)
-            own = dict(model.named_parameters())
-            grads.append(torch.autograd.grad(loss, [own[name] for name in self.params], materialize_grads=True))
+                loss, bound = self._one(e, noise, batch, beta)
+            grads.append(torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True))
             bounds.append(bound)
-        return torch.stack(bounds), [each.contiguous() for of_one in zip(*grads, strict=True) for each in of_one]
-
-    def _each(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
-        pairs = [
-            self._losses(model, noise[e], None if batch is None else batch[e], beta)
-            for e, model in enumerate(self.models)
-        ]
-        losses, bounds = zip(*pairs, strict=True)
-        return torch.stack(losses).sum(), torch.stack(bounds)
+        return torch.stack(bounds), [each.contiguous() for of_each in zip(*grads, strict=True) for each in of_each]
 
     def _together(self, noise: Tensor, batch: Tensor | None, beta: float | Tensor) -> tuple[Tensor, Tensor]:
         return self._stacked(self.params, self.buffers, noise, batch, beta)
