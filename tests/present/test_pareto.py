@@ -54,7 +54,7 @@ def test_records_without_seconds_have_no_race(results, rows):
 
 
 def test_the_picture_has_every_posterior(results, rows):
-    """A panel a target; each posterior has an entry of its own; one below zero, or a refuted one, is a cross."""
+    """A panel a target; an entry a family, and K beside each mark; one below zero, or a refuted one, is a cross."""
     rows.loc[rows["posterior"] == rows["posterior"].iloc[0], "kl"] = -0.5
     rows["refuted"] = rows["posterior"] == rows["posterior"].iloc[-1]
     (picture,) = pareto.pictures(results, Block.of(rows), looks(rows["family"]))
@@ -63,10 +63,31 @@ def test_the_picture_has_every_posterior(results, rows):
     assert [axis.get_title() for axis in axes] == list(dict.fromkeys(rows["target_label"]))
     for axis in axes:
         lines = axis.get_lines()
-        assert len({line.get_label() for line in lines if not line.get_label().startswith("_")}) == 12
+        labels = [line.get_label() for line in lines if not line.get_label().startswith("_")]
+        assert len(labels) == 12
+        assert set(labels) == set(rows["label"])
+        assert sorted(text.get_text() for text in axis.texts) == sorted(["2", "8", "32"] * len(set(labels)))
         assert [line.get_marker() for line in lines].count("x") == 2
         front = next(line for line in lines if line.get_linestyle() == "--")
         assert min(front.get_ydata()) > 1e-3
+
+
+@pytest.mark.parametrize(("known", "drawn"), [(8, True), (7, False)])
+def test_few_posteriors_with_seconds_have_no_picture(known, drawn, results, rows):
+    """Those that were trained before seconds were kept do not count."""
+    names = rows["posterior"].unique()
+    rows.loc[rows["posterior"].isin(names[known:]), "training_seconds"] = float("nan")
+    assert bool(list(pareto.pictures(results, Block.of(rows), looks(rows["family"])))) == drawn
+
+
+def test_one_length_stands_in_the_legend(results, rows):
+    """Where a family has a single length, its entry says which, and nothing stands beside its mark."""
+    rows["family"] = rows["posterior"]
+    (picture,) = pareto.pictures(results, Block.of(rows), looks(rows["family"]))
+    for axis in picture.figure.axes:
+        labels = {line.get_label() for line in axis.get_lines() if not line.get_label().startswith("_")}
+        assert labels == {f"{label}, K={k}" for label, k in zip(rows["label"], rows["K"], strict=True)}
+        assert not axis.texts
 
 
 def test_a_bound_is_shown_above_the_best(results, rows):
