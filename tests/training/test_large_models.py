@@ -74,12 +74,12 @@ def test_a_training_goes_on_at_the_same_bits(tmp_path):
             assert value.untyped_storage().nbytes() == value.nbytes
 
 
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # of inductor's own imports
 def test_what_is_large(monkeypatch):
     """Several models of as many parameters as the limit, on a CPU, that are not to be compiled."""
     models = models_of("planar:K=2", IMAGES, SEEDS)
     monkeypatch.setattr(update, "LARGE", sum(value.numel() for value in models[0].parameters()))
     assert not update.Update(models_of("planar:K=2", IMAGES, range(1)), CONFIG).apart
     assert not update.Update(models_of("planar:K=1", IMAGES, SEEDS), CONFIG).apart
-    with pytest.warns(DeprecationWarning, match="script_method"):  # of inductor's own imports
-        assert not update.Update(models, CONFIG, Acceleration(compile=True)).apart
+    assert not update.Update(models, CONFIG, Acceleration(compile=True)).apart
     assert update.Update(models, CONFIG).apart
