@@ -270,16 +270,16 @@ class Update:
 
 def _large(models: Sequence[Inference]) -> bool:
     """Whether several models are on the CPU and have so many parameters that they are better called one by one."""
-    params = list(models[0].parameters())
-    large = sum(value.numel() for value in params) >= LARGE
-    return len(models) > 1 and large and params[0].device.type == "cpu"
+    return _several_on_cpu(models) and sum(value.numel() for value in models[0].parameters()) >= LARGE
 
 
 def _worth_tracing(models: Sequence[Inference], config: Training) -> bool:
     """Whether a gradient of several models on the CPU is asked for often enough, and can be recorded."""
-    on_cpu = all(value.device.type == "cpu" for value in models[0].parameters())
-    often = len(models) > 1 and config.updates >= _WORTH_TRACING
-    return on_cpu and often and traceable(models[0])
+    return _several_on_cpu(models) and config.updates >= _WORTH_TRACING and traceable(models[0])
+
+
+def _several_on_cpu(models: Sequence[Inference]) -> bool:
+    return len(models) > 1 and all(value.device.type == "cpu" for value in models[0].parameters())
 
 
 def _numbers(model: Inference) -> dict[str, Tensor]:

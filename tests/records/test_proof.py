@@ -119,17 +119,28 @@ def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
         store.arrays(tmp_path, "figure3", make().id)
 
 
-def test_every_committed_record_is_read_without_a_word():
+def test_every_committed_record_is_read_without_a_word(tmp_path):
     """Records of before there were digests are read with their arrays; every record, dumped again, is the same text."""
     files = [file for file in COMMITTED.glob("*/*.json") if file.parent.name != "timing"]
     every = [(file, store.read(file)) for file in files]
-    assert len(every) > 2000
+    for file, record in [(file, record) for file, record in every if record.arrays][:200]:
+        _without_digest(tmp_path, file, record)
     assert all(record.model_dump_json(indent=1) + "\n" == file.read_text() for file, record in every)
-    stored = results(COMMITTED.parent)
-    old = [record for _, record in every if record.digest is None]
-    assert old
+    stored = results(tmp_path)
+    old = [store.read(file) for file in tmp_path.glob("*/*.json")]
+    assert len(old) > 100
+    assert all(record.digest is None for record in old)
     assert all(stored.arrays(record.id) for record in old)
     assert sum(1 for _ in timings.timings(COMMITTED)) > 500
+
+
+def _without_digest(root, file, record):
+    """Store a record with its arrays as it was stored before there were digests."""
+    folder = root / file.parent.name
+    folder.mkdir(exist_ok=True)
+    old = record.model_copy(update={"digest": None, "arrays": None})
+    (folder / file.name).write_text(old.model_dump_json(indent=1) + "\n")
+    shutil.copy(file.with_suffix(".npz"), folder)
 
 
 def test_a_timing_proves_its_content_too(tmp_path):

@@ -32,6 +32,8 @@ def pictures(results: StoredResults, block: Block, looks: dict[str, Look]) -> It
     Yields:
         A picture named ``pareto``, of the targets on which eight posteriors or more have seconds; none without any.
     """
+    if block.done["posterior"].nunique() < _FEWEST:
+        return  # before any curve is read
     shown = [race for race in races(block, results.curves) if len(race.courses) >= _FEWEST]
     if not shown:
         return
