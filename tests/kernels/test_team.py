@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 
 import numba
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import nfbench
+from nfbench.kernels.cpu import team
 from nfbench.kernels.cpu.patience import LATE, Patience, patience
 from nfbench.kernels.cpu.team import Share, own, run
 
@@ -155,12 +157,27 @@ def _workers(shares, naps, threads=2):
 def test_after_a_late_helper_the_caller_works_alone_for_as_long_as_it_has_waited():
     """A call that one thread left early and waited for is followed by work alone, and then helpers are called again."""
     shares = _shares(2)
-    assert _workers(shares, [100_000, 600_000]) == 2
+    assert _workers(shares, [200_000, 1_500_000]) == 2
     last = patience(_slow_for_one, shares)
     assert last.owed == 250_000_000
     while last.owed > 0:
         assert _workers(shares, [40_000, 40_000]) == 1
     assert last.threads(2) == 2
+
+
+def test_what_a_calls_compilation_takes_is_no_part_of_it(monkeypatch):
+    """A call is looked at from the beginning of its machine code, however long that took to be made."""
+    launch, moments = team._launch, []
+
+    def late(*arguments):
+        moments.append(time.monotonic_ns())
+        return launch(*arguments)
+
+    monkeypatch.setattr(team, "_launch", late)
+    monkeypatch.setattr(Patience, "learn", lambda self, threads, *calls: moments.extend(calls))
+    _workers(_shares(2), [1_000, 1_000])
+    assert len(moments) == 4
+    assert moments == sorted(moments)
 
 
 def test_what_would_not_have_been_done_sooner_alone_changes_nothing():

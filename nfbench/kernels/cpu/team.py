@@ -28,6 +28,8 @@ typeof: Any = numba.typeof
 room_for: Any = cgutils.alloca_once
 _FAILED, _NEVER = -1, 2**63 - 1  # in place of a time
 _SHARE: Any = types.UniTuple(types.int64, 5)  # type: ignore[no-untyped-call]
+_TWO_TIMES: Any = types.UniTuple(types.int64, 2)  # type: ignore[no-untyped-call]
+_CLOCK = ir.LiteralStructType([ir.IntType(64), ir.IntType(64)])  # seconds and nanoseconds
 
 
 class Share(NamedTuple):
@@ -84,8 +86,8 @@ def run(steps: Sequence[Step], shares: Shares, threads: int) -> None:
         return
     kernels = tuple(_address(kernel, arguments) for kernel, arguments in steps)
     last = patience(steps[0][0], shares)
-    threads, began = last.threads(threads), _now()
-    idle = _launch(kernels, tuple(arguments for _, arguments in steps), _table(shares), threads)
+    threads = last.threads(threads)
+    began, idle = _launch(kernels, tuple(arguments for _, arguments in steps), _table(shares), threads)
     if idle == _FAILED:
         raise MemoryError("a kernel could not allocate its scratch memory")
     last.learn(threads, began, idle, _now())
@@ -123,7 +125,8 @@ def _address(kernel: Any, arguments: tuple[Any, ...]) -> int:
 def _by_all(context: Any, kernels: Any, steps: Any, shares: Any, threads: Any) -> Any:
     """Call OpenMP with a body that does the shares (`_body`), or the body itself where one thread works.
 
-    It gives back when the first thread found no share left, in ns of the monotonic clock, or `_FAILED`.
+    It gives back when it began, after its own compilation, and when the first thread found no share left,
+    or `_FAILED`; both in ns of the monotonic clock.
 
     Args:
         context: numba's.
@@ -144,6 +147,8 @@ def _by_all(context: Any, kernels: Any, steps: Any, shares: Any, threads: Any) -
         for place, value in enumerate(values):
             builder.store(value, _field(builder, frame, place))
         body = _body(context, builder.module, frame.type, steps)
+        clock = room_for(builder, _CLOCK)
+        began = _time(builder, builder.module, clock)
         kind = ir.FunctionType(ir.VoidType(), [body.type, byte, word, word])
         parallel = get_or_insert_function(builder.module, kind, PARALLEL)
         data = builder.bitcast(frame, byte)
@@ -153,9 +158,10 @@ def _by_all(context: Any, kernels: Any, steps: Any, shares: Any, threads: Any) -
             with in_team:
                 builder.call(parallel, [body, data, builder.trunc(number, word), word(0)])
         failed = builder.icmp_signed("!=", builder.load(_field(builder, frame, 1)), int64(0))
-        return builder.select(failed, int64(_FAILED), builder.load(_field(builder, frame, 6)))
+        idle = builder.select(failed, int64(_FAILED), builder.load(_field(builder, frame, 6)))
+        return context.make_tuple(builder, signature.return_type, [began, idle])
 
-    return types.int64(kernels, steps, shares, threads), generate
+    return _TWO_TIMES(kernels, steps, shares, threads), generate
 
 
 def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
@@ -169,7 +175,7 @@ def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
     function.linkage = "internal"
     start, again, work, done = (function.append_basic_block(name) for name in ("start", "again", "work", "done"))
     builder = ir.IRBuilder(start)
-    frame, clock = builder.bitcast(function.args[0], frame_type), builder.alloca(ir.LiteralStructType([int64, int64]))
+    frame, clock = builder.bitcast(function.args[0], frame_type), builder.alloca(_CLOCK)
     table, count, addresses, packed_arguments = (builder.load(_field(builder, frame, place)) for place in range(2, 6))
     builder.branch(again)
     builder.position_at_end(again)
@@ -195,7 +201,7 @@ def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
 
 
 def _time(builder: Any, module: Any, clock: Any) -> Any:
-    """Emit a call for the monotonic clock, in ns; `clock` is memory for its seconds and nanoseconds."""
+    """Emit a call for the monotonic clock, in ns; `clock` is memory for a `_CLOCK`."""
     int64, word, byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
     ask = get_or_insert_function(module, ir.FunctionType(word, [word, byte]), "clock_gettime")
     builder.call(ask, [word(time.CLOCK_MONOTONIC), builder.bitcast(clock, byte)])
