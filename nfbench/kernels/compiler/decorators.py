@@ -7,12 +7,11 @@ import numba
 
 from nfbench.kernels.compiler.cache import MachineCode
 
-FLAGS = {
-    "reassoc",
-    "contract",
-    "arcp",
-    "nsz",
-}  # sums may be reordered, products fused; NaN and infinity stay
+# Sums may be reordered, products fused; NaN and infinity stay. A loop that writes to one array, reads another and sums
+# up has two forms in machine code, with vectors and without, which add in different orders. Which of them runs depends
+# on how far apart the arrays happen to lie, so that numbers would differ from process to process: a sum is taken in a
+# loop of its own, which only reads.
+FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 
 
 def compiled(function: Callable[..., Any]) -> Any:

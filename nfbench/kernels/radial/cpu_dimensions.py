@@ -92,10 +92,10 @@ def backward(
             alpha, s = softplus(maps[g, k, dim]), softplus(maps[g, k, dim + 1])
             to_centre[:], total_a, total_s = zero, zero, zero
             for n in range(draws):
-                point, back, radius, inner, square = points[n], to_z[g, n], r[g, k, n], zero, zero
+                point, back, radius, inner = points[n], to_z[g, n], r[g, k, n], zero
                 for d in range(dim):
                     point[d] -= centre[d]
-                    square += point[d] * point[d]
+                square = _square(point)
                 shrink = radius / math.sqrt(square) if square > zero else zero
                 grown[n] = max(grown[n], one) * shrink
                 if grown[n] > limit or (square == zero and radius > zero):
@@ -104,13 +104,14 @@ def backward(
                     if not climbed[n]:
                         _climb(path[n], start, maps, r, g, n)
                         climbed[n] = True
-                    square, grown[n] = zero, one
+                    grown[n] = one
                     for d in range(dim):
                         point[d] = path[n, k, d] - centre[d]
-                        square += point[d] * point[d]
+                    square = _square(point)
                     shrink = radius / math.sqrt(square) if square > zero else zero
                 for d in range(dim):
                     point[d] *= shrink
+                for d in range(dim):
                     inner += back[d] * point[d]
                 to_r, by_a, by_s = slopes_with_q(radius, alpha, s, count, grad_log[g, n], inner)
                 total_a += by_a
@@ -124,6 +125,15 @@ def backward(
                     point[d] += centre[d]
             to_maps[g, k, dim] = total_a * sigmoid(maps[g, k, dim])
             to_maps[g, k, dim + 1] = total_s * sigmoid(maps[g, k, dim + 1])
+
+
+@inlined
+def _square(point: Any) -> Any:
+    """The sum of the squares of (D,), in a loop that only reads: `decorators.FLAGS` says why."""
+    square = point.dtype.type(0)
+    for d in range(point.shape[0]):
+        square += point[d] * point[d]
+    return square
 
 
 @inlined

@@ -239,10 +239,10 @@ def _put_back(points: Any, backs: Any, exact: Any, maps: Any, first: Any, k: Any
         if scalars[_GROWN + j] > kind(LIMIT):
             square, inner, at = kind(0), kind(0), j * side
             for d in range(dim):
-                offset = exact[j * dim + d] - maps[first + j, k, d]
-                points[at + d] = offset
-                square += offset * offset
-                inner += offset * backs[at + d]
+                points[at + d] = exact[j * dim + d] - maps[first + j, k, d]
+            for d in range(dim):  # a loop that only reads: `decorators.FLAGS` says why
+                square += points[at + d] * points[at + d]
+                inner += points[at + d] * backs[at + d]
             scalars[_SQUARE + j], scalars[_INNER + j], scalars[_GROWN + j] = square, inner, kind(1)
 
 
