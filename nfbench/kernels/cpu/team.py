@@ -29,7 +29,6 @@ room_for: Any = cgutils.alloca_once
 _FAILED, _NEVER = -1, 2**63 - 1  # in place of a time
 _SHARE: Any = types.UniTuple(types.int64, 5)  # type: ignore[no-untyped-call]
 _TWO_TIMES: Any = types.UniTuple(types.int64, 2)  # type: ignore[no-untyped-call]
-_CLOCK = ir.LiteralStructType([ir.IntType(64), ir.IntType(64)])  # seconds and nanoseconds
 
 
 class Share(NamedTuple):
@@ -147,8 +146,7 @@ def _by_all(context: Any, kernels: Any, steps: Any, shares: Any, threads: Any) -
         for place, value in enumerate(values):
             builder.store(value, _field(builder, frame, place))
         body = _body(context, builder.module, frame.type, steps)
-        clock = room_for(builder, _CLOCK)
-        began = _time(builder, builder.module, clock)
+        began = _time(builder)
         kind = ir.FunctionType(ir.VoidType(), [body.type, byte, word, word])
         parallel = get_or_insert_function(builder.module, kind, PARALLEL)
         data = builder.bitcast(frame, byte)
@@ -175,7 +173,7 @@ def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
     function.linkage = "internal"
     start, again, work, done = (function.append_basic_block(name) for name in ("start", "again", "work", "done"))
     builder = ir.IRBuilder(start)
-    frame, clock = builder.bitcast(function.args[0], frame_type), builder.alloca(_CLOCK)
+    frame = builder.bitcast(function.args[0], frame_type)
     table, count, addresses, packed_arguments = (builder.load(_field(builder, frame, place)) for place in range(2, 6))
     builder.branch(again)
     builder.position_at_end(again)
@@ -195,15 +193,16 @@ def _body(context: Any, module: Any, frame_type: Any, steps: Any) -> Any:
         builder.atomic_rmw("add", _field(builder, frame, 1), failed, "monotonic")
     builder.branch(again)
     builder.position_at_end(done)
-    builder.atomic_rmw("umin", _field(builder, frame, 6), _time(builder, module, clock), "monotonic")
+    builder.atomic_rmw("umin", _field(builder, frame, 6), _time(builder), "monotonic")
     builder.ret_void()
     return function
 
 
-def _time(builder: Any, module: Any, clock: Any) -> Any:
-    """Emit a call for the monotonic clock, in ns; `clock` is memory for a `_CLOCK`."""
+def _time(builder: Any) -> Any:
+    """Emit a call for the monotonic clock, in ns."""
     int64, word, byte = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
-    ask = get_or_insert_function(module, ir.FunctionType(word, [word, byte]), "clock_gettime")
+    clock = room_for(builder, ir.LiteralStructType([int64, int64]))  # seconds and nanoseconds
+    ask = get_or_insert_function(builder.module, ir.FunctionType(word, [word, byte]), "clock_gettime")
     builder.call(ask, [word(time.CLOCK_MONOTONIC), builder.bitcast(clock, byte)])
     seconds, rest = (builder.load(_field(builder, clock, place)) for place in range(2))
     return builder.add(builder.mul(seconds, int64(10**9)), rest)
