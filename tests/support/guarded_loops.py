@@ -24,8 +24,8 @@ def of_package():
     found = {}
     for module in [one for name, one in sys.modules.items() if name.startswith("nfbench.")]:
         for name, function in vars(module).items():
-            if isinstance(function, Dispatcher) and function.py_func.__module__ == module.__name__:
-                code = function.inspect_llvm().values()
+            own = isinstance(function, Dispatcher) and function.py_func.__module__ == module.__name__
+            if own and (code := function.inspect_llvm().values()):
                 found[f"{module.__name__}.{name}"] = [block for each in code for block in guarded_sums(each)]
     return found
 
