@@ -1,4 +1,4 @@
-"""Files with a user's own Pyro models."""
+"""Source of a user's own Pyro models."""
 
 HEAD = "import torch\nimport pyro\nimport pyro.distributions as dist\n"
 SCHOOLS = f"""{HEAD}
@@ -14,9 +14,3 @@ def model():
         theta = pyro.deterministic("theta", mu + tau * eta)
         pyro.sample("y", dist.Normal(theta, sd), obs=y)
 """
-
-
-def written(folder, text, name="mine.py"):
-    """Write a file's source; give the spec of its function `model`."""
-    (folder / name).write_text(text)
-    return f"pyro:{folder / name}::model"

@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 from support.eight_schools import schools
-from support.pyro_models import HEAD, SCHOOLS, written
+from support.pyro_models import HEAD, SCHOOLS
+from support.user_files import written
 
 import nfbench
 from nfbench.experiments.plan import plan
@@ -24,7 +25,7 @@ pyro = pytest.importorskip("pyro", reason="Pyro is not installed: pip install py
 @pytest.fixture
 def file(tmp_path):
     """A function that writes a file's source and gives the spec of its function `model`."""
-    return functools.partial(written, tmp_path)
+    return functools.partial(written, tmp_path, "pyro")
 
 
 def test_a_model_and_the_same_plain_function_agree_in_f(file):
